@@ -1,0 +1,64 @@
+# Everything goes into .venv from the hashed lock; nothing else is installed. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCK   := envs/requirements.txt
+READY  := $(VENV)/.ready
+CORES  := $(shell getconf _NPROCESSORS_ONLN)
+GPUS   := $(shell n=$$(nvidia-smi -L 2>/dev/null | grep -c '^GPU') || n=0; echo $$n)
+SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
+
+# Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test lint format bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# uv itself comes from the same lock; it then installs the rest in parallel (half a minute, pip takes minutes).
+$(READY): $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "prunescope needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); say which: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ { on = /^uv==/ } on' $(LOCK))
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
+	touch $@
+
+demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), then say where the results are
+	$(SNAKEMAKE) --resources gpu=$(GPUS) --quiet rules --config experiments=[digits-lenet]
+	@echo; echo "similarity matrix  results/digits-lenet/similarity.parquet"
+	@echo "accuracies         results/digits-lenet/accuracy.parquet"
+	@echo "figures            results/digits-lenet/figures/"
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(READY) ## measure speed against plain implementations, as ratios
+	for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+docs: $(READY) ## make the reference of all keys in config/README.md from the schemas
+	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.documentation
+
+lock: $(READY) ## make envs/requirements.txt anew from pyproject.toml, then the conda environment from it
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
+	$(BIN)/python envs/conda.py
+
+clean: ## remove the environment and Snakemake's bookkeeping; results stay
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,105 @@
+"""Checkpoints: what is saved comes back, equal contents are equal bytes, anything else is one clear line."""
+
+import dataclasses
+import pickle
+
+import pytest
+import torch
+
+from prunescope import checkpoints, files, networks
+from prunescope.errors import InputError
+
+
+@pytest.fixture
+def checkpoint():
+    network = networks.build("lenet_small", {}, (1, 8, 8), 10, 3)
+    return checkpoints.Checkpoint(
+        experiment="tiny",
+        seed=3,
+        round=1,
+        network={"name": "lenet_small", "arguments": {}, "shape": [1, 8, 8], "classes": 10},
+        mean=[0.3],
+        std=[0.4],
+        weights=checkpoints.snapshot(network),
+        masks={"conv1.weight": network.conv1.weight.detach() > 0},
+        density=0.5,
+        accuracy=0.75,
+        dataset="abc",
+    )
+
+
+def test_round_trip(checkpoint, tmp_path):
+    path = tmp_path / "round1/checkpoint.pt"
+    checkpoints.save(path, checkpoint)
+    loaded = checkpoints.load(path)
+    for field in dataclasses.fields(loaded):
+        found, saved = getattr(loaded, field.name), getattr(checkpoint, field.name)
+        if field.name in ("weights", "masks"):
+            assert list(found) == list(saved)
+            assert all(torch.equal(found[name], saved[name]) for name in saved)
+        else:
+            assert found == saved
+    assert loaded.masks["conv1.weight"].dtype == torch.bool
+    network = loaded.build()
+    images = torch.rand(4, 1, 8, 8)
+    assert not network.training
+    assert torch.equal(network(images), networks.build("lenet_small", {}, (1, 8, 8), 10, 3)(images)), (
+        "built with the saved weights, not with new ones"
+    )
+
+
+def test_equal_contents_are_equal_bytes(checkpoint, tmp_path):
+    """File name, memory format and the identity of equal strings must not show."""
+    checkpoints.save(tmp_path / "a.pt", checkpoint)
+    network = checkpoint.build().to(memory_format=torch.channels_last)
+    other = dataclasses.replace(
+        checkpoints.load(tmp_path / "a.pt"),
+        experiment="".join(["ti", "ny"]),
+        weights=checkpoints.snapshot(network),
+        masks={"".join(["conv1", ".weight"]): checkpoint.masks["conv1.weight"].clone()},
+    )
+    checkpoints.save(tmp_path / "deeper/another-name.pt", other)
+    assert files.sha256(tmp_path / "a.pt") == files.sha256(tmp_path / "deeper/another-name.pt")
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("this must never run",))
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "text", "code", "foreign", "folder"])
+def test_unreadable_files_are_one_line(checkpoint, tmp_path, damage, capsys):
+    path = tmp_path / "checkpoint.pt"
+    checkpoints.save(path, checkpoint)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif damage == "text":
+        path.write_text("not a checkpoint")
+    elif damage == "code":
+        path.write_bytes(pickle.dumps(Harmful(), protocol=2))
+    elif damage == "foreign":
+        torch.save({"state_dict": {}}, path)
+    else:
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(InputError, match=r"^[^\n]*checkpoint.pt: [^\n]*delete it and run again$"):
+        checkpoints.load(path)
+    assert "never" not in capsys.readouterr().out
+
+
+def test_another_jobs_checkpoint_is_refused(checkpoint):
+    checkpoints.expect("x.pt", checkpoint, seed=3, round=1)
+    with pytest.raises(InputError, match=r"x.pt: seed is 3, expected 4"):
+        checkpoints.expect("x.pt", checkpoint, round=1, seed=4)
+
+
+def test_rewind_weights_belong_to_one_network(checkpoint, tmp_path):
+    path = tmp_path / "rewind.pt"
+    checkpoints.save_rewind(path, checkpoint, 12, checkpoint.weights)
+    step, weights = checkpoints.load_rewind(path, dataclasses.replace(checkpoint, round=5))
+    assert step == 12
+    assert torch.equal(weights["output.weight"], checkpoint.weights["output.weight"])
+    with pytest.raises(InputError, match=r"rewind.pt: seed is 3, expected 9"):
+        checkpoints.load_rewind(path, dataclasses.replace(checkpoint, seed=9))

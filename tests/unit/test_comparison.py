@@ -1,0 +1,286 @@
+"""Rows of the similarity matrix: pairs, orders, correspondence of rows, damage, memory, bytes."""
+
+import tracemalloc
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from prunescope import comparison, moments, similarity
+from prunescope.comparison import SimilaritySettings, compare_round, compare_seeds
+from prunescope.errors import InputError
+
+ALL = list(similarity.MEASURES)
+
+
+def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):
+    """Writes an activation file; layers are drawn from the seed and the round unless given."""
+    if layers is None:
+        rng = np.random.default_rng([seed, round])
+        shared = np.random.default_rng(9).standard_normal((300, 6))
+        layers = {
+            name: (shared @ rng.standard_normal((6, p)) + rng.standard_normal((300, p))).astype(np.float32)
+            for name, p in (("features.relu1", 5), ("features.relu0", 8), ("output", 3))
+        }
+    n = len(next(iter(layers.values())))
+    with h5py.File(path, "w") as file:
+        common = {
+            "schema": 1,
+            "seed": seed,
+            "round": round,
+            "view": view,
+            "positions": "all",
+            "dataset": "abc",
+        }
+        file.attrs.update(common | {"density": 0.8**round} | attributes)
+        file["examples"] = np.arange(n) if examples is None else examples
+        for order, (name, matrix) in enumerate(layers.items()):
+            data = file.create_dataset(f"layers/{name}", data=matrix)
+            data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:], positions=positions)
+    return path
+
+
+@pytest.fixture
+def rounds(tmp_path):
+    return [record(tmp_path / f"round{r}.h5", round=r) for r in range(4)]
+
+
+def table(result):
+    return result.to_pandas()
+
+
+def test_one_row_of_blocks_holds_both_orders_of_every_pair(rounds):
+    frame = table(compare_round(rounds, SimilaritySettings(metrics=["cca", "pwcca"])))
+    found = (
+        frame[frame.metric == "cca"]
+        .groupby("layer_a")[["round_a", "round_b"]]
+        .apply(lambda pairs: sorted(pairs.itertuples(index=False, name=None)))
+    )
+    expected = sorted([(3, s) for s in range(4)] + [(s, 3) for s in range(3)])
+    assert list(found.index) == ["features.relu0", "features.relu1", "output"]
+    assert all(pairs == expected for pairs in found)
+    assert (frame.layer_a == frame.layer_b).all()
+    assert frame.columns.tolist() == comparison.COLUMNS.names
+    assert (frame[(frame.round_a == 3) & (frame.round_b == 3)].value - 1).abs().max() < 1e-9
+
+
+def test_orders_are_mirrored_and_sides_keep_what_is_theirs(rounds, tmp_path):
+    wider = np.random.default_rng(0).standard_normal((300, 11)).astype(np.float32)
+    wider[:, 4] = 2.5
+    paths = [
+        record(tmp_path / "a.h5", layers={"x": wider}),
+        record(tmp_path / "b.h5", round=1, layers={"x": wider[:, :7] ** 3}),
+    ]
+    frame = table(compare_round(paths, SimilaritySettings(metrics=ALL))).set_index(
+        ["round_a", "round_b", "metric"]
+    )
+    for metric in ALL:
+        there, back = frame.loc[1, 0, metric], frame.loc[0, 1, metric]
+        assert (there.width_a, there.width_b, back.width_a, back.width_b) == (7, 11, 11, 7)
+        assert (there.rank_a, there.rank_b) == (back.rank_b, back.rank_a)
+        assert (there.density_a, there.density_b) == (back.density_b, back.density_a) == (0.8, 1.0)
+        assert (there.value == back.value) == (metric != "pwcca")
+    assert frame.loc[1, 0, "cca"].rank_a == 6 and frame.loc[1, 0, "cca"].rank_b == 10
+
+
+def test_values_are_those_of_the_matrices(rounds):
+    frame = table(compare_round(rounds, SimilaritySettings(metrics=ALL))).set_index(
+        ["layer_a", "round_b", "metric"]
+    )
+    with h5py.File(rounds[3]) as a, h5py.File(rounds[1]) as b:
+        for layer in a["layers"]:
+            gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
+            sides = [similarity.represent(gram.moments(i)) for i in (0, 1)]
+            for score in similarity.compare(*sides, gram.cross(0, 1), ALL):
+                row = frame.loc[layer, 1, score.metric]
+                assert row.value == pytest.approx(score.value, abs=1e-10)
+                assert row.status == score.status and row.n == 300
+                np.testing.assert_allclose(row.chance, score.chance)
+                if score.metric == "cca":
+                    np.testing.assert_allclose(row.spectrum, score.spectrum, atol=1e-10)
+                else:
+                    assert row.spectrum is None
+
+
+def test_first_round_is_compared_with_itself(rounds):
+    frame = table(compare_round(rounds[:1], SimilaritySettings()))
+    assert len(frame) == 3 * 2
+    assert frame.value.to_numpy() == pytest.approx(1, abs=1e-9)
+
+
+def test_all_layers(rounds):
+    frame = table(compare_round(rounds[:2], SimilaritySettings(metrics=["cka", "pwcca"], pairs="all-layers")))
+    cka = frame[frame.metric == "cka"]
+    between = cka[(cka.round_a == 1) & (cka.round_b == 0)].pivot(
+        index="layer_a", columns="layer_b", values="value"
+    )
+    mirrored = cka[(cka.round_a == 0) & (cka.round_b == 1)].pivot(
+        index="layer_b", columns="layer_a", values="value"
+    )
+    within = cka[(cka.round_a == 1) & (cka.round_b == 1)].pivot(
+        index="layer_a", columns="layer_b", values="value"
+    )
+    assert between.shape == within.shape == (3, 3)
+    np.testing.assert_array_equal(between, mirrored)
+    np.testing.assert_allclose(np.diag(within), 1)
+    np.testing.assert_array_equal(within, within.T)
+    assert len(cka) == 9 + 9 + 9
+    same = table(compare_round(rounds[:2], SimilaritySettings(metrics=["cka"])))
+    np.testing.assert_allclose(
+        np.diag(between),
+        same[(same.round_a == 1) & (same.round_b == 0)].sort_values("layer_a").value,
+        atol=1e-12,
+    )
+
+
+def test_across_seeds(tmp_path):
+    paths = [record(tmp_path / f"seed{seed}.h5", seed=seed, round=2) for seed in (3, 5, 8)]
+    frame = table(compare_seeds(paths, SimilaritySettings(metrics=["cca"])))
+    pairs = set(zip(frame.seed_a, frame.seed_b, strict=True))
+    assert pairs == {(a, b) for a in (3, 5, 8) for b in (3, 5, 8) if a != b}
+    assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
+
+
+def test_bytes_do_not_depend_on_threads_or_repetition(rounds, tmp_path):
+    written = []
+    for i, threads in enumerate((1, 1, 3)):
+        path = tmp_path / f"{i}.parquet"
+        comparison.write(path, compare_round(rounds, SimilaritySettings(metrics=ALL, threads=threads)))
+        written.append(path.read_bytes())
+    assert written[0] == written[1] == written[2]
+    assert pq.read_schema(path).equals(comparison.COLUMNS)
+
+
+def test_batches_change_rounding_only(rounds, monkeypatch):
+    expected = table(compare_round(rounds, SimilaritySettings(metrics=ALL)))
+    monkeypatch.setattr(comparison, "BATCH_NUMBERS", 1)
+    monkeypatch.setattr(moments, "MOST_ROWS", 64)
+    monkeypatch.setattr(moments, "LEAST_ROWS", 64)
+    found = table(compare_round(rounds, SimilaritySettings(metrics=ALL)))
+    np.testing.assert_allclose(found.pop("value"), expected.pop("value"), atol=1e-9)
+    columns = ["round_a", "round_b", "layer_a", "metric", "status", "rank_a", "rank_b"]
+    assert found[columns].equals(expected[columns])
+
+
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
+    def peak(n):
+        rng = np.random.default_rng(0)
+        layers = {"x": rng.standard_normal((n, 24)).astype(np.float32)}
+        paths = [record(tmp_path / f"{n}-{r}.h5", round=r, layers=layers) for r in range(3)]
+        tracemalloc.start()
+        compare_round(paths, SimilaritySettings())
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    assert peak(4 * 40_000) <= 1.1 * peak(40_000)
+
+
+def one_line(path_a, path_b, words, run, *arguments):
+    with pytest.raises(InputError) as error:
+        run(*arguments)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in (*words, *(str(path) for path in (path_a, path_b) if path)):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"examples": np.arange(300) + 1}, ["indices"]),
+        ({"view": "flatten"}, ["view", "pooled", "flatten"]),
+        ({"positions": (3,)}, ["positions", "features.relu1"]),
+        ({"dataset": "xyz"}, ["dataset", "abc", "xyz"]),
+        (
+            {"layers": {"features.relu1": np.ones((300, 2)), "output": np.ones((300, 3))}},
+            ["no layer features.relu0"],
+        ),
+    ],
+)
+def test_rows_that_do_not_correspond(rounds, tmp_path, other, words):
+    path = record(tmp_path / "other.h5", round=4, **other)
+    one_line(rounds[0], path, words, compare_round, [rounds[0], path], SimilaritySettings())
+
+
+def test_other_row_counts(tmp_path):
+    rng = np.random.default_rng(0)
+    a = record(tmp_path / "a.h5", layers={"x": rng.random((300, 2))}, examples=np.arange(100))
+    b = record(tmp_path / "b.h5", layers={"x": rng.random((400, 2))}, examples=np.arange(100))
+    one_line(a, b, ["layer x", "300", "400"], compare_round, [a, b], SimilaritySettings())
+
+
+def test_all_layers_needs_rows_that_correspond(tmp_path):
+    paths = [record(tmp_path / f"{r}.h5", round=r, view="channels") for r in range(2)]
+    one_line(
+        *paths,
+        ["all-layers", "channels", "pooled"],
+        compare_round,
+        paths,
+        SimilaritySettings(pairs="all-layers"),
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_activations_that_are_not_finite(rounds, tmp_path, bad):
+    matrix = np.random.default_rng(0).standard_normal((300, 4))
+    good = record(tmp_path / "good.h5", layers={"x": matrix})
+    matrix = matrix.copy()
+    matrix[7, 2] = matrix[250, 0] = bad
+    broken = record(tmp_path / "broken.h5", round=6, layers={"x": matrix})
+    for paths in ([broken], [good, broken], [broken, good]):
+        one_line(
+            broken, None, ["layer x", "round 6", "2 of 1200"], compare_round, paths, SimilaritySettings()
+        )
+
+
+def test_damaged_files(rounds, tmp_path):
+    whole = rounds[1].read_bytes()
+    short = tmp_path / "short.h5"
+    for content in (b"", b"not HDF5", whole[: len(whole) // 2]):
+        short.write_bytes(content)
+        one_line(
+            short, None, ["delete it and run again"], compare_round, [rounds[0], short], SimilaritySettings()
+        )
+    one_line(
+        tmp_path / "none.h5",
+        None,
+        ["not a readable"],
+        compare_round,
+        [tmp_path / "none.h5"],
+        SimilaritySettings(),
+    )
+    foreign = record(tmp_path / "foreign.h5", schema=99)
+    one_line(foreign, None, ["schema 99"], compare_round, [foreign], SimilaritySettings())
+
+
+def test_damage_inside_a_compressed_layer(tmp_path):
+    path = record(tmp_path / "a.h5", layers={"other": np.ones((300, 2))})
+    with h5py.File(path, "a") as file:
+        del file["layers/other"]
+        data = file.create_dataset(
+            "layers/x", data=np.random.default_rng(0).random((300, 50)), compression="gzip"
+        )
+        data.attrs.update(order=0, width=50, shape=[50], positions=[0])
+        place = data.id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[place.byte_offset : place.byte_offset + 200] = bytes(200)
+    path.write_bytes(content)
+    one_line(path, None, ["layer x"], compare_round, [path], SimilaritySettings())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"variance": 0.0},
+        {"variance": 1.01},
+        {"variance": float("nan")},
+        {"metrics": ["ccca"]},
+        {"metrics": []},
+        {"pairs": "some"},
+    ],
+)
+def test_wrong_settings(wrong):
+    ((key, _),) = wrong.items()
+    one_line(None, None, [f"similarity.{key}"], lambda: SimilaritySettings(**wrong))

@@ -1,0 +1,67 @@
+"""No half-written file under a final name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from prunescope import files
+
+
+def test_a_finished_file_has_its_final_name_and_nothing_else_is_left(tmp_path):
+    with files.atomic_path(tmp_path / "a/b.txt") as part:
+        part.write_text("done")
+        assert not (tmp_path / "a/b.txt").exists() and part.suffix == ".txt"
+    assert (tmp_path / "a/b.txt").read_text() == "done"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_failure_leaves_the_old_result_and_no_litter(tmp_path, folder):
+    final = tmp_path / "result"
+    for attempt in ("old", "new"):
+        try:
+            with files.atomic_path(final) as part:
+                if folder:
+                    part.mkdir()
+                (part / "x" if folder else part).write_text(attempt)
+                if attempt == "new":
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    assert (final / "x" if folder else final).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_kill_9_while_writing_leaves_no_final_file(tmp_path):
+    program = (
+        "import sys, time; from prunescope.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as part:\n"
+        "    part.write_text('half'); print('writing', flush=True); time.sleep(60)"
+    )
+    library = str(files.Path(files.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "x.h5")],
+        env={**os.environ, "PYTHONPATH": library},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    time.sleep(0.05)
+    assert not (tmp_path / "x.h5").exists()
+    with files.atomic_path(tmp_path / "x.h5") as part:
+        part.write_text("whole")
+    assert (tmp_path / "x.h5").read_text() == "whole"
+
+
+def test_csv_and_json(tmp_path):
+    files.write_csv(tmp_path / "t.csv", [{"a": 1, "b": "x,y"}, {"a": 2, "b": ""}])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["a,b", '1,"x,y"', "2,"]
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "t.json", {"loss": float("nan")})
+    assert not (tmp_path / "t.json").exists()

@@ -1,0 +1,176 @@
+"""Masks: exact counts, nested, the lowest scores, the same everywhere; counts of weights and arithmetic."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunescope import networks, pruning
+from prunescope.errors import InputError
+from prunescope.pruning import PruningSettings
+
+
+def everything(weights):
+    return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
+
+
+def kept(masks):
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
+def prune(values, masks, rates=None, **options):
+    return pruning.prune(values, masks, PruningSettings(**options), rates or {})
+
+
+def reference(values, masks, count):
+    """Sort everything by score, stably, and strike out the first `count` survivors."""
+    scores = np.concatenate([values[name].numpy().ravel() for name in masks])
+    alive = np.concatenate([masks[name].numpy().ravel() for name in masks])
+    order = [index for index in np.argsort(scores, kind="stable") if alive[index]]
+    alive[order[:count]] = False
+    return alive
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    rate=st.decimals("0.01", "0.99", places=2),
+    levels=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+)
+def test_rounds_remove_exactly_the_lowest_scores(sizes, rate, levels, seed):
+    """With few distinct scores most are ties; the reference resolves them by position."""
+    rng = np.random.default_rng(seed)
+    names = [f"layer{index}" for index in range(len(sizes))]
+    masks = everything({n: torch.empty(s) for n, s in zip(names, sizes, strict=True)})
+    for _ in range(3):
+        values = {
+            n: torch.from_numpy(rng.integers(0, levels, s).astype(np.float32))
+            for n, s in zip(names, sizes, strict=True)
+        }
+        count = math.floor(Fraction(str(rate)) * kept(masks))
+        pruned = prune(values, masks, rate=float(rate))
+        assert kept(masks) - kept(pruned) == count
+        assert all(not (pruned[name] & ~masks[name]).any() for name in names), "masks must be nested"
+        np.testing.assert_array_equal(
+            np.concatenate([pruned[n].numpy() for n in names]), reference(values, masks, count)
+        )
+        masks = pruned
+
+
+@pytest.mark.parametrize(
+    ("rate", "survivors", "removed"), [(0.29, 100, 29), (0.07, 100, 7), (0.2, 5, 1), (0.2, 4, 0)]
+)
+def test_rates_are_decimal_numbers(rate, survivors, removed):
+    """In binary arithmetic 0.29 × 100 is less than 29."""
+    values = {"a": torch.arange(survivors, dtype=torch.float32)}
+    assert kept(prune(values, everything(values), rate=rate)) == survivors - removed
+
+
+def test_density_leaves_the_ceiling_in_one_shot_or_many():
+    values = {"a": torch.rand(700), "b": torch.rand(301)}
+    masks = everything(values)
+    direct = prune(values, masks, density=0.115)
+    assert kept(direct) == math.ceil(Fraction("0.115") * 1001)
+    stepwise = prune(values, prune(values, masks, density=0.5), density=0.115)
+    assert all(torch.equal(direct[name], stepwise[name]) for name in values)
+
+
+def test_layer_scope_prunes_each_layer_by_its_own_rate():
+    network = networks.build("lenet300", {}, (1, 28, 28), 10, 0)
+    weights = pruning.prunable(network, ["Linear"])
+    rates = pruning.layer_rates(network, list(weights), {"linear*": 0.5, "linear2": 0.25, "output": 0.1})
+    assert rates == {"linear1.weight": 0.5, "linear2.weight": 0.25, "output.weight": 0.1}
+    masks = prune(
+        pruning.scores("magnitude", weights),
+        everything(weights),
+        {"output.weight": 0.1},
+        scope="layer",
+        rate=0.2,
+    )
+    found = {name: int((~mask).sum()) for name, mask in masks.items()}
+    assert found == {"linear1.weight": 47_040, "linear2.weight": 6_000, "output.weight": 100}
+    for name, weight in weights.items():
+        assert weight[~masks[name]].abs().max() <= weight[masks[name]].abs().min()
+
+
+def test_rates_that_cannot_count_are_errors():
+    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0)
+    names = list(pruning.prunable(network, ["Conv2d"]))
+    with pytest.raises(
+        InputError, match=r"pruning.rates: pattern 'output' matches no prunable module.*conv1, conv2"
+    ):
+        pruning.layer_rates(network, names, {"output": 0.1})
+    values = {"a": torch.rand(3)}
+    with pytest.raises(InputError, match="scope: layer"):
+        prune(values, everything(values), {"a": 0.1})
+
+
+def test_prunable_are_kernels_and_matrices_only():
+    network = networks.build("vgg_svhn", {}, (3, 32, 32), 10, 0)
+    assert len(pruning.prunable(network, ["*"])) == 8
+    assert list(pruning.prunable(network, ["conv1", "Linear"])) == ["conv1.weight", "output.weight"]
+    with pytest.raises(InputError, match="'norm1' matches no module with a prunable weight"):
+        pruning.prunable(network, ["conv1", "norm1"])
+    with pytest.raises(InputError, match="matches no module"):
+        pruning.prunable(network, ["Conv3d"])
+
+
+def test_random_scores_depend_on_the_seed_alone():
+    weights = {"a": torch.rand(50, 3), "b": torch.rand(20)}
+    first = pruning.scores("random", weights, seed=1)
+    same = pruning.scores("random", {name: 5 * weight for name, weight in weights.items()}, seed=1)
+    assert all(torch.equal(first[name], same[name]) for name in weights)
+    assert not torch.equal(first["a"], pruning.scores("random", weights, seed=2)["a"])
+    assert not torch.equal(first["a"].flatten()[:20], first["b"])
+
+
+def test_saliency_predicts_what_losing_a_weight_costs():
+    """On a linear loss the first-order estimate |w × gradient| is exact."""
+    weight, slope = torch.randn(6), torch.randn(6)
+    found = pruning.scores("saliency", {"w": weight}, {"w": slope})["w"]
+    loss = weight.double() @ slope.double()
+    for index in range(6):
+        without = weight.clone().index_fill_(0, torch.tensor(index), 0).double() @ slope.double()
+        assert float(found[index]) == pytest.approx(abs(float(loss - without)), rel=1e-4, abs=1e-6)
+
+
+def test_applied_masks_leave_plain_zeros():
+    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0).to(memory_format=torch.channels_last)
+    masks = {name: weight > 0 for name, weight in pruning.prunable(network, ["Conv2d"]).items()}
+    before = network.conv1.weight.detach().clone()
+    pruning.apply(network, masks)
+    weight = network.conv1.weight.detach()
+    assert not weight[~masks["conv1.weight"]].view(torch.int32).any(), "minus zero is not the same bytes"
+    assert torch.equal(weight[masks["conv1.weight"]], before[masks["conv1.weight"]])
+
+
+def test_masks_of_other_weights_are_refused():
+    weights = {"a": torch.rand(3), "b": torch.rand(3)}
+    assert kept(pruning.complete({}, weights)) == 6
+    with pytest.raises(InputError, match=r"other weights .*b"):
+        pruning.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
+
+
+def test_census_by_hand():
+    """LeNet-5 on 28×28: 24²·150 + 8²·2,400 + 30,720 + 10,080 + 840 multiply–accumulates."""
+    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0)
+    masks = everything(pruning.prunable(network, ["Conv2d"]))
+    masks["conv1.weight"][2:4] = False
+    masks["conv2.weight"][0, 0] = False
+    counts = pruning.census(network, masks, (1, 28, 28))
+    assert counts["macs_dense"] == 281_640
+    assert counts["macs_effective"] == 281_640 - 24**2 * 50 - 8**2 * 25
+    assert (counts["parameters"], counts["parameters_kept"]) == (44_426, 44_426 - 75)
+    assert (counts["prunable"], counts["prunable_kept"]) == (2_550, 2_475)
+    assert counts["density"] == 2_475 / 2_550
+    assert counts["density_all"] == (44_426 - 75) / 44_426
+    assert counts["dead_channels"] == 2
+    first = counts["layers"][0]
+    assert (first["name"], first["kept"], first["channels"], first["dead_channels"]) == ("conv1", 100, 6, 2)
+    assert [layer["name"] for layer in counts["layers"]] == ["conv1", "conv2", "linear3", "linear4", "output"]
+    assert counts["layers"][2]["density"] == 1

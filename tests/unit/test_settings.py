@@ -1,0 +1,267 @@
+"""A wrong configuration is refused with one line that names file, key, value and what is allowed."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prunescope import documentation, settings
+from prunescope.errors import InputError
+
+REPOSITORY = Path(__file__).parents[2]
+TOP = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+MINIMAL = {
+    "dataset": "digits",
+    "network": {"name": "lenet_small"},
+    "training": {"epochs": 4, "optimizer": {"name": "sgd", "lr": 0.1}},
+    "activations": {"layers": ["ReLU"], "examples": 100},
+}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write experiment files into an empty project folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / settings.EXPERIMENTS).mkdir(parents=True)
+
+    def write(name, value):
+        text = value if isinstance(value, str) else yaml.safe_dump(value)
+        (tmp_path / settings.EXPERIMENTS / f"{name}.yaml").write_text(text)
+
+    return write
+
+
+def changed(**dotted):
+    """MINIMAL with single keys set, e.g. ``training__epochs=3``."""
+    experiment = copy.deepcopy(MINIMAL)
+    for key, value in dotted.items():
+        *parents, last = key.split("__")
+        part = experiment
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[last] = value
+    return experiment
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_defaults_are_filled_in_everywhere(write):
+    write("x", MINIMAL)
+    experiment = settings.load_experiment("x")
+    given = {"activations.examples", "training.schedule"}
+    other = {"training.optimizer.betas", "training.schedule.gamma", "training.schedule.final"}
+    for key, part, _ in documentation.keys("experiment"):
+        if "default" in part and part["default"] != {} and key not in given | other:
+            value = experiment
+            for name in key.split("."):
+                value = value[name]
+            assert value == part["default"], key
+    assert experiment["training"]["schedule"] == {"name": "constant", "warmup_epochs": 0}
+    assert experiment["pruning"]["finetune"] == {}, "what finetune does not say stays as in training"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"training__epocs": 3}, ["training.epocs", "did you mean 'epochs'", "allowed: epochs, batch_size"]),
+        ({"training__epochs": "3"}, ["training.epochs", '"3"', "an integer", "a string"]),
+        ({"training__epochs": 0}, ["training.epochs = 0", "at least 1"]),
+        ({"training__epochs": True}, ["training.epochs = true", "an integer"]),
+        ({"pruning__rate": 1.0}, ["pruning.rate = 1.0", "less than 1"]),
+        ({"pruning__rate": 0}, ["pruning.rate = 0", "greater than 0"]),
+        ({"pruning__rates": {"conv*": 2}}, ["pruning.rates.conv*", "less than 1"]),
+        (
+            {"network__name": "lenet6"},
+            ["network.name", "lenet6", "did you mean 'lenet5'", "vgg_svhn", "torchvision/"],
+        ),
+        (
+            {"similarity__metrics": ["cca", "cka2"]},
+            ["similarity.metrics[1]", "cka2", "did you mean 'cka'", "svcca"],
+        ),
+        ({"similarity__metrics": ["cca", "cca"]}, ["similarity.metrics", "twice"]),
+        ({"similarity__variance": 1.5}, ["similarity.variance = 1.5", "at most 1"]),
+        ({"activations__positions": "some"}, ["activations.positions", "at least 1", "all"]),
+        ({"activations__layers": "ReLU"}, ["activations.layers", "a list", "[ReLU]"]),
+        ({"seeds": [1, 1]}, ["seeds", "twice"]),
+        ({"training__optimizer__name": "sdg"}, ["training.optimizer.name", "did you mean 'sgd'", "adamw"]),
+        ({"training__optimizer__betas": [0.9, 0.9]}, ["training.optimizer.betas", "unknown key", "momentum"]),
+        ({"training__schedule": {"name": "steps"}}, ["training.schedule.milestones", "missing"]),
+        (
+            {"training__schedule": {"name": "cosine", "gamma": 1}},
+            ["training.schedule.gamma", "unknown key", "final"],
+        ),
+        (
+            {"training__schedule": {"name": "steps", "milestones": [3, 2]}},
+            ["schedule.milestones", "increase"],
+        ),
+        ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each of the 2 rounds"]),
+        ({"rounds": 2, "pruning__densities": [0.5, 0.6]}, ["pruning.densities", "decrease"]),
+        (
+            {"pruning__retraining": "rewind", "pruning__rewind_epoch": 5},
+            ["pruning.rewind_epoch = 5", "training.epochs = 4"],
+        ),
+        ({"pruning__retraining": "finetune"}, ["pruning.finetune", "epochs, optimizer, schedule"]),
+        ({"pruning__rates": {"output": 0.1}}, ["pruning.rates", "pruning.scope: layer"]),
+        ({"extends": "nothing"}, ["extends", "nothing"]),
+    ],
+)
+def test_wrong_values_are_explained_in_one_line(write, change, words):
+    write("x", changed(**change))
+    text = refusal(settings.load_experiment, "x")
+    assert text.startswith("config/experiments/x.yaml: ")
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dataset: digits\ndataset: mnist\n", ["line 2", "'dataset' is given twice"]),
+        ("dataset: [digits\n", ["line 2"]),
+        ("- a\n", ["a mapping", "a list"]),
+        ("", ["a mapping", "null"]),
+    ],
+)
+def test_unreadable_files_are_explained_in_one_line(write, text, words):
+    write("x", text)
+    message = refusal(settings.load_experiment, "x")
+    for word in ["config/experiments/x.yaml", *words]:
+        assert word in message, message
+
+
+def test_missing_keys_say_what_they_mean(write):
+    write("x", {key: value for key, value in MINIMAL.items() if key != "dataset"})
+    assert "dataset: missing; Data set, a key of" in refusal(settings.load_experiment, "x")
+
+
+def test_numbers_in_scientific_notation_are_numbers(write):
+    write("x", yaml.safe_dump(MINIMAL).replace("lr: 0.1", "lr: 1e-3"))
+    assert settings.load_experiment("x")["training"]["optimizer"]["lr"] == 0.001
+
+
+def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write):
+    write("base", changed(training__optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9}, rounds=7))
+    write("child", {"extends": "base", "training": {"optimizer": {"lr": 0.2}}})
+    write("other", {"extends": "child", "training": {"optimizer": {"name": "adam", "lr": 0.3}}})
+    child, other = settings.load_experiment("child"), settings.load_experiment("other")
+    assert child["rounds"] == other["rounds"] == 7
+    assert child["training"]["optimizer"] == {
+        "name": "sgd", "lr": 0.2, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0
+    }  # fmt: skip
+    assert other["training"]["optimizer"] == {
+        "name": "adam",
+        "lr": 0.3,
+        "betas": [0.9, 0.999],
+        "weight_decay": 0.0,
+    }
+
+
+def test_extends_in_a_circle_is_refused(write):
+    write("a", {"extends": "b"})
+    write("b", {"extends": "a"})
+    assert "a → b → a" in refusal(settings.load_experiment, "a")
+
+
+def test_top_level_configuration(write):
+    write("x", MINIMAL)
+    config = {**TOP, "experiments": ["x"]}
+    assert settings.load_config(config)["data"]["download"] is True
+    text = {**TOP["data"], "download": "false"}  # as Snakemake gives --config 'data={download: false}'
+    assert settings.load_config({**config, "data": text})["data"]["download"] is False
+    assert "no experiment 'y'" in refusal(settings.load_config, {**config, "experiments": ["y"]})
+    assert "must be a list, e.g. [x]" in refusal(settings.load_config, {**config, "experiments": "x"})
+    wrong = {**config, "data": {"datasets": {"a": "torchvision:MINST"}}}
+    assert "data.datasets.a = 'torchvision:MINST'" in refusal(settings.load_config, wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "didgits"}, ["dataset = 'didgits'", "did you mean 'digits'"]),
+        ({"activations__examples": 361}, ["activations.examples = 361", "only 360 test images"]),
+        (
+            {"training__validation": 1437, "training__examples": 1},
+            ["training.validation", "1438", "only 1437"],
+        ),
+        (
+            {"activations__layers": ["relu9"]},
+            ["activations.layers", "'relu9' matches no module", "modules: "],
+        ),
+        ({"pruning__prunable": ["Conv3d"]}, ["pruning.prunable", "'Conv3d' matches no module"]),
+        (
+            {"pruning__prunable": ["ReLU"]},
+            ["pruning.prunable", "'ReLU' matches no convolution or linear layer"],
+        ),
+        ({"network__name": "torchvision/resnet0"}, ["resnet0"]),
+        ({"network__arguments": {"depth": 3}}, ["network.arguments", "depth"]),
+        ({"network__name": "lenet5"}, ["lenet5", "1×8×8"]),
+    ],
+)
+def test_what_only_network_and_data_can_tell(write, change, words):
+    write("x", changed(**change))
+    text = refusal(settings.describe, settings.load_experiment("x"), "x", TOP["data"])
+    for word in ["config/experiments/x.yaml", *words]:
+        assert word in text, text
+
+
+def test_describe_counts_what_the_network_does(write):
+    write("x", MINIMAL)
+    found = settings.describe(settings.load_experiment("x"), "x", TOP["data"])
+    assert found["dataset"] == {"shape": [1, 8, 8], "classes": 10, "train": 1437, "test": 360}
+    assert settings.describe(settings.load_experiment("x"), "x", TOP["data"]) == found  # kept, read back
+    assert found["network"]["parameters"] > 0 and found["network"]["macs"] > 0
+
+
+def test_a_stage_is_given_only_what_it_reads(write):
+    write("x", changed(rounds=3, pruning__densities=[0.5, 0.2, 0.1]))
+    one = settings.load_experiment("x")
+    write("x", changed(rounds=4, pruning__densities=[0.5, 0.2, 0.1, 0.05]))
+    more = settings.load_experiment("x")
+    for round in (1, 2, 3):
+        assert settings.prune_params(one, round) == settings.prune_params(more, round)
+    assert settings.train_params(one) == settings.train_params(more)
+
+
+def test_readme_documents_every_key():
+    readme = documentation.README.read_text()
+    assert documentation.page(readme) == readme, "run `make docs`"
+    assert all(
+        part.get("description")
+        for name in ("config", "experiment")
+        for _, part, _ in documentation.keys(name)
+    )
+
+
+def test_every_property_of_the_schemas_is_closed_and_described():
+    def walk(part, where):
+        if not isinstance(part, dict):
+            return
+        if part.get("type") == "object" and "properties" in part and "allOf" not in part:
+            assert part.get("additionalProperties") is False, where
+        for key, child in part.get("properties", {}).items():
+            if isinstance(child, dict):
+                assert "description" in child or "$ref" in child or child.get("type") == "object", (
+                    f"{where}.{key}"
+                )
+            walk(child, f"{where}.{key}")
+
+    for name in ("config", "experiment"):
+        walk(settings.schema(name), name)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "config/experiments").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_shipped_experiments_are_valid_and_fit_their_data(path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    experiment = settings.load_experiment(path.stem)
+    assert settings.describe(experiment, path.stem, TOP["data"])["network"]["layers"]
+    assert re.fullmatch(r"\S.*\S", experiment["description"]), "a description helps whoever reads the report"

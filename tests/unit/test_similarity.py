@@ -1,0 +1,341 @@
+"""The measures against float64 SVDs written from the definitions, second opinions, invariances and chance."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import subspace_angles
+from sklearn.cross_decomposition import CCA
+from sklearn.datasets import load_linnerud
+
+from prunescope import moments, similarity
+
+ALL = list(similarity.MEASURES)
+quick = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+def compare(a, b, variance=0.99, metrics=ALL, rows=None, run=map):
+    """Scores of two matrices by metric."""
+    gram = moments.all_pairs([a, b], rows, run)
+    sides = [similarity.represent(gram.moments(i), variance) for i in (0, 1)]
+    return {score.metric: score for score in similarity.compare(*sides, gram.cross(0, 1), metrics)}
+
+
+def values(*arguments, **keywords):
+    return {metric: score.value for metric, score in compare(*arguments, **keywords).items()}
+
+
+# References: each from its definition, on the centred matrices, never from moments.
+
+
+def centred(matrix):
+    return np.asarray(matrix, dtype=np.float64) - np.mean(matrix, axis=0, dtype=np.float64)
+
+
+def bases(matrix, variance=0.99, tolerance=1e-9):
+    """Orthonormal bases of the column space and of the leading principal components."""
+    x = centred(matrix)
+    varying = x[:, x.std(axis=0) > tolerance * np.abs(matrix).max()]
+    left, sizes, _ = np.linalg.svd(varying / varying.std(axis=0), full_matrices=False)
+    whole = left[:, sizes > tolerance * sizes[0]]
+    left, sizes, _ = np.linalg.svd(x, full_matrices=False)
+    kept = 1 + np.argmax(np.cumsum(sizes**2) >= variance * np.sum(sizes**2))
+    return whole, left[:, :kept]
+
+
+def unbiased_hsic(k, m):
+    n, ones = len(k), np.ones(len(k))
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    return (
+        np.trace(k @ m)
+        + (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+        - 2 / (n - 2) * (ones @ k @ m @ ones)
+    ) / (n * (n - 3))
+
+
+def reference(a, b, variance=0.99):
+    (whole_a, leading_a), (whole_b, leading_b) = bases(a, variance), bases(b, variance)
+    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b, full_matrices=False)
+    truncated = np.linalg.svd(leading_a.T @ leading_b, compute_uv=False)
+    x, y = centred(a), centred(b)
+    weights = np.abs((whole_a @ left).T @ x).sum(axis=1)
+    kernel_a, kernel_b = x @ x.T, y @ y.T
+    trimmed = next(j for j in range(1, len(truncated) + 1) if sum(truncated[:j]) >= 0.98 * sum(truncated))
+    own = unbiased_hsic(kernel_a, kernel_a) * unbiased_hsic(kernel_b, kernel_b)
+    return {
+        "cca": rho.mean(),
+        "cca_r2": (rho**2).mean(),
+        "svcca": truncated.mean(),
+        "svcca_trim98": truncated[:trimmed].mean(),
+        "pwcca": weights @ rho / weights.sum(),
+        "cka": np.sum(kernel_a * kernel_b) / np.linalg.norm(kernel_a) / np.linalg.norm(kernel_b),
+        "cka_debiased": unbiased_hsic(kernel_a, kernel_b) / np.sqrt(own),
+        "nbs": np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y),
+    }
+
+
+def related(n=400, p=12, q=9, seed=0, noise=1.0):
+    """Two matrices that share half of what they hold."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, max(p, q) // 2))
+    a = shared @ rng.standard_normal((shared.shape[1], p)) + noise * rng.standard_normal((n, p))
+    b = shared @ rng.standard_normal((shared.shape[1], q)) + noise * rng.standard_normal((n, q))
+    return a, b
+
+
+def conditioned(matrix, condition, seed=1):
+    """The matrix mixed so that its columns are nearly dependent: scaling them does not help."""
+    rng = np.random.default_rng(seed)
+    p = matrix.shape[1]
+    left, right = (np.linalg.qr(rng.standard_normal((p, p)))[0] for _ in range(2))
+    return matrix @ (left * np.geomspace(1, 1 / condition, p)) @ right
+
+
+def with_dead_units(matrix):
+    """Appends a zero column, two constant ones, a duplicate and a sum of two columns."""
+    n = len(matrix)
+    extra = [np.zeros(n), np.full(n, 3.7), np.full(n, -1e4), matrix[:, 0], matrix[:, 0] - 2 * matrix[:, 1]]
+    return np.column_stack([matrix, *extra])
+
+
+A, B = related()
+SCALES = np.geomspace(1e-3, 1e3, 12)
+CASES = {
+    "well-conditioned": (A, B),
+    "wide against narrow": related(p=60, q=3),
+    "condition 1e3": (conditioned(A, 1e3), conditioned(B, 1e3)),
+    "condition 1e6": (conditioned(A, 1e6), conditioned(B, 1e6)),
+    "rank-deficient": (with_dead_units(A), with_dead_units(B)),
+    "tiny variance": (1e-9 * A, B),
+    "scales from 1e-3 to 1e3": (A * SCALES, B),
+    "large offset": (A + 1e5, B - 3e4 * np.arange(9)),
+    "rectified": (np.maximum(A, 0), np.maximum(B, 0)),
+    "float32": (A.astype(np.float32), B.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("variance", [0.8, 0.99])
+def test_measures_agree_with_their_definitions(case, variance):
+    a, b = CASES[case]
+    expected = reference(a, b, variance)
+    for metric, value in values(a, b, variance).items():
+        assert value == pytest.approx(expected[metric], abs=1e-6), metric
+
+
+def test_well_conditioned_measures_are_precise_to_rounding():
+    expected = reference(A, B)
+    assert values(A, B) == pytest.approx(expected, abs=1e-11)
+
+
+def test_direction_of_pwcca():
+    score = compare(A, B)["pwcca"]
+    assert score.value == pytest.approx(reference(A, B)["pwcca"], abs=1e-9)
+    assert score.reverse == pytest.approx(reference(B, A)["pwcca"], abs=1e-9)
+    assert abs(score.value - score.reverse) > 1e-3
+
+
+def test_linnerud():
+    exercise, body = load_linnerud(return_X_y=True)
+    spectrum = compare(exercise, body, metrics=["cca"])["cca"].spectrum
+    np.testing.assert_allclose(spectrum, [0.795608, 0.200556, 0.072570], atol=5e-7)
+
+
+def test_prescribed_canonical_correlations():
+    rng = np.random.default_rng(3)
+    frame = np.linalg.qr(centred(rng.standard_normal((500, 14))))[0]
+    cosines = np.array([1.0, 0.99, 0.8, 0.5, 0.1, 1e-3, 0.0])
+    left, other = frame[:, :7], frame[:, 7:]
+    right = left * cosines + other * np.sqrt(1 - cosines**2)
+    a, b = left @ rng.standard_normal((7, 7)), right @ rng.standard_normal((7, 7))
+    score = compare(a, b)
+    np.testing.assert_allclose(score["cca"].spectrum, cosines, atol=1e-10)
+    # Without PWCCA the correlations come from eigenvalues, which see 1e-8 where there is 0.
+    np.testing.assert_allclose(compare(a, b, metrics=["cca"])["cca"].spectrum, cosines, atol=1e-7)
+    assert score["cca"].value == pytest.approx(cosines.mean(), abs=1e-10)
+    assert score["cca_r2"].value == pytest.approx((cosines**2).mean(), abs=1e-10)
+
+
+def test_second_opinions():
+    a, b = related(p=4, q=3)
+    spectrum = compare(a, b)["cca"].spectrum
+    np.testing.assert_allclose(spectrum, np.cos(subspace_angles(centred(a), centred(b)))[::-1], atol=1e-10)
+    variates = CCA(3, max_iter=10000, tol=1e-14).fit_transform(a, b)
+    found = [np.corrcoef(u, v)[0, 1] for u, v in zip(variates[0].T, variates[1].T, strict=True)]
+    np.testing.assert_allclose(spectrum, found, atol=1e-6)
+
+
+sizes = st.tuples(st.integers(60, 200), st.integers(2, 8), st.integers(2, 8), st.integers(0, 10**6))
+
+
+@quick
+@given(sizes)
+def test_symmetry_self_similarity_and_range(size):
+    a, b = related(*size)
+    there, back, self_ = compare(a, b), compare(b, a), compare(a, a.copy())
+    for metric in ALL:
+        assert there[metric].value == pytest.approx(back[metric].reverse, abs=1e-10)
+        assert self_[metric].value == pytest.approx(1, abs=1e-9)
+        assert (-1 if metric == "cka_debiased" else 0) <= there[metric].value <= 1 + 1e-12
+        if metric != "pwcca":
+            assert there[metric].value == there[metric].reverse
+
+
+@quick
+@given(sizes, st.floats(1e-6, 1e6))
+def test_orthogonal_maps_and_isotropic_scaling_change_nothing(size, factor):
+    a, b = related(*size)
+    rng = np.random.default_rng(size[3])
+    map_a, map_b = (np.linalg.qr(rng.standard_normal((m.shape[1],) * 2))[0] for m in (a, b))
+    before = values(a, b)
+    after = values(a, factor * b @ map_b)
+    assert after == pytest.approx(before, abs=1e-8)
+    # PWCCA weighs the units of a: a rotation of a makes other units.
+    before.pop("pwcca")
+    assert values(factor * a @ map_a, b, metrics=list(before)) == pytest.approx(before, abs=1e-8)
+    order = rng.permutation(a.shape[1])
+    assert values(-factor * a[:, order], b) == pytest.approx(values(a, b), abs=1e-8)
+
+
+@quick
+@given(sizes)
+def test_invertible_maps_change_nothing_in_cca(size):
+    a, b = related(*size)
+    rng = np.random.default_rng(size[3])
+    mixed = a @ (rng.standard_normal((a.shape[1],) * 2) + 3 * np.eye(a.shape[1])) + rng.standard_normal(
+        a.shape[1]
+    )
+    metrics = ["cca", "cca_r2"]
+    assert values(mixed, b, metrics=metrics) == pytest.approx(values(a, b, metrics=metrics), abs=1e-7)
+
+
+@quick
+@given(sizes)
+def test_row_order_and_chunk_size_change_rounding_only(size):
+    a, b = related(*size)
+    order = np.random.default_rng(size[3]).permutation(len(a))
+    expected = values(a, b)
+    assert values(a[order], b[order]) == pytest.approx(expected, abs=1e-9)
+    assert values(a, b, rows=7) == pytest.approx(expected, abs=1e-9)
+
+
+@quick
+@given(sizes)
+def test_dead_constant_and_dependent_units_change_nothing_in_cca(size):
+    a, b = related(*size)
+    metrics = ["cca", "cca_r2"]
+    plain, padded = compare(a, b, metrics=metrics), compare(with_dead_units(a), b, metrics=metrics)
+    for metric in metrics:
+        assert padded[metric].value == pytest.approx(plain[metric].value, abs=1e-9)
+        assert (padded[metric].rank_a, padded[metric].rank_b) == (a.shape[1], b.shape[1])
+
+
+def test_dependent_units_are_found_after_float32_rounding():
+    a, b = related(n=5000, p=40, q=30)
+    padded = with_dead_units(a).astype(np.float32)
+    assert compare(padded, b, metrics=["cca"])["cca"].rank_a == 40
+
+
+def test_condition_1e6_loses_no_direction():
+    assert compare(conditioned(A, 1e6), B, metrics=["cca"])["cca"].rank_a == A.shape[1]
+
+
+def test_principal_components_of_svcca():
+    rng = np.random.default_rng(0)
+    frame = np.linalg.qr(centred(rng.standard_normal((300, 4))))[0]
+    matrix = frame * np.sqrt([90, 9, 0.9, 0.1])
+    mixed = matrix @ np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    for variance, kept in ((0.5, 1), (0.9, 1), (0.95, 2), (0.99, 2), (0.995, 3), (1.0, 4)):
+        assert compare(matrix, mixed, variance, ["svcca"])["svcca"].rank_a == kept
+        assert compare(matrix, mixed, variance, ["svcca"])["svcca"].rank_b == kept
+    assert compare(with_dead_units(A), B, 1.0, ["svcca"])["svcca"].rank_a == A.shape[1]
+
+
+def test_dead_layer():
+    dead = np.full((400, 5), 0.25)
+    for a, b in ((dead, B), (B, dead), (dead, dead)):
+        for score in compare(a, b).values():
+            assert np.isnan(score.value) and np.isnan(score.chance)
+            assert score.status == similarity.DEAD
+
+
+def test_too_few_rows():
+    a, b = related(n=21)
+    score = compare(a, b, variance=0.7)
+    for metric in ("cca", "cca_r2", "pwcca"):
+        assert score[metric].status == similarity.TOO_FEW and np.isnan(score[metric].value)
+    assert score["cca"].spectrum is None
+    assert score["svcca"].status == similarity.FEW and 0 < score["svcca"].value < 1
+    assert score["cka"].status == similarity.OK
+    assert compare(*related(n=22))["cca"].status == similarity.FEW
+    assert compare(*related(n=59))["cca"].status == similarity.FEW
+    assert compare(*related(n=60))["cca"].status == similarity.OK
+
+
+def test_more_units_than_rows():
+    a, b = related(n=40, p=100, q=70)
+    score = compare(a, b)
+    assert score["cca"].rank_a == score["cca"].rank_b == 39
+    for metric in ("cka", "cka_debiased", "nbs"):
+        assert score[metric].value == pytest.approx(reference(a, b)[metric], abs=1e-9)
+
+
+def test_pwcca_of_a_rotation_is_not_given():
+    gram = moments.all_pairs([A, B])
+    sides = [similarity.represent(gram.moments(i), rotated=i == 1) for i in (0, 1)]
+    score = similarity.compare(*sides, gram.cross(0, 1), ["pwcca", "cca"])
+    assert [s.status for s in score] == [similarity.UNDEFINED, similarity.OK]
+
+
+def test_chance_is_exact_over_all_permutations():
+    a, b = related(n=6, p=2, q=2)
+    found = [compare(a, b[list(order)], metrics=["cka", "cca_r2"]) for order in permutations(range(6))]
+    for metric in ("cka", "cca_r2"):
+        mean = np.mean([score[metric].value for score in found])
+        assert mean == pytest.approx(found[0][metric].chance, abs=1e-12)
+
+
+@pytest.mark.parametrize("n, p, q", [(2000, 40, 60), (600, 200, 80), (401, 200, 200)])
+def test_chance_of_permuted_rows(n, p, q):
+    a, b = related(n, p, q)
+    rng = np.random.default_rng(0)
+    metrics = ["cca", "cca_r2", "svcca", "cka", "cka_debiased"]
+    found = [compare(a, b[rng.permutation(n)], metrics=metrics) for _ in range(8)]
+    for metric in metrics:
+        mean, chance = np.mean([score[metric].value for score in found]), found[0][metric].chance
+        assert mean == pytest.approx(chance, rel=0.02, abs=0.003), metric
+
+
+def test_chance_known_cases():
+    assert similarity.chance_cca(4097, 256, 256) == pytest.approx(0.21, abs=0.005)
+    # p = q in many dimensions: correlations follow a quarter circle of radius 2 sqrt(p / N).
+    assert similarity.chance_cca(10**6 + 1, 100, 100) == pytest.approx(8 / (3 * np.pi) * 2e-2 / 2, rel=1e-3)
+    for metric in ("pwcca", "nbs", "svcca_trim98"):
+        assert np.isnan(compare(A, B)[metric].chance)
+
+
+def test_moments_of_a_row_are_those_of_all_pairs():
+    matrices = [*related(seed=0), *related(seed=1, p=300, q=290)]
+    whole = moments.all_pairs(matrices, rows=100)
+    means = [whole.moments(i).mean for i in (0, 1)]
+    strip = moments.row(matrices[:2], means, matrices[2:], rows=64)
+    for j in (2, 3):
+        np.testing.assert_allclose(strip.moments(j).covariance, np.cov(matrices[j].T, bias=True), atol=1e-10)
+        for i in (0, 1):
+            one, other = whole.cross(i, j), strip.cross(i, j)
+            np.testing.assert_allclose(one.covariance, other.covariance, atol=1e-11)
+            np.testing.assert_allclose(whole.cross(j, i).covariance.T, one.covariance)
+            assert one.lengths == pytest.approx(other.lengths)
+
+
+def test_threads_do_not_change_a_bit():
+    a, b = related(n=3000, p=300, q=400)
+    with ThreadPoolExecutor(3) as pool:
+        side_by_side = moments.all_pairs([a, b, a], rows=500, run=pool.map)
+    serial = moments.all_pairs([a, b, a], rows=500)
+    for i in range(3):
+        for j in range(3):
+            assert np.array_equal(side_by_side.cross(i, j).covariance, serial.cross(i, j).covariance)

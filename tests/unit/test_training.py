@@ -1,0 +1,564 @@
+"""The training loop against a plain one; exact zeros, repeatable, resumable, clear errors."""
+
+import csv
+import json
+import math
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from prunescope import checkpoints, datasets, files, networks, pruning, training
+from prunescope.errors import InputError
+from prunescope.provenance import derive_seed
+from prunescope.training import TrainingSettings
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+CPU = torch.device("cpu")
+SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
+ADAM = {"name": "adam", "lr": 0.003, "weight_decay": 1e-3}
+ADAMW = {"name": "adamw", "lr": 0.003, "betas": [0.8, 0.99], "weight_decay": 1e-2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def blobs(train=150, test=40, classes=4, shape=(1, 8, 8)):
+    """Images of a class share a pattern: learnable in a few steps."""
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(40, 216, (classes, *shape))
+
+    def draw(count):
+        labels = rng.integers(0, classes, count)
+        noise = rng.integers(-40, 40, (count, *shape))
+        return np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8), labels
+
+    train_images, train_labels = draw(train)
+    test_images, test_labels = draw(test)
+    names = tuple(f"class {index}" for index in range(classes))
+    return datasets.Dataset("blobs", "made up", train_images, train_labels, test_images, test_labels, names)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "blobs.h5"
+    datasets.save(path, blobs())
+    return datasets.load(path)
+
+
+def how(epochs=2, optimizer=SGD, batch_size=32, **options):
+    return TrainingSettings(epochs=epochs, optimizer=optimizer, batch_size=batch_size, **options)
+
+
+def fresh(seed=0):
+    return networks.build("lenet_small", {}, (1, 8, 8), 4, seed)
+
+
+def half(network):
+    """Keep every other weight."""
+    return {
+        name: (torch.arange(weight.numel()) % 2).bool().view(weight.shape)
+        for name, weight in pruning.prunable(network, ["Conv2d", "Linear"]).items()
+    }
+
+
+def run(prepared, settings, network=None, masks=None, seed=0, round=0, **options):
+    network = network or fresh()
+    if masks:
+        pruning.apply(network, masks)
+    data = training.place(prepared, settings, CPU)
+    progress = training.train(network, data, settings, masks=masks, seed=seed, round=round, **options)
+    return network, progress
+
+
+def same(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+# Schedules -------------------------------------------------------------------------------------------------
+
+
+def factors(epochs, at, **schedule):
+    return [training.schedule_factor(epoch, epochs, **schedule) for epoch in at]
+
+
+def test_schedules_by_hand():
+    assert factors(9, [0, 5, 9], name="constant") == [1, 1, 1]
+    steps = factors(15, [0, 10.99, 11, 12.9, 13, 15], name="steps", milestones=[11, 13], gamma=0.1)
+    assert steps == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    cosine = factors(8, [0, 2, 4, 8], name="cosine", final=0.2)
+    assert cosine == pytest.approx([1, 0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2, 0.6, 0.2])
+    at = np.linspace(0, 24, 97)
+    linear = factors(24, at, name="linear", points=[[0, 0], [5, 1], [24, 0]])
+    np.testing.assert_allclose(linear, np.interp(at, [0, 5, 24], [0, 1, 0]), atol=1e-12)
+    assert factors(9, [1, 4, 9], name="linear", points=[[2, 0.5], [4, 1]]) == [0.5, 1, 1]
+
+
+def test_warmup_rises_from_zero_before_any_schedule():
+    warm = factors(10, [0, 0.5, 1, 2, 5], name="steps", milestones=[4], warmup_epochs=2)
+    assert warm == pytest.approx([0, 0.25, 0.5, 1, 0.1])
+    assert factors(10, [2, 6, 10], name="cosine", warmup_epochs=2) == pytest.approx([1, 0.5, 0])
+
+
+def test_every_step_learns_even_where_the_schedule_starts_and_ends_at_zero():
+    settings = how(epochs=2, schedule={"name": "linear", "points": [[0, 0], [1, 1], [2, 0]]})
+    rates = [training.learning_rate(step, 5, settings) for step in range(10)]
+    assert rates == pytest.approx([0.01, 0.03, 0.05, 0.07, 0.09, 0.09, 0.07, 0.05, 0.03, 0.01])
+
+
+# The loop --------------------------------------------------------------------------------------------------
+
+
+def plain_loop(prepared, settings, masks, make_optimizer, clip=None):
+    """What the loop should do, written the obvious way: weight × mask inside the network, no other trick."""
+    network = fresh().double()
+    masks = {name: mask.double() for name, mask in masks.items()}
+    optimizer = make_optimizer(network.parameters())
+    mean, std = prepared.mean, prepared.std
+    pixels = (prepared.train_images / 255 - mean[:, None, None]) / std[:, None, None]
+    images, labels = torch.from_numpy(pixels), torch.from_numpy(prepared.train_labels)
+    for epoch in range(settings.epochs):
+        generator = torch.Generator().manual_seed(derive_seed(0, "order", 0, epoch))
+        for batch in torch.randperm(len(labels), generator=generator).split(settings.batch_size):
+            effective = {n: p * masks[n] if n in masks else p for n, p in network.named_parameters()}
+            logits = torch.func.functional_call(network, effective, (images[batch],))
+            loss = F.cross_entropy(logits, labels[batch], label_smoothing=settings.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(network.parameters(), clip)
+            optimizer.step()
+    return {n: (p * masks[n] if n in masks else p).detach() for n, p in network.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference", "options"),
+    [
+        (SGD, lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-3, nesterov=True), {}),
+        (SGD, lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-3, nesterov=True), {"clip_norm": 0.05}),
+        (ADAM, lambda p: torch.optim.Adam(p, 0.003, weight_decay=1e-3), {"label_smoothing": 0.2}),
+        (
+            ADAMW,
+            lambda p: torch.optim.AdamW(p, 0.003, (0.8, 0.99), weight_decay=1e-2),
+            {"channels_last": False},
+        ),
+    ],
+)
+def test_masked_training_is_training_a_network_of_masked_weights(prepared, optimizer, reference, options):
+    settings = how(optimizer=optimizer, **options)
+    masks = half(fresh())
+    network, _ = run(prepared, settings, masks=masks)
+    expected = plain_loop(prepared, settings, masks, reference, options.get("clip_norm"))
+    for name, parameter in network.named_parameters():
+        np.testing.assert_allclose(parameter.detach(), expected[name], rtol=2e-3, atol=2e-5, err_msg=name)
+        if name in masks:
+            assert not parameter.detach()[~masks[name]].view(torch.int32).any(), "plain zeros"
+
+
+def test_history_is_what_a_fresh_measurement_finds(prepared):
+    settings = how(epochs=20, validation=30)
+    network, progress = run(prepared, settings)
+    assert [entry["epoch"] for entry in progress.history] == list(range(1, 21))
+    assert [entry["step"] for entry in progress.history] == list(range(4, 81, 4))
+    assert list(progress.history[0]) == [
+        *("epoch", "step", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
+        *("validation_loss", "validation_accuracy", "seconds", "images_per_second"),
+    ]
+    network.eval()
+    pixels = (prepared.test_images / 255 - prepared.mean[:, None, None]) / prepared.std[:, None, None]
+    with torch.no_grad():
+        logits = network(torch.from_numpy(pixels).float()).double()
+    labels = torch.from_numpy(prepared.test_labels)
+    last = progress.history[-1]
+    assert last["test_accuracy"] == float((logits.argmax(1) == labels).double().mean())
+    assert last["test_loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    assert last["train_loss"] < progress.history[0]["train_loss"] / 2
+    assert last["train_accuracy"] > 0.9
+
+
+def test_first_training_loss_is_the_mean_over_images_not_over_batches(prepared):
+    """With a learning rate of almost nothing the network stays what it was."""
+    network, progress = run(prepared, how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12}, batch_size=149))
+    data = training.place(prepared, how(), CPU)
+    loss, accuracy = training.evaluate(network, data.train, data, how())
+    assert progress.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
+    assert progress.history[0]["train_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bfloat16"}, {"augmentation": {"crop": 1, "cutout": 2, "rotate": 5.0}}]
+)
+def test_other_arithmetic_and_augmentation_still_learn(prepared, options):
+    network, progress = run(prepared, how(epochs=25, **options))
+    assert progress.history[-1]["test_accuracy"] > 0.9
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_decay_can_leave_out_norms_and_biases():
+    network = networks.build("vgg_svhn", {}, (3, 32, 32), 10, 0)
+    groups = training.make_optimizer(network, False, **SGD).param_groups
+    assert {parameter.ndim for parameter in groups[0]["params"]} == {2, 4}
+    assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
+    assert (groups[0]["weight_decay"], groups[1]["weight_decay"]) == (1e-3, 0)
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    assert len(training.make_optimizer(network, True, **SGD).param_groups) == 1
+
+
+def test_gradients_are_those_of_the_mean_loss(prepared):
+    settings = how(augmentation={"crop": 2}, precision="float32")
+    data = training.place(prepared, settings, CPU)
+    network = fresh()
+    names = ["conv1.weight", "output.weight"]
+    found = training.gradients(network, names, data, settings)
+    reference = fresh().double().eval()
+    pixels = (prepared.train_images / 255 - prepared.mean[:, None, None]) / prepared.std[:, None, None]
+    F.cross_entropy(reference(torch.from_numpy(pixels)), torch.from_numpy(prepared.train_labels)).backward()
+    for name in names:
+        np.testing.assert_allclose(found[name], reference.get_parameter(name).grad, rtol=1e-3, atol=1e-6)
+
+
+# Seeds and data --------------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_bytes_other_seed_or_round_others(prepared):
+    settings = how(augmentation={"crop": 1, "flip": True})
+    first, _ = run(prepared, settings, seed=1)
+    assert same(first, run(prepared, settings, seed=1)[0])
+    assert not same(first, run(prepared, settings, seed=2)[0])
+    assert not same(first, run(prepared, settings, seed=1, round=1)[0])
+
+
+def test_augmentation_does_not_shift_the_order(prepared):
+    def labels(settings, round=0, epoch=0):
+        data = training.place(prepared, settings, CPU)
+        return torch.cat([batch for _, _, batch in training._batches(data, settings, 0, round, epoch, 0)])
+
+    plain = labels(how())
+    assert torch.equal(plain, labels(how(augmentation={"crop": 1, "flip": True})))
+    assert torch.equal(plain.sort().values, torch.from_numpy(prepared.train_labels).sort().values)
+    assert not torch.equal(plain, labels(how(), epoch=1))
+    assert not torch.equal(plain, labels(how(), round=1))
+
+
+def test_validation_and_subset_are_disjoint_and_fixed(prepared):
+    data = training.place(prepared, how(validation=20, examples=50), CPU)
+    rows = {tuple(image.flatten().tolist()) for image in data.train.images}
+    held_out = {tuple(image.flatten().tolist()) for image in data.validation.images}
+    assert (len(rows), len(held_out)) == (50, 20)
+    assert not rows & held_out
+    again = training.place(prepared, how(validation=20, examples=50), CPU)
+    assert torch.equal(data.train.labels, again.train.labels)
+    with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
+        training.place(prepared, how(validation=20, examples=140), CPU)
+
+
+def test_symmetric_normalisation_maps_to_minus_one_to_one(prepared):
+    data = training.place(prepared, how(normalisation="symmetric"), CPU)
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    assert networks.normalise(pixels, data.mean, data.std).flatten().tolist() == pytest.approx([-1, 1])
+
+
+# Rewinding -------------------------------------------------------------------------------------------------
+
+
+def test_rewind_weights_are_those_of_that_step(prepared):
+    start = fresh()
+    _, progress = run(prepared, how(epochs=3), rewind=0)
+    assert all(torch.equal(progress.rewind[name], value) for name, value in start.state_dict().items())
+    _, progress = run(prepared, how(epochs=3), rewind=5)
+    one_epoch, _ = run(prepared, how(epochs=1))
+    assert all(torch.equal(progress.rewind[name], value) for name, value in one_epoch.state_dict().items())
+    three, progress = run(prepared, how(epochs=3), rewind=15)
+    assert all(torch.equal(progress.rewind[name], value) for name, value in three.state_dict().items())
+
+
+def test_a_rewound_round_runs_the_rest_of_the_schedule(prepared):
+    schedule = {"name": "steps", "milestones": [2]}
+    _, progress = run(prepared, how(epochs=4, schedule=schedule), start=7)
+    assert [(entry["epoch"], entry["step"]) for entry in progress.history] == [(2, 10), (3, 15), (4, 20)]
+    assert [entry["lr"] for entry in progress.history] == pytest.approx([0.1, 0.01, 0.01])
+    first, second = (entry["images_per_second"] * entry["seconds"] for entry in progress.history[:2])
+    assert (round(first), round(second)) == (150 - 2 * 32, 150)
+
+
+@pytest.mark.parametrize("options", [{"start": 10}, {"rewind": 11}])
+def test_rewinding_beyond_the_training_is_an_error(prepared, options):
+    with pytest.raises(
+        InputError, match=r"pruning.rewind_epoch or rewind_step: step 1\d is beyond .* 2 epochs"
+    ):
+        run(prepared, how(epochs=2), **options)
+
+
+# Failures --------------------------------------------------------------------------------------------------
+
+
+def test_a_diverged_loss_names_epoch_step_and_learning_rate(prepared):
+    schedule = {"name": "steps", "milestones": [1], "gamma": 0.5}
+    settings = how(epochs=3, optimizer={"name": "sgd", "lr": 1e30}, schedule=schedule)
+    with pytest.raises(
+        InputError, match=r"^training: the loss became (nan|inf) in epoch 1, step [2-5] of 5, at "
+    ):
+        run(prepared, settings)
+
+
+def test_out_of_memory_is_one_line():
+    with (
+        pytest.raises(
+            InputError, match=r"^training.batch_size: 32 needs more memory than device cpu has[^\n]*$"
+        ),
+        training.enough_memory(CPU, how()),
+    ):
+        torch.empty(10**15)
+    with pytest.raises(RuntimeError, match="shapes"), training.enough_memory(CPU, how()):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+# Killed and resumed ----------------------------------------------------------------------------------------
+
+
+def in_a_process(statement: str) -> list[str]:
+    """Command of a process that runs a statement with this module as `t`."""
+    paths = [str(SCRIPTS), str(Path(__file__).parent)]
+    code = f"import sys; sys.path[:0] = {paths!r}; import test_training as t; t.torch.set_num_threads(1); "
+    return [sys.executable, "-c", code + statement]
+
+
+def dropout_training(prepared, folder):
+    """Saves its state at every step, so that a kill falls into the middle of an epoch."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2000), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2000, 4))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.linspace(-0.1, 0.1, parameter.numel()).view(parameter.shape))
+    masks = {"1.weight": torch.arange(128_000).view(2000, 64) % 3 > 0}
+    settings = how(epochs=4, optimizer=ADAM, batch_size=10, clip_norm=1.0)
+    state = training.State(folder / ".training-state.pt", "this job", every=0.0)
+    network, progress = run(prepared, settings, network, masks, rewind=17, state=state)
+    content = {"weights": checkpoints.snapshot(network), "rewind": progress.rewind}
+    checkpoints.write(folder / "result.pt", content)
+    measures = [[v for k, v in entry.items() if "second" not in k] for entry in progress.history]
+    files.write_json(folder / "history.json", measures)
+
+
+def kill_when(command, ready, timeout=60):
+    """Start a process and send SIGKILL as soon as `ready()` holds; tell whether it was still at work."""
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    end = time.monotonic() + timeout
+    while process.poll() is None and not ready() and time.monotonic() < end:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp_path):
+    data = tmp_path / "blobs.h5"
+    datasets.save(data, blobs())
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    dropout_training(prepared, whole)
+
+    state = killed / ".training-state.pt"
+    statement = f"t.dropout_training(t.datasets.load({str(data)!r}), t.Path({str(killed)!r}))"
+    assert kill_when(in_a_process(statement), state.exists)
+    step = checkpoints.read(state, "state")["progress"]["step"]
+    assert 0 < step < 60
+    assert not (killed / "result.pt").exists()
+    dropout_training(prepared, killed)
+    assert files.sha256(whole / "result.pt") == files.sha256(killed / "result.pt")
+    assert (whole / "history.json").read_text() == (killed / "history.json").read_text()
+
+
+def test_a_state_of_another_job_or_a_damaged_one_is_ignored(prepared, tmp_path):
+    path = tmp_path / ".training-state.pt"
+    first, _ = run(prepared, how(), state=training.State(path, "a job"))
+    unfinished = path.read_bytes()
+    other = training.State(path, "another job")
+    assert same(first, run(prepared, how(), state=other)[0])
+    path.write_bytes(unfinished[:500])
+    assert same(first, run(prepared, how(), state=training.State(path, "a job"))[0])
+    other.discard()
+    assert not list(tmp_path.iterdir())
+    other.discard()
+
+
+def test_job_digest_tells_jobs_apart():
+    one = training.job_digest(seed=0, training={"epochs": 2, "lr": 0.1})
+    assert one == training.job_digest(training={"lr": 0.1, "epochs": 2}, seed=0)
+    assert one != training.job_digest(training={"lr": 0.1, "epochs": 2}, seed=1)
+
+
+# The scripts, run as Snakemake runs them -------------------------------------------------------------------
+
+
+class Wildcards(list):
+    """Values in order and by name, as Snakemake's are."""
+
+
+def run_script(job: dict) -> None:
+    wildcards = Wildcards(job["wildcards"].values())
+    vars(wildcards).update(job["wildcards"])
+    parts = {name: SimpleNamespace(**job[name]) for name in ("input", "output", "params", "resources")}
+    given = SimpleNamespace(rule=job["rule"], log=[job["log"]], threads=1, wildcards=wildcards, **parts)
+    runpy.run_path(str(SCRIPTS / f"{job['rule']}.py"), init_globals={"snakemake": given})
+
+
+class Chain:
+    """The rounds of one seed in a folder."""
+
+    def __init__(self, folder: Path, data: Path, retraining="lr-rewind", **pruned):
+        self.folder, self.data = folder, data
+        self.training = {
+            "epochs": 40,
+            "batch_size": 8,
+            "optimizer": SGD | {"lr": 0.02},
+            "schedule": {"name": "cosine"},
+            "augmentation": {"crop": 1},
+        }
+        self.pruning = {
+            "criterion": "magnitude",
+            "scope": "global",
+            "prunable": ["*"],
+            "rate": 0.3,
+            "rates": {},
+        }
+        self.pruning |= {"density": None, "retraining": retraining, **pruned}
+
+    def path(self, round: int, name: str) -> Path:
+        return self.folder / f"round{round}" / name
+
+    def job(self, round: int, seed: int = 5) -> dict:
+        names = {"checkpoint": "checkpoint.pt", "training": "training.csv", "metrics": "metrics.json"}
+        inputs = {"dataset": str(self.data)}
+        params = {"network": {"name": "lenet_small", "arguments": {}}, "training": self.training, "code": "1"}
+        if round == 0:
+            names["rewind"] = "rewind.pt"
+            params["rewind"] = {"epoch": 2, "step": None}
+        else:
+            inputs |= {"previous": str(self.path(round - 1, names["checkpoint"]))}
+            inputs |= {"rewind": str(self.path(0, "rewind.pt"))}
+            params["pruning"] = self.pruning
+        self.path(round, "").mkdir(parents=True, exist_ok=True)
+        return {
+            "rule": "prune_round" if round else "train_dense",
+            "log": str(self.folder / "log"),
+            "wildcards": {"experiment": "tiny", "seed": str(seed), "round": str(round)},
+            "input": inputs,
+            "output": {key: str(self.path(round, name)) for key, name in names.items()},
+            "params": params,
+            "resources": {"gpu": 0},
+        }
+
+    def run(self, round: int, **options) -> None:
+        run_script(self.job(round, **options))
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Round 0 and one round of learning-rate rewinding, never interrupted."""
+    folder = tmp_path_factory.mktemp("chain")
+    datasets.save(folder / "blobs.h5", blobs())
+    chain = Chain(folder, folder / "blobs.h5")
+    chain.run(0)
+    chain.run(1)
+    return chain
+
+
+def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
+    dense, pruned = (checkpoints.load(chain.path(round, "checkpoint.pt")) for round in (0, 1))
+    metrics = json.loads(chain.path(1, "metrics.json").read_text())
+    assert (dense.density, dense.masks, pruned.round, pruned.seed) == (1, {}, 1, 5)
+    total = sum(mask.numel() for mask in pruned.masks.values())
+    left = total - math.floor(0.3 * total)
+    assert (metrics["prunable"], metrics["prunable_kept"]) == (total, left)
+    assert sum(int(mask.sum()) for mask in pruned.masks.values()) == left
+    assert pruned.density == metrics["density"] == left / total
+    for name, mask in pruned.masks.items():
+        assert not pruned.weights[name][~mask].view(torch.int32).any()
+    with open(chain.path(1, "training.csv")) as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
+    assert float(rows[-1]["test_accuracy"]) == metrics["test_accuracy"] == pruned.accuracy > 0.9
+    assert metrics["environment"]["packages"]["torch"]
+    assert {"seconds", "images_per_second", "peak_memory_bytes", "device", "threads", "precision"} <= set(
+        metrics
+    )
+    log = (chain.folder / "log").read_text()
+    assert "epoch 40/40: loss" in log
+    assert "images/s, 0:00:00 left" in log
+    assert not list(chain.folder.glob("round*/.*")), "no state is left behind"
+
+
+@pytest.mark.parametrize("round", [0, 1])
+def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, round):
+    again = Chain(tmp_path, chain.data)
+    if round == 1:
+        for name in ("checkpoint.pt", "rewind.pt"):
+            again.path(0, "").mkdir(parents=True, exist_ok=True)
+            again.path(0, name).write_bytes(chain.path(0, name).read_bytes())
+    state = again.path(round, ".training-state.pt")
+    assert kill_when(in_a_process(f"t.run_script({again.job(round)!r})"), state.exists)
+    assert not again.path(round, "checkpoint.pt").exists()
+    again.run(round)
+    assert "continuing after step" in (tmp_path / "log").read_text()
+    for name in ("checkpoint.pt", "rewind.pt")[: 2 - round]:
+        assert files.sha256(again.path(round, name)) == files.sha256(chain.path(round, name))
+
+
+def first_round(chain, tmp_path, **options):
+    """Continue the shared round 0 in another way; return what the round starts from and ends with."""
+    other = Chain(tmp_path, chain.data, **options)
+    other.path(0, "").mkdir(parents=True)
+    for name in ("checkpoint.pt", "rewind.pt"):
+        other.path(0, name).write_bytes(chain.path(0, name).read_bytes())
+    # So small a learning rate leaves the weights where the round put them.
+    other.training = other.training | {"epochs": 4, "optimizer": {"name": "sgd", "lr": 1e-12}}
+    other.run(1)
+    return (
+        checkpoints.load(chain.path(0, "checkpoint.pt")),
+        checkpoints.load(other.path(1, "checkpoint.pt")),
+        other,
+    )
+
+
+@pytest.mark.parametrize("retraining", ["lr-rewind", "finetune", "rewind", "reinitialise"])
+def test_what_a_round_starts_from(chain, tmp_path, retraining):
+    dense, pruned, other = first_round(chain, tmp_path, retraining=retraining)
+    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), dense)[1]
+    origin = {"rewind": rewound}.get(retraining, dense.weights)
+    for name, mask in pruned.masks.items():
+        close = torch.allclose(pruned.weights[name], origin[name] * mask, atol=1e-6)
+        assert close == (retraining != "reinitialise")
+        removed = dense.weights[name][~mask].abs()
+        assert removed.numel() == 0 or removed.max() <= dense.weights[name].abs().max()
+    with open(other.path(1, "training.csv")) as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    assert epochs == ([3, 4] if retraining == "rewind" else [1, 2, 3, 4])
+
+
+def test_criteria_choose_differently_but_equally_many(chain, tmp_path):
+    masks = {}
+    for criterion in ("magnitude", "random", "saliency"):
+        _, pruned, _ = first_round(chain, tmp_path / criterion, criterion=criterion)
+        masks[criterion] = torch.cat([mask.flatten() for mask in pruned.masks.values()])
+    assert len({int(mask.sum()) for mask in masks.values()}) == 1
+    assert not torch.equal(masks["magnitude"], masks["random"])
+    assert not torch.equal(masks["magnitude"], masks["saliency"])
+
+
+def test_a_checkpoint_of_another_seed_ends_the_job_in_one_line(chain):
+    with pytest.raises(SystemExit, match=r"^prune_round tiny 6 1: [^\n]*seed is 5, expected 6; [^\n]*$"):
+        chain.run(1, seed=6)

@@ -1,0 +1,23 @@
+# Stage 4: every recorded layer's outputs on the same test images, for each seed and round.
+rule extract_activations:
+    input:
+        dataset=dataset_of,
+        checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
+    output:
+        activations="results/{experiment}/seed{seed}/round{round}/activations.h5",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/extract_activations.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/extract_activations.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    resources:
+        gpu=1,
+        mem_mb=extraction_mb,
+        runtime=60,
+    params:
+        activations=of_experiment(lambda this, _: this["activations"]),
+        code=code("extract_activations"),
+    script:
+        "../scripts/extract_activations.py"

@@ -1,0 +1,23 @@
+# Stage 1: one HDF5 file per data set, shared by all experiments.
+
+
+rule prepare_dataset:
+    output:
+        dataset="results/data/{dataset}.h5",
+    log:
+        "results/logs/data/{dataset}/prepare_dataset.log",
+    benchmark:
+        "results/benchmarks/data/{dataset}/prepare_dataset.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        source=source_of,
+        # An image folder is tracked by its path, sizes and times of change.
+        stamp=stamp_of,
+        code=code("prepare_dataset"),
+    script:
+        "../scripts/prepare_dataset.py"

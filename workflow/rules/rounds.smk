@@ -1,0 +1,60 @@
+# Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from round r - 1 and retrained.
+
+
+rule train_dense:
+    input:
+        dataset=dataset_of,
+    output:
+        checkpoint="results/{experiment}/seed{seed}/round0/checkpoint.pt",
+        training="results/{experiment}/seed{seed}/round0/training.csv",
+        metrics="results/{experiment}/seed{seed}/round0/metrics.json",
+        rewind="results/{experiment}/seed{seed}/round0/rewind.pt",
+    log:
+        "results/logs/{experiment}/seed{seed}/round0/train_dense.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round0/train_dense.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["training"]["threads"])
+    resources:
+        gpu=1,
+        mem_mb=training_mb,
+        runtime=training_minutes,
+    params:
+        network=of_experiment(lambda this, _: settings.train_params(this)["network"]),
+        training=of_experiment(lambda this, _: settings.train_params(this)["training"]),
+        rewind=of_experiment(lambda this, _: settings.train_params(this)["rewind"]),
+        code=code("train_dense"),
+    script:
+        "../scripts/train_dense.py"
+
+
+rule prune_round:
+    input:
+        dataset=dataset_of,
+        previous=lambda wildcards: round_file(wildcards, int(wildcards.round) - 1, "checkpoint.pt"),
+        rewind="results/{experiment}/seed{seed}/round0/rewind.pt",
+    output:
+        checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
+        training="results/{experiment}/seed{seed}/round{round}/training.csv",
+        metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/prune_round.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/prune_round.tsv"
+    wildcard_constraints:
+        round="[1-9][0-9]*",
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["training"]["threads"])
+    resources:
+        gpu=1,
+        mem_mb=training_mb,
+        runtime=training_minutes,
+    params:
+        network=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["network"]),
+        training=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["training"]),
+        pruning=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["pruning"]),
+        code=code("prune_round"),
+    script:
+        "../scripts/prune_round.py"

@@ -1,0 +1,119 @@
+# Stages 5 and 6: one row of the matrix per round, then the matrix.
+
+
+rule compare_round:
+    input:
+        activations=lambda wildcards: [
+            round_file(wildcards, round, "activations.h5") for round in range(int(wildcards.round) + 1)
+        ],
+    output:
+        similarity="results/{experiment}/seed{seed}/round{round}/similarity.parquet",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/compare_round.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/compare_round.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
+    resources:
+        mem_mb=comparison_mb,
+        runtime=60,
+    params:
+        similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
+        code=code("compare_round"),
+    script:
+        "../scripts/compare_round.py"
+
+
+rule compare_seeds:
+    input:
+        activations=of_experiment(
+            lambda this, job: [
+                f"results/{job.experiment}/seed{seed}/round{job.round}/activations.h5"
+                for seed in this["seeds"]
+            ]
+        ),
+    output:
+        similarity="results/{experiment}/across-seeds/round{round}/similarity.parquet",
+    log:
+        "results/logs/{experiment}/across-seeds/round{round}/compare_seeds.log",
+    benchmark:
+        "results/benchmarks/{experiment}/across-seeds/round{round}/compare_seeds.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
+    resources:
+        mem_mb=comparison_mb,
+        runtime=60,
+    params:
+        similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
+        code=code("compare_seeds"),
+    script:
+        "../scripts/compare_seeds.py"
+
+
+rule assemble_matrix:
+    input:
+        rows=rows,
+    output:
+        similarity="results/{experiment}/similarity.parquet",
+    log:
+        "results/logs/{experiment}/assemble_matrix.log",
+    benchmark:
+        "results/benchmarks/{experiment}/assemble_matrix.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("assemble_matrix"),
+    script:
+        "../scripts/assemble_matrix.py"
+
+
+rule assemble_spectrum:
+    input:
+        rows=rows,
+    output:
+        spectrum="results/{experiment}/spectrum.parquet",
+    log:
+        "results/logs/{experiment}/assemble_spectrum.log",
+    benchmark:
+        "results/benchmarks/{experiment}/assemble_spectrum.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("assemble_spectrum"),
+    script:
+        "../scripts/assemble_spectrum.py"
+
+
+rule assemble_accuracy:
+    input:
+        metrics=lambda wildcards: [
+            f"results/{wildcards.experiment}/seed{seed}/round{round}/metrics.json"
+            for seed in experiment(wildcards.experiment)["seeds"]
+            for round in rounds_of(wildcards.experiment)
+        ],
+    output:
+        accuracy="results/{experiment}/accuracy.parquet",
+    log:
+        "results/logs/{experiment}/assemble_accuracy.log",
+    benchmark:
+        "results/benchmarks/{experiment}/assemble_accuracy.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("assemble_accuracy"),
+    script:
+        "../scripts/assemble_accuracy.py"

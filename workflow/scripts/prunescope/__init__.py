@@ -1,0 +1,21 @@
+"""What does pruning change inside a network? The library behind the workflow, importable without it.
+
+Rooms, each with one job; imports only point down this list:
+
+``report``, ``figures``
+    what people look at
+``similarity``, ``comparison``
+    second moments → measures; activation files → rows of the similarity matrix
+``activations``
+    hooks, views, HDF5
+``training``, ``pruning``
+    the training loop; masks
+``networks``, ``modules``
+    architectures by name; choosing modules by pattern
+``sources``, ``datasets``
+    where images come from; the prepared file all stages read
+``settings``
+    configuration files: load, validate, explain
+``jobs``, ``provenance``, ``files``, ``errors``
+    what every script does first; seeds, versions, digests; atomic writes; errors for people
+"""

@@ -1,0 +1,165 @@
+"""Checkpoints: one network after one round, in a file that holds all that is needed to use it."""
+
+import dataclasses
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from prunescope import networks
+from prunescope.errors import InputError
+from prunescope.files import atomic_path
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network after one round of pruning and training.
+
+    Attributes
+    ----------
+    experiment : str
+    seed, round : int
+    network : dict
+        ``name``, ``arguments``, ``shape`` (channels, height, width) and ``classes``.
+    mean, std : list of float, length C
+        With which pixels / 255 are normalised.
+    weights : dict of str to Tensor
+        The network's state, on the CPU. Pruned weights are exactly zero.
+    masks : dict of str to Tensor of bool
+        By parameter name; True is kept. Empty for the dense network.
+    density : float
+        Fraction of the prunable weights that is left.
+    accuracy : float
+        On the test images.
+    dataset : str
+        Checksum of the data set.
+    """
+
+    experiment: str
+    seed: int
+    round: int
+    network: dict
+    mean: list[float]
+    std: list[float]
+    weights: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    density: float
+    accuracy: float
+    dataset: str
+
+    def build(self) -> nn.Module:
+        """Return the network with these weights, in evaluation mode, on the CPU."""
+        network = networks.build(**self.network, seed=0)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+
+def snapshot(network: nn.Module) -> dict[str, Tensor]:
+    """Copy a network's state to the CPU, in the default memory format."""
+    return {
+        name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically; the same contents give the same bytes."""
+    write(path, {"schema": SCHEMA, **vars(checkpoint)})
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or not a checkpoint of this version.
+    """
+    content = read(path, "checkpoint")
+    fields = {field.name for field in dataclasses.fields(Checkpoint)}
+    if content.pop("schema", None) != SCHEMA or set(content) != fields:
+        raise InputError(f"{path}: not a checkpoint of this version; delete it and run again")
+    return Checkpoint(**content)
+
+
+def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: dict[str, Tensor]) -> None:
+    """Write the weights that a network of round 0, saved as `checkpoint`, had at `step`."""
+    write(path, {"schema": SCHEMA, "step": step, "weights": weights, **_identity(checkpoint)})
+
+
+def load_rewind(path: str | Path, checkpoint: Checkpoint) -> tuple[int, dict[str, Tensor]]:
+    """Read the step and the weights to rewind `checkpoint`'s network to.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or of another network, seed or data set.
+    """
+    content = read(path, "file of rewind weights")
+    for key, value in {"schema": SCHEMA, **_identity(checkpoint)}.items():
+        _expect(path, key, content.get(key), value)
+    return content["step"], content["weights"]
+
+
+def _identity(checkpoint: Checkpoint) -> dict:
+    return {key: getattr(checkpoint, key) for key in ("experiment", "seed", "network", "dataset")}
+
+
+def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
+    """Make sure that a checkpoint is the one a job wants, e.g. ``seed=0, round=2``.
+
+    Raises
+    ------
+    InputError
+        At the first field that differs.
+    """
+    for key, value in expected.items():
+        _expect(path, key, getattr(checkpoint, key), value)
+
+
+def _expect(path: str | Path, key: str, found, wanted) -> None:
+    if found != wanted:
+        raise InputError(f"{path}: {key} is {found}, expected {wanted}; delete the file and run again")
+
+
+def write(path: str | Path, content: dict) -> None:
+    """Write nested dictionaries and lists of tensors, strings and numbers, atomically."""
+    # Through an open file: given a path, torch writes the temporary file's name into the archive.
+    with atomic_path(path) as part, open(part, "wb") as file:
+        torch.save(_canonical(content), file)
+
+
+def _canonical(value):
+    """Make equal contents pickle to equal bytes: pickle writes a string object met again as a reference."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_canonical(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def read(path: str | Path, kind: str) -> dict:
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or damaged; `kind` says in the message what it should have been.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = (
+            error.strerror if isinstance(error, OSError) and error.strerror else "damaged or foreign file"
+        )
+        raise InputError(f"{path}: not a readable {kind} ({reason}); delete it and run again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a {kind}; delete it and run again")
+    return content

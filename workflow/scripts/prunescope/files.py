@@ -1,0 +1,80 @@
+"""Writing files so that a half-written one is never mistaken for a result."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(final: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `final` that becomes `final` when the block ends well.
+
+    The file (or folder) written under the temporary path is flushed to disk and renamed in one step. When
+    the block raises, the temporary path is removed and `final` stays as it was. The temporary name holds the
+    process id: an orphaned process that writes late never touches the file of its successor.
+
+    Parameters
+    ----------
+    final : path
+        Where the finished file or folder shall be. Missing parent folders are made.
+
+    Yields
+    ------
+    pathlib.Path
+        The path to write to, with the suffix of `final`. Nothing exists there yet.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    _remove(part)
+    try:
+        yield part
+        for path in [part, *part.rglob("*")] if part.is_dir() else [part]:
+            _flush(path)
+        if part.is_dir():
+            _remove(final)
+        part.replace(final)
+        _flush(final.parent)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: str | Path, rows: list[dict]) -> None:
+    """Write dictionaries that share their keys as a CSV file with a header, atomically."""
+    with atomic_path(path) as part, open(part, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
