@@ -15,7 +15,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 # Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint format bench docs lock clean
+.PHONY: help demo test test-slurm lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
+
+test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge)
+	bash tests/slurm/cluster.sh install
+	$(BIN)/python -m pytest tests/slurm
 
 lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
 	$(BIN)/ruff format --check .

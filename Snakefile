@@ -21,3 +21,10 @@ rule all:
     default_target: True
     input:
         [products(name) for name in CONFIG["experiments"]],
+
+
+onerror:
+    # Name the logs of what failed at the very end, where they are not scrolled away.
+    failed = failed_logs(log)
+    if failed:
+        print("prunescope: these jobs failed; their logs say why:", *failed, sep="\n  ", file=sys.stderr)

@@ -90,6 +90,12 @@ class Project:
 
 
 @pytest.fixture(scope="session")
+def create():
+    """Make an unbuilt project in a folder."""
+    return Project.create
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Project:
     """The tiny experiment, run to its end. Copy it before changing anything."""
     project = Project.create(tmp_path_factory.mktemp("built") / "project")

@@ -1,11 +1,12 @@
-"""How fast the similarity engine is, as ratios to two other algorithms in the same run, on all cores.
+"""How fast the similarity engine is, as ratios to two other algorithms in the same run.
 
-    python tests/benchmarks/bench_similarity.py [--quick] [--cases ABC] [--repeat 3] [--stride 5]
+    python tests/benchmarks/bench_similarity.py [--quick] [--cases ABC] [--repeat 3] [--threads 2]
 
 Each case is one layer over 21 rounds. The other algorithms, both in NumPy float64: *pairwise*, as published
 (covariances, inverse square roots and one SVD for each pair), and *cached QR* (an orthonormal basis once per
 matrix, one product and the singular values for each pair). Algorithms take turns; the least time of each
-counts. Of the pairs of the other algorithms only every `stride`-th is timed.
+counts. Of the pairs of the other algorithms only every `stride`-th is timed. All cores are used unless
+`threads` says otherwise; with one thread processor time is taken, which a busy machine disturbs less.
 """
 
 import argparse
@@ -31,42 +32,36 @@ from prunescope import comparison, moments, similarity
 ROUNDS = 21
 CASES = {"A": (10_000, 512), "B": (80_000, 256), "C": (320_000, 64)}
 QUICK = {"A": (1_000, 96), "B": (4_000, 48), "C": (16_000, 16)}
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def layer_over_rounds(n, p):
-    """Rectified features that drift from round to round and lose units on the way."""
+    """Rectified features that drift from round to round; all alive, for the sake of the other algorithms."""
     rng = np.random.default_rng(0)
     latent = rng.standard_normal((n, p)).astype(np.float32)
     weights = rng.standard_normal((p, p)).astype(np.float32) * np.geomspace(1, 0.02, p, dtype=np.float32)
     matrices = []
-    for number in range(ROUNDS):
-        matrix = np.maximum(latent @ weights.T, 0)
-        matrix[:, rng.permutation(p)[: number * p // 100]] = 0
-        matrices.append(matrix)
+    for _ in range(ROUNDS):
+        matrices.append(np.maximum(latent @ weights.T, 0))
         weights += 0.1 * rng.standard_normal((p, p)).astype(np.float32) * np.abs(weights)
     return matrices
 
 
 def pairwise(matrices, pairs):
-    total = []
+    means = []
     for i, j in pairs:
-        both = np.hstack([matrices[i], matrices[j]], dtype=np.float64)
-        both = both[:, both.any(axis=0)]
-        p = int(matrices[i].any(axis=0).sum())
-        both -= both.mean(axis=0)
-        covariance = both.T @ both / (len(both) - 1)
+        p = matrices[i].shape[1]
+        covariance = np.cov(matrices[i].T, matrices[j].T)
         roots = []
         for block in (covariance[:p, :p], covariance[p:, p:]):
             values, vectors = np.linalg.eigh(block)
             roots.append((vectors / np.sqrt(values)) @ vectors.T)
         _, correlations, _ = np.linalg.svd(roots[0] @ covariance[:p, p:] @ roots[1])
-        total.append(correlations.mean())
-    return total
+        means.append(correlations.mean())
+    return means
 
 
 def orthonormal(matrix):
-    matrix = matrix[:, matrix.any(axis=0)].astype(np.float64)
+    matrix = matrix.astype(np.float64)
     matrix -= matrix.mean(axis=0)
     return np.linalg.qr(matrix)[0]
 
@@ -75,11 +70,27 @@ def by_bases(bases, pairs):
     return [np.linalg.svd(bases[i].T @ bases[j], compute_uv=False).mean() for i, j in pairs]
 
 
-def engine(matrices, metrics, spent):
-    with threadpool_limits(1), ThreadPoolExecutor(THREADS) as pool:
-        start = time.perf_counter()
+class Machine:
+    """So many threads, and a clock that suits them."""
+
+    def __init__(self, threads):
+        self.threads = threads
+        self.now = time.process_time if threads == 1 else time.perf_counter
+
+    def seconds(self, function, *arguments):
+        """Time a call whose linear algebra may use all threads; returns the result as well."""
+        with threadpool_limits(self.threads):
+            start = self.now()
+            result = function(*arguments)
+            return self.now() - start, result
+
+    def workers(self):
+        return ThreadPoolExecutor(self.threads)
+
+
+def engine(matrices, metrics, machine):
+    with threadpool_limits(1), machine.workers() as pool:
         gram = moments.all_pairs(matrices, run=pool.map)
-        spent["moments"] = min(time.perf_counter() - start, spent.get("moments", np.inf))
         variance = None if similarity.TRUNCATED.isdisjoint(metrics) else 0.99
         sides = list(
             pool.map(lambda i: similarity.represent(gram.moments(i), variance), range(len(matrices)))
@@ -92,9 +103,9 @@ def engine(matrices, metrics, spent):
         return list(pool.map(score, combinations(range(len(matrices)), 2)))
 
 
-def one_row(matrices, last, metrics):
+def one_row(matrices, last, metrics, machine):
     """What one job does for a layer: round `last` against all up to itself."""
-    with threadpool_limits(1), ThreadPoolExecutor(THREADS) as pool:
+    with threadpool_limits(1), machine.workers() as pool:
         own = moments.all_pairs([matrices[last]], run=pool.map)
         side = similarity.represent(own.moments(0), None)
         similarity.compare(side, side, own.cross(0, 0), metrics)
@@ -109,55 +120,61 @@ def one_row(matrices, last, metrics):
         list(pool.map(score, range(last)))
 
 
-def timed(function, *arguments):
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
-
-
-def machine_rates():
-    """The machine's own float64 GEMM and SYRK rates in GFLOP/s."""
+def accumulation(matrices, machine):
+    """Rates of accumulation over the machine's float64 GEMM and SYRK rates, taken in turns."""
     x = np.random.default_rng(0).standard_normal((2048, 2048))
     c = np.zeros((2048, 2048), order="F")
-    gemm = min(timed(np.matmul, x, x)[0] for _ in range(4))
-    syrk = min(
-        timed(lambda: blas.dsyrk(1.0, x.T, beta=1.0, c=c, lower=1, overwrite_c=1))[0] for _ in range(4)
-    )
-    return 2 * 2048**3 / gemm / 1e9, 2048**3 / syrk / 1e9
+    width = sum(matrix.shape[1] for matrix in matrices)
+    rows = min(moments.chunk_rows(width), len(matrices[0]))
+    times = []
+    with machine.workers() as pool:
+        gram = moments.all_pairs([matrix[:rows] for matrix in matrices], run=pool.map)
+        for start in range(0, min(8 * rows, len(matrices[0]) - rows + 1), rows):
+            with threadpool_limits(1):
+                begin = machine.now()
+                gram.add([matrix[start : start + rows] for matrix in matrices])
+                ours = machine.now() - begin
+            gemm = machine.seconds(np.matmul, x, x)[0]
+            syrk = machine.seconds(lambda: blas.dsyrk(1.0, x.T, beta=1.0, c=c, lower=1, overwrite_c=1))[0]
+            times.append((ours, gemm, syrk))
+    ours, gemm, syrk = np.median(times, axis=0)
+    rate = rows * width**2 / ours
+    return rate * gemm / (2 * 2048**3), rate * syrk / 2048**3
 
 
-def bench(name, n, p, repeat, stride):
+def bench(name, n, p, repeat, stride, machine):
     matrices = layer_over_rounds(n, p)
     pairs = list(combinations(range(ROUNDS), 2))
     sample = pairs[::stride]
     scale = len(pairs) / len(sample)
-    best, spent, rates = {}, {}, (0.0, 0.0)
+    best = {}
 
     def keep(key, seconds):
         best[key] = min(seconds, best.get(key, np.inf))
 
+    print(
+        f"{name}: {ROUNDS} matrices of {n} x {p} float32, {len(pairs)} pairs, {machine.threads} threads",
+        flush=True,
+    )
     for _ in range(repeat):
-        rates = tuple(map(max, rates, machine_rates()))
-        seconds, ours = timed(engine, matrices, ["cca"], spent)
+        seconds, ours = machine.seconds(engine, matrices, ["cca"], machine)
         keep("cca", seconds)
-        keep("pairwise", timed(pairwise, matrices, sample)[0] * scale)
-        seconds, bases = timed(lambda: [orthonormal(matrix) for matrix in matrices])
-        more, theirs = timed(by_bases, bases, sample)
+        keep("pairwise", machine.seconds(pairwise, matrices, sample)[0] * scale)
+        seconds, bases = machine.seconds(lambda: [orthonormal(matrix) for matrix in matrices])
+        more, theirs = machine.seconds(by_bases, bases, sample)
         keep("qr", seconds + more * scale)
         del bases
-        keep("all eight", timed(engine, matrices, list(similarity.MEASURES), spent)[0])
-    found = [ours[pairs.index(pair)][0].value for pair in sample]
-    assert np.allclose(found, theirs, atol=1e-6), "the algorithms disagree"
-    width = sum(matrix.shape[1] for matrix in matrices)
-    rate = n * width**2 / spent["moments"] / 1e9
-    print(f"{name}: {ROUNDS} matrices of {n} x {p} float32, {len(pairs)} pairs, {THREADS} threads")
+        keep("all eight", machine.seconds(engine, matrices, list(similarity.MEASURES), machine)[0])
+        found = [ours[pairs.index(pair)][0].value for pair in sample]
+        assert np.allclose(found, theirs, atol=1e-6), "the algorithms disagree"
     print(f"   mean CCA / pairwise algorithm      {best['cca'] / best['pairwise']:.3f}")
     print(f"   mean CCA / cached QR               {best['cca'] / best['qr']:.3f}")
     print(f"   all eight / cached QR's mean CCA   {best['all eight'] / best['qr']:.3f}")
-    print(f"   accumulation / GEMM rate           {rate / rates[0]:.3f}")
-    print(f"   accumulation / SYRK rate           {rate / rates[1]:.3f}")
-    print("   seconds: " + ", ".join(f"{key} {value:.2f}" for key, value in (best | spent).items()))
-    rows = [min(timed(one_row, matrices, last, ["cca"])[0] for _ in range(2)) for last in range(ROUNDS)]
+    print("   seconds: " + ", ".join(f"{key} {value:.2f}" for key, value in best.items()))
+    to_gemm, to_syrk = accumulation(matrices, machine)
+    print(f"   accumulation / GEMM rate           {to_gemm:.3f}")
+    print(f"   accumulation / SYRK rate           {to_syrk:.3f}", flush=True)
+    rows = [machine.seconds(one_row, matrices, last, ["cca"], machine)[0] for last in range(ROUNDS)]
     print(f"   last row / all rows                {rows[-1] / sum(rows):.4f}  (2/R = {2 / ROUNDS:.4f})")
     print(f"   last row / all pairs in one pass   {rows[-1] / best['cca']:.4f}", flush=True)
 
@@ -186,6 +203,7 @@ def main():
     parser.add_argument("--cases", default="ABC")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--stride", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--peak", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -193,7 +211,8 @@ def main():
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         return
     for name in arguments.cases:
-        bench(name, *(QUICK if arguments.quick else CASES)[name], arguments.repeat, arguments.stride)
+        sizes = (QUICK if arguments.quick else CASES)[name]
+        bench(name, *sizes, arguments.repeat, arguments.stride, Machine(arguments.threads))
     n = 40_000 if arguments.quick else 200_000
     with tempfile.TemporaryDirectory() as folder:
         small, large = (peak_of_a_row_job(rows, Path(folder)) for rows in (n, 4 * n))

@@ -33,8 +33,8 @@ PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
 TRAINING = jobs("train_dense", "prune_round", *EXTRACTION, *TABLES)
 
 
-def test_an_empty_folder_needs_every_job(tmp_path, built):
-    project = type(built).create(tmp_path / "project")
+def test_an_empty_folder_needs_every_job(tmp_path, create):
+    project = create(tmp_path / "project")
     assert project.jobs() == TRAINING | jobs("prepare_dataset")
 
 
@@ -109,8 +109,7 @@ def test_moving_the_data_folder_reruns_nothing(project):
 
 def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     (project.folder / "results/tiny/seed0/round1/checkpoint.pt").unlink()
-    # All that was made from it is there and valid, so nothing is owed; asking for the file itself makes it again,
-    # and then what was made from it, because a new file could be another one.
+    # All that was made from it is there and valid, so nothing is owed. Who wants the file itself asks for it.
     assert project.jobs() == set()
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
 
@@ -129,8 +128,8 @@ def test_an_experiment_that_is_not_listed_is_built_by_naming_its_target(project)
     assert "compare_round digits-lenet 1 6" in found and not any(" tiny" in job for job in found)
 
 
-def test_a_fresh_clone_with_results_carried_over_reruns_nothing(built, tmp_path):
-    project = type(built).create(tmp_path / "clone")
+def test_a_fresh_clone_with_results_carried_over_reruns_nothing(create, built, tmp_path):
+    project = create(tmp_path / "clone")
     shutil.copytree(built.folder / "results", project.folder / "results")
     shutil.copytree(built.folder / ".snakemake", project.folder / ".snakemake")
     assert project.jobs() == set()

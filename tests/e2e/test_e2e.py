@@ -108,8 +108,8 @@ def test_figures_are_there_as_svg_and_png(built):
     assert all((results(built) / "figures" / name).stat().st_size > 1000 for name in names)
 
 
-def test_run_again_from_nothing_gives_the_same_bytes(built, tmp_path):
-    project = type(built).create(tmp_path / "again")
+def test_run_again_from_nothing_gives_the_same_bytes(create, built, tmp_path):
+    project = create(tmp_path / "again")
     project.snakemake("results/tiny/similarity.parquet", "--resources", "gpu=0")
     for file in ("similarity.parquet", "seed0/round2/checkpoint.pt", "seed1/round1/activations.h5"):
         assert (project.folder / "results/tiny" / file).read_bytes() == (

@@ -98,6 +98,15 @@ def test_before_and_after_the_activation_function(tmp_path):
     np.testing.assert_array_equal(np.maximum(layers["norm"], 0), layers["relu"])
 
 
+def test_outputs_are_recorded_before_a_later_module_overwrites_them(tmp_path):
+    network = tiny()
+    network.relu = nn.ReLU(inplace=True)
+    layers, _, _ = record(tmp_path / "a.h5", network, layers=["norm", "relu"], examples=None)
+    expected = forward("norm").transpose(0, 2, 3, 1).reshape(-1, 5)
+    np.testing.assert_allclose(layers["norm"], expected, atol=1e-5)
+    assert layers["norm"].min() < 0 <= layers["relu"].min()
+
+
 def test_sampled_positions_are_rows_of_all_positions(tmp_path):
     everything, _, _ = record(tmp_path / "all.h5", examples=None)
     sampled, attributes, _ = record(tmp_path / "some.h5", examples=None, positions=4)

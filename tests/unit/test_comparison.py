@@ -251,6 +251,10 @@ def test_damaged_files(rounds, tmp_path):
         [tmp_path / "none.h5"],
         SimilaritySettings(),
     )
+    incomplete = record(tmp_path / "incomplete.h5")
+    with h5py.File(incomplete, "a") as file:
+        del file["layers/output"].attrs["width"]
+    one_line(incomplete, None, ["not a readable"], compare_round, [incomplete], SimilaritySettings())
     foreign = record(tmp_path / "foreign.h5", schema=99)
     one_line(foreign, None, ["schema 99"], compare_round, [foreign], SimilaritySettings())
 

@@ -106,6 +106,12 @@ def test_torchvision_networks_by_name():
         ("resnet_cifar10_fast", (3, 64, 64), {}, "does not fit images of 3×64×64"),
         ("torchvision/resnet181", COLOUR, {}, "torchvision.models has no classifier named 'resnet181'"),
         ("torchvision/resnet18", COLOUR, {"widht": 1}, "widht"),
+        (
+            "torchvision/googlenet",
+            COLOUR,
+            {"init_weights": False},
+            "googlenet has auxiliary outputs; set aux_logits",
+        ),
         ("torchvision/vgg11", SMALL, {}, "does not fit images of 1×8×8"),
     ],
 )

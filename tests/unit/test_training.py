@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunescope import checkpoints, datasets, files, networks, pruning, training
+from prunescope import checkpoints, datasets, files, networks, optimizers, pruning, training
 from prunescope.errors import InputError
 from prunescope.provenance import derive_seed
 from prunescope.training import TrainingSettings
@@ -95,7 +95,7 @@ def same(first, second):
 
 
 def factors(epochs, at, **schedule):
-    return [training.schedule_factor(epoch, epochs, **schedule) for epoch in at]
+    return [optimizers.schedule_factor(epoch, epochs, **schedule) for epoch in at]
 
 
 def test_schedules_by_hand():
@@ -212,12 +212,11 @@ def test_other_arithmetic_and_augmentation_still_learn(prepared, options):
 
 def test_decay_can_leave_out_norms_and_biases():
     network = networks.build("vgg_svhn", {}, (3, 32, 32), 10, 0)
-    groups = training.make_optimizer(network, False, **SGD).param_groups
-    assert {parameter.ndim for parameter in groups[0]["params"]} == {2, 4}
-    assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
-    assert (groups[0]["weight_decay"], groups[1]["weight_decay"]) == (1e-3, 0)
-    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
-    assert len(training.make_optimizer(network, True, **SGD).param_groups) == 1
+    (decayed, decay), (others, none) = optimizers.Optimizer(network, False, **SGD).groups
+    assert ({parameter.ndim for parameter in decayed}, decay) == ({2, 4}, 1e-3)
+    assert ({parameter.ndim for parameter in others}, none) == ({1}, 0)
+    assert len(decayed) + len(others) == len(list(network.parameters()))
+    assert len(optimizers.Optimizer(network, True, **SGD).groups) == 1
 
 
 def test_gradients_are_those_of_the_mean_loss(prepared):

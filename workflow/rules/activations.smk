@@ -15,7 +15,7 @@ rule extract_activations:
     resources:
         gpu=1,
         mem_mb=extraction_mb,
-        runtime=60,
+        runtime=growing(60),
     params:
         activations=of_experiment(lambda this, _: this["activations"]),
         code=code("extract_activations"),

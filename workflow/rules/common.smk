@@ -1,4 +1,5 @@
 # Helpers of the rules: the experiment behind a job's wildcards, what it costs, the code it runs.
+import re
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -54,6 +55,11 @@ def mega(numbers, bytes_each=4):
     return int(numbers * bytes_each / 1e6) + 1
 
 
+def growing(amount):
+    """A bound that grows with Snakemake's attempt, so that --retries gives a job more."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 # What importing torch (with CUDA's libraries) needs before any work is done, in MB.
 TORCH_MB = 2000
 
@@ -83,7 +89,7 @@ def stamp_of(wildcards):
     return sources.stamp(source_of(wildcards), CONFIG["data"]["root"])
 
 
-def training_minutes(wildcards):
+def training_minutes(wildcards, attempt):
     """A generous bound from the arithmetic: three passes over each image at a slow core's 2 GMAC/s.
 
     It is a bound on a CPU; on a GPU it is only more generous.
@@ -92,40 +98,41 @@ def training_minutes(wildcards):
     images = this["training"]["examples"] or sizes["dataset"]["train"]
     passes = this["training"]["epochs"] * images + sizes["dataset"]["test"]
     seconds = 3 * passes * sizes["network"]["macs"] / 2e9
-    return 30 + int(seconds / 60)
+    return attempt * (30 + int(seconds / 60))
 
 
-def training_mb(wildcards):
+def training_mb(wildcards, attempt):
     this, sizes = experiment(wildcards.experiment), facts(wildcards.experiment)
     images = (sizes["dataset"]["train"] + sizes["dataset"]["test"]) * 3
     batch = 4 * this["training"]["batch_size"] * sizes["network"]["floats"]
-    return (
-        TORCH_MB
-        + mega(images * prod(sizes["dataset"]["shape"]), 1)
-        + mega(batch)
-        + mega(20 * sizes["network"]["parameters"])
-    )
+    pixels = mega(images * prod(sizes["dataset"]["shape"]), 1)
+    return attempt * (TORCH_MB + pixels + mega(batch) + mega(20 * sizes["network"]["parameters"]))
 
 
-def extraction_mb(wildcards):
+def extraction_mb(wildcards, attempt):
     this, sizes = experiment(wildcards.experiment)["activations"], facts(wildcards.experiment)
     images = this["examples"] or sizes["dataset"]["test"]
     batch = 2 * this["batch_size"] * sizes["network"]["floats"]
     # The view `flatten` rotates one wide layer at a time, in float64.
     widest = max(prod(shape) for shape in sizes["network"]["layers"].values())
     rotated = images * widest if this["view"] == "flatten" else 0
-    return TORCH_MB + mega(batch) + mega(rotated, 16)
+    return attempt * (TORCH_MB + mega(batch) + mega(rotated, 16))
 
 
-def comparison_mb(wildcards):
-    """Second moments of the two widest layers, in float64, with the copies their factorisation makes."""
+def comparison_mb(wildcards, attempt):
+    """The bound of docs/similarity.md, and the interpreter's own memory."""
     this, sizes = experiment(wildcards.experiment), facts(wildcards.experiment)
     images = this["activations"]["examples"] or sizes["dataset"]["test"]
     flat = this["activations"]["view"] == "flatten"
-    width = max(
-        min(prod(shape), images) if flat else shape[0] for shape in sizes["network"]["layers"].values()
-    )
-    return 1000 + mega(width * width * 12, 8)
+    shapes = sizes["network"]["layers"].values()
+    widths = [min(prod(shape), images) if flat else shape[0] for shape in shapes]
+    widest = max(widths)
+    own = widths if this["similarity"]["pairs"] == "all-layers" else [widest]
+    together = min(sum(own) * (this["rounds"] + 1), 2**26 // sum(own) + sum(own))
+    chunk = max(2**23, 1024 * together)
+    sums = max(2**26, (sum(own) + widest) * widest) + sum(own) ** 2 + 3 * sum(width**2 for width in own)
+    work = 8 * this["similarity"]["threads"] * widest**2
+    return attempt * (500 + mega(chunk + sums + work, 8) + mega(chunk))
 
 
 def rounds_of(name):
@@ -147,3 +154,8 @@ def rows(wildcards):
             for round in rounds_of(wildcards.experiment)
         ]
     return files
+
+
+def failed_logs(path):
+    """The logs of failed jobs that Snakemake's own log names, each once."""
+    return dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", Path(path).read_text(), re.MULTILINE))

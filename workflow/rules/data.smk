@@ -8,12 +8,14 @@ rule prepare_dataset:
         "results/logs/data/{dataset}/prepare_dataset.log",
     benchmark:
         "results/benchmarks/data/{dataset}/prepare_dataset.tsv"
+    # Where snakemake runs, on a cluster too: short, and a login node has the network.
+    localrule: True
     conda:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         source=source_of,
         # An image folder is tracked by its path, sizes and times of change.

@@ -1,15 +1,22 @@
 # Stage 6, second half: what people look at.
+from prunescope import files
+
+# Digests rather than inputs: the time of a checkout is no reason to write a report again.
+TEMPLATE = files.sha256(ROOT / "workflow/scripts/prunescope/report.html.j2")
+LOCK = files.sha256(ROOT / "envs/requirements.txt")
 
 
 rule draw_figures:
     input:
         similarity="results/{experiment}/similarity.parquet",
         accuracy="results/{experiment}/accuracy.parquet",
+        metrics=rules.assemble_accuracy.input.metrics,
     output:
         figures=report(
             directory("results/{experiment}/figures"),
             patterns=["{name}.svg"],
             category="{experiment}",
+            subcategory="Figures",
             caption="../report/figures.rst",
             labels={"figure": "{name}"},
         ),
@@ -21,8 +28,8 @@ rule draw_figures:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         # The order in which the network computes them, and the order in which they are drawn.
@@ -30,3 +37,81 @@ rule draw_figures:
         code=code("draw_figures"),
     script:
         "../scripts/draw_figures.py"
+
+
+rule write_report:
+    input:
+        similarity="results/{experiment}/similarity.parquet",
+        accuracy="results/{experiment}/accuracy.parquet",
+        metrics=rules.assemble_accuracy.input.metrics,
+        training=lambda wildcards: [
+            f"results/{wildcards.experiment}/seed{seed}/round{round}/training.csv"
+            for seed in experiment(wildcards.experiment)["seeds"]
+            for round in rounds_of(wildcards.experiment)
+        ],
+    output:
+        report=report(
+            "results/{experiment}/report.html",
+            category="{experiment}",
+            subcategory="Report",
+            caption="../report/report.rst",
+            labels={"figure": "interactive report"},
+        ),
+        findings=report(
+            "results/{experiment}/findings.json",
+            category="{experiment}",
+            subcategory="Report",
+            caption="../report/findings.rst",
+            labels={"figure": "findings"},
+        ),
+    log:
+        "results/logs/{experiment}/write_report.log",
+    benchmark:
+        "results/benchmarks/{experiment}/write_report.tsv"
+    localrule: True
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        experiment=of_experiment(lambda this, _: this),
+        layers=lambda wildcards: facts(wildcards.experiment)["network"]["layers"],
+        lock=LOCK,
+        template=TEMPLATE,
+        code=code("write_report"),
+    script:
+        "../scripts/write_report.py"
+
+
+rule write_overview:
+    input:
+        similarity=[f"results/{name}/similarity.parquet" for name in CONFIG["experiments"]],
+        accuracy=[f"results/{name}/accuracy.parquet" for name in CONFIG["experiments"]],
+        findings=[f"results/{name}/findings.json" for name in CONFIG["experiments"]],
+    output:
+        overview=report(
+            "results/overview.html",
+            category="Overview",
+            caption="../report/overview.rst",
+            labels={"figure": "experiments side by side"},
+        ),
+    log:
+        "results/logs/write_overview.log",
+    benchmark:
+        "results/benchmarks/write_overview.tsv"
+    localrule: True
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        experiments=lambda _: {name: experiment(name) for name in CONFIG["experiments"]},
+        layers=lambda _: {name: list(facts(name)["network"]["layers"]) for name in CONFIG["experiments"]},
+        template=TEMPLATE,
+        code=code("write_overview"),
+    script:
+        "../scripts/write_overview.py"

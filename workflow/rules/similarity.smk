@@ -17,7 +17,7 @@ rule compare_round:
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
         mem_mb=comparison_mb,
-        runtime=60,
+        runtime=growing(60),
     params:
         similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
         code=code("compare_round"),
@@ -44,7 +44,7 @@ rule compare_seeds:
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
         mem_mb=comparison_mb,
-        runtime=60,
+        runtime=growing(60),
     params:
         similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
         code=code("compare_seeds"),
@@ -61,12 +61,13 @@ rule assemble_matrix:
         "results/logs/{experiment}/assemble_matrix.log",
     benchmark:
         "results/benchmarks/{experiment}/assemble_matrix.tsv"
+    localrule: True
     conda:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=code("assemble_matrix"),
     script:
@@ -82,12 +83,13 @@ rule assemble_spectrum:
         "results/logs/{experiment}/assemble_spectrum.log",
     benchmark:
         "results/benchmarks/{experiment}/assemble_spectrum.tsv"
+    localrule: True
     conda:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=code("assemble_spectrum"),
     script:
@@ -107,12 +109,13 @@ rule assemble_accuracy:
         "results/logs/{experiment}/assemble_accuracy.log",
     benchmark:
         "results/benchmarks/{experiment}/assemble_accuracy.tsv"
+    localrule: True
     conda:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=code("assemble_accuracy"),
     script:

@@ -4,8 +4,8 @@ Rooms, each with one job; imports only point down this list:
 
 ``report``, ``figures``
     what people look at
-``similarity``, ``comparison``
-    second moments → measures; activation files → rows of the similarity matrix
+``comparison``, ``similarity``, ``moments``
+    activation files → rows of the matrix; moments → measures; matrices → second moments
 ``activations``
     hooks, views, HDF5
 ``training``, ``pruning``

@@ -92,6 +92,10 @@ class Matrix:
     layer : str
     density : float
         Of the network.
+    width : int
+        Number of units.
+    positions : ndarray
+        Sampled positions of the module's output.
     data : h5py.Dataset
     """
 
@@ -100,6 +104,8 @@ class Matrix:
     round: int
     layer: str
     density: float
+    width: int
+    positions: np.ndarray
     data: h5py.Dataset
 
     @property
@@ -107,12 +113,8 @@ class Matrix:
         return self.data.shape
 
     @property
-    def width(self) -> int:
-        """Number of units."""
-        return int(self.data.attrs["width"])
-
-    @property
     def rotated(self) -> bool:
+        """Whether the columns are a rotation of the units."""
         return self.width != self.shape[1]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
@@ -222,7 +224,12 @@ def _recordings(paths: Sequence[str | Path]) -> Iterator[list[Recording]]:
 def _matrices(path: str, file: h5py.File) -> dict[str, Matrix]:
     seed, number, density = (file.attrs[key].item() for key in ("seed", "round", "density"))
     layers = sorted(file["layers"].items(), key=lambda item: item[1].attrs["order"])
-    return {name: Matrix(path, seed, number, name, density, data) for name, data in layers}
+    return {
+        name: Matrix(
+            path, seed, number, name, density, int(data.attrs["width"]), data.attrs["positions"], data
+        )
+        for name, data in layers
+    }
 
 
 def check_correspondence(files: Sequence[Recording], pairs: str) -> None:
@@ -246,10 +253,11 @@ def check_correspondence(files: Sequence[Recording], pairs: str) -> None:
             lacking = other if name in first.matrices else first
             raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
         for name, matrix in first.matrices.items():
-            a, b = matrix.data, other.matrices[name].data
-            if len(a) != len(b):
-                raise InputError(f"{both}: layer {name} has {len(a)} and {len(b)} rows; {remedy}")
-            if not np.array_equal(a.attrs["positions"], b.attrs["positions"]):
+            partner = other.matrices[name]
+            rows = matrix.shape[0], partner.shape[0]
+            if rows[0] != rows[1]:
+                raise InputError(f"{both}: layer {name} has {rows[0]} and {rows[1]} rows; {remedy}")
+            if not np.array_equal(matrix.positions, partner.positions):
                 raise InputError(f"{both}: layer {name} was recorded at different positions; {remedy}")
     if pairs == "all-layers" and first.file.attrs["view"] == "channels":
         raise InputError(

@@ -1,11 +1,12 @@
 """Figures for papers: accuracy and density while pruning, similarity to the dense network, rounds × rounds.
 
-Every figure is 3.5 or 7 inches wide (one or two columns). Similarities share one scale, 0 to 1, everywhere. Bands
-span the lowest to the highest seed. Layers are told apart by colour and marker; the colours run from dark to light
-with depth, so that they also differ without hue, and all have a contrast of at least 3 to white.
+Every figure is 3.5 or 7 inches wide (one or two columns). Similarities share one scale, 0 to 1, everywhere.
+Bands span the lowest to the highest seed. Layers are told apart by colour and marker; the colours run from
+dark to light with depth, so that they also differ without hue, and all have a contrast of at least 3 to
+white.
 
-Matplotlib's object interface throughout: no global state, no display. Axes are placed in inches: a layout engine
-would take more time than all the drawing.
+Matplotlib's object interface throughout: no global state, no display. Axes are placed in inches: a layout
+engine would take more time than all the drawing.
 """
 
 import re
@@ -24,8 +25,8 @@ from prunescope.findings import METRICS
 COLUMN, PAGE = 3.5, 7.0
 BLUE, GREY = "#0072B2", "0.35"
 MARKERS = "osD^vP<>X*"
-# The same drawing gives the same bytes: no dates, no random ids. Fonts are embedded as TrueType: publishers refuse
-# the other kind.
+# The same drawing gives the same bytes: no dates, no random ids. Fonts are embedded as TrueType because many
+# publishers refuse the other kind.
 mpl.rcParams.update(
     {
         "svg.hashsalt": "prunescope",
@@ -48,7 +49,11 @@ METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Softw
 
 
 def draw_all(
-    similarity: pd.DataFrame, accuracy: pd.DataFrame, densities: pd.DataFrame, layers: list[str], colormap: str
+    similarity: pd.DataFrame,
+    accuracy: pd.DataFrame,
+    densities: pd.DataFrame,
+    layers: list[str],
+    colormap: str,
 ) -> dict[str, Figure]:
     """Draw every figure of an experiment.
 
@@ -89,7 +94,9 @@ def draw_accuracy(accuracy: pd.DataFrame) -> Figure:
     figure, axes = _canvas(COLUMN, 2.4, left=0.55)
     table = accuracy.assign(percent=100 * accuracy["test_accuracy"]).groupby("round")
     density = 100 * table["density"].mean()
-    axes.fill_between(density, table["percent"].min(), table["percent"].max(), color=BLUE, alpha=0.2, linewidth=0)
+    axes.fill_between(
+        density, table["percent"].min(), table["percent"].max(), color=BLUE, alpha=0.2, linewidth=0
+    )
     axes.plot(density, table["percent"].mean(), "o-", color=BLUE)
     _sparsity_axis(axes, density)
     axes.set(ylabel="test accuracy (%)", title=f"Accuracy against density: {_of_seeds(accuracy['seed'])}")
@@ -97,7 +104,7 @@ def draw_accuracy(accuracy: pd.DataFrame) -> Figure:
 
 
 def draw_density(densities: pd.DataFrame) -> Figure:
-    """Fraction of weights left in each prunable layer against that of all: mean over seeds, band lowest to highest."""
+    """Fraction of weights left in each prunable layer against that of all layers together."""
     layers = list(dict.fromkeys(densities["layer"]))
     figure, axes = _canvas(COLUMN, _tall(layers), left=0.55, right=_legend_width(layers))
     overall = 100 * densities.groupby("round")["density_all_layers"].mean()
@@ -117,7 +124,7 @@ def draw_density(densities: pd.DataFrame) -> Figure:
 def draw_to_dense(
     similarity: pd.DataFrame, accuracy: pd.DataFrame, layers: list[str], metric: str, colormap: str
 ) -> Figure:
-    """Heatmap of layers × rounds: similarity of each pruned network's layer to the dense network's, mean over seeds."""
+    """Heatmap of layers × rounds: similarity to the dense network, mean over seeds."""
     part = similarity[similarity["round_b"] == 0]
     table = part.pivot_table(index="layer_a", columns="round_a", values="value", aggfunc="mean", dropna=False)
     table = table.reindex(layers)
@@ -129,23 +136,26 @@ def draw_to_dense(
     _heatmap(figure, axes, table.to_numpy(), colormap, METRICS[metric], 6 if width / rounds > 0.25 else None)
     axes.set_xticks(range(rounds), [f"{round}\n{density[round]:.3g}" for round in table.columns], fontsize=6)
     axes.set_yticks(range(len(layers)), layers)
-    axes.set(xlabel="round, weights remaining (%)", title=f"Similarity to the dense network: {METRICS[metric]}")
+    axes.set(
+        xlabel="round, weights remaining (%)", title=f"Similarity to the dense network: {METRICS[metric]}"
+    )
     return figure
 
 
 def draw_layers(
     similarity: pd.DataFrame, ceiling: pd.DataFrame, accuracy: pd.DataFrame, layers: list[str], metric: str
 ) -> Figure:
-    """Two panels on one scale: similarity to the dense network while pruning, and its profile over the layers.
+    """Similarity to the dense network on one scale: while pruning, and as a profile over the layers.
 
-    The profile shows the last round and, where `ceiling` has rows, how similar dense networks of different seeds are.
+    The profile shows the last round and, where `ceiling` has rows, how similar dense networks of different
+    seeds are.
     """
-    height, left, legend = _tall(layers), 0.5, _legend_width(layers)
-    below = min(0.15 + 0.06 * max(map(len, layers)), 1.2)
-    height += below - 0.3
+    upright = len(layers) > 6 or max(map(len, layers)) > 7
+    below = max(0.42, 0.12 + 0.054 * max(map(len, layers))) if upright else 0.42
+    height, left, legend = _tall(layers) - 0.42 + below, 0.5, _legend_width(layers)
     figure = Figure(figsize=(PAGE, height))
-    wide = (PAGE - 2 * left - legend - 0.1) / 2
-    axes = _panel(figure, left, below + 0.1, wide, height - below - 0.4)
+    wide = (PAGE - 2 * left - legend) / 2
+    axes = _panel(figure, left, below, wide, height - below - 0.28)
     density = 100 * accuracy.groupby("round")["density"].mean()
     part = similarity[similarity["round_b"] == 0]
     _lines(axes, part.assign(layer=part["layer_a"], round=part["round_a"], x=100 * part["density_a"]), layers)
@@ -154,17 +164,19 @@ def draw_layers(
     axes.set(ylim=(0, 1.02), ylabel=METRICS[metric], title=f"Similarity to the dense network: {seeds}")
     _legend(axes)
 
-    axes = _panel(figure, 2 * left + legend + wide - 0.1, below + 0.1, wide + 0.1, height - below - 0.4)
+    axes = _panel(figure, 2 * left + legend + wide - 0.12, below, wide, height - below - 0.28)
     last = part["round_a"].max()
     places = range(len(layers))
-    profiles = [(part[part["round_a"] == last], BLUE, "o-", f"round {last}, {density[last]:.3g} % of weights")]
+    profiles = [
+        (part[part["round_a"] == last], BLUE, "o-", f"round {last}, {density[last]:.3g} % of weights")
+    ]
     if len(ceiling):
         profiles.append((ceiling, GREY, "s--", "dense networks of other seeds"))
     for rows, color, style, label in profiles:
         values = rows.groupby("layer_a")["value"].agg(["mean", "min", "max"]).reindex(layers)
         axes.fill_between(places, values["min"], values["max"], color=color, alpha=0.2, linewidth=0)
         axes.plot(places, values["mean"], style, color=color, label=label)
-    axes.set_xticks(places, layers, rotation=0 if len(layers) <= 5 and below < 0.6 else 90)
+    axes.set_xticks(places, layers, rotation=90 if upright else 0)
     axes.set(ylim=(0, 1.02), title="The same, layer by layer")
     axes.grid(True)
     axes.legend(loc="lower left")
@@ -209,8 +221,8 @@ def _panel(figure: Figure, left, bottom, width, height) -> Axes:
 
 
 def _lines(axes: Axes, table: pd.DataFrame, layers: list[str]) -> None:
-    """Draw `value` against `x` over the rounds, a line for each layer, a band from the lowest to the highest seed."""
-    colors = mpl.colormaps["inferno"](np.linspace(0.08, 0.66, len(layers)))
+    """Draw `value` against `x` over the rounds, a line and a band over the seeds for each layer."""
+    colors = mpl.colormaps["inferno"](np.linspace(0.05, 0.66, len(layers)))
     for index, layer in enumerate(layers):
         rounds = table[table["layer"] == layer].groupby("round")
         x, values = rounds["x"].mean(), rounds["value"]
@@ -219,8 +231,10 @@ def _lines(axes: Axes, table: pd.DataFrame, layers: list[str]) -> None:
         axes.plot(x, values.mean(), MARKERS[index % len(MARKERS)] + "-", color=color, label=layer)
 
 
-def _heatmap(figure: Figure, axes: Axes, values: np.ndarray, colormap: str, label: str, numbers: float | None) -> None:
-    """Draw values on the common scale from 0 to 1, with numbers of a font size; a missing value is a cross on white."""
+def _heatmap(
+    figure: Figure, axes: Axes, values: np.ndarray, colormap: str, label: str, numbers: float | None
+) -> None:
+    """Draw values on the common scale, with numbers of a font size; a missing one is a cross on white."""
     image = axes.imshow(values, vmin=0, vmax=1, cmap=colormap, aspect="auto", interpolation="nearest")
     width, _ = figure.get_size_inches()
     box = axes.get_position()
@@ -232,7 +246,7 @@ def _heatmap(figure: Figure, axes: Axes, values: np.ndarray, colormap: str, labe
         return
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            text = "1" if value == 1 else f"{value:.2f}".removeprefix("0")
+            text = f"{value:.2f}".removeprefix("0")
             axes.text(column, row, text, ha="center", va="center", fontsize=numbers, color=_ink(image, value))
 
 
@@ -244,7 +258,7 @@ def _ink(image, value: float) -> str:
 
 
 def _sparsity_axis(axes: Axes, percents: pd.Series) -> None:
-    """Label the horizontal axis as weights remaining: logarithmic, dense on the left, ticks at measured densities."""
+    """Make the horizontal axis weights remaining: logarithmic, dense on the left, ticks at data."""
     axes.set_xscale("log")
     high, low = percents.max(), percents.min()
     margin = max((high / low) ** 0.04, 1.02)
@@ -258,11 +272,13 @@ def _sparsity_axis(axes: Axes, percents: pd.Series) -> None:
 
 
 def _spaced(values, ratio: float) -> list[float]:
-    """Choose ticks at measured values that keep a distance on the logarithmic axis, the last one among them."""
+    """Choose measured values that keep a distance on the logarithmic axis, largest and smallest included."""
     ticks: list[float] = []
-    for value in sorted(values):
-        if not ticks or value > ticks[-1] * ratio:
+    for value in sorted(values, reverse=True):
+        if not ticks or value < ticks[-1] / ratio:
             ticks.append(value)
+    if len(ticks) > 1:
+        ticks[-1] = min(values)
     return ticks
 
 

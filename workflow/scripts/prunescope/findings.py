@@ -1,7 +1,7 @@
 """What a reader should conclude from an experiment, computed: numbers, their spread over seeds, and verdicts.
 
-A verdict compares numbers that every seed has measured. It is given only when Student's 95 % interval of their mean
-over the seeds leaves no doubt about the sign; else it reads "not enough seeds to say".
+A verdict compares numbers that every seed has measured. It is given only when Student's 95 % interval of
+their mean over the seeds leaves no doubt about the sign; else it reads "not enough seeds to say".
 """
 
 import math
@@ -22,7 +22,9 @@ METRICS = {
 UNDECIDED = "not enough seeds to say"
 
 
-def conclude(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame, layers: dict[str, list[int]]) -> dict:
+def conclude(
+    name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame, layers: dict[str, list[int]]
+) -> dict:
     """Compute the findings of an experiment.
 
     Parameters
@@ -39,13 +41,12 @@ def conclude(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame, layers
     -------
     dict
         JSON-ready. ``accuracy``: dense, last round, their difference. ``metrics``: for each metric ``layers``
-        (similarity of the last round to the dense network, ``ceiling``: similarity of dense networks of different
-        seeds, ``verdict``), ``lowest`` (layer and round) and ``claim`` (see `claim`). ``text``: the same in sentences,
-        the first metric in full.
+        (similarity of the last round to the dense network of the same seed; ``ceiling``: similarity of dense
+        networks of different seeds; ``verdict``: which of the two is higher), ``lowest`` (layer and round)
+        and ``claim`` (see `claim`). ``text``: the same in sentences, the first metric in full.
     """
     last = int(accuracy["round"].max())
     same = similarity[similarity["layer_a"] == similarity["layer_b"]]
-    # A dense network differs from another seed's in the layers' order of units at most as much as in what they compute.
     ceiling = same[(same["seed_a"] < same["seed_b"]) & (same["round_a"] == 0) & (same["round_b"] == 0)]
     own = same[(same["seed_a"] == same["seed_b"]) & (same["round_b"] == 0) & (same["round_a"] > 0)]
     found = {
@@ -65,11 +66,11 @@ def conclude(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame, layers
 
 
 def claim(values: pd.DataFrame, layers: dict[str, list[int]]) -> dict:
-    """Test the finding of Ansuini et al. (ICPRAM 2020): first convolutions and fully connected layer high, middle low.
+    """Test the finding of Ansuini et al. (ICPRAM 2020): first and fully connected layers high, middle low.
 
-    ``first`` is the mean over the first quarter of the recorded convolutional layers (at least one), ``output`` the last
-    layer, which must be fully connected, ``middle`` the mean over all between. The margin of a seed is
-    min(first, output) - middle.
+    ``first`` is the mean over the first quarter of the recorded convolutional layers (at least one),
+    ``output`` the last layer, which must be fully connected, ``middle`` the mean over all between. The margin
+    of a seed is min(first, output) - middle.
 
     Parameters
     ----------
@@ -81,8 +82,8 @@ def claim(values: pd.DataFrame, layers: dict[str, list[int]]) -> dict:
     Returns
     -------
     dict
-        ``verdict``: holds, does not hold, not enough seeds to say, or not applicable (with a ``reason``); the groups'
-        layers, and the statistics of ``first``, ``middle``, ``output`` and ``margin``.
+        ``verdict``: holds, does not hold, not enough seeds to say, or not applicable (with a ``reason``); the
+        groups' layers, and the statistics of ``first``, ``middle``, ``output`` and ``margin``.
     """
     names = list(layers)
     maps = [name for name in names if len(layers[name]) == 3]
@@ -94,20 +95,25 @@ def claim(values: pd.DataFrame, layers: dict[str, list[int]]) -> dict:
         return {"verdict": "not applicable", "reason": "the last recorded layer is not fully connected"}
     if not middle:
         return {"verdict": "not applicable", "reason": "no layer was recorded between the first and the last"}
+    there = values.columns[values.notna().any()]
+    first, middle = ([name for name in group if name in there] for group in (first, middle))
+    if not (first and middle and names[-1] in there):
+        return {"verdict": "not applicable", "reason": "a group of layers has no value in the last round"}
+    # A seed in which one of the layers has no value is left out: its means would be over other layers.
     groups = {
-        "first": values[first].mean(axis=1),
-        "middle": values[middle].mean(axis=1),
+        "first": values[first].mean(axis=1, skipna=False),
+        "middle": values[middle].mean(axis=1, skipna=False),
         "output": values[names[-1]],
     }
     margin = (groups["first"].clip(upper=groups["output"]) - groups["middle"]).dropna()
     if margin.empty:
-        return {"verdict": "not applicable", "reason": "no similarity of the last round has a value"}
+        return {"verdict": "not applicable", "reason": "no seed has values in all layers of the last round"}
     return {
         "verdict": _verdict(margin, "holds", "does not hold"),
         "first_layers": first,
         "middle_layers": middle,
         "output_layer": names[-1],
-        **{group: spread(numbers) for group, numbers in groups.items()},
+        **{group: spread(numbers[margin.index]) for group, numbers in groups.items()},
         "margin": spread(margin),
     }
 
@@ -161,12 +167,15 @@ def _metric(part: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: dict[s
     rows = []
     for layer in layers:
         others = ceiling[ceiling["layer_a"] == layer]
+        pairs = spread(others["value"])
         rows.append(
             {
                 "layer": layer,
                 "similarity": spread(values[layer]),
-                "ceiling": spread(others["value"]),
-                "verdict": _verdict(_above(values[layer], others), "stays similar", "as different as another seed"),
+                # Pairs share seeds, so they have no standard deviation or interval worth the name.
+                "ceiling": pairs and {key: pairs[key] for key in ("mean", "min", "max", "count")},
+                "verdict": pairs
+                and _verdict(_above(values[layer], others), "stays similar", "less similar than seeds"),
             }
         )
     means = part.groupby(["layer_a", "round_a"])["value"].mean().dropna()
@@ -179,7 +188,7 @@ def _metric(part: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: dict[s
 
 
 def _above(values: pd.Series, ceiling: pd.DataFrame) -> pd.Series:
-    """How far each seed's pruned layer is above that seed's mean similarity to the other seeds' dense networks."""
+    """How far each seed's values are above its dense network's mean similarity to the other seeds'."""
     both = pd.concat(
         [ceiling[["seed_a", "value"]], ceiling[["seed_b", "value"]].rename(columns={"seed_b": "seed_a"})]
     )
@@ -197,8 +206,8 @@ def _text(found: dict) -> list[str]:
         return [f"Only dense networks were trained ({seeds}): there is nothing to compare."]
     numbers = found["accuracy"]
     sentences = [
-        f"After {found['last_round']} rounds {weights} of the prunable weights are left ({seeds}). Test accuracy goes "
-        f"from {_percent(numbers['dense'])} to {_percent(numbers['last'])}: "
+        f"After {found['last_round']} rounds {weights} of the prunable weights are left ({seeds}). "
+        f"Test accuracy goes from {_percent(numbers['dense'])} to {_percent(numbers['last'])}: "
         + (numbers["verdict"] if numbers["verdict"] != UNDECIDED else f"whether it changes, {UNDECIDED}")
         + "."
     ]
@@ -208,7 +217,9 @@ def _text(found: dict) -> list[str]:
         sentences += [*_layers_text(METRICS[name], one, weights), _claim_text(METRICS[name], one["claim"])]
         others = {METRICS[other]: metrics[other]["claim"]["verdict"] for other in list(metrics)[1:]}
         if others:
-            sentences.append("By the other measures: " + "; ".join(f"{key}, {text}" for key, text in others.items()) + ".")
+            sentences.append(
+                "By the other measures: " + "; ".join(f"{key}, {text}" for key, text in others.items()) + "."
+            )
     return sentences
 
 
@@ -218,39 +229,42 @@ def _layers_text(metric: str, one: dict, weights: str) -> list[str]:
         return [f"No layer has a value of {metric} in the last round: see the status column of the matrix."]
     ordered = sorted(rows, key=lambda row: -row["similarity"]["mean"])
     listed = ", ".join(f"{row['layer']} {_number(row['similarity'])}" for row in ordered)
-    sentences = [f"Similarity to the dense network at {weights} of the weights ({metric}), highest first: {listed}."]
+    sentences = [
+        f"Similarity to the dense network at {weights} of the weights ({metric}), highest first: {listed}."
+    ]
     low = one["lowest"]
     sentences.append(f"It is lowest in {low['layer']} at round {low['round']}: {_number(low['similarity'])}.")
-    if any(row["ceiling"] for row in rows):
-        groups = {}
-        for row in rows:
-            groups.setdefault(row["verdict"], []).append(
-                f"{row['layer']} ({row['similarity']['mean']:.3f}; {row['ceiling']['mean']:.3f} between seeds)"
-                if row["ceiling"]
-                else row["layer"]
-            )
-        order = {
-            "stays similar": "More similar to their own dense network than dense networks of different seeds are to each other",
-            "as different as another seed": "Less similar than that, so nothing of the dense network is left",
-            UNDECIDED: "Between the two there are " + UNDECIDED.replace("say", "say for"),
-        }
-        sentences += [f"{order[key]}: {', '.join(groups[key])}." for key in order if key in groups]
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row["ceiling"]:
+            text = f"{row['layer']} ({row['similarity']['mean']:.3f} against {row['ceiling']['mean']:.3f})"
+            groups.setdefault(row["verdict"], []).append(text)
+    heads = {
+        "stays similar": "higher for",
+        "less similar than seeds": "lower for",
+        UNDECIDED: f"{UNDECIDED} for",
+    }
+    if groups:
+        listed = "; ".join(f"{head} {', '.join(groups[key])}" for key, head in heads.items() if key in groups)
+        sentences.append(f"Against the similarity of dense networks of different seeds this is {listed}.")
     else:
         sentences.append(
-            "How similar networks of different seeds are was not computed (similarity.across_seeds), so there is no "
-            "ceiling to say which of these layers stay the same."
+            "How similar dense networks of different seeds are was not computed (similarity.across_seeds), "
+            "so nothing tells how much of this any other training run would share."
         )
     return sentences
 
 
 def _claim_text(metric: str, claim: dict) -> str:
-    question = "Are the first convolutions and the fully connected layer high and the middle low (Ansuini et al. 2020)?"
+    question = (
+        "Are the first convolutions and the fully connected layer high, the middle low (Ansuini et al. 2020)?"
+    )
     if "reason" in claim:
         return f"{question} Not applicable: {claim['reason']}."
     margin = claim["margin"]
-    interval = f", 95 % interval {_pair(margin['interval'])}" if margin["interval"] else ""
+    interval = f", 95 % interval of the margin {_pair(margin['interval'])}" if margin["interval"] else ""
     return (
-        f"{question} {claim['verdict'].capitalize()}, by {metric}: first ({', '.join(claim['first_layers'])}) "
+        f"{question} By {metric}: {claim['verdict']}. First ({', '.join(claim['first_layers'])}) "
         f"{_number(claim['first'])}, middle {_number(claim['middle'])}, {claim['output_layer']} "
         f"{_number(claim['output'])}; the middle is {abs(margin['mean']):.3f} "
         f"{'below' if margin['mean'] > 0 else 'above'} the lower of the two{interval}."
@@ -258,7 +272,9 @@ def _claim_text(metric: str, claim: dict) -> str:
 
 
 def _number(numbers: dict) -> str:
-    return f"{numbers['mean']:.3f}" + (f" ({numbers['min']:.3f}–{numbers['max']:.3f})" if numbers["count"] > 1 else "")
+    return f"{numbers['mean']:.3f}" + (
+        f" ({numbers['min']:.3f}–{numbers['max']:.3f})" if numbers["count"] > 1 else ""
+    )
 
 
 def _percent(numbers: dict) -> str:
@@ -267,4 +283,4 @@ def _percent(numbers: dict) -> str:
 
 
 def _pair(interval: list[float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+    return f"{interval[0]:.3f} to {interval[1]:.3f}".replace("-", "−")

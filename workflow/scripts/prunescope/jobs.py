@@ -1,16 +1,21 @@
 """What every script of the workflow does first: its log, its threads, its device, its errors."""
 
+import itertools
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from prunescope import devices
 from prunescope.errors import InputError
 
 log = logging.getLogger("prunescope")
+_leases = []  # a lock that nothing refers to is released
 
 
 @contextmanager
@@ -25,7 +30,8 @@ def job(snakemake) -> Iterator[logging.Logger]:
     snakemake : object
         What Snakemake gives to a script: `log`, `rule`, `wildcards` and `threads` are used.
     """
-    handler = logging.FileHandler(snakemake.log[0], mode="w")
+    kept = _open_log(Path(snakemake.log[0]))
+    handler = logging.FileHandler(snakemake.log[0])
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -42,12 +48,34 @@ def job(snakemake) -> Iterator[logging.Logger]:
         log.exception("%s: failed", name)
         raise
     log.info("%s: done in %.1f s", name, time.monotonic() - start)
+    kept.unlink(missing_ok=True)
+
+
+def _open_log(path: Path) -> Path:
+    """Make an empty log file with a second name that stays when the attempt fails, by whatever death.
+
+    Snakemake deletes a failed job's log before it tries again; the second name, ``NAME.attempt1.log`` and so
+    on, keeps the lines.
+    """
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    for attempt in itertools.count(1):
+        kept = path.with_suffix(f".attempt{attempt}{path.suffix}")
+        try:
+            os.link(path, kept)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without hard links keeps only the last log
+            pass
+        return kept
 
 
 def device(snakemake):
     """Return the device to compute on: CUDA when the job was granted a GPU and one is there, else the CPU.
 
-    ``--resources gpu=0`` grants none, so it runs everything on the CPU.
+    ``--resources gpu=0`` grants none, so it runs everything on the CPU. The job leases a GPU that no other job
+    uses (``gpu_share`` in config/config.yaml says how many may use one together) until its process ends.
 
     Returns
     -------
@@ -55,6 +83,13 @@ def device(snakemake):
     """
     import torch
 
-    granted = int(getattr(snakemake.resources, "gpu", 0) or 0)
     torch.set_num_threads(snakemake.threads)
-    return torch.device("cuda" if granted and torch.cuda.is_available() else "cpu")
+    granted = int(getattr(snakemake.resources, "gpu", 0) or 0)
+    if not granted or not torch.cuda.is_available():
+        return torch.device("cpu")
+    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    index, lock = devices.lease(names, snakemake.config.get("gpu_share", 1))
+    _leases.append(lock)
+    torch.cuda.set_device(index)
+    log.info("GPU %d: %s", index, torch.cuda.get_device_name(index))
+    return torch.device("cuda", index)

@@ -124,6 +124,10 @@ class Gram:
         list(self._run(multiply, self._tiles))
         self.n += m
 
+    def release(self) -> None:
+        """Give back the memory that only adding rows needs."""
+        self._buffer = self._buffer[:0].copy()
+
     def moments(self, i: int) -> Moments:
         """Second moments of matrix i."""
         cross, mean = self._centred(i, i)
@@ -214,4 +218,5 @@ def _stream(matrices: Sequence, shifts: Sequence, blocks: Sequence, rows: int | 
     rows = rows or chunk_rows(sum(matrix.shape[1] for matrix in matrices))
     for start in range(0, matrices[0].shape[0], rows):
         gram.add([matrix[start : start + rows] for matrix in matrices])
+    gram.release()
     return gram

@@ -389,6 +389,8 @@ def _torchvision(name: str, arguments: dict, shape: Shape, classes: int) -> nn.M
     if name not in models.list_models(module=models):
         raise InputError(f"network.name: torchvision.models has no classifier named {name!r}")
     network = models.get_model(name, weights=None, num_classes=classes, **arguments)
+    if getattr(network, "aux_logits", False):
+        raise InputError(f"network.arguments: {name} has auxiliary outputs; set aux_logits: false")
     if shape[0] != 3:
         _adapt_input(network, shape[0])
     return network

@@ -8,21 +8,18 @@ import pandas as pd
 from prunescope.errors import InputError
 
 
-def read_metrics(paths: list[str]) -> list[dict]:
-    """Read metrics.json files, sorted by seed and round.
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file.
 
     Raises
     ------
     InputError
-        When a file is missing or no JSON.
+        When the file is missing or no JSON.
     """
-    records = []
-    for path in paths:
-        try:
-            records.append(json.loads(Path(path).read_text()))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable JSON file ({error}); delete it and run again") from None
-    return sorted(records, key=lambda record: (record["seed"], record["round"]))
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({error}); delete it and run again") from None
 
 
 def layers(records: list[dict]) -> pd.DataFrame:
@@ -31,8 +28,8 @@ def layers(records: list[dict]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns seed, round, density_all_layers (of the network's prunable weights), layer, density, kept, total,
-        channels, dead_channels; layers in the order of the network.
+        Columns seed, round, density_all_layers (of the network's prunable weights), layer, density, kept,
+        total, channels, dead_channels; layers in the order of the network.
     """
     keys = ("density", "kept", "total", "channels", "dead_channels")
     return pd.DataFrame(
@@ -46,13 +43,15 @@ def layers(records: list[dict]) -> pd.DataFrame:
     )
 
 
-def training(paths: dict[tuple[int, int], str]) -> pd.DataFrame:
+def training(records: list[dict], paths: list[str]) -> pd.DataFrame:
     """Put the training curves of all networks together.
 
     Parameters
     ----------
-    paths : dict of (int, int) to str
-        training.csv by seed and round.
+    records : list of dict
+        The networks' metrics.json.
+    paths : list of str
+        Their training.csv, in the same order.
 
     Returns
     -------
@@ -64,13 +63,13 @@ def training(paths: dict[tuple[int, int], str]) -> pd.DataFrame:
     InputError
         When a file is missing or no CSV.
     """
-    tables = []
-    for (seed, round), path in paths.items():
+    curves = []
+    for record, path in zip(records, paths, strict=True):
         try:
-            table = pd.read_csv(path)
+            curve = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not a readable CSV file ({error}); delete it and run again") from None
-        table.insert(0, "seed", seed)
-        table.insert(1, "round", round)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        curve.insert(0, "seed", record["seed"])
+        curve.insert(1, "round", record["round"])
+        curves.append(curve)
+    return pd.concat(curves, ignore_index=True)

@@ -39,7 +39,9 @@ class Representation:
     ----------
     moments : Moments
     whitening : ndarray, shape (p, rank)
-        Maps centred rows to uncorrelated columns of variance 1; zero for units that left.
+        W: maps centred rows to uncorrelated columns of variance 1; zero for units that left.
+    loadings : ndarray, shape (rank, p)
+        WᵀC: covariance of the whitened columns with the units.
     components : ndarray, shape (p, k), or None
         The same onto the leading principal components.
     rotated : bool
@@ -48,6 +50,7 @@ class Representation:
 
     moments: Moments
     whitening: np.ndarray
+    loadings: np.ndarray
     components: np.ndarray | None
     rotated: bool = False
 
@@ -79,8 +82,9 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
     rotated : bool, optional
         Whether the columns are a rotation of the units instead of the units themselves.
     """
+    whitening = _whitening(moments)
     components = None if variance is None else _components(moments, variance)
-    return Representation(moments, _whitening(moments), components, rotated)
+    return Representation(moments, whitening, whitening.T @ moments.covariance, components, rotated)
 
 
 def _whitening(moments: Moments) -> np.ndarray:
@@ -124,7 +128,7 @@ class Pair:
     a, b : Representation
     cross : Cross
     directions : bool
-        Whether canonical directions will be asked for (PWCCA): they cost several times the correlations.
+        Whether canonical directions will be asked for (PWCCA): they cost twice the correlations.
     """
 
     a: Representation
@@ -138,8 +142,11 @@ class Pair:
         matrix = self.a.whitening.T @ self.cross.covariance @ self.b.whitening
         if not self.directions:
             return None, _correlations(matrix), None
-        left, values, right = np.linalg.svd(matrix, full_matrices=False)
-        return left, np.clip(values, 0, 1), right.T
+        if matrix.shape[0] < matrix.shape[1]:
+            right, values, left = _directions(matrix.T)
+        else:
+            left, values, right = _directions(matrix)
+        return left, values, right
 
     @cached_property
     def truncated(self) -> np.ndarray:
@@ -157,10 +164,19 @@ class Pair:
 def _correlations(matrix: np.ndarray) -> np.ndarray:
     """Singular values, descending and within [0, 1], from the eigenvalues of the smaller Gram matrix.
 
-    Three times as fast as an SVD. Values near 0 have an absolute error of 1e-8 instead of 1e-16.
+    Twice as fast as from an SVD. Values near 0 have an absolute error of 1e-8 instead of 1e-16.
     """
     small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     return np.sqrt(np.clip(np.linalg.eigvalsh(small @ small.T)[::-1], 0, 1))
+
+
+def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left vectors, values and right vectors of a matrix that is not wide, in the same way."""
+    values, right = np.linalg.eigh(matrix.T @ matrix)
+    right = right[:, ::-1]
+    left = matrix @ right
+    lengths = np.linalg.norm(left, axis=0)
+    return left / np.where(lengths > 0, lengths, 1), np.sqrt(np.clip(values[::-1], 0, 1)), right
 
 
 def cca(pair: Pair) -> float:
@@ -210,7 +226,7 @@ def pwcca(pair: Pair) -> float:
     Morcos, Raghu & Bengio, "Insights on representational similarity", NeurIPS 2018.
     """
     left, correlations, _ = pair.canonical
-    weights = np.abs(left.T @ (pair.a.whitening.T @ pair.a.moments.covariance)).sum(axis=1)
+    weights = np.abs(left.T @ pair.a.loadings).sum(axis=1)
     return weights @ correlations / weights.sum()
 
 
@@ -253,7 +269,7 @@ def nbs(pair: Pair) -> float:
     One minus half the squared Procrustes distance of the matrices scaled to norm 1. Invariant to orthogonal
     maps and isotropic scaling. Tang, Maddox, Dickens, Diethe & Damianou, 2020 (arXiv 2003.11370).
     """
-    # Unlike correlations these singular values span many orders of magnitude: no short cut over eigenvalues.
+    # Unlike correlations these span many orders of magnitude, which eigenvalues of a square would lose.
     nuclear = np.linalg.svd(pair.cross.covariance, compute_uv=False).sum()
     return nuclear / np.sqrt(pair.a.variance * pair.b.variance)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from prunescope import augmentation, checkpoints, networks, pruning
 from prunescope.augmentation import Augmentation
 from prunescope.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.optimizers import Optimizer, schedule_factor
 from prunescope.provenance import derive_seed, environment
 
 log = logging.getLogger("prunescope")
@@ -130,7 +130,7 @@ class State:
     digest: str
     every: float = 300.0
 
-    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def load(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
         """Continue where this very job was stopped, if it was."""
         try:
             content = checkpoints.read(self.path, "training state")
@@ -139,7 +139,7 @@ class State:
         if content.get("digest") != self.digest:
             return
         network.load_state_dict(content["weights"])
-        optimizer.load_state_dict(content["optimizer"])
+        optimizer.load_state(content["optimizer"])
         device = progress.losses.device
         for name, value in content["progress"].items():
             setattr(progress, name, value.to(device) if isinstance(value, Tensor) else value)
@@ -148,13 +148,13 @@ class State:
             torch.cuda.set_rng_state(content["random_cuda"], device)
         log.info("continuing after step %d", progress.step)
 
-    def save(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
         """Write weights, optimiser, progress and random state, atomically."""
         device = progress.losses.device
         content = {
             "digest": self.digest,
             "weights": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": optimizer.state,
             "progress": vars(progress),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -231,94 +231,17 @@ def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -
     )
 
 
-def schedule_factor(
-    epoch: float,
-    epochs: int,
-    *,
-    name: str,
-    warmup_epochs: float = 0.0,
-    milestones: list[float] = (),
-    gamma: float = 0.1,
-    final: float = 0.0,
-    points: list[list[float]] = (),
-) -> float:
-    """Return the factor on the base learning rate.
+def reproducible(device: torch.device) -> None:
+    """Ask torch for algorithms that give the same bits on every run.
 
-    Parameters
-    ----------
-    epoch : float
-        Epochs done, with fractions.
-    epochs : int
-        Epochs of the whole training.
-    name : {'constant', 'steps', 'cosine', 'linear'}
-    warmup_epochs : float, default 0
-        The factor first rises linearly from 0 over so many epochs, whatever the schedule.
-    milestones, gamma
-        `steps`: multiplied by `gamma` from each of these epochs on.
-    final : float, default 0
-        `cosine`: factor at the end (Loshchilov & Hutter 2017, without restarts).
-    points : list of [epoch, factor]
-        `linear`: joined by straight lines, constant outside.
+    On the processor those of a convolutional network do so anyway, and asking would import torch's compiler.
     """
-    factor = min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
-    if name == "steps":
-        return factor * gamma ** sum(epoch >= milestone for milestone in milestones)
-    if name == "cosine":
-        done = max(0.0, epoch - warmup_epochs) / max(epochs - warmup_epochs, 1e-9)
-        return factor * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
-    if name == "linear":
-        return factor * _interpolate(epoch, points)
-    return factor
-
-
-def _interpolate(epoch: float, points: list[list[float]]) -> float:
-    for (left, low), (right, high) in pairwise(points):
-        if left <= epoch < right:
-            return low + (high - low) * (epoch - left) / (right - left)
-    return points[0][1] if epoch < points[0][0] else points[-1][1]
-
-
-def make_optimizer(
-    network: nn.Module,
-    decay_norm_and_bias: bool,
-    *,
-    name: str,
-    lr: float,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    betas: tuple[float, float] = (0.9, 0.999),
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
-    """Return a fresh optimiser; keyword arguments as in the experiment file.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    decay_norm_and_bias : bool
-        Whether weight decay also applies to parameters with one dimension: batch norm and biases.
-    """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if decay_norm_and_bias:
-        groups = [{"params": parameters, "weight_decay": weight_decay}]
-    else:
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    return kind(groups, lr=lr, betas=tuple(betas), fused=True)
-
-
-def reproducible() -> None:
-    """Ask torch for the algorithms that give the same bits on every run."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling fresh memory costs time and finds only reads of memory nobody wrote.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling fresh memory costs time and shows only in memory that nobody wrote.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def train(
@@ -369,12 +292,12 @@ def train(
             f"pruning.rewind_epoch or rewind_step: step {max(start, rewind or 0)} is beyond a training of "
             f"{settings.epochs} epochs with {per_epoch} steps each"
         )
-    reproducible()
     device, masks = data.train.labels.device, masks or {}
+    reproducible(device)
     network.to(
         device, memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format
     )
-    optimizer = make_optimizer(network, settings.decay_norm_and_bias, **settings.optimizer)
+    optimizer = Optimizer(network, settings.decay_norm_and_bias, **settings.optimizer)
     pruned, kept = _pruned_weights(network, masks)
     progress = Progress(start, torch.zeros(per_epoch, device=device), torch.tensor(0, device=device))
     if state:
@@ -384,7 +307,8 @@ def train(
         first, begin = progress.step % per_epoch, max(0, start - epoch * per_epoch)
         if first == begin:
             torch.manual_seed(derive_seed(seed, "dropout", round, epoch))
-            progress.losses, progress.correct = progress.losses.zero_(), progress.correct.zero_()
+            progress.losses.zero_()
+            progress.correct.zero_()
         network.train()
         clock = saved = time.monotonic()
         for position, images, labels in _batches(data, settings, seed, round, epoch, first):
@@ -396,15 +320,13 @@ def train(
             loss.backward()
             if settings.clip_norm is not None:
                 _clip(network, masks, kept, settings.clip_norm)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(progress.step, per_epoch, settings)
-            optimizer.step()
+            optimizer.step(learning_rate(progress.step, per_epoch, settings))
             if masks:
                 torch._foreach_mul_(pruned, kept)
             progress.losses[position] = loss.detach()
             progress.correct += (logits.argmax(1) == labels).sum()
             progress.step += 1
-            if state and time.monotonic() - saved > state.every:
+            if state and position + 1 < per_epoch and time.monotonic() - saved > state.every:
                 _check(progress, begin, settings)
                 progress.seconds += time.monotonic() - clock
                 state.save(network, optimizer, progress)
@@ -543,7 +465,7 @@ def gradients(
     network: nn.Module, names: list[str], data: Data, settings: TrainingSettings
 ) -> dict[str, Tensor]:
     """Return the gradient of the training images' mean loss, in evaluation mode and without augmentation."""
-    reproducible()
+    reproducible(data.train.labels.device)
     network.to(data.train.labels.device).eval()
     parameters = dict(network.named_parameters())
     network.zero_grad()

@@ -1,0 +1,90 @@
+"""Size and speed of reports: 21 rounds × 12 layers × 5 seeds × 4 metrics, and a smaller one, in one run.
+
+``python tests/benchmarks/bench_report.py [FOLDER]`` writes the reports to FOLDER (default: a temporary one).
+First paint needs chromium and chromedriver; without them only sizes and times of writing are printed.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow/scripts")]
+
+import synthetic  # noqa: E402
+from prunescope import figures, findings, records, report  # noqa: E402
+
+SIZES = {"small": (6, 5, 2, ["cca"]), "large": (21, 12, 5, ["cca", "svcca", "pwcca", "cka"])}
+
+
+def main(folder: Path) -> None:
+    for name, (rounds, count, seeds, metrics) in SIZES.items():
+        layers = [f"layer{place}.relu" for place in range(count - 1)] + ["output"]
+        shapes = {layer: [8, 8, 8] for layer in layers[:-1]} | {"output": [10]}
+        table = synthetic.across_seeds(synthetic.similarity(rounds, layers, range(seeds), metrics), 0.7)
+        accuracy = synthetic.accuracy(rounds, range(seeds))
+        networks = synthetic.records(rounds, layers, range(seeds))
+        start = time.process_time()
+        page = report.experiment_page(
+            name,
+            synthetic.SETTINGS,
+            layers,
+            table,
+            accuracy,
+            networks,
+            records.layers(networks),
+            synthetic.training(rounds, range(seeds), 30),
+            findings.conclude(name, table, accuracy, shapes),
+            {},
+        )
+        report.write(folder / f"{name}.html", page)
+        written = time.process_time()
+        drawn = figures.draw_all(table, accuracy, records.layers(networks), layers, "viridis")
+        figures.save(drawn, folder / f"{name}-figures", 200)
+        print(
+            f"{name}: {len(table)} rows; report {len(page) / 1e6:.2f} MB in {written - start:.1f} s of "
+            f"processor time; {len(drawn)} figures in {time.process_time() - written:.1f} s"
+        )
+    if shutil.which("chromium") and shutil.which("chromedriver"):
+        for name in SIZES:
+            print(f"{name}: first paint {paint(folder / f'{name}.html')}")
+
+
+def paint(path: Path) -> str:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        browser.get(path.as_uri())
+        WebDriverWait(browser, 60, poll_frequency=0.05).until(
+            lambda _: browser.execute_script("return document.body.dataset.ready")
+        )
+        first, ready = browser.execute_script(
+            "return [performance.getEntriesByName('first-contentful-paint')[0].startTime, performance.now()]"
+        )
+        start = time.perf_counter()
+        browser.execute_script(
+            "const menu = document.getElementById('metric'); menu.selectedIndex = "
+            "menu.options.length - 1; menu.dispatchEvent(new Event('change'))"
+        )
+        browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0]))")
+        switched = time.perf_counter() - start
+    finally:
+        browser.quit()
+    return f"{first / 1000:.2f} s, all charts drawn {ready / 1000:.2f} s, another measure {switched:.2f} s"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            main(Path(folder))

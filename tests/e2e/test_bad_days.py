@@ -1,0 +1,189 @@
+"""Nothing is lost and nothing is silently wrong: killed jobs, full disks, damaged files, two at once."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+KILLS = int(os.environ.get("PRUNESCOPE_KILLS", "20"))
+SEED = int(os.environ.get("PRUNESCOPE_KILL_SEED", "0"))
+MATRIX = "results/tiny/similarity.parquet"
+
+
+def start(project, *arguments, **options) -> subprocess.Popen:
+    """Start snakemake in a process group of its own, its output in a file."""
+    with open(project.folder / "snakemake.out", "a") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--resources", "gpu=0"],
+            cwd=project.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+
+
+def scripts_of(pid: int) -> list[psutil.Process]:
+    """The scripts of the workflow that a snakemake is running."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+        return [child for child in children if ".snakemake/scripts/" in " ".join(child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def unlock(project) -> None:
+    project.snakemake("--unlock")
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_path):
+    """SIGKILL at random moments: of the running script, or of Snakemake itself (its scripts live on)."""
+    project = create(tmp_path / "project")
+    chance, victims = random.Random(SEED), {"script": 0, "snakemake": 0}
+    deadline = time.monotonic() + 60 + 15 * KILLS
+    while sum(victims.values()) < KILLS:
+        assert time.monotonic() < deadline, victims
+        process = start(project)
+        whole_workflow = chance.random() < 0.3
+        time.sleep(chance.uniform(1, 4))
+        while not scripts_of(process.pid) and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 4))
+        scripts = scripts_of(process.pid)
+        if whole_workflow and process.poll() is None:
+            process.kill()
+            process.wait()
+            victims["snakemake"] += 1
+            unlock(project)
+        elif scripts:
+            chance.choice(scripts).send_signal(signal.SIGKILL)
+            victims["script"] += 1
+            process.wait(timeout=120)
+        else:
+            process.wait(timeout=120)
+        if (project.folder / MATRIX).exists():  # all done: begin again somewhere in the middle
+            for pattern in ("*.parquet", "seed*/round1/*", "seed1/round2/*"):
+                for file in (project.folder / "results/tiny").glob(pattern):
+                    file.unlink()
+    project.snakemake("--resources", "gpu=0")
+    assert min(victims.values()) > 0, victims
+    for path in [
+        "similarity.parquet",
+        "accuracy.parquet",
+        *(f"seed{s}/round2/checkpoint.pt" for s in (0, 1)),
+    ]:
+        assert (project.folder / "results/tiny" / path).read_bytes() == (
+            built.folder / "results/tiny" / path
+        ).read_bytes()
+    assert project.jobs() == set()
+
+
+def test_the_log_of_a_failed_attempt_survives_the_next(project):
+    checkpoint = project.folder / "results/tiny/seed0/round2/checkpoint.pt"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    (project.folder / "results/tiny/seed0/round2/activations.h5").unlink()
+    done = project.snakemake("--retries", "1", "results/tiny/seed0/round2/activations.h5", check=False)
+    assert done.returncode != 0
+    folder = project.folder / "results/logs/tiny/seed0/round2"
+    logs = sorted(path.name for path in folder.glob("extract_activations*"))
+    assert logs[:2] == ["extract_activations.attempt1.log", "extract_activations.attempt2.log"]
+    assert "checkpoint.pt" in (folder / logs[0]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "wanted"),
+    [
+        ("seed0/round1/checkpoint.pt", "seed0/round1/activations.h5"),
+        ("seed0/round1/activations.h5", "seed0/round1/similarity.parquet"),
+        ("seed0/round1/similarity.parquet", "similarity.parquet"),
+        ("../data/digits.h5", "seed0/round1/activations.h5"),
+    ],
+)
+def test_a_truncated_file_is_named_and_never_used(project, damaged, wanted):
+    folder = project.folder / "results/tiny"
+    content, times = (folder / damaged).read_bytes(), (folder / damaged).stat()
+    (folder / damaged).write_bytes(content[: len(content) * 2 // 3])
+    os.utime(folder / damaged, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (folder / wanted).unlink()
+    done = project.snakemake(f"results/tiny/{wanted}", check=False)
+    assert done.returncode != 0 and not (folder / wanted).exists()
+    line = next(line for line in done.stdout.splitlines() if Path(damaged).name in line and ": " in line)
+    assert Path(damaged).name in line
+    assert "Traceback (most recent call last)" not in done.stdout
+
+
+def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project):
+    folder = project.folder / "results/tiny/seed0/round1"
+    before = (folder / "activations.h5").read_bytes()
+    (folder / "activations.h5").unlink()
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    process = start(project, "results/tiny/seed0/round1/activations.h5", preexec_fn=small_files_only)
+    assert process.wait(timeout=120) != 0
+    assert not (folder / "activations.h5").exists()
+    assert not list(folder.glob(".*.part*")), "no litter"
+    log = (project.folder / "results/logs/tiny/seed0/round1/extract_activations.attempt1.log").read_text()
+    assert "too large" in log or "space" in log
+    project.snakemake("results/tiny/seed0/round1/activations.h5", "--resources", "gpu=0")
+    assert (folder / "activations.h5").read_bytes() == before
+
+
+def test_two_snakemakes_at_once_the_second_steps_back(project):
+    (project.folder / MATRIX).unlink()
+    for path in (project.folder / "results/tiny").glob("seed*/round2/*"):
+        path.unlink()
+    first = start(project)
+    while not scripts_of(first.pid):
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = project.snakemake(check=False)
+    assert second.returncode != 0 and "lock" in second.stdout.lower()
+    assert first.wait(timeout=180) == 0
+    assert (project.folder / MATRIX).exists()
+
+
+def test_keep_going_finishes_the_other_seed_and_names_the_failed_one(project):
+    results = project.folder / "results/tiny"
+    for seed in (0, 1):
+        for name in ("activations.h5", "similarity.parquet"):
+            (results / f"seed{seed}/round2/{name}").unlink()
+    checkpoint = results / "seed0/round2/checkpoint.pt"
+    times = checkpoint.stat()
+    checkpoint.write_bytes(b"broken")
+    os.utime(checkpoint, ns=(times.st_atime_ns, times.st_mtime_ns))
+    done = project.snakemake("--keep-going", check=False)
+    assert done.returncode != 0
+    assert (results / "seed1/round2/similarity.parquet").exists()
+    end = done.stdout.splitlines()[-12:]
+    assert any("results/logs/tiny/seed0/round2/extract_activations.log" in line for line in end), done.stdout
+
+
+def test_a_clock_that_was_wrong_reruns_only_what_it_seems_to_have_changed(project):
+    """A file from the future looks newer than what was made from it."""
+    future = time.time() + 3600
+    os.utime(project.folder / "results/tiny/seed0/round2/activations.h5", (future, future))
+    assert project.jobs() <= {
+        "compare_round tiny 0 2", "assemble_matrix tiny", "draw_figures tiny", "write_report tiny"
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_results_folder_is_named(project):
+    (project.folder / MATRIX).unlink()
+    (project.folder / "results/tiny").chmod(0o555)
+    try:
+        done = project.snakemake(check=False)
+    finally:
+        (project.folder / "results/tiny").chmod(0o755)
+    assert done.returncode != 0 and "results/tiny" in done.stdout and "ermission" in done.stdout

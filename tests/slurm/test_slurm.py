@@ -1,0 +1,124 @@
+"""The workflow on a real SLURM: `make test-slurm` installs and starts one on loopback, with a pretend GPU."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+CLUSTER = Path(__file__).with_name("cluster.sh")
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
+PROFILE = (
+    "--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue", "--slurm-no-account",
+    "--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5",
+)  # fmt: skip
+FILES = (
+    "similarity.parquet",
+    "accuracy.parquet",
+    "seed0/round1/checkpoint.pt",
+    "seed0/round1/activations.h5",
+)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        pytest.skip(
+            f"a real SLURM needs root and {', '.join(missing or PROGRAMS)}: run `make test-slurm` as root"
+        )
+    subprocess.run([CLUSTER, "start"], check=True, timeout=60)
+    yield
+    subprocess.run([CLUSTER, "stop"], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def short(create, tmp_path_factory):
+    """One seed and one pruning round, unbuilt; and the same built without SLURM."""
+    project = create(tmp_path_factory.mktemp("slurm") / "project")
+    project.add_keys("{seeds: [0], rounds: 1}")
+    local = project.copy(tmp_path_factory.mktemp("local") / "project")
+    local.snakemake("--resources", "gpu=0")
+    return project, local
+
+
+def jobs() -> dict[str, dict]:
+    """Jobs that SLURM knows, finished ones included, by the rule in their comment."""
+    found = {}
+    for job in json.loads(subprocess.check_output(["squeue", "--json", "--states=all"]))["jobs"]:
+        found.setdefault(re.sub(r"^(rule_)?|_wildcards.*$", "", job["comment"]), []).append(job)
+    return found
+
+
+def same_bytes(project, local) -> bool:
+    folders = [part.folder / "results/tiny" for part in (project, local)]
+    return all(len({(folder / name).read_bytes() for folder in folders}) == 1 for name in FILES)
+
+
+def test_the_profile_asks_for_what_each_job_needs_and_gives_the_same_bytes(cluster, short, tmp_path):
+    project, local = short
+    project = project.copy(tmp_path / "project")
+    project.snakemake(*PROFILE)
+    assert same_bytes(project, local)
+    asked = {
+        rule: [bool(job["tres_per_job"] or job["tres_per_node"]) for job in found]
+        for rule, found in jobs().items()
+    }
+    assert {rule for rule, gpus in asked.items() if any(gpus)} == {
+        "train_dense",
+        "prune_round",
+        "extract_activations",
+    }
+    assert all(all(gpus) for rule, gpus in asked.items() if rule in ("train_dense", "prune_round"))
+    assert "compare_round" in asked
+    assert "prepare_dataset" not in asked and "assemble_matrix" not in asked, "they run where snakemake runs"
+    limits = {job["time_limit"] for job in jobs()["train_dense"]}
+    assert limits and 0 not in limits
+
+
+def test_a_cancelled_and_a_killed_job_are_run_again(cluster, short, tmp_path):
+    project, local = short
+    project = project.copy(tmp_path / "project")
+    with open(tmp_path / "output", "w") as output:
+        command = ["python", "-m", "snakemake", *PROFILE]
+        process = subprocess.Popen(command, cwd=project.folder, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        subprocess.run(["scancel", str(wait_for(process, "train_dense")["job_id"])], check=True)
+        wait_for(process, "prune_round")
+        script = wait_for_script(process, project, "prune_round")
+        script.kill()
+        assert process.wait(timeout=300) == 0, (tmp_path / "output").read_text()[-3000:]
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
+    assert same_bytes(project, local)
+
+
+def wait_for(process, rule: str) -> dict:
+    """Wait until a job of this rule runs that did not run before."""
+    before = {job["job_id"] for job in jobs().get(rule, [])}
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        for job in jobs().get(rule, []):
+            if job["job_id"] not in before and job["job_state"] == "RUNNING":
+                return job
+        time.sleep(0.2)
+    raise AssertionError(f"{rule} never ran")
+
+
+def wait_for_script(process, project, rule: str) -> psutil.Process:
+    """Wait until the script of a job runs in this project."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        for candidate in psutil.process_iter(["cmdline"]):
+            line = " ".join(candidate.info["cmdline"] or [])
+            if line.endswith(f".{rule}.py") and str(project.folder) in line and "bash" not in line:
+                return candidate
+        time.sleep(0.05)
+    raise AssertionError(f"the script of {rule} never ran")

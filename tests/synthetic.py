@@ -1,0 +1,140 @@
+"""A made-up experiment of any size, in the tables and records that a real one leaves."""
+
+import numpy as np
+import pandas as pd
+
+
+def similarity(rounds, layers, seeds, metrics, middle=0.6) -> pd.DataFrame:
+    """The matrix of an experiment whose middle layers fall towards `middle` while it is pruned."""
+    grid = pd.MultiIndex.from_product(
+        [seeds, range(rounds), range(rounds), layers, metrics],
+        names=["seed_a", "round_a", "round_b", "layer_a", "metric"],
+    ).to_frame(index=False)
+    depth = grid["layer_a"].map({layer: place for place, layer in enumerate(layers)}) / max(
+        len(layers) - 1, 1
+    )
+    ends = np.abs(2 * depth - 1)
+    distance = (grid["round_a"] - grid["round_b"]).abs() / max(rounds - 1, 1)
+    noise = (
+        np.random.default_rng(0).normal(size=(len(seeds), len(layers), len(metrics), 2 * rounds + 1)) * 0.004
+    )
+    place = [
+        grid[name].map({value: i for i, value in enumerate(known)})
+        for name, known in (("seed_a", seeds), ("layer_a", layers), ("metric", metrics))
+    ]
+    wobble = noise[place[0], place[1], place[2], grid["round_a"] + grid["round_b"]]
+    grid["value"] = 1 - distance * ((1 - middle) * (1 - ends) + 0.05 + wobble)
+    return grid.assign(
+        seed_b=grid["seed_a"],
+        layer_b=grid["layer_a"],
+        chance=0.01,
+        density_a=0.8 ** grid["round_a"],
+        density_b=0.8 ** grid["round_b"],
+        n=5000,
+        width_a=64,
+        width_b=64,
+        rank_a=60,
+        rank_b=64,
+        status="ok",
+    )
+
+
+def across_seeds(table: pd.DataFrame, value: float) -> pd.DataFrame:
+    """Add the rows that compare dense networks of different seeds."""
+    dense = table[(table["round_a"] == 0) & (table["round_b"] == 0)]
+    seeds = sorted(table["seed_a"].unique())
+    parts = [
+        dense[dense["seed_a"] == a].assign(seed_b=b, value=value + 0.001 * (a + b))
+        for a in seeds
+        for b in seeds
+        if a != b
+    ]
+    return pd.concat([table, *parts], ignore_index=True)
+
+
+def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:
+    """The accuracy table: seed s loses (5 + s) thousandths from round to round."""
+    return pd.DataFrame(
+        [
+            {
+                "seed": seed,
+                "round": round,
+                "density": 0.8**round,
+                "density_all": 0.8**round,
+                "test_accuracy": 0.95 - 0.001 * (5 + seed) * round,
+                "test_loss": 0.2 + 0.01 * round,
+                "train_accuracy": 1.0,
+                "train_loss": 0.001,
+            }
+            for seed in seeds
+            for round in range(rounds)
+        ]
+    )
+
+
+def records(rounds: int, layers: list[str], seeds: list[int]) -> list[dict]:
+    """What metrics.json holds, as far as reports read it."""
+    environment = {
+        "python": "3.11.7",
+        "platform": "linux-x86_64",
+        "processor": "made up",
+        "instruction_set": "avx2",
+        "cores": 2,
+        "packages": {"torch": "2.15.0", "numpy": "2.4.0"},
+    }
+    found = []
+    for row in accuracy(rounds, seeds).to_dict("records"):
+        kept = [int(1000 * row["density"] ** (1 + place / len(layers))) for place in range(len(layers))]
+        found.append(
+            {
+                **row,
+                "network": "made_up",
+                "dataset": "0" * 64,
+                "epochs": 3,
+                "parameters": 1000 * len(layers),
+                "parameters_kept": sum(kept),
+                "macs_dense": 5000 * len(layers),
+                "macs_effective": 5 * sum(kept),
+                "dead_channels": 0,
+                "seconds": 1.0,
+                "images_per_second": 1000.0,
+                "device": "cpu",
+                "threads": 1,
+                "precision": "float32",
+                "environment": environment,
+                "layers": [
+                    {
+                        "name": name,
+                        "total": 1000,
+                        "kept": n,
+                        "density": n / 1000,
+                        "channels": 8,
+                        "dead_channels": 0,
+                    }
+                    for name, n in zip(layers, kept, strict=True)
+                ],
+            }
+        )
+    return found
+
+
+def training(rounds: int, seeds: list[int], epochs: int) -> pd.DataFrame:
+    """Training curves as `prunescope.records.training` gives them; nothing was held out for validation."""
+    grid = pd.MultiIndex.from_product(
+        [seeds, range(rounds), range(1, epochs + 1)], names=["seed", "round", "epoch"]
+    ).to_frame(index=False)
+    return grid.assign(
+        lr=0.1,
+        train_loss=1 / grid["epoch"],
+        train_accuracy=1 - 0.5 / grid["epoch"],
+        test_loss=1.2 / grid["epoch"],
+        test_accuracy=1 - 0.6 / grid["epoch"],
+        validation_accuracy=np.nan,
+    )
+
+
+SETTINGS = {
+    "description": "A made-up experiment",
+    "figures": {"colormap": "viridis", "dpi": 100},
+    "rounds": 2,
+}

@@ -1,0 +1,61 @@
+"""One free GPU for each job: Snakemake counts GPUs but hands out no ids, so jobs lease them from each other.
+
+A lease is a lock on a file named after the device. The kernel releases it when the process ends, however it
+ends, so a killed job never keeps a device.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+FOLDER = Path(tempfile.gettempdir()) / f"prunescope-{os.getuid()}"
+
+
+def lease(
+    devices: list[str], share: int = 1, folder: str | Path = FOLDER, wait: float | None = None
+) -> tuple[int, BaseFileLock]:
+    """Lease one place on one of the devices, waiting until one is free.
+
+    Places are taken in turn: every device gets its first job before any gets its second.
+
+    Parameters
+    ----------
+    devices : list of str
+        A name for each device that is the same for all processes of the host, e.g. its UUID.
+    share : int, default 1
+        How many jobs may hold one device at a time.
+    folder : path
+        Where the lock files lie; on a local disk, one per user.
+    wait : float, optional
+        Seconds to wait before giving up; for ever by default.
+
+    Returns
+    -------
+    index : int
+        Position of the leased device in `devices`.
+    lock : filelock.BaseFileLock
+        The lease. It ends with ``lock.release()`` or with the process.
+
+    Raises
+    ------
+    TimeoutError
+        When nothing became free within `wait` seconds.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    until = None if wait is None else time.monotonic() + wait
+    while True:
+        for place in range(share):
+            for index, device in enumerate(devices):
+                lock = FileLock(folder / f"{device}.{place}.lock")
+                try:
+                    lock.acquire(blocking=False)
+                except Timeout:
+                    continue
+                return index, lock
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError(f"none of {len(devices)} devices became free in {wait} s")
+        time.sleep(0.05)
