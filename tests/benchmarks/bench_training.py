@@ -30,6 +30,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from prunescope import datasets, networks, pruning, training  # noqa: E402
+from prunescope.masks import apply_masks  # noqa: E402
 
 SHAPES = {"lenet5": (1, 28, 28), "lenet300": (1, 28, 28), "vgg_svhn": (3, 32, 32)}
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
@@ -104,7 +105,7 @@ def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float
     settings = training.TrainingSettings(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
     network = networks.build(name, {}, data.shape, 10, 0)
     masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in pruning.prunable(network, ["*"]).items()}
-    pruning.apply(network, masks)
+    apply_masks(network, masks)
     placed = training.place(data, settings, torch.device("cpu"))
     nothing = training.Split(placed.test.images[:1], placed.test.labels[:1])
     placed = dataclasses.replace(placed, test=nothing)

@@ -82,7 +82,7 @@ def test_more_epochs(project):
         ("figures", jobs("draw_figures")),
         ("similarity", jobs(*COMPARISON)),
         ("activations", jobs(*EXTRACTION)),
-        ("pruning", TRAINING),
+        ("pruning", PRUNING),
         ("training", TRAINING),
         ("sources", TRAINING | jobs("prepare_dataset")),
         ("settings", set()),

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from prunescope import devices
 
 # Holds a lease for a while and writes when it had it, on which device.

@@ -48,7 +48,12 @@ def test_the_conda_environment_is_made_from_both():
 
 
 def test_everything_the_project_imports_is_a_direct_dependency():
-    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+    modules = {
+        "PIL": "pillow",
+        "vl_convert": "vl-convert-python",
+        "sklearn": "scikit-learn",
+        "yaml": "pyyaml",
+    }
     names = {requirement(item)[0] for item in PROJECT["project"]["dependencies"]}
     known = {*names, "prunescope", *__import__("sys").stdlib_module_names}
     for path in (REPOSITORY / "workflow").rglob("*.py"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
+
 from prunescope import settings as configuration
 from prunescope.errors import InputError
 
@@ -15,9 +16,14 @@ DATA = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())["data"]
 SCHEMA = configuration.schema("experiment")
 BASE = yaml.safe_load((REPOSITORY / "config/experiments/digits-lenet.yaml").read_text())
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["", "cca", "ReLU", "*", "x.y"]),
-    st.lists(st.integers(-1, 2), max_size=2), st.dictionaries(st.sampled_from(["name", "a"]), st.integers(0, 1), max_size=1),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(-2, 2),
+    st.sampled_from(["", "cca", "ReLU", "*", "x.y"]),
+    st.lists(st.integers(-1, 2), max_size=2),
+    st.dictionaries(st.sampled_from(["name", "a"]), st.integers(0, 1), max_size=1),
+)
 
 
 def values(part: dict) -> st.SearchStrategy:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prunescope import networks, pruning
 from prunescope.errors import InputError
+from prunescope.masks import apply_masks, census
 from prunescope.pruning import PruningSettings
 
 
@@ -143,7 +144,7 @@ def test_applied_masks_leave_plain_zeros():
     network = networks.build("lenet5", {}, (1, 28, 28), 10, 0).to(memory_format=torch.channels_last)
     masks = {name: weight > 0 for name, weight in pruning.prunable(network, ["Conv2d"]).items()}
     before = network.conv1.weight.detach().clone()
-    pruning.apply(network, masks)
+    apply_masks(network, masks)
     weight = network.conv1.weight.detach()
     assert not weight[~masks["conv1.weight"]].view(torch.int32).any(), "minus zero is not the same bytes"
     assert torch.equal(weight[masks["conv1.weight"]], before[masks["conv1.weight"]])
@@ -162,7 +163,7 @@ def test_census_by_hand():
     masks = everything(pruning.prunable(network, ["Conv2d"]))
     masks["conv1.weight"][2:4] = False
     masks["conv2.weight"][0, 0] = False
-    counts = pruning.census(network, masks, (1, 28, 28))
+    counts = census(network, masks, (1, 28, 28))
     assert counts["macs_dense"] == 281_640
     assert counts["macs_effective"] == 281_640 - 24**2 * 50 - 8**2 * 25
     assert (counts["parameters"], counts["parameters_kept"]) == (44_426, 44_426 - 75)

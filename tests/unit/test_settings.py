@@ -105,8 +105,8 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each of the 2 rounds"]),
         ({"rounds": 2, "pruning__densities": [0.5, 0.6]}, ["pruning.densities", "decrease"]),
         (
-            {"pruning__retraining": "rewind", "pruning__rewind_epoch": 5},
-            ["pruning.rewind_epoch = 5", "training.epochs = 4"],
+            {"pruning__retraining": "rewind", "pruning__rewind_epoch": 4},
+            ["pruning.rewind_epoch = 4", "training.epochs = 4"],
         ),
         ({"pruning__retraining": "finetune"}, ["pruning.finetune", "epochs, optimizer, schedule"]),
         ({"pruning__rates": {"output": 0.1}}, ["pruning.rates", "pruning.scope: layer"]),

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from prunescope import checkpoints, datasets, files, networks, optimizers, pruning, training
 from prunescope.errors import InputError
+from prunescope.masks import apply_masks
 from prunescope.provenance import derive_seed
 from prunescope.training import TrainingSettings
 
@@ -80,7 +81,7 @@ def half(network):
 def run(prepared, settings, network=None, masks=None, seed=0, round=0, **options):
     network = network or fresh()
     if masks:
-        pruning.apply(network, masks)
+        apply_masks(network, masks)
     data = training.place(prepared, settings, CPU)
     progress = training.train(network, data, settings, masks=masks, seed=seed, round=round, **options)
     return network, progress

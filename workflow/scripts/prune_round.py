@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from prunescope import checkpoints, datasets, files, jobs, networks, provenance, pruning, training
+from prunescope.masks import apply_masks, census, density
 
 with jobs.job(snakemake) as log:
     started = time.monotonic()
@@ -61,10 +62,8 @@ with jobs.job(snakemake) as log:
         elif how.retraining == "reinitialise":
             fresh = provenance.derive_seed(seed, "reinitialisation", round)
             network = networks.build(**network_settings, seed=fresh)
-        pruning.apply(network, masks)
-        log.info(
-            "round %d: %.4f of the prunable weights left, %s", round, pruning.density(masks), how.retraining
-        )
+        apply_masks(network, masks)
+        log.info("round %d: %.4f of the prunable weights left, %s", round, density(masks), how.retraining)
         trained = training.train(
             network, data, settings, seed=seed, round=round, masks=masks, start=start, state=state
         )
@@ -77,13 +76,13 @@ with jobs.job(snakemake) as log:
         std=data.std.tolist(),
         weights=checkpoints.snapshot(network),
         masks=masks,
-        density=pruning.density(masks),
+        density=density(masks),
         accuracy=trained.history[-1]["test_accuracy"],
         dataset=dataset.digest,
     )
     checkpoints.save(snakemake.output.checkpoint, checkpoint)
     files.write_csv(snakemake.output.training, trained.history)
-    counts = pruning.census(network, masks, dataset.shape)
+    counts = census(network, masks, dataset.shape)
     files.write_json(
         snakemake.output.metrics,
         training.metrics(checkpoint, trained, counts, settings, device, time.monotonic() - started),

@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from prunescope import checkpoints, datasets, files, jobs, networks, provenance, pruning, training
+from prunescope import checkpoints, datasets, files, jobs, networks, provenance, training
+from prunescope.masks import census
 
 with jobs.job(snakemake) as log:
     started = time.monotonic()
@@ -47,7 +48,7 @@ with jobs.job(snakemake) as log:
     checkpoints.save(snakemake.output.checkpoint, checkpoint)
     checkpoints.save_rewind(snakemake.output.rewind, checkpoint, rewind, trained.rewind)
     files.write_csv(snakemake.output.training, trained.history)
-    counts = pruning.census(network, {}, dataset.shape)
+    counts = census(network, {}, dataset.shape)
     files.write_json(
         snakemake.output.metrics,
         training.metrics(checkpoint, trained, counts, settings, device, time.monotonic() - started),

@@ -8,14 +8,18 @@ Rooms, each with one job; imports only point down this list:
     activation files → rows of the matrix; moments → measures; matrices → second moments
 ``activations``
     hooks, views, HDF5
-``training``, ``pruning``
-    the training loop; masks
+``training``, ``optimizers``, ``augmentation``
+    the training loop, what it steps with, what it does to images
+``pruning``, ``masks``
+    which weights go; what is left
+``checkpoints``
+    the network of one round as a file
 ``networks``, ``modules``
     architectures by name; choosing modules by pattern
 ``sources``, ``datasets``
     where images come from; the prepared file all stages read
 ``settings``
     configuration files: load, validate, explain
-``jobs``, ``provenance``, ``files``, ``errors``
-    what every script does first; seeds, versions, digests; atomic writes; errors for people
+``jobs``, ``devices``, ``provenance``, ``files``, ``errors``
+    what every script does first; one GPU each; seeds, versions, digests; atomic writes; errors for people
 """

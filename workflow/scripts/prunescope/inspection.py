@@ -1,10 +1,13 @@
 """What can be said of a network before it is trained: modules, sizes, multiply–accumulates."""
 
+from math import prod
+
 import torch
 from torch import nn
 
 from prunescope import modules, networks
 from prunescope.errors import InputError
+from prunescope.masks import census, has_weight
 
 
 def inspect(network: dict, shape: list[int], classes: int, patterns: dict[str, list[str]]) -> dict:
@@ -38,35 +41,23 @@ def inspect(network: dict, shape: list[int], classes: int, patterns: dict[str, l
     for key in ("pruning.prunable", "pruning.rates"):
         _check_weights(chosen.get(key, {}), patterns.get(key, []), key)
     shapes: dict[str, list[int]] = {}
-    macs = 0
-
-    def record(name):
-        def hook(module, inputs, output):
-            nonlocal macs
-            if isinstance(output, torch.Tensor):
-                shapes[name] = list(output.shape[1:])
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
-                macs += module.weight.numel() * places
-
-        return hook
-
-    for name, module in net.named_modules():
-        if name:
-            module.register_forward_hook(record(name))
-    with torch.no_grad():
-        net(torch.empty(1, *shape, device="meta"))
+    named = {module: name for name, module in net.named_modules() if name}
+    recorders = {
+        module: lambda output, name=name: shapes.update({name: output[1:]}) for module, name in named.items()
+    }
+    networks.trace(net, shape, recorders)
     layers = chosen.get("activations.layers", {})
     missing = [name for name in layers if name not in shapes]
     if missing:
         raise InputError(
             f"activations.layers: module {missing[0]!r} has no output of its own; choose another"
         )
+    counts = census(net, {}, shape)
     return {
-        "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "macs": macs,
-        "floats": sum(torch.Size(shape).numel() for shape in shapes.values()),
-        "layers": {name: shapes[name] for name in layers},
+        "parameters": counts["parameters"],
+        "macs": counts["macs_dense"],
+        "floats": sum(prod(output) for output in shapes.values()),
+        "layers": {name: list(shapes[name]) for name in layers},
     }
 
 
@@ -75,7 +66,7 @@ def _check_weights(chosen: dict[str, nn.Module], patterns: list[str], key: str) 
         matched = [
             name for name, module in chosen.items() if modules.matches(pattern, name, type(module).__name__)
         ]
-        if not any(isinstance(chosen[name], nn.Conv2d | nn.Linear) for name in matched):
+        if not any(has_weight(chosen[name]) for name in matched):
             raise InputError(
                 f"{key}: pattern {pattern!r} matches no convolution or linear layer, only {matched[0]}"
             )

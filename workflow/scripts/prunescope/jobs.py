@@ -74,8 +74,8 @@ def _open_log(path: Path) -> Path:
 def device(snakemake):
     """Return the device to compute on: CUDA when the job was granted a GPU and one is there, else the CPU.
 
-    ``--resources gpu=0`` grants none, so it runs everything on the CPU. The job leases a GPU that no other job
-    uses (``gpu_share`` in config/config.yaml says how many may use one together) until its process ends.
+    ``--resources gpu=0`` grants none, so it runs everything on the CPU. The job leases a GPU that no other
+    job uses (``gpu_share`` in config/config.yaml says how many may use one together) until its process ends.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Masks: which weights stay. Exact counts, nested from round to round, the same on every machine."""
+"""Choosing which weights stay. Exact counts, nested from round to round, the same on every machine."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,10 +7,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from prunescope import modules, networks
+from prunescope import modules
 from prunescope.errors import InputError
-
-Masks = dict[str, Tensor]
+from prunescope.masks import Masks, has_weight
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def prunable(network: nn.Module, patterns: list[str]) -> dict[str, nn.Parameter]
         When a pattern matches no module with such a weight.
     """
     chosen = modules.select(network, patterns, "pruning.prunable")
-    weights = {name: module.weight for name, module in chosen.items() if _has_weight(module)}
+    weights = {name: module.weight for name, module in chosen.items() if has_weight(module)}
     for pattern in patterns:
         if not any(modules.matches(pattern, name, type(chosen[name]).__name__) for name in weights):
             raise InputError(
@@ -51,11 +50,6 @@ def prunable(network: nn.Module, patterns: list[str]) -> dict[str, nn.Parameter]
                 f"choose convolutions or linear layers, or everything inside a block as in {pattern + '.*'!r}"
             )
     return {f"{name}.weight": weight for name, weight in weights.items()}
-
-
-def _has_weight(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, nn.Parameter) and weight.ndim >= 2
 
 
 def complete(masks: Masks, weights: dict[str, Tensor]) -> Masks:
@@ -202,83 +196,4 @@ def _prune_together(values: dict[str, Tensor], masks: Masks, count: int) -> Mask
     parts = kept.split([mask.numel() for mask in masks.values()])
     return {
         name: part.view(mask.shape).clone() for (name, mask), part in zip(masks.items(), parts, strict=True)
-    }
-
-
-def density(masks: Masks) -> float:
-    """Fraction of the prunable weights that is left; 1 when there are no masks."""
-    total = sum(mask.numel() for mask in masks.values())
-    return sum(int(mask.sum()) for mask in masks.values()) / total if total else 1.0
-
-
-@torch.no_grad()
-def apply(network: nn.Module, masks: Masks) -> None:
-    """Set the pruned weights of a network to exactly zero."""
-    parameters = dict(network.named_parameters())
-    for name, mask in masks.items():
-        parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)
-
-
-def census(network: nn.Module, masks: Masks, shape: networks.Shape) -> dict:
-    """Count weights, dead channels and arithmetic, layer by layer.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    masks : dict of str to Tensor of bool
-    shape : sequence of int
-        Channels, height and width of an image.
-
-    Returns
-    -------
-    dict
-        ``density`` over the prunable weights, ``density_all`` over all parameters, ``parameters`` and
-        ``parameters_kept``, ``prunable`` and ``prunable_kept``, ``macs_dense`` and ``macs_effective``
-        (multiply–accumulate operations for one image; effective counts only the weights left),
-        ``dead_channels``, and ``layers``: for each convolution and linear layer ``name``, ``total``,
-        ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left),
-        ``macs_dense`` and ``macs_effective``.
-    """
-    weighted = {name: module for name, module in network.named_modules() if _has_weight(module)}
-    positions = dict.fromkeys(weighted, 0)
-
-    def count(name, module):
-        def hook(output_shape):
-            # A linear layer works on the last dimension, a convolution on the second.
-            positions[name] += math.prod(output_shape[1:-1] if module.weight.ndim == 2 else output_shape[2:])
-
-        return hook
-
-    networks.trace(network, shape, {module: count(name, module) for name, module in weighted.items()})
-    layers = []
-    for name, module in weighted.items():
-        total = module.weight.numel()
-        mask = masks.get(f"{name}.weight", torch.ones(module.weight.shape, dtype=torch.bool))
-        kept = int(mask.sum())
-        layers.append(
-            {
-                "name": name,
-                "total": total,
-                "kept": kept,
-                "density": kept / total,
-                "channels": mask.shape[0],
-                "dead_channels": int((~mask.flatten(1).any(1)).sum()),
-                "macs_dense": total * positions[name],
-                "macs_effective": kept * positions[name],
-            }
-        )
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    removed = sum(int((~mask).sum()) for mask in masks.values())
-    total = sum(mask.numel() for mask in masks.values())
-    return {
-        "density": density(masks),
-        "density_all": (parameters - removed) / parameters,
-        "parameters": parameters,
-        "parameters_kept": parameters - removed,
-        "prunable": total,
-        "prunable_kept": total - removed,
-        "macs_dense": sum(layer["macs_dense"] for layer in layers),
-        "macs_effective": sum(layer["macs_effective"] for layer in layers),
-        "dead_channels": sum(layer["dead_channels"] for layer in layers),
-        "layers": layers,
     }

@@ -335,8 +335,8 @@ def _check_values(experiment: dict, path: Path) -> None:
     if pruning["rates"] and pruning["scope"] != "layer":
         refuse("pruning.rates", "single modules have their own rates only with pruning.scope: layer")
     if pruning["retraining"] == "rewind":
-        if pruning["rewind_epoch"] > training["epochs"]:
-            refuse("pruning.rewind_epoch", f"must be at most training.epochs = {training['epochs']}")
+        if pruning["rewind_epoch"] >= training["epochs"]:
+            refuse("pruning.rewind_epoch", f"must be less than training.epochs = {training['epochs']}")
         if pruning["rewind_step"] is not None and pruning["rewind_epoch"]:
             refuse("pruning.rewind_step", "cannot be combined with pruning.rewind_epoch; keep one of them")
     if pruning["retraining"] == "finetune" and not pruning["finetune"]:

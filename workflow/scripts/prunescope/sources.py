@@ -140,8 +140,8 @@ def _check(dataset: Dataset, root: str) -> None:
     images = (len(dataset.train_images), len(dataset.test_images))
     if found != known or images != found[2:] or set(np.unique(labels)) != set(range(len(dataset.classes))):
         raise InputError(
-            f"data set {dataset.name!r} ({dataset.source}) under {root}: damaged: shape, classes, training and "
-            f"test images are {found}, expected {known}; delete its files there and run again"
+            f"data set {dataset.name!r} ({dataset.source}) under {root}: damaged: shape, classes, training "
+            f"and test images are {found}, expected {known}; delete its files there and run again"
         )
 
 

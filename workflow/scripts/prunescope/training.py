@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunescope import augmentation, checkpoints, networks, pruning
+from prunescope import augmentation, checkpoints, networks
 from prunescope.augmentation import Augmentation
 from prunescope.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.masks import Masks, apply_masks
 from prunescope.optimizers import Optimizer, schedule_factor
 from prunescope.provenance import derive_seed, environment
 
@@ -251,7 +252,7 @@ def train(
     *,
     seed: int,
     round: int,
-    masks: pruning.Masks | None = None,
+    masks: Masks | None = None,
     start: int = 0,
     rewind: int | None = None,
     state: State | None = None,
@@ -334,7 +335,7 @@ def train(
 
         _check(progress, begin, settings)
         progress.seconds += time.monotonic() - clock
-        pruning.apply(network, masks)
+        apply_masks(network, masks)
         _finish_epoch(network, data, settings, progress, begin)
         if state:
             state.save(network, optimizer, progress)
@@ -343,13 +344,13 @@ def train(
     return progress
 
 
-def _pruned_weights(network: nn.Module, masks: pruning.Masks) -> tuple[list[Tensor], list[Tensor]]:
+def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], list[Tensor]]:
     """Pruned weights, and masks as numbers in the same memory format: multiplying the two is then fastest."""
     weights = [network.get_parameter(name).detach() for name in masks]
     return weights, [torch.empty_like(w).copy_(mask) for w, mask in zip(weights, masks.values(), strict=True)]
 
 
-def _clip(network: nn.Module, masks: pruning.Masks, kept: list[Tensor], norm: float) -> None:
+def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> None:
     """Clip the gradient to a norm in which pruned weights do not count."""
     if masks:
         torch._foreach_mul_([network.get_parameter(name).grad for name in masks], kept)
@@ -506,7 +507,7 @@ def metrics(
     checkpoint : Checkpoint
     trained : Progress
     counts : dict
-        From `pruning.census`.
+        From `masks.census`.
     settings : TrainingSettings
     device : torch.device
     seconds : float
