@@ -13,6 +13,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+import synthetic
+from prunescope import findings, report
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -201,3 +204,30 @@ def test_no_error_and_no_request_to_any_host(page):
         if event["method"] == "Network.requestWillBeSent"
     }
     assert {address.split(":")[0] for address in asked} <= {"file", "data", "blob"}
+
+
+def test_overview_draws_all_experiments_on_one_scale(browser, tmp_path):
+    layers = {"conv1": [8, 8, 8], "conv2": [8, 4, 4], "output": [10]}
+    experiments = {}
+    for name, middle in (("parent", 0.6), ("control", 0.2)):
+        table = synthetic.similarity(3, list(layers), [0, 1], ["cca", "cka"], middle)
+        accuracy = synthetic.accuracy(3, [0, 1])
+        experiments[name] = {
+            "settings": synthetic.SETTINGS,
+            "layers": list(layers),
+            "similarity": table,
+            "accuracy": accuracy,
+            "findings": findings.conclude(name, table, accuracy, layers),
+        }
+    report.write(tmp_path / "overview.html", report.overview_page(experiments))
+    browser.get_log("browser")
+    browser.get((tmp_path / "overview.html").as_uri())
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.ready"))
+    menu(browser, "metric").select_by_value("cka")
+    for name, one in experiments.items():
+        table = one["similarity"]
+        table = table[(table["metric"] == "cka") & (table["round_b"] == 0)]
+        means = table.groupby(["layer_a", "round_a"])["value"].mean()
+        want = {tuple(map(str, key)): pytest.approx(value, abs=2e-6) for key, value in means.items()}
+        wait(browser, lambda name=name, want=want: cells(browser, f"dense-{name}", "layer", "round") == want)
+    assert browser.get_log("browser") == []

@@ -13,10 +13,10 @@ import pytest
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
+QUICK = "--seconds-between-status-checks 2 --slurm-init-seconds-before-status-checks 2 --latency-wait 5"
 PROFILE = (
-    "--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue", "--slurm-no-account",
-    "--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5",
-)  # fmt: skip
+    f"--workflow-profile profiles/slurm --slurm-status-command squeue --slurm-no-account {QUICK}".split()
+)
 FILES = (
     "similarity.parquet",
     "accuracy.parquet",

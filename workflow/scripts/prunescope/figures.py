@@ -45,7 +45,11 @@ mpl.rcParams.update(
         "legend.frameon": False,
     }
 )
-METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+FORMATS = {
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}},
+}
 
 
 def draw_all(
@@ -203,8 +207,8 @@ def save(figures: dict[str, Figure], folder: str | Path, dpi: int) -> None:
     with atomic_path(folder) as part:
         part.mkdir()
         for name, figure in figures.items():
-            for suffix, metadata in METADATA.items():
-                figure.savefig(part / f"{_file_name(name)}.{suffix}", dpi=dpi, metadata=metadata)
+            for suffix, options in FORMATS.items():
+                figure.savefig(part / f"{_file_name(name)}.{suffix}", dpi=dpi, **options)
 
 
 def _canvas(width, height, left, right=0.12, bottom=0.42, top=0.28) -> tuple[Figure, Axes]:

@@ -7,7 +7,6 @@ their mean over the seeds leaves no doubt about the sign; else it reads "not eno
 import math
 
 import pandas as pd
-from scipy.special import stdtrit
 
 METRICS = {
     "cca": "mean CCA",
@@ -123,6 +122,9 @@ def spread(values) -> dict | None:
 
     The interval is Student's, None (as the standard deviation) for a single value.
     """
+    # The figures import this module for the names of the metrics; they need not wait for SciPy.
+    from scipy.special import stdtrit
+
     values = pd.Series(values, dtype=float).dropna()
     count = len(values)
     if not count:

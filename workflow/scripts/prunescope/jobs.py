@@ -47,8 +47,12 @@ def job(snakemake) -> Iterator[logging.Logger]:
     except BaseException:
         log.exception("%s: failed", name)
         raise
-    log.info("%s: done in %.1f s", name, time.monotonic() - start)
-    kept.unlink(missing_ok=True)
+    else:
+        log.info("%s: done in %.1f s", name, time.monotonic() - start)
+        kept.unlink(missing_ok=True)
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _open_log(path: Path) -> Path:
