@@ -34,6 +34,7 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 	@echo; echo "similarity matrix  results/digits-lenet/similarity.parquet"
 	@echo "accuracies         results/digits-lenet/accuracy.parquet"
 	@echo "figures            results/digits-lenet/figures/"
+	@echo "report             results/digits-lenet/report.html"
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest

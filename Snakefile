@@ -21,6 +21,7 @@ rule all:
     default_target: True
     input:
         [products(name) for name in CONFIG["experiments"]],
+        ["results/overview.html"] if len(CONFIG["experiments"]) > 1 else [],
 
 
 onerror:

@@ -26,8 +26,8 @@ def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
     return found
 
 
-TABLES = ("assemble_matrix", "assemble_accuracy", "draw_figures")
-COMPARISON = ("compare_round", "assemble_matrix", "draw_figures")
+TABLES = ("assemble_matrix", "assemble_accuracy", "draw_figures", "write_report")
+COMPARISON = ("compare_round", "assemble_matrix", "draw_figures", "write_report")
 EXTRACTION = ("extract_activations", *COMPARISON)
 PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
 TRAINING = jobs("train_dense", "prune_round", *EXTRACTION, *TABLES)
@@ -53,16 +53,17 @@ def test_nothing_changed_nothing_runs(built):
         ("pruning: {scope: layer}", PRUNING),
         # Rewinding to an epoch needs round 0 to keep that epoch's weights.
         ("pruning: {retraining: rewind, rewind_epoch: 1}", TRAINING),
-        ("pruning: {rewind_epoch: 1}", set()),
+        # Read by nothing but the report, which shows all settings.
+        ("pruning: {rewind_epoch: 1}", jobs("write_report")),
         ("similarity: {metrics: [cka]}", jobs(*COMPARISON)),
         ("similarity: {variance: 0.9}", jobs(*COMPARISON)),
         ("activations: {layers: [ReLU]}", jobs(*EXTRACTION)),
         ("activations: {view: pooled}", jobs(*EXTRACTION)),
         ("similarity: {across_seeds: true}", {f"compare_seeds tiny {round}" for round in ROUNDS}
-         | jobs("assemble_matrix", "draw_figures")),
+         | jobs("assemble_matrix", "draw_figures", "write_report")),
         # The canonical correlations are in the rows already.
-        ("similarity: {spectrum: true}", {"assemble_spectrum tiny"}),
-        ("figures: {dpi: 100}", jobs("draw_figures")),
+        ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
+        ("figures: {dpi: 100}", jobs("draw_figures", "write_report")),
         ("dataset: digits", set()),
     ],
 )  # fmt: skip
@@ -120,7 +121,7 @@ def test_another_experiment_beside_it(project):
     )
     project.edit("config/config.yaml", "[tiny]", "[tiny, other]")
     expected = {job.replace(" tiny", " other") for job in TRAINING}
-    assert project.jobs() == expected, "the data set is shared, tiny is untouched"
+    assert project.jobs() == expected | {"write_overview"}, "the data set is shared, tiny is untouched"
 
 
 def test_an_experiment_that_is_not_listed_is_built_by_naming_its_target(project):

@@ -155,6 +155,7 @@ def test_two_snakemakes_at_once_the_second_steps_back(project):
 
 def test_keep_going_finishes_the_other_seed_and_names_the_failed_one(project):
     results = project.folder / "results/tiny"
+    (project.folder / MATRIX).unlink()
     for seed in (0, 1):
         for name in ("activations.h5", "similarity.parquet"):
             (results / f"seed{seed}/round2/{name}").unlink()

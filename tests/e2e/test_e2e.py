@@ -96,7 +96,7 @@ def test_every_job_has_a_log_and_a_benchmark(built):
         path.relative_to(built.folder / "results/benchmarks").with_suffix("")
         for path in built.folder.glob("results/benchmarks/**/*.tsv")
     }
-    assert logs == benchmarks and len(logs) == 1 + 2 * 9 + 3
+    assert logs == benchmarks and len(logs) == 1 + 2 * 9 + 4
     for log in built.folder.glob("results/logs/**/*.log"):
         assert "done in" in log.read_text(), log
 

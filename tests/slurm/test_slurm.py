@@ -122,3 +122,13 @@ def wait_for_script(process, project, rule: str) -> psutil.Process:
                 return candidate
         time.sleep(0.05)
     raise AssertionError(f"the script of {rule} never ran")
+
+
+def test_another_executor_needs_no_change_of_rules(cluster, short, tmp_path):
+    """The generic executor submits each job as a script, here with plain sbatch."""
+    project, local = short
+    project = project.copy(tmp_path / "project")
+    generic = "--executor cluster-generic --jobs 4 --latency-wait 5 --seconds-between-status-checks 1"
+    submit = "sbatch --parsable --cpus-per-task={threads} --mem={resources.mem_mb}"
+    project.snakemake(*generic.split(" "), "--cluster-generic-submit-cmd", submit)
+    assert same_bytes(project, local)

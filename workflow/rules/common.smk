@@ -44,7 +44,7 @@ def dataset_of(wildcards):
 
 def products(name):
     """Everything `rule all` wants of one experiment."""
-    names = ["similarity.parquet", "accuracy.parquet", "figures"]
+    names = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         names.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in names]
@@ -156,6 +156,7 @@ def rows(wildcards):
     return files
 
 
-def failed_logs(path):
+def failed_logs(paths):
     """The logs of failed jobs that Snakemake's own log names, each once."""
-    return dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", Path(path).read_text(), re.MULTILINE))
+    text = "".join(Path(path).read_text() for path in ([paths] if isinstance(paths, str) else paths))
+    return dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE))

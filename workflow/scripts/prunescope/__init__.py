@@ -2,8 +2,12 @@
 
 Rooms, each with one job; imports only point down this list:
 
-``report``, ``figures``
-    what people look at
+``report``, ``charts``, ``figures``
+    what people look at: a page, its interactive charts, figures for papers
+``findings``
+    what the numbers say, computed
+``records``, ``tables``
+    the rounds' measurements as tables; Parquet
 ``comparison``, ``similarity``, ``moments``
     activation files → rows of the matrix; moments → measures; matrices → second moments
 ``activations``
