@@ -52,10 +52,9 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_pat
         assert time.monotonic() < deadline, victims
         process = start(project)
         whole_workflow = chance.random() < 0.3
-        time.sleep(chance.uniform(1, 4))
         while not scripts_of(process.pid) and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 4))
+        time.sleep(chance.uniform(0, 3))
         scripts = scripts_of(process.pid)
         if whole_workflow and process.poll() is None:
             process.kill()
