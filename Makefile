@@ -30,7 +30,8 @@ $(READY): $(LOCK)
 	touch $@
 
 demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), then say where the results are
-	$(SNAKEMAKE) --resources gpu=$(GPUS) --quiet rules --config experiments=[digits-lenet]
+	$(SNAKEMAKE) --resources gpu=$(GPUS) $$([ -t 2 ] && echo --logger rich || echo --quiet rules) \
+	  --config experiments=[digits-lenet]
 	@echo; echo "similarity matrix  results/digits-lenet/similarity.parquet"
 	@echo "accuracies         results/digits-lenet/accuracy.parquet"
 	@echo "figures            results/digits-lenet/figures/"
