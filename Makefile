@@ -15,7 +15,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 # Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slurm lint format bench docs lock clean
+.PHONY: help demo test test-slurm soak lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: $(READY) ## run the tests
 test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge)
 	bash tests/slurm/cluster.sh install
 	$(BIN)/python -m pytest tests/slurm
+
+soak: $(READY) ## kill the workflow 300 times at random moments and compare the bytes (half an hour; KILLS=n)
+	PRUNESCOPE_KILLS=$(or $(KILLS),300) PRUNESCOPE_KILL_SEED=$$RANDOM $(BIN)/python -m pytest tests/e2e -k again_and_again
 
 lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
 	$(BIN)/ruff format --check .

@@ -38,6 +38,16 @@ def test_an_empty_folder_needs_every_job(tmp_path, create):
     assert project.jobs() == TRAINING | jobs("prepare_dataset")
 
 
+def test_every_shipped_experiment_can_be_planned(tmp_path, create):
+    project = create(tmp_path / "project")
+    names = sorted(path.stem for path in (project.folder / "config/experiments").glob("*.yaml"))
+    project.edit("config/config.yaml", "[tiny]", f"[{', '.join(names)}]")
+    planned = project.jobs()
+    assert len(names) >= 16
+    assert all(f"write_report {name}" in planned for name in names)
+    assert "compare_round svhn-vgg 0 20" in planned, "twenty rounds, as in the paper"
+
+
 def test_nothing_changed_nothing_runs(built):
     assert built.jobs() == set()
 
