@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -76,8 +75,7 @@ def test_every_device_gets_a_job_before_any_gets_two(tmp_path):
 def test_a_waiting_job_gets_the_device_as_soon_as_it_is_free(tmp_path):
     holder = hold(tmp_path, 1, 0.5)
     index = int(holder.stdout.readline().split()[1])
-    start = time.monotonic()
-    _, lock = devices.lease(["abc"[index]], 1, tmp_path, wait=30)
-    assert time.monotonic() - start < 10
+    leased, lock = devices.lease(["abc"[index]], 1, tmp_path, wait=30)
+    assert leased == 0
     lock.release()
     holder.communicate()

@@ -1,5 +1,7 @@
 """Record what each layer computes on the same test images."""
 
+from dataclasses import replace
+
 from prunescope import activations, checkpoints, datasets, jobs, networks
 from prunescope.errors import InputError
 
@@ -12,21 +14,27 @@ with jobs.job(snakemake) as log:
             f"{snakemake.input.checkpoint}: trained on another data set than {snakemake.input.dataset}; "
             "delete the checkpoint and run again"
         )
-    activations.extract(
-        snakemake.output.activations,
-        checkpoint.build(),
-        dataset.test_images,
-        dataset.test_labels,
-        lambda images: networks.normalise(images, checkpoint.mean, checkpoint.std),
-        activations.ActivationSettings(**snakemake.params.activations),
-        {
-            "experiment": checkpoint.experiment,
-            "seed": checkpoint.seed,
-            "round": checkpoint.round,
-            "network": checkpoint.network["name"],
-            "density": checkpoint.density,
-            "dataset": checkpoint.dataset,
-            "code": snakemake.params.code,
-        },
-        device,
-    )
+    settings = activations.ActivationSettings(**snakemake.params.activations)
+    attributes = {
+        "experiment": checkpoint.experiment,
+        "seed": checkpoint.seed,
+        "round": checkpoint.round,
+        "network": checkpoint.network["name"],
+        "density": checkpoint.density,
+        "dataset": checkpoint.dataset,
+        "code": snakemake.params.code,
+    }
+
+    def extract(batch_size):
+        activations.extract(
+            snakemake.output.activations,
+            checkpoint.build(),
+            dataset.test_images,
+            dataset.test_labels,
+            lambda images: networks.normalise(images, checkpoint.mean, checkpoint.std),
+            replace(settings, batch_size=batch_size),
+            attributes,
+            device,
+        )
+
+    activations.shrinking(extract, settings.batch_size)

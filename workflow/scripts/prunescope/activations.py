@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import modules
-from prunescope.errors import InputError
+from prunescope.errors import InputError, out_of_memory
 from prunescope.files import atomic_path
 from prunescope.provenance import derive_seed
 
@@ -246,6 +246,34 @@ def extract(
                     f"activations are NaN or infinite; look at this round's training{hint}"
                 )
             store.finish(device)
+
+
+def shrinking(run: Callable[[int], None], batch_size: int) -> None:
+    """Run with a batch size, and with half of it each time memory is not enough.
+
+    Parameters
+    ----------
+    run : callable
+        Gets the batch size; what a failed call began to write must vanish with it.
+    batch_size : int
+        To begin with.
+
+    Raises
+    ------
+    InputError
+        When memory is not enough for a single image.
+    """
+    while True:
+        try:
+            return run(batch_size)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        if batch_size == 1:
+            raise InputError("activations: not enough memory for one image; record fewer layers at a time")
+        batch_size //= 2
+        torch.cuda.empty_cache()
+        log.info("out of memory: again with %d images at a time", batch_size)
 
 
 class _Store:

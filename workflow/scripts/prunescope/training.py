@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from prunescope import augmentation, checkpoints, networks
 from prunescope.augmentation import Augmentation
 from prunescope.datasets import Prepared
-from prunescope.errors import InputError
+from prunescope.errors import InputError, out_of_memory
 from prunescope.masks import Masks, apply_masks
 from prunescope.optimizers import Optimizer, schedule_factor
 from prunescope.provenance import derive_seed, environment
@@ -484,7 +484,7 @@ def enough_memory(device: torch.device, settings: TrainingSettings) -> Iterator[
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not out_of_memory(error):
             raise
         raise InputError(
             f"training.batch_size: {settings.batch_size} needs more memory than device {device} has; use a "
