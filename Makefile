@@ -15,7 +15,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 # Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slurm soak lint format bench docs lock clean
+.PHONY: help env demo test test-slurm soak lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,8 @@ $(READY): $(LOCK)
 	$(BIN)/python -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ { on = /^uv==/ } on' $(LOCK))
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
 	touch $@
+
+env: $(READY) ## only the environment, in .venv
 
 demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), then say where the results are
 	$(SNAKEMAKE) --resources gpu=$(GPUS) $$([ -t 2 ] && echo --logger rich || echo --quiet rules) \

@@ -110,6 +110,13 @@ def test_defaults_are_filled_in_everywhere(write):
         ),
         ({"pruning__retraining": "finetune"}, ["pruning.finetune", "epochs, optimizer, schedule"]),
         ({"pruning__rates": {"output": 0.1}}, ["pruning.rates", "pruning.scope: layer"]),
+        ({"training__optimizer__lr": float("nan")}, ["training.optimizer.lr = nan", "finite"]),
+        ({"seeds": [2**64]}, ["seeds[0]", "at most"]),
+        ({"similarity__pairs": "all-layers"}, ["similarity.pairs", "flatten or pooled"]),
+        (
+            {"training__schedule": {"name": "linear", "points": [[0, 1], [9, 0]]}},
+            ["points", "after 4 epochs"],
+        ),
         ({"extends": "nothing"}, ["extends", "nothing"]),
     ],
 )
@@ -201,6 +208,16 @@ def test_top_level_configuration(write):
             ["pruning.prunable", "'ReLU' matches no convolution or linear layer"],
         ),
         ({"network__name": "torchvision/resnet0"}, ["resnet0"]),
+        ({"training__validation": 1437}, ["training.validation", "1438"]),
+        (
+            {"pruning__retraining": "rewind", "pruning__rewind_step": 48},
+            ["rewind_step = 48", "only 48 steps"],
+        ),
+        ({"network__name": "torchvision/resnet18"}, ["'layer1.0.relu' runs more than once"]),
+        (
+            {"network__name": "torchvision/resnet18", "network__arguments": {"weights": "DEFAULT"}},
+            ["network.arguments", "weights"],
+        ),
         ({"network__arguments": {"depth": 3}}, ["network.arguments", "depth"]),
         ({"network__name": "lenet5"}, ["lenet5", "1×8×8"]),
     ],

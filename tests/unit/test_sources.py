@@ -53,7 +53,11 @@ def make(kind: str, files: dict, folder: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
 def test_folder_and_archives_give_the_same_data_set(kind, tmp_path):
-    files = dict(reversed(FILES.items())) | {"README": b"not an image", "train/cat/notes.txt": b"nor this"}
+    files = dict(reversed(FILES.items())) | {
+        "README": b"not an image",
+        "train/cat/notes.txt": b"nor this",
+        "train/cat/._a.png": b"nor",
+    }
     source = make(kind, files, tmp_path)
     data = sources.fetch("pets", source, str(tmp_path), download=False)
     assert data.classes == ("ape", "cat")
@@ -91,6 +95,8 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
         (FILES | {"train/cat/x.png": png(1, (5, 6))}, ["train/cat/x.png", "6×5", "one size"]),
         (FILES | {"train/cat/x.png": b"broken"}, ["train/cat/x.png", "not a readable image"]),
         ({"train/cat/x.png": png(1)}, ["no images under test/CLASS/"]),
+        (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
+        (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
     ],
 )
 @pytest.mark.parametrize("kind", ["tar", "zip"])

@@ -1,5 +1,7 @@
 """What can be said of a network before it is trained: modules, sizes, multiply–accumulates."""
 
+from collections import Counter
+from functools import partial
 from math import prod
 
 import torch
@@ -42,16 +44,21 @@ def inspect(network: dict, shape: list[int], classes: int, patterns: dict[str, l
         _check_weights(chosen.get(key, {}), patterns.get(key, []), key)
     shapes: dict[str, list[int]] = {}
     named = {module: name for name, module in net.named_modules() if name}
-    recorders = {
-        module: lambda output, name=name: shapes.update({name: output[1:]}) for module, name in named.items()
-    }
-    networks.trace(net, shape, recorders)
+    runs = Counter()
+
+    def record(name, output):
+        shapes[name] = output[1:]
+        runs[name] += 1
+
+    networks.trace(net, shape, {module: partial(record, name) for module, name in named.items()})
     layers = chosen.get("activations.layers", {})
-    missing = [name for name in layers if name not in shapes]
-    if missing:
-        raise InputError(
-            f"activations.layers: module {missing[0]!r} has no output of its own; choose another"
-        )
+    for name in layers:
+        if runs[name] != 1:
+            problem = "runs more than once" if runs[name] else "gives no tensor of its own"
+            raise InputError(
+                f"activations.layers: module {name!r} {problem} in a forward pass, so it cannot be recorded; "
+                "choose other layers, e.g. the block around it"
+            )
     counts = census(net, {}, shape)
     return {
         "parameters": counts["parameters"],

@@ -103,7 +103,11 @@ def trace(
         Shape of the network's output.
     """
     handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, hook=hook: hook(tuple(output.shape)))
+        module.register_forward_hook(
+            lambda _module, _inputs, output, hook=hook: (
+                hook(tuple(output.shape)) if isinstance(output, torch.Tensor) else None
+            )
+        )
         for module, hook in (hooks or {}).items()
     ]
     mode = network.training
@@ -388,6 +392,9 @@ def _torchvision(name: str, arguments: dict, shape: Shape, classes: int) -> nn.M
 
     if name not in models.list_models(module=models):
         raise InputError(f"network.name: torchvision.models has no classifier named {name!r}")
+    for key in ("num_classes", "weights"):
+        if key in arguments:
+            raise InputError(f"network.arguments: {key} cannot be set here; classes come from the data set")
     network = models.get_model(name, weights=None, num_classes=classes, **arguments)
     if getattr(network, "aux_logits", False):
         raise InputError(f"network.arguments: {name} has auxiliary outputs; set aux_logits: false")

@@ -9,6 +9,7 @@ import copy
 import difflib
 import hashlib
 import json
+import math
 import re
 from functools import cache
 from itertools import pairwise
@@ -24,6 +25,7 @@ from prunescope.files import write_json
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 EXPERIMENTS = Path("config/experiments")
 CHECKED = Path(".snakemake/prunescope")
+RESERVED = ("data", "logs", "benchmarks", "overview.html", "README.md")
 
 
 # --- files ---------------------------------------------------------------------------------------------
@@ -96,11 +98,15 @@ def load_config(config: dict, file: str = "config/config.yaml") -> dict:
     config = copy.deepcopy(config)
     data = config.get("data")
     # Snakemake leaves what is nested in --config as text.
-    if isinstance(data, dict) and data.get("download") in ("true", "false"):
-        data["download"] = data["download"] == "true"
+    if isinstance(data, dict) and str(data.get("download")).lower() in ("true", "false"):
+        data["download"] = str(data["download"]).lower() == "true"
     config = validate(config, schema("config"), file)
     for name in config["experiments"]:
         _check_experiment(name, f"{file}: experiments")
+        if name in RESERVED:
+            raise InputError(
+                f"{file}: experiments: {name!r} is a folder or file of results/; rename the experiment"
+            )
     return config
 
 
@@ -184,6 +190,7 @@ def validate(value: dict, schema: dict, file: str) -> dict:
     InputError
         One line for the first problem, in reading order of the file.
     """
+    _check_finite(value, file, "")
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(
         validator.iter_errors(value), key=lambda error: ([str(p) for p in error.absolute_path], error.message)
@@ -193,6 +200,18 @@ def validate(value: dict, schema: dict, file: str) -> dict:
     value = copy.deepcopy(value)
     _fill(value, schema, schema)
     return value
+
+
+def _check_finite(value, file: str, key: str) -> None:
+    """Refuse NaN and infinity, which compare with every bound in their own way."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{file}: {key} = {value}: must be a finite number")
+    if isinstance(value, dict):
+        for name, child in value.items():
+            _check_finite(child, file, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            _check_finite(child, file, f"{key}[{index}]")
 
 
 def _fill(value, part: dict, root: dict) -> None:
@@ -344,6 +363,11 @@ def _check_values(experiment: dict, path: Path) -> None:
             "pruning.finetune",
             "pruning.retraining: finetune needs at least one of epochs, optimizer, schedule",
         )
+    if experiment["similarity"]["pairs"] == "all-layers" and experiment["activations"]["view"] == "channels":
+        refuse(
+            "similarity.pairs",
+            "needs rows that correspond between layers: activations.view flatten or pooled",
+        )
     schedules = [
         ("training", training["schedule"]),
         ("pruning.finetune", pruning["finetune"].get("schedule", {})),
@@ -353,6 +377,12 @@ def _check_values(experiment: dict, path: Path) -> None:
             times = [item[0] if key == "points" else item for item in schedule.get(key, [])]
             if any(after <= before for before, after in pairwise(times)):
                 refuse(f"{where}.schedule.{key}", "epochs must increase")
+            epochs = experiment["pruning"]["finetune"].get("epochs") if "finetune" in where else None
+            epochs = epochs or training["epochs"]
+            if times and (times[-1] > epochs or (key == "milestones" and times[-1] == epochs)):
+                refuse(
+                    f"{where}.schedule.{key}", f"the training ends before, after {epochs} epochs; change one"
+                )
     if training["augmentation"]["scale"][0] > training["augmentation"]["scale"][1]:
         refuse("training.augmentation.scale", "must be [smallest, largest]")
 
@@ -393,8 +423,16 @@ def describe(experiment: dict, name: str, data: dict) -> dict:
     dataset = _remember("dataset", [source, stamp], "sources", lambda: sources.describe(source, data["root"]))
     training, activations = experiment["training"], experiment["activations"]
     _check_count(path, "activations.examples", activations["examples"], dataset["test"], "test images")
-    wanted = (training["examples"] or 0) + training["validation"]
+    wanted = (training["examples"] or 1) + training["validation"]
     _check_count(path, "training.examples + training.validation", wanted, dataset["train"], "training images")
+    used = training["examples"] or dataset["train"] - training["validation"]
+    steps = training["epochs"] * -(-used // training["batch_size"])
+    if (
+        experiment["pruning"]["retraining"] == "rewind"
+        and (experiment["pruning"]["rewind_step"] or 0) >= steps
+    ):
+        step = experiment["pruning"]["rewind_step"]
+        raise InputError(f"{path}: pruning.rewind_step = {step}: a training has only {steps} steps")
 
     patterns = {
         "pruning.prunable": experiment["pruning"]["prunable"],
@@ -469,6 +507,10 @@ def train_params(experiment: dict) -> dict:
 
 def prune_params(experiment: dict, round: int) -> dict:
     """Return what `prune_round` reads for one round: another round's target density is not part of it."""
+    if round > experiment["rounds"]:
+        raise InputError(
+            f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; raise rounds"
+        )
     pruning = experiment["pruning"]
     densities = pruning["densities"]
     keys = ("criterion", "scope", "prunable", "rates", "retraining")

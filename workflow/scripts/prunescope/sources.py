@@ -59,7 +59,7 @@ def stamp(source: str, root: str) -> list:
     path = path_of(source, root)
     if path is None:
         return []
-    files = sorted(path.glob("*/*/*")) if path.is_dir() else [path]
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     return [
         str(path.resolve()),
@@ -192,6 +192,11 @@ def _image_folder(path: Path):
     classes = sorted({item[1] for item in items})
     label = {name: index for index, name in enumerate(classes)}
     channels = max((image.shape[0] for *_, image in items), default=0)
+    splits = {split: {item[1] for item in items if item[0] == split} for split in ("train", "test")}
+    for name in sorted(splits["train"] ^ splits["test"]):
+        there, missing = ("train", "test") if name in splits["train"] else ("test", "train")
+        if splits[missing]:
+            raise InputError(f"{path}: class {name!r} has images under {there}/ but none under {missing}/")
     arrays = []
     for split in ("train", "test"):
         part = [item for item in items if item[0] == split]
@@ -213,8 +218,12 @@ def _decode(read, path: Path, file: str) -> np.ndarray:
     """Decode an image to (1, H, W) when it is grey, else to (3, H, W)."""
     try:
         image = Image.open(BytesIO(read()))
-        grey = image.mode in ("1", "L", "I", "F", "I;16")
+        if image.mode.startswith(("I", "F")):
+            raise InputError(f"{path}: {file} has more than 8 bits per channel; convert the images to 8 bits")
+        grey = image.mode in ("1", "L")
         array = np.asarray(image.convert("L" if grey else "RGB"))
+    except InputError:
+        raise
     except (*DAMAGE, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: {file} is not a readable image ({error}); remove or mend it") from None
     return array[None] if grey else array.transpose(2, 0, 1)
@@ -236,10 +245,17 @@ def _images(path: Path) -> Iterator[tuple]:
         members = _zip_members(path)
     else:
         members = _tar_members(path)
+    first = None
     try:
         for name, read in members:
             parts = PurePosixPath(name).parts
+            if parts[-1].startswith("."):  # macOS puts ._x.png beside x.png
+                continue
             if len(parts) >= 3 and parts[-3] in ("train", "test") and Path(name).suffix.lower() in SUFFIXES:
+                first = parts[:-3] if first is None else first
+                if parts[:-3] != first:
+                    two = " and ".join("/".join((*prefix, "train")) for prefix in (first, parts[:-3]))
+                    raise InputError(f"{path}: holds more than one data set ({two}); name one of them")
                 yield parts[-3], parts[-2], "/".join(parts[-3:]), read
     except DAMAGE as error:
         raise InputError(f"{path}: damaged archive ({error}); fetch it again") from None
