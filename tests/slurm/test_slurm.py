@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_a_cancelled_and_a_killed_job_are_run_again(cluster, short, tmp_path):
     project, local = short
     project = project.copy(tmp_path / "project")
     with open(tmp_path / "output", "w") as output:
-        command = ["python", "-m", "snakemake", *PROFILE]
+        command = [sys.executable, "-m", "snakemake", *PROFILE]
         process = subprocess.Popen(command, cwd=project.folder, stdout=output, stderr=subprocess.STDOUT)
     try:
         subprocess.run(["scancel", str(wait_for(process, "train_dense")["job_id"])], check=True)
