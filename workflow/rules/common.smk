@@ -139,15 +139,20 @@ def rounds_of(name):
     return range(experiment(name)["rounds"] + 1)
 
 
+def of_all_networks(name):
+    """One file of every seed and round of the job's experiment, seed by seed."""
+    return lambda wildcards: [
+        f"results/{wildcards.experiment}/seed{seed}/round{round}/{name}"
+        for seed in experiment(wildcards.experiment)["seeds"]
+        for round in rounds_of(wildcards.experiment)
+    ]
+
+
 def rows(wildcards):
     """The files the matrix is made of."""
     this = experiment(wildcards.experiment)
     base = f"results/{wildcards.experiment}"
-    files = [
-        f"{base}/seed{seed}/round{round}/similarity.parquet"
-        for seed in this["seeds"]
-        for round in rounds_of(wildcards.experiment)
-    ]
+    files = of_all_networks("similarity.parquet")(wildcards)
     if this["similarity"]["across_seeds"] and len(this["seeds"]) > 1:
         files += [
             f"{base}/across-seeds/round{round}/similarity.parquet"

@@ -44,11 +44,7 @@ rule write_report:
         similarity="results/{experiment}/similarity.parquet",
         accuracy="results/{experiment}/accuracy.parquet",
         metrics=rules.assemble_accuracy.input.metrics,
-        training=lambda wildcards: [
-            f"results/{wildcards.experiment}/seed{seed}/round{round}/training.csv"
-            for seed in experiment(wildcards.experiment)["seeds"]
-            for round in rounds_of(wildcards.experiment)
-        ],
+        training=of_all_networks("training.csv"),
     output:
         report=report(
             "results/{experiment}/report.html",

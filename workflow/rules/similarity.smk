@@ -98,11 +98,7 @@ rule assemble_spectrum:
 
 rule assemble_accuracy:
     input:
-        metrics=lambda wildcards: [
-            f"results/{wildcards.experiment}/seed{seed}/round{round}/metrics.json"
-            for seed in experiment(wildcards.experiment)["seeds"]
-            for round in rounds_of(wildcards.experiment)
-        ],
+        metrics=of_all_networks("metrics.json"),
     output:
         accuracy="results/{experiment}/accuracy.parquet",
     log:

@@ -1,6 +1,5 @@
 """The tidy tables: rows put together, Parquet files with the same bytes for the same numbers."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pyarrow.parquet as pq
 
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
+from prunescope.records import read_json
 
 ACCURACY = (
     "seed",
@@ -56,8 +56,6 @@ def accuracy(paths: list[str]) -> pd.DataFrame:
     pandas.DataFrame
         Columns `ACCURACY`, sorted by seed and round.
     """
-    rows = []
-    for path in paths:
-        metrics = json.loads(Path(path).read_text())
-        rows.append({key: metrics[key] for key in ACCURACY})
-    return pd.DataFrame(rows).sort_values(["seed", "round"], ignore_index=True)
+    records = [read_json(path) for path in paths]
+    table = pd.DataFrame([{key: record[key] for key in ACCURACY} for record in records])
+    return table.sort_values(["seed", "round"], ignore_index=True)
