@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class Machine:
 
 def engine(matrices, metrics, machine):
     with threadpool_limits(1), machine.workers() as pool:
-        gram = moments.all_pairs(matrices, run=pool.map)
+        gram = moments.all_pairs(matrices, gram=partial(moments.Gram, run=pool.map))
         variance = None if similarity.TRUNCATED.isdisjoint(metrics) else 0.99
         sides = list(
             pool.map(lambda i: similarity.represent(gram.moments(i), variance), range(len(matrices)))
@@ -106,12 +107,14 @@ def engine(matrices, metrics, machine):
 def one_row(matrices, last, metrics, machine):
     """What one job does for a layer: round `last` against all up to itself."""
     with threadpool_limits(1), machine.workers() as pool:
-        own = moments.all_pairs([matrices[last]], run=pool.map)
+        own = moments.all_pairs([matrices[last]], gram=partial(moments.Gram, run=pool.map))
         side = similarity.represent(own.moments(0), None)
         similarity.compare(side, side, own.cross(0, 0), metrics)
         if not last:
             return
-        gram = moments.row([matrices[last]], [side.moments.mean], matrices[:last], run=pool.map)
+        gram = moments.row(
+            [matrices[last]], [side.moments.mean], matrices[:last], gram=partial(moments.Gram, run=pool.map)
+        )
 
         def score(j):
             other = similarity.represent(gram.moments(j + 1), None)
@@ -128,7 +131,9 @@ def accumulation(matrices, machine):
     rows = min(moments.chunk_rows(width), len(matrices[0]))
     times = []
     with machine.workers() as pool:
-        gram = moments.all_pairs([matrix[:rows] for matrix in matrices], run=pool.map)
+        gram = moments.all_pairs(
+            [matrix[:rows] for matrix in matrices], gram=partial(moments.Gram, run=pool.map)
+        )
         for start in range(0, min(8 * rows, len(matrices[0]) - rows + 1), rows):
             with threadpool_limits(1):
                 begin = machine.now()

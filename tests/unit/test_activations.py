@@ -293,19 +293,3 @@ def test_values_too_large_for_float16(tmp_path):
     with pytest.raises(InputError, match=r"60 of 600 .* float16 too narrow"):
         record(tmp_path / "a.h5", network, examples=None, dtype="float16")
     record(tmp_path / "a.h5", network, examples=None)
-
-
-def test_out_of_memory_halves_the_batch_until_it_fits():
-    """torch's own allocator refuses; what is no lack of memory is raised as it is."""
-    tried = []
-
-    def run(batch_size, fits=3):
-        tried.append(batch_size)
-        torch.empty(10**15 if batch_size > fits else 1)
-
-    activations.shrinking(run, 20)
-    assert tried == [20, 10, 5, 2]
-    with pytest.raises(InputError, match="not enough memory for one image"):
-        activations.shrinking(lambda size: run(size, fits=0), 4)
-    with pytest.raises(RuntimeError, match="shape"):
-        activations.shrinking(lambda size: torch.ones(2) @ torch.ones(3, 3) if size else None, 4)

@@ -4,6 +4,7 @@ import tracemalloc
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -48,6 +49,38 @@ def rounds(tmp_path):
 
 def table(result):
     return result.to_pandas()
+
+
+@pytest.mark.parametrize("pairs", ["same-layer", "all-layers"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs, threads):
+    """Against the SVD of the matrices; condition numbers of 1e6, where moments alone are off by 1e-5."""
+
+    def basis(matrix):
+        x = matrix.astype(np.float64)
+        x -= x.mean(axis=0)
+        return np.linalg.svd(x / x.std(axis=0), full_matrices=False)[0]
+
+    rng, layers = np.random.default_rng(0), []
+    for number in range(3):
+        turns = [np.linalg.qr(rng.standard_normal((12, 12)))[0] for _ in range(2)]
+        good = rng.standard_normal((900, 12)) + (layers[0]["good"] if layers else 0)
+        ill = (good @ turns[0] * np.geomspace(1, 1e-6, 12)) @ turns[1]
+        ill = ill if number != 1 else good
+        layers.append({"good": good, "ill": ill, "dead": np.zeros((900, 12))})
+    paths = [record(tmp_path / f"{i}.h5", round=i, layers=given) for i, given in enumerate(layers)]
+    settings = SimilaritySettings(metrics=["cca", "pwcca"], pairs=pairs, threads=threads)
+    frames = [table(compare_round(paths[: i + 1], settings)) for i in range(3)]
+    checked = 0
+    for row in pd.concat(frames).itertuples():
+        if "dead" in (row.layer_a, row.layer_b):
+            assert row.status == similarity.DEAD
+        elif row.metric == "cca":
+            a, b = (layers[row.round_a][row.layer_a], layers[row.round_b][row.layer_b])
+            expected = np.linalg.svd(basis(a).T @ basis(b), compute_uv=False).mean()
+            assert row.value == pytest.approx(expected, abs=1e-9)
+            checked += 1
+    assert checked == {"same-layer": 2 * 9, "all-layers": 4 * 9}[pairs]
 
 
 def test_one_row_of_blocks_holds_both_orders_of_every_pair(rounds):

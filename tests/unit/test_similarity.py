@@ -1,7 +1,12 @@
 """The measures against float64 SVDs written from the definitions, second opinions, invariances and chance."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +17,26 @@ from sklearn.cross_decomposition import CCA
 from sklearn.datasets import load_linnerud
 
 from prunescope import moments, similarity
+from prunescope.moments_gpu import DeviceGram
 
+LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
 ALL = list(similarity.MEASURES)
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 
-def compare(a, b, variance=0.99, metrics=ALL, rows=None, run=map):
+def compare(a, b, variance=0.99, metrics=ALL, rows=None, gram=moments.Gram):
     """Scores of two matrices by metric."""
-    gram = moments.all_pairs([a, b], rows, run)
+    gram = moments.all_pairs([a, b], rows, gram)
     sides = [similarity.represent(gram.moments(i), variance) for i in (0, 1)]
-    return {score.metric: score for score in similarity.compare(*sides, gram.cross(0, 1), metrics)}
+    whitened = None
+    if any(side.ill for side in sides):
+        precise = moments.all_pairs(
+            [similarity.whiten(*pair) for pair in zip(sides, (a, b), strict=True)], rows
+        )
+        sides, mends = zip(*(similarity.refine(sides[i], precise.moments(i)) for i in (0, 1)), strict=True)
+        whitened = mends[0] @ precise.cross(0, 1).covariance @ mends[1].T
+    scores = similarity.compare(*sides, gram.cross(0, 1), metrics, whitened)
+    return {score.metric: score for score in scores}
 
 
 def values(*arguments, **keywords):
@@ -119,11 +134,12 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("variance", [0.8, 0.99])
-def test_measures_agree_with_their_definitions(case, variance):
+@pytest.mark.parametrize("gram", [moments.Gram, partial(DeviceGram, device="cpu")], ids=["numpy", "torch"])
+def test_measures_agree_with_their_definitions(case, variance, gram):
     a, b = CASES[case]
     expected = reference(a, b, variance)
-    for metric, value in values(a, b, variance).items():
-        assert value == pytest.approx(expected[metric], abs=1e-6), metric
+    for metric, value in values(a, b, variance, gram=gram).items():
+        assert value == pytest.approx(expected[metric], abs=1e-9), metric
 
 
 def test_well_conditioned_measures_are_precise_to_rounding():
@@ -252,7 +268,8 @@ def test_principal_components_of_svcca():
     for variance, kept in ((0.5, 1), (0.9, 1), (0.95, 2), (0.99, 2), (0.995, 3), (1.0, 4)):
         assert compare(matrix, mixed, variance, ["svcca"])["svcca"].rank_a == kept
         assert compare(matrix, mixed, variance, ["svcca"])["svcca"].rank_b == kept
-    assert compare(with_dead_units(A), B, 1.0, ["svcca"])["svcca"].rank_a == A.shape[1]
+    whole = compare(with_dead_units(A), B, 1.0, ["svcca", "cca"])
+    assert whole["svcca"].rank_a == A.shape[1] and whole["svcca"].value == whole["cca"].value
 
 
 def test_dead_layer():
@@ -335,8 +352,34 @@ def test_moments_of_a_row_are_those_of_all_pairs():
 def test_threads_do_not_change_a_bit():
     a, b = related(n=3000, p=300, q=400)
     with ThreadPoolExecutor(3) as pool:
-        side_by_side = moments.all_pairs([a, b, a], rows=500, run=pool.map)
+        side_by_side = moments.all_pairs([a, b, a], rows=500, gram=partial(moments.Gram, run=pool.map))
     serial = moments.all_pairs([a, b, a], rows=500)
     for i in range(3):
         for j in range(3):
             assert np.array_equal(side_by_side.cross(i, j).covariance, serial.cross(i, j).covariance)
+
+
+def test_too_little_memory_for_a_chunk_halves_it():
+    """In a process of its own that may have 300 MB more than it has; the chunk asked for needs 400 MB."""
+    program = """
+import resource, sys
+import numpy as np
+from prunescope import moments
+x = np.random.default_rng(0).standard_normal((500_000, 98)).astype(np.float32)
+small = moments.all_pairs([x], rows=1000).moments(0).covariance  # BLAS has its own memory from here on
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
+np.testing.assert_allclose(moments.all_pairs([x], rows=500_000).moments(0).covariance, small, atol=1e-12)
+try:
+    np.empty((500_000, 100))
+except MemoryError:
+    print("was too much")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(LIBRARY), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.stdout == "was too much\n", done.stderr

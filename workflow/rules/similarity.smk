@@ -16,6 +16,7 @@ rule compare_round:
         "../../envs/prunescope.yaml"
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
+        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
@@ -43,6 +44,7 @@ rule compare_seeds:
         "../../envs/prunescope.yaml"
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
+        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:

@@ -4,6 +4,6 @@ from prunescope import comparison, jobs
 
 with jobs.job(snakemake) as log:
     settings = comparison.SimilaritySettings(**snakemake.params.similarity)
-    comparison.write(
-        snakemake.output.similarity, comparison.compare_seeds(snakemake.input.activations, settings)
-    )
+    device = jobs.device(snakemake) if settings.gpu else "cpu"
+    rows = comparison.compare_seeds(snakemake.input.activations, settings, device)
+    comparison.write(snakemake.output.similarity, rows)

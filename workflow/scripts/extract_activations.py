@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from prunescope import activations, checkpoints, datasets, jobs, networks
-from prunescope.errors import InputError
+from prunescope.errors import InputError, shrinking
 
 with jobs.job(snakemake) as log:
     device = jobs.device(snakemake)
@@ -37,4 +37,4 @@ with jobs.job(snakemake) as log:
             device,
         )
 
-    activations.shrinking(extract, settings.batch_size)
+    shrinking(extract, settings.batch_size, "images", "record fewer layers in activations.layers")

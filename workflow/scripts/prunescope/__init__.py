@@ -8,8 +8,8 @@ Rooms, each with one job; imports only point down this list:
     what the numbers say, computed
 ``records``, ``tables``
     the rounds' measurements as tables; Parquet
-``comparison``, ``similarity``, ``moments``
-    activation files → rows of the matrix; moments → measures; matrices → second moments
+``comparison``, ``similarity``, ``moments_gpu``, ``moments``
+    activation files → rows of the matrix; moments → measures; matrices → second moments, also on a GPU
 ``activations``
     hooks, views, HDF5
 ``training``, ``optimizers``, ``augmentation``

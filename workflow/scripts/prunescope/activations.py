@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import modules
-from prunescope.errors import InputError, out_of_memory
+from prunescope.errors import InputError
 from prunescope.files import atomic_path
 from prunescope.provenance import derive_seed
 
@@ -117,7 +117,7 @@ def to_rows(output: Tensor, view: str, positions: Tensor | None = None) -> Tenso
         return output.mean(dim=(2, 3))
     places = output.permute(0, 2, 3, 1).flatten(1, 2)
     if positions is not None:
-        places = places[:, positions]
+        places = places.index_select(1, positions)
     return places.flatten(0, 1)
 
 
@@ -248,34 +248,6 @@ def extract(
             store.finish(device)
 
 
-def shrinking(run: Callable[[int], None], batch_size: int) -> None:
-    """Run with a batch size, and with half of it each time memory is not enough.
-
-    Parameters
-    ----------
-    run : callable
-        Gets the batch size; what a failed call began to write must vanish with it.
-    batch_size : int
-        To begin with.
-
-    Raises
-    ------
-    InputError
-        When memory is not enough for a single image.
-    """
-    while True:
-        try:
-            return run(batch_size)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-        if batch_size == 1:
-            raise InputError("activations: not enough memory for one image; record fewer layers at a time")
-        batch_size //= 2
-        torch.cuda.empty_cache()
-        log.info("out of memory: again with %d images at a time", batch_size)
-
-
 class _Store:
     """Where one layer's rows go, batch by batch: its HDF5 data set, or scratch space to be rotated later."""
 
@@ -320,9 +292,8 @@ class _Store:
     def write(self, output: Tensor, first: int) -> None:
         """Write the rows of a batch that starts at image `first`."""
         rows = to_rows(output, self.view, self.positions).to(self.dtype)
-        lowest, highest = torch.aminmax(rows)
-        # Both are NaN when any value is.
-        if not torch.isfinite(highest - lowest):
+        # A value that is not finite makes the sum so; the other way round it is rare, and costs only time.
+        if not torch.isfinite(rows.sum(dtype=torch.float32)):
             self.broken += int((~torch.isfinite(rows)).sum())
         self.written += rows.numel()
         start = first * self.places

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -61,6 +62,8 @@ class SimilaritySettings:
         Fraction of the variance that the principal components of SVCCA keep, in (0, 1].
     pairs : str
         ``same-layer`` or ``all-layers``.
+    gpu : bool
+        Whether to sum products on a GPU when one is granted; it differs by rounding.
     threads : int
         Threads to compute with; the result does not depend on it.
     """
@@ -68,6 +71,7 @@ class SimilaritySettings:
     metrics: list[str] = field(default_factory=lambda: ["cca", "svcca"])
     variance: float = 0.99
     pairs: str = "same-layer"
+    gpu: bool = False
     threads: int = 1
 
     def __post_init__(self):
@@ -127,6 +131,28 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Whitened:
+    """A matrix whose rows are whitened as they are read; slices into arrays.
+
+    Attributes
+    ----------
+    matrix : Matrix
+    side : Representation
+        Of the matrix.
+    """
+
+    matrix: Matrix
+    side: Representation
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape[0], self.side.rank
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return similarity.whiten(self.side, self.matrix[rows])
+
+
+@dataclass(frozen=True)
 class Recording:
     """An open activation file.
 
@@ -143,7 +169,7 @@ class Recording:
     matrices: dict[str, Matrix]
 
 
-def compare_round(paths: Sequence[str | Path], settings: SimilaritySettings) -> pa.Table:
+def compare_round(paths: Sequence[str | Path], settings: SimilaritySettings, device: str = "cpu") -> pa.Table:
     """Compare the last round of one seed with every round up to itself: one row of the similarity matrix.
 
     Parameters
@@ -151,6 +177,8 @@ def compare_round(paths: Sequence[str | Path], settings: SimilaritySettings) -> 
     paths : sequence of path
         Activation files of one seed, rounds 0 to r in order.
     settings : SimilaritySettings
+    device : torch.device or str, optional
+        Where to sum products; the rest is computed on the processor.
 
     Returns
     -------
@@ -163,21 +191,21 @@ def compare_round(paths: Sequence[str | Path], settings: SimilaritySettings) -> 
         When a file is missing or damaged, its rows do not correspond to those of the others, or activations
         are not finite.
     """
-    with _recordings(paths) as files, _workers(settings.threads) as run:
+    with _recordings(paths) as files, _workers(settings.threads, device) as workers:
         check_correspondence(files, settings.pairs)
-        return _table(_compare(files[-1], files[:-1], settings, run, itself=True))
+        return _table(_compare(files[-1], files[:-1], settings, workers, itself=True))
 
 
-def compare_seeds(paths: Sequence[str | Path], settings: SimilaritySettings) -> pa.Table:
+def compare_seeds(paths: Sequence[str | Path], settings: SimilaritySettings, device: str = "cpu") -> pa.Table:
     """Compare the same round of different seeds, each with each other.
 
     Parameters, result and errors are those of `compare_round`, with one file for each seed.
     """
-    with _recordings(paths) as files, _workers(settings.threads) as run:
+    with _recordings(paths) as files, _workers(settings.threads, device) as workers:
         check_correspondence(files, settings.pairs)
         rows = []
         for i in range(1, len(files)):
-            rows += _compare(files[i], files[:i], settings, run, itself=False)
+            rows += _compare(files[i], files[:i], settings, workers, itself=False)
         return _table(rows)
 
 
@@ -187,18 +215,28 @@ def write(path: str | Path, table: pa.Table) -> None:
         pq.write_table(table, part)
 
 
+@dataclass(frozen=True)
+class _Workers:
+    """What computes: `run` is like `map`, side by side; `gram` makes the sums of products."""
+
+    run: Callable
+    gram: Callable[..., Gram]
+
+
 @contextmanager
-def _workers(threads: int) -> Iterator[Callable]:
-    """Give a function like `map` that computes side by side, with one thread inside each LAPACK call.
+def _workers(threads: int, device: str) -> Iterator[_Workers]:
+    """Compute side by side, with one thread inside each LAPACK call.
 
     Matrices of a few hundred columns are too small for LAPACK to use two threads well.
     """
-    with threadpool_limits(1):
-        if threads == 1:
-            yield map
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        run = map if threads == 1 else pool.map
+        if str(device) == "cpu":
+            yield _Workers(run, partial(Gram, run=run))
         else:
-            with ThreadPoolExecutor(threads) as pool:
-                yield pool.map
+            from prunescope.moments_gpu import DeviceGram
+
+            yield _Workers(run, partial(DeviceGram, device=device))
 
 
 @contextmanager
@@ -267,7 +305,11 @@ def check_correspondence(files: Sequence[Recording], pairs: str) -> None:
 
 
 def _compare(
-    left: Recording, others: Sequence[Recording], settings: SimilaritySettings, run: Callable, itself: bool
+    left: Recording,
+    others: Sequence[Recording],
+    settings: SimilaritySettings,
+    workers: _Workers,
+    itself: bool,
 ) -> list[dict]:
     if settings.pairs == "same-layer":
         tasks = [([name], [name]) for name in left.matrices]
@@ -277,7 +319,7 @@ def _compare(
     for names, partners in tasks:
         own = [left.matrices[name] for name in names]
         theirs = [other.matrices[name] for other in others for name in partners]
-        found = list(_pairs(own, theirs, settings, run, itself))
+        found = list(_pairs(own, theirs, settings, workers, itself))
         few = Counter(row["status"] for row in found if row["status"] != similarity.OK)
         log.info(
             "%s of round %d (seed %d), %d rows: compared with %d recordings%s",
@@ -293,22 +335,33 @@ def _compare(
 
 
 def _pairs(
-    own: Sequence[Matrix], theirs: Sequence[Matrix], settings: SimilaritySettings, run: Callable, itself: bool
+    own: Sequence[Matrix],
+    theirs: Sequence[Matrix],
+    settings: SimilaritySettings,
+    workers: _Workers,
+    itself: bool,
 ) -> Iterator[dict]:
-    gram = moments.all_pairs(own, run=run)
-    sides = list(run(lambda i: _represent(own[i], gram, i, settings), range(len(own))))
+    gram = moments.all_pairs(own, gram=workers.gram)
+    sides = list(workers.run(lambda i: _represent(own[i], gram, i, settings), range(len(own))))
+    precise = None
+    if any(side.ill for side in sides):
+        precise = moments.all_pairs(list(map(Whitened, own, sides)), gram=workers.gram)
+        mended = [similarity.refine(side, precise.moments(i)) for i, side in enumerate(sides)]
+        sides, mends = zip(*mended, strict=True)
     if itself:
 
         def within(pair: tuple[int, int]) -> list[dict]:
             i, j = pair
-            scores = similarity.compare(sides[i], sides[j], gram.cross(i, j), settings.metrics)
+            whitened = mends[i] @ precise.cross(i, j).covariance @ mends[j].T if precise else None
+            scores = similarity.compare(sides[i], sides[j], gram.cross(i, j), settings.metrics, whitened)
             return _rows(own[i], sides[i], own[j], sides[j], scores)
 
-        for rows in run(within, [(i, j) for i in range(len(own)) for j in range(i + 1)]):
+        for rows in workers.run(within, [(i, j) for i in range(len(own)) for j in range(i + 1)]):
             yield from rows
     means = [side.moments.mean for side in sides]
     for batch in _batches(own, theirs):
-        yield from _against(own, sides, moments.row(own, means, batch, run=run), batch, settings, run)
+        gram = moments.row(own, means, batch, gram=workers.gram)
+        yield from _against(own, sides, gram, batch, settings, workers.run)
 
 
 def _against(
@@ -319,11 +372,19 @@ def _against(
     settings: SimilaritySettings,
     run: Callable,
 ) -> Iterator[dict]:
+    first = len(own)
+
     def between(j: int) -> list[dict]:
-        other = _represent(theirs[j], gram, len(own) + j, settings)
+        other, whitened = _represent(theirs[j], gram, first + j, settings), [None] * first
+        if any(side.ill for side in (*sides, other)):
+            left, right = list(map(Whitened, own, sides)), [Whitened(theirs[j], other)]
+            precise = moments.row(left, [np.zeros(side.rank) for side in sides], right)
+            other, mend = similarity.refine(other, precise.moments(first))
+            whitened = [precise.cross(i, first).covariance @ mend.T for i in range(first)]
         rows = []
         for i, (matrix, side) in enumerate(zip(own, sides, strict=True)):
-            scores = similarity.compare(side, other, gram.cross(i, len(own) + j), settings.metrics)
+            cross = gram.cross(i, first + j)
+            scores = similarity.compare(side, other, cross, settings.metrics, whitened[i])
             rows += _rows(matrix, side, theirs[j], other, scores)
         return rows
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TILE_COLUMNS = 512
+from prunescope.errors import shrinking
+
+# Wide tiles multiply faster; there must be enough of them to share between threads.
+LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8
 BUFFER_NUMBERS = 2**23
 LEAST_ROWS, MOST_ROWS = 1024, 16384
 
@@ -84,13 +87,19 @@ class Gram:
         self._run = run
         self._shifts = [np.asarray(shift, dtype=np.float64) for shift in shifts]
         self._starts = np.cumsum([0, *(shift.size + 2 for shift in self._shifts)]).tolist()
-        self._buffer = np.empty((0, self._starts[-1]))
+        self._buffer = self._numbers(0, self._starts[-1])
         self._tiles = []
         self._tile_of = {}
         for rows, columns in blocks:
             tile = (self._columns(rows), self._columns(columns))
             self._tile_of |= {(i, j): len(self._tiles) for i in rows for j in columns}
-            self._tiles.append((*tile, np.zeros([part.stop - part.start for part in tile])))
+            total = self._numbers(*(part.stop - part.start for part in tile))
+            total[...] = 0
+            self._tiles.append((*tile, total))
+
+    def _numbers(self, rows: int, columns: int) -> np.ndarray:
+        """Room for float64 numbers."""
+        return np.empty((rows, columns))
 
     def _columns(self, matrices: range) -> slice:
         return slice(self._starts[matrices[0]], self._starts[matrices[-1] + 1])
@@ -105,28 +114,34 @@ class Gram:
         """
         m = len(chunks[0])
         if len(self._buffer) < m:
-            self._buffer = np.empty((m, self._starts[-1]))
+            self._buffer = self._numbers(m, self._starts[-1])
         augmented = self._buffer[:m]
 
         def augment(i: int) -> None:
             start, stop = self._starts[i], self._starts[i + 1]
-            columns = augmented[:, start : stop - 2]
-            np.subtract(chunks[i], self._shifts[i], out=columns)
-            np.einsum("ij,ij->i", columns, columns, out=augmented[:, stop - 2])
-            augmented[:, stop - 1] = 1.0
+            self._augment(chunks[i], self._shifts[i], augmented[:, start:stop])
 
         def multiply(tile: tuple[slice, slice, np.ndarray]) -> None:
-            # Activations that are not finite are reported by whoever takes the moments.
-            with np.errstate(invalid="ignore", over="ignore"):
-                tile[2][...] += augmented[:, tile[0]].T @ augmented[:, tile[1]]
+            self._multiply(augmented[:, tile[0]], augmented[:, tile[1]], tile[2])
 
         list(self._run(augment, range(len(chunks))))
         list(self._run(multiply, self._tiles))
         self.n += m
 
-    def release(self) -> None:
+    def _augment(self, chunk: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
+        columns = out[:, :-2]
+        np.subtract(chunk, shift, out=columns)
+        np.einsum("ij,ij->i", columns, columns, out=out[:, -2])
+        out[:, -1] = 1.0
+
+    def _multiply(self, left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
+        # Activations that are not finite are reported by whoever takes the moments.
+        with np.errstate(invalid="ignore", over="ignore"):
+            total += left.T @ right
+
+    def finish(self) -> None:
         """Give back the memory that only adding rows needs."""
-        self._buffer = self._buffer[:0].copy()
+        self._buffer = None
 
     def moments(self, i: int) -> Moments:
         """Second moments of matrix i."""
@@ -153,7 +168,7 @@ class Gram:
             return Cross(covariance, float(length_i @ block @ length_j)), mean_i
 
 
-def all_pairs(matrices: Sequence, rows: int | None = None, run: Callable = map) -> Gram:
+def all_pairs(matrices: Sequence, rows: int | None = None, gram: Callable[..., Gram] = Gram) -> Gram:
     """Accumulate the moments of several matrices and of all their pairs, in one pass.
 
     Parameters
@@ -162,17 +177,26 @@ def all_pairs(matrices: Sequence, rows: int | None = None, run: Callable = map) 
         Anything that slices into arrays, e.g. an HDF5 data set.
     rows : int, optional
         Rows per chunk; by default so many that the float64 buffer has about 2²³ numbers. Changes the result
-        by rounding only.
-    run : callable, optional
-        See `Gram`.
+        by rounding only. Halved, from the start, each time memory is not enough.
+    gram : callable, optional
+        Makes the sums from shifts and blocks: `Gram`, perhaps with threads, or one that computes elsewhere.
+
+    Raises
+    ------
+    InputError
+        When memory is not enough for a chunk of one row.
     """
     groups = _groups([matrix.shape[1] for matrix in matrices])
     blocks = [(a, b) for i, a in enumerate(groups) for b in groups[i:]]
-    return _stream(matrices, [_rough_mean(matrix) for matrix in matrices], blocks, rows, run)
+    return _stream(matrices, [_rough_mean(matrix) for matrix in matrices], blocks, rows, gram)
 
 
 def row(
-    left: Sequence, means: Sequence[np.ndarray], right: Sequence, rows: int | None = None, run: Callable = map
+    left: Sequence,
+    means: Sequence[np.ndarray],
+    right: Sequence,
+    rows: int | None = None,
+    gram: Callable[..., Gram] = Gram,
 ) -> Gram:
     """Accumulate the moments of each right matrix and its products with each left one, in one pass.
 
@@ -182,14 +206,14 @@ def row(
         In the result the left ones come first.
     means : sequence of ndarray
         Column means of the left matrices.
-    rows, run : optional
-        See `all_pairs`.
+    rows, gram : optional
+        See `all_pairs`, also for errors.
     """
     first, widths = len(left), [matrix.shape[1] for matrix in [*left, *right]]
     rights = [range(group[0] + first, group[-1] + 1 + first) for group in _groups(widths[first:])]
     blocks = [(a, b) for a in _groups(widths[:first]) for b in rights]
     blocks += [(range(i, i + 1), range(i, i + 1)) for i in range(first, len(widths))]
-    return _stream([*left, *right], [*means, *(_rough_mean(matrix) for matrix in right)], blocks, rows, run)
+    return _stream([*left, *right], [*means, *(_rough_mean(matrix) for matrix in right)], blocks, rows, gram)
 
 
 def chunk_rows(columns: int) -> int:
@@ -198,10 +222,11 @@ def chunk_rows(columns: int) -> int:
 
 
 def _groups(widths: Sequence[int]) -> list[range]:
-    """Cut matrices 0, 1, ... into runs of about `TILE_COLUMNS` columns."""
+    """Cut matrices 0, 1, ... into runs of columns that make good tiles."""
+    most = min(max(sum(widths) // TILES, LEAST_TILE), MOST_TILE)
     groups, start, total = [], 0, 0
     for i, width in enumerate(widths):
-        if i > start and total + width > TILE_COLUMNS:
+        if i > start and total + width > most:
             groups.append(range(start, i))
             start, total = i, 0
         total += width
@@ -213,10 +238,14 @@ def _rough_mean(matrix) -> np.ndarray:
         return np.nan_to_num(np.mean(matrix[:LEAST_ROWS], axis=0, dtype=np.float64), posinf=0.0, neginf=0.0)
 
 
-def _stream(matrices: Sequence, shifts: Sequence, blocks: Sequence, rows: int | None, run: Callable) -> Gram:
-    gram = Gram(shifts, blocks, run)
+def _stream(matrices: Sequence, shifts: Sequence, blocks: Sequence, rows: int | None, make: Callable) -> Gram:
+    def stream(rows: int) -> Gram:
+        gram = make(shifts, blocks)
+        for start in range(0, n, rows):
+            gram.add([matrix[start : start + rows] for matrix in matrices])
+        gram.finish()
+        return gram
+
+    n = matrices[0].shape[0]
     rows = rows or chunk_rows(sum(matrix.shape[1] for matrix in matrices))
-    for start in range(0, matrices[0].shape[0], rows):
-        gram.add([matrix[start : start + rows] for matrix in matrices])
-    gram.release()
-    return gram
+    return shrinking(stream, min(rows, n), "rows", "compare fewer or narrower layers")

@@ -527,5 +527,5 @@ def prune_params(experiment: dict, round: int) -> dict:
 
 def similarity_params(experiment: dict) -> dict:
     """Return what `compare_round` and `compare_seeds` read."""
-    keys = ("metrics", "variance", "pairs", "threads")
+    keys = ("metrics", "variance", "pairs", "gpu", "threads")
     return {key: experiment["similarity"][key] for key in keys}

@@ -7,11 +7,11 @@ identical, and higher is more alike.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from prunescope.moments import Cross, Moments
 
@@ -20,6 +20,9 @@ CONSTANT = 1e-13
 # A unit depends on others when they leave at most this fraction of its variance unexplained. For very wide
 # matrices rounding leaves more: p times the machine's precision.
 DEPENDENT = 1e-13
+# Moments square the condition number, so whitening by them loses digits where some direction leaves less than
+# this fraction of its units' variance; `refine` brings them back.
+ILL = 1e-8
 # Columns whose correlations are all below this are principal components already; float32 storage of such a
 # matrix leaves about 1e-8.
 UNCORRELATED = 1e-7
@@ -38,26 +41,39 @@ class Representation:
     Attributes
     ----------
     moments : Moments
-    whitening : ndarray, shape (p, rank)
-        W: maps centred rows to uncorrelated columns of variance 1; zero for units that left.
-    loadings : ndarray, shape (rank, p)
-        WᵀC: covariance of the whitened columns with the units.
+    units : ndarray of int, shape (rank,)
+        Linearly independent units, in the order in which they were taken.
+    whitening : ndarray, shape (rank, rank)
+        Wᵀ without its zeros: lower triangular, maps these units to uncorrelated columns of variance 1.
+    least : float
+        Smallest fraction of a taken unit's variance that those taken before it leave unexplained.
     components : ndarray, shape (p, k), or None
-        The same onto the leading principal components.
+        Maps centred rows to the leading principal components, scaled to variance 1.
     rotated : bool
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
     """
 
     moments: Moments
+    units: np.ndarray
     whitening: np.ndarray
-    loadings: np.ndarray
+    least: float
     components: np.ndarray | None
     rotated: bool = False
 
     @property
     def rank(self) -> int:
         """Number of linearly independent units."""
-        return self.whitening.shape[1]
+        return self.units.size
+
+    @cached_property
+    def loadings(self) -> np.ndarray:
+        """WᵀC, shape (rank, p): covariance of the whitened columns with all units."""
+        return self.whitening @ self.moments.covariance[self.units]
+
+    @property
+    def ill(self) -> bool:
+        """Whether whitening needs `refine` to be precise."""
+        return self.least < ILL
 
     @property
     def variance(self) -> float:
@@ -82,25 +98,56 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
     rotated : bool, optional
         Whether the columns are a rotation of the units instead of the units themselves.
     """
-    whitening = _whitening(moments)
     components = None if variance is None else _components(moments, variance)
-    return Representation(moments, whitening, whitening.T @ moments.covariance, components, rotated)
+    return Representation(moments, *_whitening(moments), components, rotated)
 
 
-def _whitening(moments: Moments) -> np.ndarray:
+def refine(side: Representation, moments: Moments) -> tuple[Representation, np.ndarray]:
+    """Correct a whitening by what it left to do: the second step of CholeskyQR2.
+
+    Whitened rows are nearly uncorrelated, so their own moments lose no digits, however ill-conditioned the
+    matrix was.
+
+    Parameters
+    ----------
+    side : Representation
+    moments : Moments
+        Of its whitened rows (`whiten`), accumulated in a pass of their own.
+
+    Returns
+    -------
+    Representation
+        The same with the corrected whitening, T times the old one.
+    T : ndarray, shape (rank, rank)
+        Lower triangular, near the identity.
+
+    References
+    ----------
+    Yamamoto, Nakatsukasa, Yanagisawa & Fukaya, "Roundoff error analysis of the CholeskyQR2 algorithm", ETNA
+    2015.
+    """
+    inverse = np.linalg.inv(np.linalg.cholesky(moments.covariance))
+    return replace(side, whitening=np.asfortranarray(np.tril(inverse @ side.whitening))), np.tril(inverse)
+
+
+def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
+    """Centre and whiten rows, shape (m, p) to (m, rank)."""
+    return (rows[:, side.units] - side.moments.mean[side.units]) @ side.whitening.T
+
+
+def _whitening(moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
     spread = np.diagonal(moments.covariance)
     alive = np.flatnonzero(spread > CONSTANT * (moments.mean**2 + spread.max(initial=0.0)))
     if not alive.size:
-        return np.zeros((spread.size, 0))
+        return alive, np.zeros((0, 0)), 1.0
     scale = 1 / np.sqrt(spread[alive])
     correlation = moments.covariance[np.ix_(alive, alive)] * scale * scale[:, None]
     tolerance = max(DEPENDENT, alive.size * np.finfo(float).eps)
     factor, pivots, rank, _ = lapack.dpstrf(correlation, tol=tolerance, lower=1)
     taken = pivots[:rank] - 1
     inverse, _ = lapack.dtrtri(np.tril(factor[:rank, :rank]), lower=1)
-    whitening = np.zeros((spread.size, int(rank)))
-    whitening[alive[taken]] = (inverse * scale[taken]).T
-    return whitening
+    least = np.square(np.diagonal(factor)[:rank]).min()
+    return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least)
 
 
 def _components(moments: Moments, variance: float) -> np.ndarray:
@@ -129,17 +176,22 @@ class Pair:
     cross : Cross
     directions : bool
         Whether canonical directions will be asked for (PWCCA): they cost twice the correlations.
+    whitened : ndarray, shape (rank_a, rank_b), or None
+        M, when it is known from whitened rows; otherwise it follows from `cross`.
     """
 
     a: Representation
     b: Representation
     cross: Cross
     directions: bool = True
+    whitened: np.ndarray | None = None
 
     @cached_property
     def canonical(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
         """Left singular vectors (columns), canonical correlations, right singular vectors (columns) of M."""
-        matrix = self.a.whitening.T @ self.cross.covariance @ self.b.whitening
+        matrix = self.whitened
+        if matrix is None:
+            matrix = _whitened(self.a, self.cross.covariance, self.b)
         if not self.directions:
             return None, _correlations(matrix), None
         if matrix.shape[0] < matrix.shape[1]:
@@ -151,14 +203,25 @@ class Pair:
     @cached_property
     def truncated(self) -> np.ndarray:
         """Canonical correlations between the leading principal components."""
+        if all(side.components.shape[1] == side.rank for side in (self.a, self.b)):
+            return self.canonical[1]  # they span the same, and these are precise whatever the condition
         return _correlations(self.a.components.T @ self.cross.covariance @ self.b.components)
 
     def swapped(self) -> "Pair":
         """Return (b, a)."""
-        pair = Pair(self.b, self.a, self.cross.swapped(), self.directions)
+        whitened = None if self.whitened is None else self.whitened.T
+        pair = Pair(self.b, self.a, self.cross.swapped(), self.directions, whitened)
         if "canonical" in self.__dict__:
             pair.__dict__["canonical"] = self.canonical[::-1]
         return pair
+
+
+def _whitened(a: Representation, covariance: np.ndarray, b: Representation) -> np.ndarray:
+    """M = W_aᵀ C_ab W_b, with half the arithmetic of full matrices because both factors are triangular."""
+    # BLAS wants its columns contiguous, so it gets Cᵀ, which these rows already are.
+    block = covariance[np.ix_(a.units, b.units)].T
+    block = blas.dtrmm(1.0, b.whitening, block, lower=1, overwrite_b=1)
+    return blas.dtrmm(1.0, a.whitening, block, side=1, lower=1, trans_a=1, overwrite_b=1).T
 
 
 def _correlations(matrix: np.ndarray) -> np.ndarray:
@@ -166,8 +229,12 @@ def _correlations(matrix: np.ndarray) -> np.ndarray:
 
     Twice as fast as from an SVD. Values near 0 have an absolute error of 1e-8 instead of 1e-16.
     """
-    small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return np.sqrt(np.clip(np.linalg.eigvalsh(small @ small.T)[::-1], 0, 1))
+    wide = matrix.shape[0] <= matrix.shape[1]
+    gram = blas.dsyrk(1.0, matrix.T, trans=int(wide), lower=1)
+    values, *_, failed = lapack.dsyevr(gram, compute_v=0, lower=1, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError("eigenvalues of a matrix of correlations did not converge")
+    return np.sqrt(np.clip(values[::-1], 0, 1))
 
 
 def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -351,7 +418,13 @@ class Score:
     spectrum: np.ndarray | None = field(default=None, repr=False)
 
 
-def compare(a: Representation, b: Representation, cross: Cross, metrics: Sequence[str]) -> list[Score]:
+def compare(
+    a: Representation,
+    b: Representation,
+    cross: Cross,
+    metrics: Sequence[str],
+    whitened: np.ndarray | None = None,
+) -> list[Score]:
     """Compute measures of one pair.
 
     Parameters
@@ -362,13 +435,16 @@ def compare(a: Representation, b: Representation, cross: Cross, metrics: Sequenc
         Between a and b.
     metrics : sequence of str
         Of `MEASURES`.
+    whitened : ndarray, shape (rank_a, rank_b), optional
+        Covariance between the whitened rows of a and b, where that between the units is not precise enough:
+        when one of them is `ill`.
 
     Returns
     -------
     list of Score
         In the order of `metrics`.
     """
-    pair = Pair(a, b, cross, directions="pwcca" in metrics)
+    pair = Pair(a, b, cross, "pwcca" in metrics, whitened)
     return [_score(pair, metric) for metric in metrics]
 
 
