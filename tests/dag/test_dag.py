@@ -82,6 +82,15 @@ def test_a_changed_setting(project, keys, expected):
     assert project.jobs() == expected
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_comparison_asks_for_a_gpu_only_when_told_to_use_one(project, gpu):
+    project.add_keys(f"similarity: {{variance: 0.9, gpu: {str(gpu).lower()}}}")
+    target = "results/tiny/seed0/round0/similarity.parquet"
+    plan = project.snakemake("--dry-run", target, "--resources", "gpu=1").stdout
+    asked = [line for line in plan.splitlines() if "resources:" in line]
+    assert len(asked) == 1 and f"gpu={int(gpu)}," in asked[0]
+
+
 def test_more_epochs(project):
     project.edit("config/experiments/tiny.yaml", "epochs: 2", "epochs: 3")
     assert project.jobs() == TRAINING
@@ -92,6 +101,7 @@ def test_more_epochs(project):
     [
         ("figures", jobs("draw_figures")),
         ("similarity", jobs(*COMPARISON)),
+        ("moments_gpu", jobs(*COMPARISON)),  # imported within a function
         ("activations", jobs(*EXTRACTION)),
         ("pruning", PRUNING),
         ("training", TRAINING),
