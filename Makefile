@@ -42,8 +42,8 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
 
-test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge)
-	bash tests/slurm/cluster.sh install
+test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge if it can)
+	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will skip"
 	$(BIN)/python -m pytest tests/slurm
 
 soak: $(READY) ## kill the workflow 300 times at random moments and compare the bytes (half an hour; KILLS=n)
