@@ -56,7 +56,9 @@ def short(create, tmp_path_factory):
 def option(name: str) -> list[str]:
     """The options of profiles/slurm/config.yaml's comments, on the line that begins with this one."""
     text = (REPOSITORY / "profiles/slurm/config.yaml").read_text()
-    return re.search(rf"^# ({name} .*)$", text, re.MULTILINE)[1].split()
+    options = re.search(rf"^# ({name} .*)$", text, re.MULTILINE)[1]
+    assert f"`{options}`" in (REPOSITORY / "README.md").read_text()
+    return options.split()
 
 
 def numbers() -> set[int]:
@@ -109,6 +111,18 @@ def test_a_whole_chain_is_one_job_per_seed_with_one_gpu_and_gives_the_same_bytes
     assert [(job["tres_per_job"], job["time_limit"]) for job in chains] == 2 * [("gres:gpu:1", 2 * 30)]
     assert (project.folder / last[0]).read_bytes() == (local.folder / last[0]).read_bytes()
     assert (project.folder / last[1]).is_file()
+
+
+def test_a_gpu_can_be_asked_for_with_gres(cluster, short, tmp_path):
+    project, _ = short
+    project = project.copy(tmp_path / "project")
+    profile = project.folder / "profiles/slurm/config.yaml"
+    lines = re.sub(r"^# (set-resources:|  \w+: {gpu: 0)", r"\1", profile.read_text(), flags=re.MULTILINE)
+    profile.write_text(lines)
+    before = numbers()
+    project.snakemake("results/tiny/seed0/round0/activations.h5", *PROFILE)
+    asked = [job for found in jobs().values() for job in found if job["job_id"] not in before]
+    assert [(job["tres_per_node"], job["tres_per_job"]) for job in asked] == 2 * [("gres:gpu:1", "")]
 
 
 def test_extraction_goes_as_one_array_and_gives_the_same_bytes(cluster, short, tmp_path):

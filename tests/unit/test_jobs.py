@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from prunescope import jobs
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -17,6 +19,14 @@ def test_every_rule_has_log_and_benchmark_under_the_same_path():
     benchmarks = re.findall(r'"(results/benchmarks/.*)\.tsv"', text)
     assert len(logs) == len(re.findall(r"^rule ", text, re.MULTILINE))
     assert [jobs.gpu_benchmark(f"{log}.log") for log in logs] == [Path(f"{b}.gpu.tsv") for b in benchmarks]
+
+
+@pytest.mark.parametrize(
+    "resources, granted",
+    [({"gpu": 1}, True), ({"gpu": 0}, False), ({}, False), ({"gpu": 0, "gres": "gpu:a100:1"}, True)],
+)
+def test_gpu_is_granted_in_either_way(resources, granted):
+    assert jobs.granted_gpu(SimpleNamespace(**resources)) == granted
 
 
 def test_gpu_benchmark_is_a_table_of_one_line(tmp_path):

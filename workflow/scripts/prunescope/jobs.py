@@ -109,6 +109,11 @@ def _measure_gpu(path: Path, gpu, seconds: float) -> None:
     write_gpu_benchmark(path, torch.cuda.get_device_name(gpu), seconds, torch.cuda.max_memory_reserved(gpu))
 
 
+def granted_gpu(resources) -> bool:
+    """Whether a job's resources hold a GPU: as `gpu`, or as `gres` on clusters that know only that."""
+    return bool(getattr(resources, "gpu", 0)) or "gpu" in str(getattr(resources, "gres", ""))
+
+
 def device(snakemake):
     """Return the device to compute on: CUDA when the job was granted a GPU and one is there, else the CPU.
 
@@ -122,8 +127,7 @@ def device(snakemake):
     import torch
 
     torch.set_num_threads(snakemake.threads)
-    granted = int(getattr(snakemake.resources, "gpu", 0) or 0)
-    if not granted or not torch.cuda.is_available():
+    if not granted_gpu(snakemake.resources) or not torch.cuda.is_available():
         return torch.device("cpu")
     names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
     index, lock = devices.lease(names, snakemake.config.get("gpu_share", 1))
