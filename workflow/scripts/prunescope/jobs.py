@@ -24,8 +24,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
     """Run a script's body with its log file open and the linear algebra held to its declared threads.
 
     An `InputError` ends the process with that one line, in the log and on standard error; any other
-    exception is logged with its traceback and raised. A job that ends well and leased a GPU writes down what it
-    took of it.
+    exception is logged with its traceback and raised. A job that ends well on a GPU notes what it took of it.
 
     Parameters
     ----------
