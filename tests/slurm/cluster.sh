@@ -17,7 +17,7 @@ start() {
   [ "$(id -u)" = 0 ] || { echo "cluster.sh: needs root" >&2; exit 1; }
   if [ -e /etc/slurm/slurm.conf ] && ! grep -qF "$mark" /etc/slurm/slurm.conf; then
     echo "cluster.sh: /etc/slurm/slurm.conf belongs to somebody else; left alone" >&2
-    exit 1
+    exit 3
   fi
   stop
   mkdir -p "$state"/ctld "$state"/d /run/munge /etc/slurm
@@ -54,7 +54,7 @@ CONF
   munged --force --pid-file="$state/munged.pid" 2> "$state/munged.log"
   slurmctld -c
   slurmd -N localhost 2> /dev/null || slurmd
-  for _ in $(seq 100); do
+  for _ in $(seq 300); do
     sinfo -h -o %t 2> /dev/null | grep -q idle && return
     sleep 0.1
   done

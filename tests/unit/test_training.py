@@ -382,6 +382,23 @@ def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp
     assert (whole / "history.json").read_text() == (killed / "history.json").read_text()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_step_waits_for_the_device(prepared, monkeypatch, precision):
+    """Tensors on torch's device `meta` have shapes but no numbers, so whoever asks for one fails.
+
+    The check at the end of the epoch is the first to ask. Adam, because fused SGD cannot run there.
+    """
+    autocast = torch.autocast
+    monkeypatch.setattr(torch, "autocast", lambda _device, *how, **more: autocast("cpu", *how, **more))
+    changes = {"crop": 1, "flip": True, "cutout": 3, "rotate": 5.0}
+    settings = how(optimizer=ADAM, clip_norm=1.0, augmentation=changes, precision=precision)
+    network, data = fresh(), training.place(prepared, settings, torch.device("meta"))
+    masks = {name: mask.to("meta") for name, mask in half(network).items()}
+    with pytest.raises(NotImplementedError) as asked:
+        training.train(network, data, settings, masks=masks, seed=0, round=0)
+    assert [entry.name for entry in asked.traceback][1:3] == ["train", "_check"]
+
+
 def test_a_state_of_another_job_or_a_damaged_one_is_ignored(prepared, tmp_path):
     path = tmp_path / ".training-state.pt"
     first, _ = run(prepared, how(), state=training.State(path, "a job"))

@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from prunescope import devices
 from prunescope.errors import InputError
+from prunescope.files import atomic_path
 
 log = logging.getLogger("prunescope")
-_leases = []  # a lock that nothing refers to is released
+_leases = []  # device, since when, and its lock: one that nothing refers to is released
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
     """Run a script's body with its log file open and the linear algebra held to its declared threads.
 
     An `InputError` ends the process with that one line, in the log and on standard error; any other
-    exception is logged with its traceback and raised.
+    exception is logged with its traceback and raised. A job that ends well on a GPU notes what it took of it.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def job(snakemake) -> Iterator[logging.Logger]:
         What Snakemake gives to a script: `log`, `rule`, `wildcards` and `threads` are used.
     """
     kept = _open_log(Path(snakemake.log[0]))
+    benchmark = gpu_benchmark(snakemake.log[0])
+    benchmark.unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
     handler = logging.FileHandler(snakemake.log[0])
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
@@ -50,6 +53,8 @@ def job(snakemake) -> Iterator[logging.Logger]:
     else:
         log.info("%s: done in %.1f s", name, time.monotonic() - start)
         kept.unlink(missing_ok=True)
+        for gpu, since, _ in _leases:
+            _measure_gpu(benchmark, gpu, time.monotonic() - since)
     finally:
         log.removeHandler(handler)
         handler.close()
@@ -75,6 +80,39 @@ def _open_log(path: Path) -> Path:
         return kept
 
 
+def gpu_benchmark(log: str | Path) -> Path:
+    """Return where a job with this log notes what it took of its GPU: beside Snakemake's benchmark file."""
+    return Path(str(log).replace("/logs/", "/benchmarks/", 1)).with_suffix(".gpu.tsv")
+
+
+def write_gpu_benchmark(path: str | Path, gpu: str, seconds: float, peak_bytes: int) -> None:
+    """Write a table of one line, in the style of Snakemake's benchmark files, atomically.
+
+    Parameters
+    ----------
+    path : path
+    gpu : str
+        Name of the device.
+    seconds : float
+        For which the job held it.
+    peak_bytes : int
+        The most memory it took on the device; written in MiB, as Snakemake's ``max_rss`` is.
+    """
+    with atomic_path(path) as part:
+        part.write_text(f"gpu\tgpu_seconds\tpeak_gpu_mb\n{gpu}\t{seconds:.4f}\t{peak_bytes / 2**20:.2f}\n")
+
+
+def _measure_gpu(path: Path, gpu, seconds: float) -> None:
+    import torch
+
+    write_gpu_benchmark(path, torch.cuda.get_device_name(gpu), seconds, torch.cuda.max_memory_reserved(gpu))
+
+
+def granted_gpu(resources) -> bool:
+    """Whether a job's resources hold a GPU: as `gpu`, or as `gres` on clusters that know only that."""
+    return bool(getattr(resources, "gpu", 0)) or "gpu" in str(getattr(resources, "gres", ""))
+
+
 def device(snakemake):
     """Return the device to compute on: CUDA when the job was granted a GPU and one is there, else the CPU.
 
@@ -88,12 +126,11 @@ def device(snakemake):
     import torch
 
     torch.set_num_threads(snakemake.threads)
-    granted = int(getattr(snakemake.resources, "gpu", 0) or 0)
-    if not granted or not torch.cuda.is_available():
+    if not granted_gpu(snakemake.resources) or not torch.cuda.is_available():
         return torch.device("cpu")
     names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
     index, lock = devices.lease(names, snakemake.config.get("gpu_share", 1))
-    _leases.append(lock)
+    _leases.append((index, time.monotonic(), lock))
     torch.cuda.set_device(index)
     log.info("GPU %d: %s", index, torch.cuda.get_device_name(index))
     return torch.device("cuda", index)

@@ -1,0 +1,177 @@
+"""What only a card can show: GPU and CPU agree, no step waits, running out of memory, what a job took.
+
+`make test-gpu`; skips without CUDA. With PRUNESCOPE_GPU=0 the CPU stands in for the GPU: that tries the
+comparisons themselves where there is no card.
+"""
+
+import csv
+import dataclasses
+import json
+import logging
+import os
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from prunescope import activations, datasets, networks, pruning, training
+
+GPU = os.environ.get("PRUNESCOPE_GPU", "1")
+DEVICE = torch.device("cpu" if GPU == "0" else "cuda")
+pytestmark = pytest.mark.skipif(
+    DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="needs a GPU that torch can use (CUDA)"
+)
+card = pytest.mark.skipif(DEVICE.type == "cpu", reason="only a GPU can show this")
+KEYS = """
+seeds: [0]
+rounds: 1
+training: {epochs: 12, schedule: {name: linear, points: [[0, 0.2], [3, 1], [12, 0]]}}
+similarity: {metrics: [cca, cca_r2, svcca, pwcca, cka, cka_debiased, nbs, svcca_trim98]}
+"""
+ON_GPU = ("train_dense", "prune_round", "extract_activations")
+
+
+@pytest.fixture(scope="module")
+def on_cpu(create, tmp_path_factory):
+    project = create(tmp_path_factory.mktemp("cpu") / "project")
+    project.add_keys(KEYS)
+    project.snakemake("--resources", "gpu=0")
+    return project
+
+
+@pytest.fixture(scope="module")
+def on_gpu(create, tmp_path_factory):
+    project = create(tmp_path_factory.mktemp("gpu") / "project")
+    project.add_keys(KEYS)
+    project.snakemake("--resources", f"gpu={GPU}")
+    return project
+
+
+def table(project, name: str) -> pd.DataFrame:
+    return pd.read_parquet(project.folder / f"results/tiny/{name}.parquet")
+
+
+@pytest.mark.parametrize("view", ["channels", "flatten", "pooled"])
+def test_the_same_checkpoints_give_the_same_activations_and_similarities(on_cpu, tmp_path, view):
+    projects = {}
+    for name, gpu in (("cpu", "0"), ("gpu", GPU)):
+        projects[name] = project = on_cpu.copy(tmp_path / name)
+        project.add_keys(f"{{activations: {{view: {view}, examples: 200}}}}")
+        project.snakemake("--resources", f"gpu={gpu}", "--forcerun", "extract_activations")
+    for round in (0, 1):
+        files = [
+            project.folder / f"results/tiny/seed0/round{round}/activations.h5"
+            for project in projects.values()
+        ]
+        with h5py.File(files[0]) as cpu, h5py.File(files[1]) as gpu:
+            assert list(cpu["layers"]) == list(gpu["layers"])
+            for name in cpu["layers"]:
+                a, b = (np.asarray(file["layers"][name], dtype=np.float64) for file in (cpu, gpu))
+                if cpu["layers"][name].attrs["width"] > a.shape[1]:
+                    a, b = a @ a.T, b @ b.T  # rotated: the axes may turn, distances may not
+                np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4 * np.abs(a).max())
+    cpu, gpu = (table(project, "similarity") for project in projects.values())
+    # Ranks count directions down to rounding, so they may differ by a few.
+    same = [column for column in cpu if column not in ("value", "chance", "rank_a", "rank_b", "spectrum")]
+    pd.testing.assert_frame_equal(gpu[same], cpu[same])
+    np.testing.assert_allclose(gpu["value"], cpu["value"], atol=2e-3)
+
+
+def test_training_reaches_the_same_accuracy(on_cpu, on_gpu):
+    cpu, gpu = table(on_cpu, "accuracy"), table(on_gpu, "accuracy")
+    assert cpu["test_accuracy"].min() > 0.9
+    np.testing.assert_allclose(gpu["test_accuracy"], cpu["test_accuracy"], atol=0.02)
+    np.testing.assert_array_equal(gpu["density"], cpu["density"])
+    metrics = json.loads((on_gpu.folder / "results/tiny/seed0/round1/metrics.json").read_text())
+    assert (metrics["device"] == "cpu") == (DEVICE.type == "cpu")
+
+
+def test_a_second_run_on_the_same_device_gives_the_same_bytes(on_gpu, tmp_path):
+    again = on_gpu.copy(tmp_path / "again")
+    again.snakemake("--resources", f"gpu={GPU}", "--forcerun", "train_dense")
+    for name in ("seed0/round1/checkpoint.pt", "seed0/round1/activations.h5", "similarity.parquet"):
+        first, second = (part.folder / "results/tiny" / name for part in (on_gpu, again))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+@card
+def test_jobs_on_the_gpu_say_what_they_took_of_it(on_cpu, on_gpu):
+    found = {path.name.split(".")[0]: path for path in on_gpu.folder.glob("results/benchmarks/**/*.gpu.tsv")}
+    assert set(found) == set(ON_GPU)
+    for path in found.values():
+        with open(path) as file, open(path.with_name(path.name.replace(".gpu", ""))) as whole:
+            (took,), (job,) = (list(csv.DictReader(part, delimiter="\t")) for part in (file, whole))
+        assert took["gpu"] == torch.cuda.get_device_name()
+        assert 0 < float(took["gpu_seconds"]) < float(job["s"])
+        assert float(took["peak_gpu_mb"]) > 0
+    assert not list(on_cpu.folder.glob("results/benchmarks/**/*.gpu.tsv"))
+
+
+@card
+def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkeypatch):
+    """Sixteen real steps, augmentation and masks included; the end of an epoch may wait."""
+    project = create(tmp_path / "project")
+    this = yaml.safe_load((project.folder / "config/experiments/cifar10-resnet.yaml").read_text())
+    settings = training.TrainingSettings(
+        **this["training"] | {"epochs": 2, "batch_size": 128, "clip_norm": 1.0}
+    )
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 1024)
+    half = np.full(3, 0.5)
+    noise = datasets.Prepared(
+        "noise", "", images, labels, images, labels, tuple("0123456789"), half, half, ""
+    )
+    network = networks.build(this["network"]["name"], {}, (3, 32, 32), 10, seed=0)
+    weights = pruning.prunable(network.to(DEVICE), ["Conv2d"])
+    masks = {name: torch.rand_like(weight) > 0.2 for name, weight in weights.items()}
+    batches, steps = training._batches, []
+
+    def watched(*arguments):
+        for batch in batches(*arguments):
+            torch.cuda.set_sync_debug_mode("error")
+            yield batch
+            steps.append(batch[0])
+        torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(training, "_batches", watched)
+    try:
+        training.train(
+            network, training.place(noise, settings, DEVICE), settings, seed=0, round=1, masks=masks
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert steps == 2 * list(range(8))
+
+
+@card
+def test_extraction_halves_its_batch_when_the_card_is_full(tmp_path, caplog):
+    """One layer's output of 2,000 images takes 0.5 GB; the process may have 0.4."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU())
+    images = np.zeros((2000, 3, 32, 32), dtype=np.uint8)
+    settings = activations.ActivationSettings(["1"], examples=None, view="pooled", batch_size=2000)
+
+    def run(batch_size):
+        activations.extract(
+            tmp_path / "activations.h5",
+            network,
+            images,
+            np.zeros(2000, dtype=np.int64),
+            lambda batch: batch.float() / 255,
+            dataclasses.replace(settings, batch_size=batch_size),
+            {"round": 0},
+            DEVICE,
+        )
+
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.4e9 / torch.cuda.mem_get_info()[1])
+    try:
+        with caplog.at_level(logging.INFO, "prunescope"):
+            activations.shrinking(run, settings.batch_size)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "out of memory: again with 1000 images" in caplog.text
+    with h5py.File(tmp_path / "activations.h5") as file:
+        assert file["layers/1"].shape == (2000, 64)

@@ -1,0 +1,49 @@
+"""What every job leaves behind, besides its outputs."""
+
+import csv
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from prunescope import jobs
+
+RULES = Path(__file__).parents[2] / "workflow/rules"
+
+
+def test_every_rule_has_log_and_benchmark_under_the_same_path():
+    """`jobs.gpu_benchmark` finds one from the other."""
+    text = "".join(path.read_text() for path in RULES.glob("*.smk"))
+    logs = re.findall(r'"(results/logs/.*)\.log"', text)
+    benchmarks = re.findall(r'"(results/benchmarks/.*)\.tsv"', text)
+    assert len(logs) == len(re.findall(r"^rule ", text, re.MULTILINE))
+    assert [jobs.gpu_benchmark(f"{log}.log") for log in logs] == [Path(f"{b}.gpu.tsv") for b in benchmarks]
+
+
+@pytest.mark.parametrize(
+    "resources, granted",
+    [({"gpu": 1}, True), ({"gpu": 0}, False), ({}, False), ({"gpu": 0, "gres": "gpu:a100:1"}, True)],
+)
+def test_gpu_is_granted_in_either_way(resources, granted):
+    assert jobs.granted_gpu(SimpleNamespace(**resources)) == granted
+
+
+def test_gpu_benchmark_is_a_table_of_one_line(tmp_path):
+    path = tmp_path / "new/train_dense.gpu.tsv"
+    jobs.write_gpu_benchmark(path, "NVIDIA A100", 12.34567, 3 * 2**20)
+    with open(path) as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert rows == [{"gpu": "NVIDIA A100", "gpu_seconds": "12.3457", "peak_gpu_mb": "3.00"}]
+
+
+def test_a_job_without_a_gpu_leaves_no_gpu_benchmark_not_even_an_old_one(tmp_path):
+    log = tmp_path / "logs/rule.log"
+    path = jobs.gpu_benchmark(log)
+    jobs.write_gpu_benchmark(path, "of an earlier run", 1, 1)
+    given = SimpleNamespace(
+        log=[str(log)], rule="rule", wildcards=["a"], threads=1, resources=SimpleNamespace(gpu=0)
+    )
+    with jobs.job(given):
+        jobs.device(given)
+    assert path.parent.is_dir() and not path.exists()
