@@ -17,7 +17,8 @@ import pytest
 import torch
 import yaml
 
-from prunescope import activations, datasets, networks, pruning, training
+from prunescope import activations, comparison, datasets, networks, pruning, similarity, training
+from prunescope.errors import shrinking
 
 GPU = os.environ.get("PRUNESCOPE_GPU", "1")
 DEVICE = torch.device("cpu" if GPU == "0" else "cuda")
@@ -78,6 +79,23 @@ def test_the_same_checkpoints_give_the_same_activations_and_similarities(on_cpu,
     same = [column for column in cpu if column not in ("value", "chance", "rank_a", "rank_b", "spectrum")]
     pd.testing.assert_frame_equal(gpu[same], cpu[same])
     np.testing.assert_allclose(gpu["value"], cpu["value"], atol=2e-3)
+
+
+@pytest.mark.parametrize("pairs", ["same-layer", "all-layers"])
+def test_the_same_activations_give_the_same_similarities(on_cpu, pairs):
+    project = on_cpu.copy(on_cpu.folder.with_name(pairs))
+    view = "channels" if pairs == "same-layer" else "pooled"
+    project.add_keys(f"{{activations: {{view: {view}}}}}")
+    paths = [f"results/tiny/seed0/round{round}/activations.h5" for round in (0, 1)]
+    project.snakemake(*paths, "--resources", "gpu=0")
+    settings = comparison.SimilaritySettings(list(similarity.MEASURES), pairs=pairs)
+    found = [
+        comparison.compare_round([project.folder / path for path in paths], settings, device).to_pandas()
+        for device in ("cpu", DEVICE)
+    ]
+    same = [column for column in found[0] if column not in ("value", "chance", "spectrum")]
+    pd.testing.assert_frame_equal(found[0][same], found[1][same])
+    np.testing.assert_allclose(found[1]["value"], found[0]["value"], atol=1e-6, rtol=0)
 
 
 def test_training_reaches_the_same_accuracy(on_cpu, on_gpu):
@@ -169,7 +187,7 @@ def test_extraction_halves_its_batch_when_the_card_is_full(tmp_path, caplog):
     torch.cuda.set_per_process_memory_fraction(0.4e9 / torch.cuda.mem_get_info()[1])
     try:
         with caplog.at_level(logging.INFO, "prunescope"):
-            activations.shrinking(run, settings.batch_size)
+            shrinking(run, settings.batch_size, "images", "record fewer layers")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "out of memory: again with 1000 images" in caplog.text
