@@ -1,8 +1,13 @@
 # Helpers of the rules: the experiment behind a job's wildcards, what it costs, the code it runs.
+import gc
 import re
 from functools import cache
 from math import prod
 from pathlib import Path
+
+# A graph's jobs and files live to the end. Looking for garbage among them again and again takes a fifth of
+# the time of a large `snakemake -n`; after every million new objects is often enough.
+gc.set_threshold(1_000_000)
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
