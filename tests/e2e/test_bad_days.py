@@ -1,5 +1,6 @@
 """Nothing is lost and nothing is silently wrong: killed jobs, full disks, damaged files, two at once."""
 
+import ctypes
 import os
 import random
 import resource
@@ -178,12 +179,52 @@ def test_a_clock_that_was_wrong_reruns_only_what_it_seems_to_have_changed(projec
     }  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_results_folder_is_named(project):
+def test_a_download_without_a_network_is_refused_in_one_line(tmp_path, create):
+    project, nobody = create(tmp_path / "project"), "http://127.0.0.1:9"
+    done = project.snakemake(
+        "results/data/mnist.h5", check=False, http_proxy=nobody, https_proxy=nobody, no_proxy=""
+    )
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert [line.split(" (")[0] for line in done.stdout.splitlines() if "MNIST" in line] == [
+        "prepare_dataset mnist: data set MNIST under data.root = data: missing or damaged"
+    ]
+    assert not list((project.folder / "results/data").glob("*"))
+
+
+def obey_permissions():
+    """Take from root what lets it write anywhere, for the process that is about to start."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def may_write(folder: Path) -> bool:
+    program = "import os, sys; sys.exit(not os.access(sys.argv[1], os.W_OK))"
+    return not subprocess.call([sys.executable, "-c", program, folder], preexec_fn=obey_permissions)
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("results/tiny", "assemble_matrix tiny: results/tiny: this folder is not writable"),
+        ("results/logs", "prunescope: results/logs: this folder is not writable"),
+        ("results", "prunescope: results: this folder is not writable"),
+        (".snakemake", "prunescope: .snakemake: this folder is not writable"),
+    ],
+)
+def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, line):
+    before = (project.folder / MATRIX).read_bytes()
     (project.folder / MATRIX).unlink()
-    (project.folder / "results/tiny").chmod(0o555)
+    kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
+    (project.folder / folder).chmod(0o555)
     try:
-        done = project.snakemake(check=False)
+        if may_write(project.folder / folder):
+            pytest.skip("root may write anywhere here, and this cannot be taken from it")
+        assert start(project, MATRIX, preexec_fn=obey_permissions).wait(timeout=120) != 0
     finally:
-        (project.folder / "results/tiny").chmod(0o755)
-    assert done.returncode != 0 and "results/tiny" in done.stdout and "ermission" in done.stdout
+        (project.folder / folder).chmod(0o755)
+    output = (project.folder / "snakemake.out").read_text()
+    assert [found.startswith(line) for found in output.splitlines() if "not writable" in found] == [True]
+    assert "Traceback" not in output
+    assert {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")} == kept
+    project.snakemake(MATRIX)
+    assert (project.folder / MATRIX).read_bytes() == before

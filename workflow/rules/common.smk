@@ -12,7 +12,7 @@ gc.set_threshold(1_000_000)
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from prunescope import provenance, settings, sources
+from prunescope import files, provenance, settings, sources
 from prunescope.errors import InputError
 
 
@@ -71,6 +71,7 @@ TORCH_MB = 2000
 
 # A wrong configuration stops here, before any job, with one line and without the way that led to it.
 try:
+    files.check_writable(".snakemake")
     CONFIG = settings.load_config(config)
     for name in CONFIG["experiments"]:
         facts(name)

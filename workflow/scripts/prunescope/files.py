@@ -9,6 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prunescope.errors import InputError
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder in which no file can be made, be it read-only itself or not there yet.
+
+    Raises
+    ------
+    InputError
+        With the folder that is not writable.
+    """
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there}: this folder is not writable; make it so and run again")
+
 
 @contextmanager
 def atomic_path(final: str | Path) -> Iterator[Path]:
@@ -27,8 +43,14 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     ------
     pathlib.Path
         The path to write to, with the suffix of `final`. Nothing exists there yet.
+
+    Raises
+    ------
+    InputError
+        When the folder is not writable.
     """
     final = Path(final)
+    check_writable(final.parent)
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
     _remove(part)
