@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -120,23 +121,32 @@ def test_a_truncated_file_is_named_and_never_used(project, damaged, wanted):
     assert "Traceback (most recent call last)" not in done.stdout
 
 
-def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project):
-    folder = project.folder / "results/tiny/seed0/round1"
-    before = (folder / "activations.h5").read_bytes()
-    (folder / "activations.h5").unlink()
+@pytest.mark.parametrize(
+    ("job", "name", "size", "first"),
+    [
+        ("extract_activations", "activations.h5", 200_000, "activations.h5"),
+        ("prune_round", "checkpoint.pt", 30_000, ".training-state.pt"),
+    ],
+)
+def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project, job, name, size, first):
+    file = f"results/tiny/seed0/round1/{name}"
+    before = (project.folder / file).read_bytes()
+    (project.folder / file).unlink()
 
     def small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    process = start(project, "results/tiny/seed0/round1/activations.h5", preexec_fn=small_files_only)
+    process = start(project, file, preexec_fn=small_files_only)
     assert process.wait(timeout=120) != 0
-    assert not (folder / "activations.h5").exists()
-    assert not list(folder.glob(".*.part*")), "no litter"
-    log = (project.folder / "results/logs/tiny/seed0/round1/extract_activations.attempt1.log").read_text()
-    assert "too large" in log or "space" in log
-    project.snakemake("results/tiny/seed0/round1/activations.h5", "--resources", "gpu=0")
-    assert (folder / "activations.h5").read_bytes() == before
+    assert not (project.folder / file).exists()
+    assert not list((project.folder / file).parent.glob(".*.part*")), "no litter"
+    output = (project.folder / "snakemake.out").read_text()
+    line = f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; make room"
+    assert line in output
+    assert "Traceback" not in output
+    project.snakemake(file, "--resources", "gpu=0")
+    assert (project.folder / file).read_bytes() == before
 
 
 def test_two_snakemakes_at_once_the_second_steps_back(project):
@@ -170,13 +180,20 @@ def test_keep_going_finishes_the_other_seed_and_names_the_failed_one(project):
     assert any("results/logs/tiny/seed0/round2/extract_activations.log" in line for line in end), done.stdout
 
 
-def test_a_clock_that_was_wrong_reruns_only_what_it_seems_to_have_changed(project):
-    """A file from the future looks newer than what was made from it."""
+def test_files_from_a_clock_that_was_ahead_are_named_and_touching_them_is_enough(project):
+    """They look newer than all that was made from them; up to a megabyte, Snakemake compares the content."""
     future = time.time() + 3600
-    os.utime(project.folder / "results/tiny/seed0/round2/activations.h5", (future, future))
-    assert project.jobs() <= {
-        "compare_round tiny 0 2", "assemble_matrix tiny", "draw_figures tiny", "write_report tiny"
-    }  # fmt: skip
+    for name in ("activations.h5", "checkpoint.pt", "metrics.json", "training.csv"):
+        os.utime(project.folder / "results/tiny/seed0/round2" / name, (future, future))
+    row = {"compare_round tiny 0 2", "assemble_matrix tiny", "draw_figures tiny", "write_report tiny"}
+    assert project.jobs() == row, "of these files only activations.h5 is larger"
+    before = (project.folder / MATRIX).read_bytes()
+    refused = project.snakemake(MATRIX, check=False)
+    assert refused.returncode != 0 and "Traceback" not in refused.stdout
+    assert re.search(r"than input results/tiny/seed0/round2/activations\.h5 .* clock skew", refused.stdout)
+    subprocess.run("find results -newermt now -exec touch {} +", shell=True, cwd=project.folder, check=True)
+    project.snakemake(MATRIX)
+    assert (project.folder / MATRIX).read_bytes() == before
 
 
 def test_a_download_without_a_network_is_refused_in_one_line(tmp_path, create):

@@ -1,6 +1,7 @@
 """Writing files so that a half-written one is never mistaken for a result."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prunescope.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_writable(folder: str | Path) -> None:
@@ -47,7 +50,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When the folder is not writable.
+        When the folder is not writable or the disk is full.
     """
     final = Path(final)
     check_writable(final.parent)
@@ -62,8 +65,13 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
             _remove(final)
         part.replace(final)
         _flush(final.parent)
-    except BaseException:
+    except BaseException as error:
         _remove(part)
+        # torch.save raises an error of its own while it handles the system's.
+        number = getattr(error if isinstance(error, OSError) else error.__context__, "errno", None)
+        if number in FULL:
+            reason = os.strerror(number)
+            raise InputError(f"{final}: cannot be written: {reason}; make room and run again") from None
         raise
 
 
