@@ -24,6 +24,15 @@ rule all:
         ["results/overview.html"] if len(CONFIG["experiments"]) > 1 else [],
 
 
+onstart:
+    # Snakemake itself would stop in the middle of its first job, with a traceback.
+    try:
+        for folder in ("results", "results/logs", "results/benchmarks"):
+            files.check_writable(folder)
+    except InputError as error:
+        sys.exit(f"prunescope: {error}")
+
+
 onerror:
     # Name the logs of what failed at the very end, where they are not scrolled away.
     failed = failed_logs(log)

@@ -1,7 +1,9 @@
 """Nothing is lost and nothing is silently wrong: killed jobs, full disks, damaged files, two at once."""
 
+import ctypes
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -119,23 +121,32 @@ def test_a_truncated_file_is_named_and_never_used(project, damaged, wanted):
     assert "Traceback (most recent call last)" not in done.stdout
 
 
-def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project):
-    folder = project.folder / "results/tiny/seed0/round1"
-    before = (folder / "activations.h5").read_bytes()
-    (folder / "activations.h5").unlink()
+@pytest.mark.parametrize(
+    ("job", "name", "size", "first"),
+    [
+        ("extract_activations", "activations.h5", 200_000, "activations.h5"),
+        ("prune_round", "checkpoint.pt", 30_000, ".training-state.pt"),
+    ],
+)
+def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project, job, name, size, first):
+    file = f"results/tiny/seed0/round1/{name}"
+    before = (project.folder / file).read_bytes()
+    (project.folder / file).unlink()
 
     def small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    process = start(project, "results/tiny/seed0/round1/activations.h5", preexec_fn=small_files_only)
+    process = start(project, file, preexec_fn=small_files_only)
     assert process.wait(timeout=120) != 0
-    assert not (folder / "activations.h5").exists()
-    assert not list(folder.glob(".*.part*")), "no litter"
-    log = (project.folder / "results/logs/tiny/seed0/round1/extract_activations.attempt1.log").read_text()
-    assert "too large" in log or "space" in log
-    project.snakemake("results/tiny/seed0/round1/activations.h5", "--resources", "gpu=0")
-    assert (folder / "activations.h5").read_bytes() == before
+    assert not (project.folder / file).exists()
+    assert not list((project.folder / file).parent.glob(".*.part*")), "no litter"
+    output = (project.folder / "snakemake.out").read_text()
+    line = f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; make room"
+    assert line in output
+    assert "Traceback" not in output
+    project.snakemake(file, "--resources", "gpu=0")
+    assert (project.folder / file).read_bytes() == before
 
 
 def test_two_snakemakes_at_once_the_second_steps_back(project):
@@ -169,21 +180,68 @@ def test_keep_going_finishes_the_other_seed_and_names_the_failed_one(project):
     assert any("results/logs/tiny/seed0/round2/extract_activations.log" in line for line in end), done.stdout
 
 
-def test_a_clock_that_was_wrong_reruns_only_what_it_seems_to_have_changed(project):
-    """A file from the future looks newer than what was made from it."""
+def test_files_from_a_clock_that_was_ahead_are_named_and_touching_them_is_enough(project):
+    """They look newer than all that was made from them; up to a megabyte, Snakemake compares the content."""
     future = time.time() + 3600
-    os.utime(project.folder / "results/tiny/seed0/round2/activations.h5", (future, future))
-    assert project.jobs() <= {
-        "compare_round tiny 0 2", "assemble_matrix tiny", "draw_figures tiny", "write_report tiny"
-    }  # fmt: skip
+    for name in ("activations.h5", "checkpoint.pt", "metrics.json", "training.csv"):
+        os.utime(project.folder / "results/tiny/seed0/round2" / name, (future, future))
+    row = {"compare_round tiny 0 2", "assemble_matrix tiny", "draw_figures tiny", "write_report tiny"}
+    assert project.jobs() == row, "of these files only activations.h5 is larger"
+    before = (project.folder / MATRIX).read_bytes()
+    refused = project.snakemake(MATRIX, check=False)
+    assert refused.returncode != 0 and "Traceback" not in refused.stdout
+    assert re.search(r"than input results/tiny/seed0/round2/activations\.h5 .* clock skew", refused.stdout)
+    subprocess.run("find results -newermt now -exec touch {} +", shell=True, cwd=project.folder, check=True)
+    project.snakemake(MATRIX)
+    assert (project.folder / MATRIX).read_bytes() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_results_folder_is_named(project):
+def test_a_download_without_a_network_is_refused_in_one_line(tmp_path, create):
+    project, nobody = create(tmp_path / "project"), "http://127.0.0.1:9"
+    done = project.snakemake(
+        "results/data/mnist.h5", check=False, http_proxy=nobody, https_proxy=nobody, no_proxy=""
+    )
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert [line.split(" (")[0] for line in done.stdout.splitlines() if "MNIST" in line] == [
+        "prepare_dataset mnist: data set MNIST under data.root = data: missing or damaged"
+    ]
+    assert not list((project.folder / "results/data").glob("*"))
+
+
+def obey_permissions():
+    """Take from root what lets it write anywhere, for the process that is about to start."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def may_write(folder: Path) -> bool:
+    program = "import os, sys; sys.exit(not os.access(sys.argv[1], os.W_OK))"
+    return not subprocess.call([sys.executable, "-c", program, folder], preexec_fn=obey_permissions)
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("results/tiny", "assemble_matrix tiny: results/tiny: this folder is not writable"),
+        ("results/logs", "prunescope: results/logs: this folder is not writable"),
+        ("results", "prunescope: results: this folder is not writable"),
+        (".snakemake", "prunescope: .snakemake: this folder is not writable"),
+    ],
+)
+def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, line):
+    before = (project.folder / MATRIX).read_bytes()
     (project.folder / MATRIX).unlink()
-    (project.folder / "results/tiny").chmod(0o555)
+    kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
+    (project.folder / folder).chmod(0o555)
     try:
-        done = project.snakemake(check=False)
+        if may_write(project.folder / folder):
+            pytest.skip("root may write anywhere here, and this cannot be taken from it")
+        assert start(project, MATRIX, preexec_fn=obey_permissions).wait(timeout=120) != 0
     finally:
-        (project.folder / "results/tiny").chmod(0o755)
-    assert done.returncode != 0 and "results/tiny" in done.stdout and "ermission" in done.stdout
+        (project.folder / folder).chmod(0o755)
+    output = (project.folder / "snakemake.out").read_text()
+    assert [found.startswith(line) for found in output.splitlines() if "not writable" in found] == [True]
+    assert "Traceback" not in output
+    assert {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")} == kept
+    project.snakemake(MATRIX)
+    assert (project.folder / MATRIX).read_bytes() == before

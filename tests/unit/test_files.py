@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from prunescope import files
+from prunescope.errors import InputError
 
 
 def test_a_finished_file_has_its_final_name_and_nothing_else_is_left(tmp_path):
@@ -34,6 +36,20 @@ def test_a_failure_leaves_the_old_result_and_no_litter(tmp_path, folder):
             pass
     assert (final / "x" if folder else final).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_named_in_one_line(tmp_path):
+    """/dev/full fails as a full disk does."""
+    with (
+        pytest.raises(
+            InputError, match=r"result\.csv: cannot be written: No space left on device; make room"
+        ),
+        files.atomic_path(tmp_path / "result.csv") as part,
+    ):
+        part.write_text("half of it")
+        Path("/dev/full").write_text("the other half")
+    assert not list(tmp_path.iterdir())
 
 
 def test_kill_9_while_writing_leaves_no_final_file(tmp_path):

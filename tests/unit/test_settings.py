@@ -75,6 +75,8 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"training__epochs": "3"}, ["training.epochs", '"3"', "an integer", "a string"]),
         ({"training__epochs": 0}, ["training.epochs = 0", "at least 1"]),
         ({"training__epochs": True}, ["training.epochs = true", "an integer"]),
+        ({"rounds": 2.0}, ["rounds = 2.0", "an integer", "a number"]),
+        ({"seeds": [0, 1.0]}, ["seeds[1] = 1.0", "an integer", "a number"]),
         ({"pruning__rate": 1.0}, ["pruning.rate = 1.0", "less than 1"]),
         ({"pruning__rate": 0}, ["pruning.rate = 0", "greater than 0"]),
         ({"pruning__rates": {"conv*": 2}}, ["pruning.rates.conv*", "less than 1"]),

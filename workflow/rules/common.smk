@@ -1,13 +1,18 @@
 # Helpers of the rules: the experiment behind a job's wildcards, what it costs, the code it runs.
+import gc
 import re
 from functools import cache
 from math import prod
 from pathlib import Path
 
+# A graph's jobs and files live to the end. Looking for garbage among them again and again takes a fifth of
+# the time of a large `snakemake -n`; after every million new objects is often enough.
+gc.set_threshold(1_000_000)
+
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from prunescope import provenance, settings, sources
+from prunescope import files, provenance, settings, sources
 from prunescope.errors import InputError
 
 
@@ -66,6 +71,7 @@ TORCH_MB = 2000
 
 # A wrong configuration stops here, before any job, with one line and without the way that led to it.
 try:
+    files.check_writable(".snakemake")
     CONFIG = settings.load_config(config)
     for name in CONFIG["experiments"]:
         facts(name)

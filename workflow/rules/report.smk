@@ -1,6 +1,4 @@
 # Stage 6, second half: what people look at.
-from prunescope import files
-
 # Digests rather than inputs: the time of a checkout is no reason to write a report again.
 TEMPLATE = files.sha256(ROOT / "workflow/scripts/prunescope/report.html.j2")
 LOCK = files.sha256(ROOT / "envs/requirements.txt")

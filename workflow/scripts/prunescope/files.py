@@ -1,6 +1,7 @@
 """Writing files so that a half-written one is never mistaken for a result."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -8,6 +9,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from prunescope.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder in which no file can be made, be it read-only itself or not there yet.
+
+    Raises
+    ------
+    InputError
+        With the folder that is not writable.
+    """
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there}: this folder is not writable; make it so and run again")
 
 
 @contextmanager
@@ -27,8 +46,14 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     ------
     pathlib.Path
         The path to write to, with the suffix of `final`. Nothing exists there yet.
+
+    Raises
+    ------
+    InputError
+        When the folder is not writable or the disk is full.
     """
     final = Path(final)
+    check_writable(final.parent)
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
     _remove(part)
@@ -40,8 +65,13 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
             _remove(final)
         part.replace(final)
         _flush(final.parent)
-    except BaseException:
+    except BaseException as error:
         _remove(part)
+        # torch.save raises an error of its own while it handles the system's.
+        number = getattr(error if isinstance(error, OSError) else error.__context__, "errno", None)
+        if number in FULL:
+            reason = os.strerror(number)
+            raise InputError(f"{final}: cannot be written: {reason}; make room and run again") from None
         raise
 
 

@@ -25,6 +25,11 @@ from prunescope.files import write_json
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 EXPERIMENTS = Path("config/experiments")
 CHECKED = Path(".snakemake/prunescope")
+# JSON takes 2.0 for an integer; range() and the names of folders do not.
+_DRAFT = jsonschema.Draft202012Validator
+_Validator = jsonschema.validators.extend(
+    _DRAFT, type_checker=_DRAFT.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+)
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "README.md")
 
 
@@ -191,7 +196,7 @@ def validate(value: dict, schema: dict, file: str) -> dict:
         One line for the first problem, in reading order of the file.
     """
     _check_finite(value, file, "")
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = _Validator(schema)
     errors = sorted(
         validator.iter_errors(value), key=lambda error: ([str(p) for p in error.absolute_path], error.message)
     )
@@ -219,7 +224,7 @@ def _fill(value, part: dict, root: dict) -> None:
     if not isinstance(value, dict):
         return
     for condition in part.get("allOf", []):
-        if jsonschema.Draft202012Validator(condition["if"]).is_valid(value):
+        if _Validator(condition["if"]).is_valid(value):
             _fill(value, condition["then"], root)
     for key, child in part.get("properties", {}).items():
         if child is True:

@@ -4,6 +4,7 @@ Only the preparation stage calls `fetch`; torchvision is imported there and nowh
 """
 
 import lzma
+import socket
 import tarfile
 import zipfile
 import zlib
@@ -29,6 +30,7 @@ KNOWN = {
 }
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
+SILENCE = 60  # seconds without a byte after which a download is given up
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 
 
@@ -162,18 +164,22 @@ def _torchvision(name: str, root: str, download: bool):
     splits = (
         [{"split": "train"}, {"split": "test"}] if name == "SVHN" else [{"train": True}, {"train": False}]
     )
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE)
     try:
         train, test = (kind(root, download=download, **split) for split in splits)
     except Exception as error:  # torchvision raises whatever its parsers and urllib raise
         text = " ".join(str(error).split()) or type(error).__name__
         advice = (
-            "delete its files there and run again"
+            "run again to fetch what is damaged or missing; if that does not help, delete its files there"
             if download
             else "put torchvision's files there, or set data.download: true"
         )
         raise InputError(
             f"data set {name} under data.root = {root}: missing or damaged ({text}); {advice}"
         ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
     arrays = []
     for part in (train, test):
         images = np.asarray(part.data)
