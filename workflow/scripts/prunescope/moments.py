@@ -141,7 +141,7 @@ class Gram:
 
     def finish(self) -> None:
         """Give back the memory that only adding rows needs."""
-        self._buffer = None
+        self._buffer = self._numbers(0, self._starts[-1])
 
     def moments(self, i: int) -> Moments:
         """Second moments of matrix i."""
