@@ -27,7 +27,7 @@ rule all:
 onstart:
     # Snakemake itself would stop in the middle of its first job, with a traceback.
     try:
-        for folder in ("results", "results/logs", "results/benchmarks"):
+        for folder in ("results/logs", "results/benchmarks"):
             files.check_writable(folder)
     except InputError as error:
         sys.exit(f"prunescope: {error}")

@@ -191,7 +191,7 @@ def test_files_from_a_clock_that_was_ahead_are_named_and_touching_them_is_enough
     refused = project.snakemake(MATRIX, check=False)
     assert refused.returncode != 0 and "Traceback" not in refused.stdout
     assert re.search(r"than input results/tiny/seed0/round2/activations\.h5 .* clock skew", refused.stdout)
-    subprocess.run("find results -newermt now -exec touch {} +", shell=True, cwd=project.folder, check=True)
+    subprocess.run("find results/ -newermt now -exec touch {} +", shell=True, cwd=project.folder, check=True)
     project.snakemake(MATRIX)
     assert (project.folder / MATRIX).read_bytes() == before
 
@@ -224,7 +224,7 @@ def may_write(folder: Path) -> bool:
     [
         ("results/tiny", "assemble_matrix tiny: results/tiny: this folder is not writable"),
         ("results/logs", "prunescope: results/logs: this folder is not writable"),
-        ("results", "prunescope: results: this folder is not writable"),
+        ("results/benchmarks", "prunescope: results/benchmarks: this folder is not writable"),
         (".snakemake", "prunescope: .snakemake: this folder is not writable"),
     ],
 )

@@ -1,5 +1,10 @@
 """Hooks, views and files: what is recorded, in which order, and what cannot be."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -293,3 +298,28 @@ def test_values_too_large_for_float16(tmp_path):
     with pytest.raises(InputError, match=r"60 of 600 .* float16 too narrow"):
         record(tmp_path / "a.h5", network, examples=None, dtype="float16")
     record(tmp_path / "a.h5", network, examples=None)
+
+
+@pytest.mark.parametrize("settings", ["compression='lzf'", "compression='gzip'", "view='flatten'"])
+def test_a_full_disk_is_one_line_whatever_the_format(tmp_path, settings):
+    """In a process of its own, whose files may have 20 kB: nothing that was put off may kill it later."""
+    program = f"""
+import resource, sys
+from test_activations import record
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    record(sys.argv[1], examples=None, {settings})
+except Exception as error:
+    sys.exit(f"{{type(error).__name__}}: {{error}}")
+"""
+    path = tmp_path / "a.h5"
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": f"{here}:{here.parents[1] / 'workflow/scripts'}"},
+    )
+    assert done.returncode == 1 and not list(tmp_path.iterdir())
+    assert done.stderr.splitlines()[-1].startswith(f"InputError: {path}: cannot be written: File too large")

@@ -136,7 +136,7 @@ def comparison_mb(wildcards, attempt):
     own = widths if this["similarity"]["pairs"] == "all-layers" else [widest]
     together = min(sum(own) * (this["rounds"] + 1), 2**26 // sum(own) + sum(own))
     chunk = max(2**23, 1024 * together)
-    sums = max(2**26, (sum(own) + widest) * widest) + sum(own) ** 2 + 3 * sum(width**2 for width in own)
+    sums = 2 * max(2**26, (sum(own) + widest) * widest) + sum(own) ** 2 + 3 * sum(width**2 for width in own)
     work = this["similarity"]["threads"] * (8 * widest**2 + 1536**2)
     base = TORCH_MB if this["similarity"]["gpu"] else 500
     return attempt * (base + mega(chunk + sums + work, 8) + mega(chunk))

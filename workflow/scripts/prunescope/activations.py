@@ -7,6 +7,7 @@ that were sampled from it, and ``width``, the number of units, which is p unless
 """
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -199,7 +200,7 @@ def extract(
     examples = choose_examples(len(images), settings.examples)
     network = network.to(device, memory_format=torch.channels_last).eval()
     start = time.monotonic()
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
+    with atomic_path(path) as part, h5py.File(part, "w", rdcc_nbytes=0) as file:
         file.attrs.update(schema=SCHEMA, view=settings.view, positions=str(settings.positions), **attributes)
         file["examples"] = examples
         file["labels"] = labels[examples]
@@ -273,11 +274,15 @@ class _Store:
         self.rotates = settings.view == "flatten" and units > images
         n, p = images * self.places, images if self.rotates else units
         compressed = settings.compression != "none"
+        # Each batch fills whole chunks, about a megabyte each: there is no cache that could keep half of one.
+        batch = min(settings.batch_size, images) * self.places if not self.rotates else n
+        parts = max(1, 4 * p * batch // CHUNK_BYTES)
+        parts = next(count for count in range(min(parts, batch), batch + 1) if batch % count == 0)
         self.data = group.create_dataset(
             name,
             (n, p),
             dtype=settings.dtype,
-            chunks=(max(1, min(n, CHUNK_BYTES // (4 * p))), p) if compressed else None,
+            chunks=(batch // parts, p) if compressed else None,
             compression=settings.compression if compressed else None,
             shuffle=compressed,
         )
@@ -286,6 +291,9 @@ class _Store:
         if self.rotates:
             # Without a name from the start, so nothing is left behind however the job ends.
             with tempfile.TemporaryFile(dir=Path(group.file.filename).parent) as scratch:
+                if hasattr(os, "posix_fallocate"):
+                    # A full disk is an error here; later, in the memory map, it would be a signal's death.
+                    os.posix_fallocate(scratch.fileno(), 0, 4 * images * units)
                 self.rows = np.memmap(scratch, np.float32, "w+", shape=(n, units))
             self.dtype = torch.float32
 

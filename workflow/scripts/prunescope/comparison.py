@@ -359,9 +359,9 @@ def _pairs(
         for rows in workers.run(within, [(i, j) for i in range(len(own)) for j in range(i + 1)]):
             yield from rows
     means = [side.moments.mean for side in sides]
-    for batch in _batches(own, theirs):
+    for batch in _batches(own, theirs, BATCH_NUMBERS):
         gram = moments.row(own, means, batch, gram=workers.gram)
-        yield from _against(own, sides, gram, batch, settings, workers.run)
+        yield from _against(own, sides, gram, batch, settings, workers)
 
 
 def _against(
@@ -370,17 +370,14 @@ def _against(
     gram: Gram,
     theirs: Sequence[Matrix],
     settings: SimilaritySettings,
-    run: Callable,
+    workers: _Workers,
 ) -> Iterator[dict]:
     first = len(own)
 
-    def between(j: int) -> list[dict]:
-        other, whitened = _represent(theirs[j], gram, first + j, settings), [None] * first
-        if any(side.ill for side in (*sides, other)):
-            left, right = list(map(Whitened, own, sides)), [Whitened(theirs[j], other)]
-            precise = moments.row(left, [np.zeros(side.rank) for side in sides], right)
-            other, mend = similarity.refine(other, precise.moments(first))
-            whitened = [precise.cross(i, first).covariance @ mend.T for i in range(first)]
+    def represent(j: int) -> Representation:
+        return _represent(theirs[j], gram, first + j, settings)
+
+    def score(j: int, other: Representation, whitened: Sequence[np.ndarray | None]) -> list[dict]:
         rows = []
         for i, (matrix, side) in enumerate(zip(own, sides, strict=True)):
             cross = gram.cross(i, first + j)
@@ -388,15 +385,39 @@ def _against(
             rows += _rows(matrix, side, theirs[j], other, scores)
         return rows
 
-    for rows in run(between, range(len(theirs))):
+    def between(j: int) -> list[dict] | None:
+        other = represent(j)
+        return None if any(side.ill for side in (*sides, other)) else score(j, other, [None] * first)
+
+    found = list(workers.run(between, range(len(theirs))))
+    left = [j for j, rows in enumerate(found) if rows is None]
+    # Their whitened rows in a second pass; in smaller batches, because the sums of the first are still there.
+    for batch in _batches(own, [theirs[j] for j in left], BATCH_NUMBERS // 4):
+        these, left = left[: len(batch)], left[len(batch) :]
+        others = list(workers.run(represent, these))
+        precise = moments.row(
+            list(map(Whitened, own, sides)),
+            [np.zeros(side.rank) for side in sides],
+            list(map(Whitened, batch, others)),
+            gram=workers.gram,
+        )
+
+        def again(k: int, these=these, others=others, precise=precise) -> list[dict]:
+            other, mend = similarity.refine(others[k], precise.moments(first + k))
+            whitened = [precise.cross(i, first + k).covariance @ mend.T for i in range(first)]
+            return score(these[k], other, whitened)
+
+        for j, rows in zip(these, workers.run(again, range(len(these))), strict=True):
+            found[j] = rows
+    for rows in found:
         yield from rows
 
 
-def _batches(own: Sequence[Matrix], theirs: Sequence[Matrix]) -> Iterator[list[Matrix]]:
+def _batches(own: Sequence[Matrix], theirs: Sequence[Matrix], numbers: int) -> Iterator[list[Matrix]]:
     height, batch, total = sum(matrix.shape[1] for matrix in own), [], 0
     for matrix in theirs:
         needed = (height + matrix.shape[1]) * matrix.shape[1]
-        if batch and total + needed > BATCH_NUMBERS:
+        if batch and total + needed > numbers:
             yield batch
             batch, total = [], 0
         batch.append(matrix)

@@ -22,7 +22,7 @@ CONSTANT = 1e-13
 DEPENDENT = 1e-13
 # Moments square the condition number, so whitening by them loses digits where some direction leaves less than
 # this fraction of its units' variance; `refine` brings them back.
-ILL = 1e-8
+ILL = 1e-6
 # Columns whose correlations are all below this are principal components already; float32 storage of such a
 # matrix leaves about 1e-8.
 UNCORRELATED = 1e-7
