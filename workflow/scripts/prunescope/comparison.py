@@ -372,7 +372,7 @@ def _against(
     settings: SimilaritySettings,
     workers: _Workers,
 ) -> Iterator[dict]:
-    first = len(own)
+    first, ill = len(own), any(side.ill for side in sides)
 
     def represent(j: int) -> Representation:
         return _represent(theirs[j], gram, first + j, settings)
@@ -386,8 +386,10 @@ def _against(
         return rows
 
     def between(j: int) -> list[dict] | None:
+        if ill:
+            return None
         other = represent(j)
-        return None if any(side.ill for side in (*sides, other)) else score(j, other, [None] * first)
+        return None if other.ill else score(j, other, [None] * first)
 
     found = list(workers.run(between, range(len(theirs))))
     left = [j for j, rows in enumerate(found) if rows is None]
