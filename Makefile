@@ -23,7 +23,7 @@ help: ## list the targets
 # uv itself comes from the same lock; it then installs the rest in parallel (half a minute, pip takes minutes).
 $(READY): $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "prunescope needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); say which: make PYTHON=python3.12 ..."; exit 1; }
+	  { echo "prunescope needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); choose one with make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ { on = /^uv==/ } on' $(LOCK))
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
@@ -39,8 +39,9 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 	@echo "figures            results/digits-lenet/figures/"
 	@echo "report             results/digits-lenet/report.html"
 
+# Two files of tests at a time: most of the time goes into starting Python.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge if it can)
 	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will skip"
@@ -66,10 +67,10 @@ format: $(READY) ## format the code
 bench: $(READY) ## measure speed against plain implementations, as ratios
 	for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
-docs: $(READY) ## make the reference of all keys in config/README.md from the schemas
-	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.documentation
+docs: $(READY) ## write the reference of keys and kinds in config/README.md and docs/similarity.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.config.documentation
 
-lock: $(READY) ## make envs/requirements.txt anew from pyproject.toml, then the conda environment from it
+lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the conda environment
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py

@@ -1,5 +1,6 @@
 """A small real project, built once for all tests that need results: two seeds, two pruning rounds."""
 
+import gc
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope import settings
+from prunescope.config.files import merge
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
@@ -57,9 +58,7 @@ class Project:
     def add_keys(self, text: str) -> None:
         """Add keys to the tiny experiment, or change them."""
         path = self.folder / "config/experiments/tiny.yaml"
-        path.write_text(
-            yaml.safe_dump(settings.merge(yaml.safe_load(path.read_text()), yaml.safe_load(text)))
-        )
+        path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), yaml.safe_load(text))))
 
     def snakemake(
         self, *arguments: str, check: bool = True, **environment: str
@@ -87,6 +86,13 @@ class Project:
             if rule != "all":
                 found.add(" ".join([rule, *values]))
         return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def search_for_garbage_again():
+    """Undo what `jobs.job` does for a process that ends soon."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
-"""A made-up experiment of any size, in the tables and records that a real one leaves."""
+"""A made-up experiment of any size, in the tables and metrics that a real one leaves."""
 
 import numpy as np
 import pandas as pd
 
 
-def similarity(rounds, layers, seeds, metrics, middle=0.6) -> pd.DataFrame:
+def similarity(rounds, layers, seeds, measures, middle=0.6) -> pd.DataFrame:
     """The matrix of an experiment whose middle layers fall towards `middle` while it is pruned."""
     grid = pd.MultiIndex.from_product(
-        [seeds, range(rounds), range(rounds), layers, metrics],
-        names=["seed_a", "round_a", "round_b", "layer_a", "metric"],
+        [seeds, range(rounds), range(rounds), layers, measures],
+        names=["seed_a", "round_a", "round_b", "layer_a", "measure"],
     ).to_frame(index=False)
     depth = grid["layer_a"].map({layer: place for place, layer in enumerate(layers)}) / max(
         len(layers) - 1, 1
@@ -16,11 +16,11 @@ def similarity(rounds, layers, seeds, metrics, middle=0.6) -> pd.DataFrame:
     ends = np.abs(2 * depth - 1)
     distance = (grid["round_a"] - grid["round_b"]).abs() / max(rounds - 1, 1)
     noise = (
-        np.random.default_rng(0).normal(size=(len(seeds), len(layers), len(metrics), 2 * rounds + 1)) * 0.004
+        np.random.default_rng(0).normal(size=(len(seeds), len(layers), len(measures), 2 * rounds + 1)) * 0.004
     )
     place = [
         grid[name].map({value: i for i, value in enumerate(known)})
-        for name, known in (("seed_a", seeds), ("layer_a", layers), ("metric", metrics))
+        for name, known in (("seed_a", seeds), ("layer_a", layers), ("measure", measures))
     ]
     wobble = noise[place[0], place[1], place[2], grid["round_a"] + grid["round_b"]]
     grid["value"] = 1 - distance * ((1 - middle) * (1 - ends) + 0.05 + wobble)
@@ -52,6 +52,18 @@ def across_seeds(table: pd.DataFrame, value: float) -> pd.DataFrame:
     return pd.concat([table, *parts], ignore_index=True)
 
 
+def all_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the rows of ``pairs: all-layers``: a layer is half as similar to every other layer as to itself."""
+    layers = dict.fromkeys(table["layer_a"])
+    parts = [
+        table[table["layer_a"] == a].assign(layer_b=b, value=lambda rows: rows["value"] / 2)
+        for a in layers
+        for b in layers
+        if a != b
+    ]
+    return pd.concat([table, *parts], ignore_index=True)
+
+
 def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:
     """The accuracy table: seed s loses (5 + s) thousandths from round to round."""
     return pd.DataFrame(
@@ -72,7 +84,7 @@ def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:
     )
 
 
-def records(rounds: int, layers: list[str], seeds: list[int]) -> list[dict]:
+def networks(rounds: int, layers: list[str], seeds: list[int]) -> list[dict]:
     """What metrics.json holds, as far as reports read it."""
     environment = {
         "python": "3.11.7",
@@ -119,7 +131,7 @@ def records(rounds: int, layers: list[str], seeds: list[int]) -> list[dict]:
 
 
 def training(rounds: int, seeds: list[int], epochs: int) -> pd.DataFrame:
-    """Training curves as `prunescope.records.training` gives them; nothing was held out for validation."""
+    """Training curves as `tables.training_curves` returns them; nothing was held out for validation."""
     grid = pd.MultiIndex.from_product(
         [seeds, range(rounds), range(1, epochs + 1)], names=["seed", "round", "epoch"]
     ).to_frame(index=False)
@@ -133,6 +145,13 @@ def training(rounds: int, seeds: list[int], epochs: int) -> pd.DataFrame:
     )
 
 
+# What `prunescope.findings.labels.shown` makes from the measures' source.
+MEASURES = {
+    "cca": {"label": "mean CCA", "reference": "A made-up paper on CCA.", "url": "https://example.org/cca"},
+    "cka": {"label": "linear CKA", "reference": "A made-up paper on CKA.", "url": "https://example.org/cka"},
+    "pwcca": {"label": "PWCCA", "reference": "A made-up paper on CCA.", "url": "https://example.org/cca"},
+    "svcca": {"label": "SVCCA", "reference": "A made-up book."},
+}
 SETTINGS = {
     "description": "A made-up experiment",
     "figures": {"colormap": "viridis", "dpi": 100},

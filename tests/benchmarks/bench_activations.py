@@ -21,7 +21,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
-from prunescope import activations, comparison, networks, similarity
+from prunescope import kinds
+from prunescope.activations.record import ActivationSettings, extract
+from prunescope.networks.build import build, normalise
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
 
 FORMATS = [("float32", "none"), ("float16", "none"), ("float32", "lzf"), ("float32", "gzip")]
 MEAN, STD = [0.45, 0.45, 0.47], [0.2, 0.2, 0.2]
@@ -31,12 +34,12 @@ def forward(network, images, batch_size):
     network = network.to(memory_format=torch.channels_last).eval()
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            batch = networks.normalise(torch.from_numpy(images[start : start + batch_size]), MEAN, STD)
+            batch = normalise(torch.from_numpy(images[start : start + batch_size]), MEAN, STD)
             network(batch.contiguous(memory_format=torch.channels_last))
 
 
 def record(path, network, images, **settings):
-    chosen = activations.ActivationSettings(layers=["ReLU", "MaxPool2d", "output"], examples=None, **settings)
+    chosen = ActivationSettings(layers=["ReLU", "MaxPool2d", "output"], examples=None, **settings)
     origin = {
         "experiment": "",
         "seed": 0,
@@ -46,8 +49,8 @@ def record(path, network, images, **settings):
         "dataset": "",
         "code": "",
     }
-    prepare = partial(networks.normalise, mean=MEAN, std=STD)
-    activations.extract(path, network, images, np.zeros(len(images), int), prepare, chosen, origin)
+    prepare = partial(normalise, mean=MEAN, std=STD)
+    extract(path, network, images, np.zeros(len(images), int), prepare, chosen, origin)
 
 
 def write(path, size):
@@ -80,7 +83,7 @@ def main():
     images = (
         torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bicubic").clamp(0, 255).byte().numpy()
     )
-    pair = [networks.build("vgg_svhn", {}, (3, 32, 32), 10, seed) for seed in (0, 1)]
+    pair = [build("vgg_svhn", {}, (3, 32, 32), 10, seed) for seed in (0, 1)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.h5"
         for view, positions in (("channels", "all"), ("channels", 16), ("pooled", "all")):
@@ -107,9 +110,7 @@ def main():
             )
             record(paths[1], pair[1], images, **keywords)
             start = time.perf_counter()
-            table = comparison.compare_round(
-                paths, comparison.SimilaritySettings(metrics=list(similarity.MEASURES))
-            )
+            table = compare_round(paths, SimilaritySettings(measures=list(kinds.known("measure"))))
             reading = time.perf_counter() - start
             frame, size = table.to_pandas(), paths[0].stat().st_size
             base_time, base_size, base = (
@@ -117,11 +118,11 @@ def main():
                 base_size or size,
                 frame if base is None else base,
             )
-            change = (frame.value - base.value).abs().groupby(frame.metric).max()
+            change = (frame.value - base.value).abs().groupby(frame.measure).max()
             print(
                 f"{dtype}, {compression}: recording takes {seconds / base_time[0]:.2f}, comparison "
                 f"{reading / base_time[1]:.2f}, size {size / base_size:.2f}; largest changes: "
-                + ", ".join(f"{metric} {value:.0e}" for metric, value in change.items()),
+                + ", ".join(f"{measure} {value:.0e}" for measure, value in change.items()),
                 flush=True,
             )
 

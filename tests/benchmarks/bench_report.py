@@ -1,4 +1,4 @@
-"""Size and speed of reports: 21 rounds × 12 layers × 5 seeds × 4 metrics, and a smaller one, in one run.
+"""Size and speed of reports: 21 rounds × 12 layers × 5 seeds × 4 measures, and a smaller one, in one run.
 
 ``python tests/benchmarks/bench_report.py [FOLDER]`` writes the reports to FOLDER (default: a temporary one).
 First paint needs chromium and chromedriver; without them only sizes and times of writing are printed.
@@ -14,35 +14,37 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow/scripts")]
 
 import synthetic  # noqa: E402
-from prunescope import figures, findings, records, report  # noqa: E402
+from prunescope import tables  # noqa: E402
+from prunescope.files import write_text  # noqa: E402
+from prunescope.findings import verdicts  # noqa: E402
+from prunescope.report import drawing, figures  # noqa: E402
+from prunescope.report.experiment import Experiment, experiment_page  # noqa: E402
 
 SIZES = {"small": (6, 5, 2, ["cca"]), "large": (21, 12, 5, ["cca", "svcca", "pwcca", "cka"])}
 
 
 def main(folder: Path) -> None:
-    for name, (rounds, count, seeds, metrics) in SIZES.items():
+    for name, (rounds, count, seeds, names) in SIZES.items():
         layers = [f"layer{place}.relu" for place in range(count - 1)] + ["output"]
         shapes = {layer: [8, 8, 8] for layer in layers[:-1]} | {"output": [10]}
-        table = synthetic.across_seeds(synthetic.similarity(rounds, layers, range(seeds), metrics), 0.7)
+        table = synthetic.across_seeds(synthetic.similarity(rounds, layers, range(seeds), names), 0.7)
         accuracy = synthetic.accuracy(rounds, range(seeds))
-        networks = synthetic.records(rounds, layers, range(seeds))
+        networks = synthetic.networks(rounds, layers, range(seeds))
         start = time.process_time()
-        page = report.experiment_page(
-            name,
-            synthetic.SETTINGS,
-            layers,
-            table,
-            accuracy,
+        measures = {measure: synthetic.MEASURES[measure] for measure in names}
+        found = verdicts.conclude(name, table, accuracy, shapes, measures)
+        page = experiment_page(
+            Experiment(name, synthetic.SETTINGS, layers, table, accuracy, found),
             networks,
-            records.layers(networks),
             synthetic.training(rounds, range(seeds), 30),
-            findings.conclude(name, table, accuracy, shapes),
+            measures,
             {},
         )
-        report.write(folder / f"{name}.html", page)
+        write_text(folder / f"{name}.html", page)
         written = time.process_time()
-        drawn = figures.draw_all(table, accuracy, records.layers(networks), layers, "viridis")
-        figures.save(drawn, folder / f"{name}-figures", 200)
+        densities = tables.layer_densities(networks)
+        drawn = figures.draw_all(table, accuracy, densities, layers, measures, "viridis")
+        drawing.save(drawn, folder / f"{name}-figures", 200)
         print(
             f"{name}: {len(table)} rows; report {len(page) / 1e6:.2f} MB in {written - start:.1f} s of "
             f"processor time; {len(drawn)} figures in {time.process_time() - written:.1f} s"
@@ -72,7 +74,7 @@ def paint(path: Path) -> str:
         )
         start = time.perf_counter()
         browser.execute_script(
-            "const menu = document.getElementById('metric'); menu.selectedIndex = "
+            "const menu = document.getElementById('measure'); menu.selectedIndex = "
             "menu.options.length - 1; menu.dispatchEvent(new Event('change'))"
         )
         browser.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0]))")

@@ -28,7 +28,11 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
-from prunescope import comparison, moments, similarity
+from prunescope import kinds
+from prunescope.similarity import moments
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.whitening import represent
 
 ROUNDS = 21
 CASES = {"A": (10_000, 512), "B": (80_000, 256), "C": (320_000, 64)}
@@ -89,27 +93,29 @@ class Machine:
         return ThreadPoolExecutor(self.threads)
 
 
-def engine(matrices, metrics, machine):
+def chosen(names):
+    return [kinds.load("measure", name) for name in names]
+
+
+def engine(matrices, measures, machine):
     with threadpool_limits(1), machine.workers() as pool:
         gram = moments.all_pairs(matrices, gram=partial(moments.Gram, run=pool.map))
-        variance = None if similarity.TRUNCATED.isdisjoint(metrics) else 0.99
-        sides = list(
-            pool.map(lambda i: similarity.represent(gram.moments(i), variance), range(len(matrices)))
-        )
+        variance = 0.99 if any(measure.ranks == "components" for measure in measures) else None
+        sides = list(pool.map(lambda i: represent(gram.moments(i), variance), range(len(matrices))))
 
         def score(pair):
             i, j = pair
-            return similarity.compare(sides[i], sides[j], gram.cross(i, j), metrics)
+            return compare(Pair(sides[i], sides[j], gram.cross(i, j)), measures)
 
         return list(pool.map(score, combinations(range(len(matrices)), 2)))
 
 
-def one_row(matrices, last, metrics, machine):
+def one_row(matrices, last, measures, machine):
     """What one job does for a layer: round `last` against all up to itself."""
     with threadpool_limits(1), machine.workers() as pool:
         own = moments.all_pairs([matrices[last]], gram=partial(moments.Gram, run=pool.map))
-        side = similarity.represent(own.moments(0), None)
-        similarity.compare(side, side, own.cross(0, 0), metrics)
+        side = represent(own.moments(0), None)
+        compare(Pair(side, side, own.cross(0, 0)), measures)
         if not last:
             return
         gram = moments.row(
@@ -117,8 +123,8 @@ def one_row(matrices, last, metrics, machine):
         )
 
         def score(j):
-            other = similarity.represent(gram.moments(j + 1), None)
-            return similarity.compare(side, other, gram.cross(0, j + 1), metrics)
+            other = represent(gram.moments(j + 1), None)
+            return compare(Pair(side, other, gram.cross(0, j + 1)), measures)
 
         list(pool.map(score, range(last)))
 
@@ -165,14 +171,14 @@ def bench(name, n, p, repeat, stride, machine):
         flush=True,
     )
     for _ in range(repeat):
-        seconds, ours = machine.seconds(engine, matrices, ["cca"], machine)
+        seconds, ours = machine.seconds(engine, matrices, chosen(["cca"]), machine)
         keep("cca", seconds)
         keep("pairwise", machine.seconds(pairwise, matrices, sample)[0] * scale)
         seconds, bases = machine.seconds(lambda: [orthonormal(matrix) for matrix in matrices])
         more, theirs = machine.seconds(by_bases, bases, sample)
         keep("qr", seconds + more * scale)
         del bases
-        keep("all eight", machine.seconds(engine, matrices, list(similarity.MEASURES), machine)[0])
+        keep("all eight", machine.seconds(engine, matrices, chosen(kinds.known("measure")), machine)[0])
         found = [ours[pairs.index(pair)][0].value for pair in sample]
         assert np.allclose(found, theirs, atol=1e-6), "the algorithms disagree"
     print(f"   mean CCA / pairwise algorithm      {best['cca'] / best['pairwise']:.3f}")
@@ -187,7 +193,7 @@ def bench(name, n, p, repeat, stride, machine):
     print(f"   accumulation / GEMM rate           {to_gemm:.3f}")
     print(f"   accumulation / SYRK rate           {to_syrk:.3f}", flush=True)
     rows = [
-        min(machine.seconds(one_row, matrices, last, ["cca"], machine)[0] for _ in range(repeat))
+        min(machine.seconds(one_row, matrices, last, chosen(["cca"]), machine)[0] for _ in range(repeat))
         for last in range(ROUNDS)
     ]
     print(f"   last row / all rows                {rows[-1] / sum(rows):.4f}  (2/R = {2 / ROUNDS:.4f})")
@@ -222,7 +228,7 @@ def main():
     parser.add_argument("--peak", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
-        comparison.compare_round(arguments.peak, comparison.SimilaritySettings())
+        compare_round(arguments.peak, SimilaritySettings())
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         return
     for name in arguments.cases:

@@ -29,8 +29,13 @@ sys.path.insert(0, str(SCRIPTS))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from prunescope import datasets, networks, pruning, training  # noqa: E402
-from prunescope.masks import apply_masks  # noqa: E402
+from prunescope.data import datasets  # noqa: E402
+from prunescope.networks import modules  # noqa: E402
+from prunescope.networks.build import build  # noqa: E402
+from prunescope.networks.masks import apply_masks  # noqa: E402
+from prunescope.training import loop  # noqa: E402
+from prunescope.training.data import Split, TrainingSettings, place  # noqa: E402
+from prunescope.training.loop import Task, train  # noqa: E402
 
 SHAPES = {"lenet5": (1, 28, 28), "lenet300": (1, 28, 28), "vgg_svhn": (3, 32, 32)}
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
@@ -84,7 +89,7 @@ def plain(name: str, count: int, mnist: str | None, workers: int) -> list[float]
         plain_data = torch.utils.data.Subset(MNIST(mnist, transform=transform), range(count))
     else:
         plain_data = Images()
-    network = networks.build(name, {}, data.shape, 10, 0)
+    network = build(name, {}, data.shape, 10, 0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
     loader = DataLoader(plain_data, batch_size=BATCH, shuffle=True, num_workers=workers)
     rates, work = [], []
@@ -102,17 +107,17 @@ def plain(name: str, count: int, mnist: str | None, workers: int) -> list[float]
 def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float]:
     """The same of this project's loop, half of the weights pruned."""
     data = prepare(name, count, mnist)
-    settings = training.TrainingSettings(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
-    network = networks.build(name, {}, data.shape, 10, 0)
-    masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in pruning.prunable(network, ["*"]).items()}
+    settings = TrainingSettings(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
+    network = build(name, {}, data.shape, 10, 0)
+    masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in modules.prunable(network, ["*"]).items()}
     apply_masks(network, masks)
-    placed = training.place(data, settings, torch.device("cpu"))
-    nothing = training.Split(placed.test.images[:1], placed.test.labels[:1])
+    placed = place(data, settings, torch.device("cpu"))
+    nothing = Split(placed.test.images[:1], placed.test.labels[:1])
     placed = dataclasses.replace(placed, test=nothing)
     rates, work = [], []
     for round in range(3):
         spent = time.process_time()
-        progress = training.train(network, placed, settings, seed=0, round=round, masks=masks)
+        progress = train(network, placed, settings, Task(seed=0, round=round, masks=masks))
         rates.append(progress.history[0]["images_per_second"])
         work.append(count / (time.process_time() - spent))
     return [max(rates), max(work)]
@@ -121,15 +126,13 @@ def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float
 def mask_cost(name: str, batch_size: int, optimizer: dict, precision: str) -> float:
     """Time of multiplying the weights by their masks as a fraction of a whole step without."""
     data = prepare(name, batch_size * 20, None)
-    settings = training.TrainingSettings(
-        epochs=3, optimizer=optimizer, batch_size=batch_size, precision=precision
-    )
-    network = networks.build(name, {}, data.shape, 10, 0)
-    placed = training.place(data, settings, torch.device("cpu"))
-    progress = training.train(network, placed, settings, seed=0, round=0)
+    settings = TrainingSettings(epochs=3, optimizer=optimizer, batch_size=batch_size, precision=precision)
+    network = build(name, {}, data.shape, 10, 0)
+    placed = place(data, settings, torch.device("cpu"))
+    progress = train(network, placed, settings, Task(seed=0, round=0))
     step = min(entry["seconds"] for entry in progress.history) / 20
-    masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in pruning.prunable(network, ["*"]).items()}
-    weights, kept = training._pruned_weights(network, masks)
+    masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in modules.prunable(network, ["*"]).items()}
+    weights, kept = loop._pruned_weights(network, masks)
     times = []
     for _ in range(300):
         start = time.perf_counter()

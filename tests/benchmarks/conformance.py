@@ -12,7 +12,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
-from prunescope import moments, similarity
+from prunescope import kinds
+from prunescope.similarity import moments
+from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.whitening import represent
 
 N, P = 2000, 64
 
@@ -99,9 +102,9 @@ def main():
     rows = {}
     for a, b in cases.values():
         gram = moments.all_pairs([a, b])
-        sides = [similarity.represent(gram.moments(i)) for i in (0, 1)]
-        for score in similarity.compare(*sides, gram.cross(0, 1), list(similarity.MEASURES)):
-            rows.setdefault(f"**`{score.metric}`**", []).append(score.value)
+        pair = Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1))
+        for score in compare(pair, [kinds.load("measure", name) for name in kinds.known("measure")]):
+            rows.setdefault(f"**`{score.measure}`**", []).append(score.value)
         for name, rule in RULES.items():
             rows.setdefault(name, []).append(rule(a, b))
     for name, found in rows.items():

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from prunescope.config.notes import GPUS
+
 SEEDS, ROUNDS = (0, 1), (0, 1, 2)
 LIBRARY = "workflow/scripts/prunescope"
 
@@ -65,7 +67,11 @@ def test_nothing_changed_nothing_runs(built):
         ("pruning: {retraining: rewind, rewind_epoch: 1}", TRAINING),
         # Read by nothing but the report, which shows all settings.
         ("pruning: {rewind_epoch: 1}", jobs("write_report")),
-        ("similarity: {metrics: [cka]}", jobs(*COMPARISON)),
+        ("training: {threads: 2}", TRAINING),
+        ("similarity: {measures: [cka]}", jobs(*COMPARISON)),
+        # Each row is one job, so one measure more costs the rows.
+        ("similarity: {measures: [cca, svcca, cka]}", jobs(*COMPARISON)),
+        ("similarity: {measures: [svcca, cca], threads: 2}", set()),
         ("similarity: {variance: 0.9}", jobs(*COMPARISON)),
         ("activations: {layers: [ReLU]}", jobs(*EXTRACTION)),
         ("activations: {view: pooled}", jobs(*EXTRACTION)),
@@ -96,23 +102,103 @@ def test_more_epochs(project):
     assert project.jobs() == TRAINING
 
 
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("figures", jobs("draw_figures")),
-        ("similarity", jobs(*COMPARISON)),
-        ("moments_gpu", jobs(*COMPARISON)),  # imported within a function
-        ("activations", jobs(*EXTRACTION)),
-        ("pruning", PRUNING),
-        ("training", TRAINING),
-        ("sources", TRAINING | jobs("prepare_dataset")),
-        ("settings", set()),
-    ],
-)
-def test_an_edited_module(project, module, expected):
-    with open(project.folder / LIBRARY / f"{module}.py", "a") as file:
-        file.write("\n\ndef added():\n    return 1\n")
+# Edits of the code, all at once, that rerun nothing: wording, and what the experiment does not use.
+FREE = [
+    ("pruning/selection.py", "the round before pruned other weights", "other weights were pruned before"),
+    ("pruning/rounds.py", "of the prunable weights left", "of the weights left"),
+    ("similarity/measures/correlations.py", "Mean canonical correlation.", "The mean."),
+    ("files.py", "# torch.save raises", "# Here torch.save raises"),
+    ("similarity/measures/bures.py", 'label="NBS"', 'label="Bures"'),
+    ("networks/lenet.py", "nn.Conv2d(channels, 6, 5)", "nn.Conv2d(channels, 7, 5)"),
+    ("pruning/criteria/saliency.py", "abs()", "square()"),
+    ("training/optimizers/adam.py", "eps=1e-8", "eps=1e-7"),
+    ("training/optimizers/sgd.py", '"Momentum."', '"How much of the last step is added."'),
+    ("training/schedules/shapes.py", "math.cos", "math.sin"),
+    ("similarity/measures/alignment.py", "np.square", "np.abs"),
+    ("activations/views/maps.py", "output.mean(", "output.amax("),
+    ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
+    ("config/explain.py", "true or false", "yes or no"),
+]
+# What other edits cost: file, old text, new text, and the jobs that run again.
+EDITS = {
+    "a measure's label": (
+        "similarity/measures/correlations.py",
+        'label="mean CCA"',
+        'label="CCA"',
+        jobs("draw_figures", "write_report"),
+    ),
+    "a sentence of the findings": (
+        "findings/sentences.py",
+        "Test accuracy",
+        "The test accuracy",
+        jobs("write_report"),
+    ),
+    "the network": ("networks/lenet.py", "pool1=nn.MaxPool2d(2)", "pool1=nn.AvgPool2d(2)", TRAINING),
+    "the criterion": ("pruning/criteria/magnitude.py", "abs()", "square()", PRUNING),
+    "the optimiser": ("training/optimizers/sgd.py", "dampening=0.0", "dampening=0.1", TRAINING),
+    "the schedule": ("training/schedules/shapes.py", "return 1.0", "return 0.9", TRAINING),
+    "a measure": (
+        "similarity/measures/correlations.py",
+        "pair.truncated.mean()",
+        "pair.truncated.max()",
+        jobs(*COMPARISON),
+    ),
+    "the view": ("activations/views/maps.py", ".flatten(0, 1)", ".flatten(0, 1) * 2", jobs(*EXTRACTION)),
+    "the source": (
+        "data/sources/sklearn.py",
+        "% 5 == 0",
+        "% 5 == 1",
+        TRAINING | jobs("prepare_dataset"),
+    ),
+    "a function that only pruning reaches": (
+        "pruning/selection.py",
+        "ranked.kthvalue(count)",
+        "ranked.kthvalue(count + 1)",
+        PRUNING,
+    ),
+    "the figures": ("report/drawing.py", '"font.size": 7', '"font.size": 8', jobs("draw_figures")),
+    # Imported within a function.
+    "the GPU side of comparisons": (
+        "similarity/moments_gpu.py",
+        "total.addmm_",
+        "total.add_",
+        jobs(*COMPARISON),
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_the_code(project, edit):
+    file, old, new, expected = EDITS[edit]
+    project.edit(f"{LIBRARY}/{file}", old, new)
     assert project.jobs() == expected
+
+
+def test_wording_and_code_that_is_not_used_rerun_nothing(project):
+    for file, old, new in FREE:
+        project.edit(f"{LIBRARY}/{file}", old, new)
+    assert project.jobs() == set()
+
+
+def test_new_kinds_and_functions_rerun_nothing(project):
+    library = project.folder / LIBRARY
+    new = {
+        "networks": "@network()\ndef new(shape, classes):\n    return None\n",
+        "pruning/criteria": "@criterion()\ndef new(weights):\n    return weights\n",
+        "training/schedules": "@schedule()\ndef new(epoch, epochs, warmup):\n    return 1\n",
+        "training/optimizers": '@optimizer(name="new")\nclass New:\n    pass\n',
+        "data/sources": '@source(name="new:images")\nclass New:\n    pass\n',
+        "activations/views": '@view(name="new", aligned=True)\nclass New:\n    pass\n',
+    }
+    for folder, text in new.items():
+        (library / folder / "new.py").write_text(f"from prunescope.kinds import *\n\n\n{text}")
+    (library / "similarity/measures/new.py").write_text(
+        "from prunescope.similarity.measures import measure\n\n\n"
+        '@measure(label="new", reference="none", unchanged_by="nothing")\ndef new(pair):\n    return 1.0\n'
+    )
+    for path in library.rglob("*.py"):
+        path.write_text(path.read_text() + "\n\ndef added():\n    return 1\n")
+    assert project.jobs() == set()
 
 
 def test_an_edited_comment_and_a_touched_file_rerun_nothing(project):
@@ -130,7 +216,7 @@ def test_moving_the_data_folder_reruns_nothing(project):
 
 def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     (project.folder / "results/tiny/seed0/round1/checkpoint.pt").unlink()
-    # All that was made from it is there and valid, so nothing is owed. Who wants the file itself asks for it.
+    # All that was made from it is there and valid, so nothing runs. A target of its own makes the file again.
     assert project.jobs() == set()
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
 
@@ -154,3 +240,56 @@ def test_a_fresh_clone_with_results_carried_over_reruns_nothing(create, built, t
     shutil.copytree(built.folder / "results", project.folder / "results")
     shutil.copytree(built.folder / ".snakemake", project.folder / ".snakemake")
     assert project.jobs() == set()
+
+
+TARGETS = {
+    "results/tini/similarity.parquet": ["no experiment 'tini'", "did you mean 'tiny'"],
+    "results/tiny/seed7/round0/checkpoint.pt": ["has the seeds 0, 1"],
+    "results/tiny/across-seeds/round3/similarity.parquet": ["has rounds 0 to 2"],
+    "results/tiny/seed1/round2/activation.h5": ["did you mean 'results/tiny/seed1/round2/activations.h5'"],
+    "results/data/digit.h5": ["data set = 'digit'", "did you mean 'digits'"],
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_that_nothing_makes_is_refused_in_one_line(built, target):
+    done = built.snakemake("--dry-run", target, check=False)
+    (line,) = [line for line in done.stdout.splitlines() if target in line]
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert line.startswith(f"prunescope: target {target}: ")
+    assert all(word in line for word in TARGETS[target])
+
+
+def notes(project, *arguments):
+    return [
+        line
+        for line in project.snakemake("--dry-run", *arguments).stdout.splitlines()
+        if "prunescope: " in line
+    ]
+
+
+def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
+    project = create(tmp_path / "project")
+    assert notes(project, "--resources", "gpu=0") == [
+        "prunescope: tiny: activations will take 7.6 MB of disk"
+    ]
+    project.add_keys("rounds: 30\npruning: {rate: 0.5}\nactivations: {view: flatten}")
+    lines = notes(project, "--resources", "gpu=0")
+    # 7,754 prunable weights: after 13 halvings one is left, and half of one weight is none.
+    assert any(
+        "from round 14 on, pruning removes no more weights; set rounds to 13" in line for line in lines
+    )
+    assert any(
+        "cca, svcca: 2 of 5 layers: few rows (relu1, relu2); record narrower" in line for line in lines
+    )
+    project.add_keys("activations: {view: pooled, examples: 40}")
+    line = next(line for line in notes(project) if "few rows" in line)
+    # 64 units × 5 rows for each.
+    assert "4 of 5 layers: few rows (relu2, relu3, relu4, output); set activations.examples to 320 or" in line
+
+
+@pytest.mark.skipif(any(map(os.path.exists, GPUS)), reason="this machine has a GPU")
+def test_a_machine_without_a_gpu_is_told_the_better_command(built):
+    (line,) = notes(built, "--resources", "gpu=1")
+    assert "no GPU was found here" in line and "--resources gpu=0 runs up to 2 on the CPU" in line
+    assert notes(built, "--resources", "gpu=0") == []

@@ -10,12 +10,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
-from prunescope import settings as configuration
+from prunescope import kinds
+from prunescope.config import facts, schema
+from prunescope.config.files import EXPERIMENTS, load_config, load_experiment
 from prunescope.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-SCHEMA = configuration.schema("experiment")
+SCHEMA = schema.schema("experiment")
 BASE = yaml.safe_load((REPOSITORY / "config/experiments/digits-lenet.yaml").read_text())
 JUNK = st.one_of(
     st.none(),
@@ -34,15 +36,17 @@ def values(part: dict) -> st.SearchStrategy:
 
 
 def allowed(part: dict) -> st.SearchStrategy:
-    part = configuration.deref(part, SCHEMA)
+    part = schema.deref(part, SCHEMA)
+    if "kind" in part:
+        return st.sampled_from([kind.form for kind in kinds.known(part["kind"]).values()])
     if "enum" in part:
         return st.sampled_from(part["enum"])
     if "const" in part:
         return st.just(part["const"])
     if "anyOf" in part:
         return st.one_of(*map(allowed, part["anyOf"]))
-    kinds = part.get("type", "string")
-    return st.one_of(*[of_kind(kind, part) for kind in ([kinds] if isinstance(kinds, str) else kinds)])
+    types = part.get("type", "string")
+    return st.one_of(*[of_kind(kind, part) for kind in ([types] if isinstance(types, str) else types)])
 
 
 def of_kind(kind: str, part: dict) -> st.SearchStrategy:
@@ -95,10 +99,10 @@ def tried(create, tmp_path_factory):
     def attempt(changes, keep):
         name = f"x{len(accepted) + len(refused)}"
         changed = {**BASE, **{key: value for key, value in changes.items() if key not in keep}}
-        (configuration.EXPERIMENTS / f"{name}.yaml").write_text(yaml.safe_dump(changed))
+        (EXPERIMENTS / f"{name}.yaml").write_text(yaml.safe_dump(changed))
         try:
-            experiment = configuration.load_experiment(name)
-            configuration.describe(experiment, name, CONFIG["data"])
+            experiment = load_experiment(name)
+            facts.describe(experiment, f"config/experiments/{name}.yaml", CONFIG["data"])
             accepted[name] = experiment
         except InputError as error:
             refused[name] = str(error)
@@ -152,9 +156,13 @@ def test_the_top_level_configuration_is_accepted_or_refused_with_one_line(tried,
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
         try:
-            checked = configuration.load_config(config)
+            checked = load_config(config, CONFIG, (EXPERIMENTS,))
             for name in checked["experiments"]:
-                configuration.describe(configuration.load_experiment(name), name, checked["data"])
+                facts.describe(
+                    load_experiment(name, checked["catalogue"]),
+                    f"config/experiments/{name}.yaml",
+                    checked["data"],
+                )
         except InputError as error:
             assert re.match(r"config/(config|experiments/\S+)\.yaml: ", str(error))
             assert len(str(error).splitlines()) == 1

@@ -46,7 +46,7 @@ def unlock(project) -> None:
 
 
 def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_path):
-    """SIGKILL at random moments: of the running script, or of Snakemake itself (its scripts live on)."""
+    """SIGKILL at random moments: of the running script, or of Snakemake itself (its scripts keep running)."""
     project = create(tmp_path / "project")
     chance, victims = random.Random(SEED), {"script": 0, "snakemake": 0}
     deadline = time.monotonic() + 60 + 15 * KILLS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 COLUMNS = [
-    "seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "metric", "value", "chance", "density_a",
+    "seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "measure", "value", "chance", "density_a",
     "density_b", "n", "width_a", "width_b", "rank_a", "rank_b", "status",
 ]  # fmt: skip
 
@@ -23,10 +23,10 @@ def test_the_matrix_is_tidy_square_and_symmetric(built):
     assert list(matrix.columns) == COLUMNS
     layers = list(matrix["layer_a"].unique())
     assert len(layers) == 5 and layers[-1] == "output"
-    assert len(matrix) == 2 * 9 * len(layers) * 2  # seeds × ordered pairs × layers × metrics
-    for (_, layer, metric), part in matrix.groupby(["seed_a", "layer_a", "metric"]):
+    assert len(matrix) == 2 * 9 * len(layers) * 2  # seeds × ordered pairs × layers × measures
+    for (_, layer, measure), part in matrix.groupby(["seed_a", "layer_a", "measure"]):
         square = part.pivot(index="round_a", columns="round_b", values="value").to_numpy()
-        assert square.shape == (3, 3), (layer, metric)
+        assert square.shape == (3, 3), (layer, measure)
         given = np.isfinite(square)
         assert given.all() or (part["status"] != "ok").any()
         assert np.allclose(np.diag(square)[np.diag(given)], 1, atol=1e-9)
@@ -46,7 +46,7 @@ def test_the_matrix_is_what_the_activations_say(built):
         bases.append(u[:, s > 1e-5 * s[0]])
     correlations = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
     row = matrix.query(
-        "seed_a == 1 and round_a == 0 and round_b == 2 and layer_a == @layer and metric == 'cca'"
+        "seed_a == 1 and round_a == 0 and round_b == 2 and layer_a == @layer and measure == 'cca'"
     )
     assert row["value"].item() == pytest.approx(correlations.mean(), abs=1e-6)
 
@@ -134,11 +134,11 @@ def test_a_wrong_setting_stops_before_any_job_with_one_line(project, change, wor
     assert "rule " not in done.stdout
 
 
-def test_a_missing_data_set_stops_with_one_line_and_the_log_keeps_it(project):
-    project.edit("config/config.yaml", "digits: sklearn:digits", "digits: torchvision:KMNIST")
+def test_a_missing_data_set_stops_with_one_line_when_downloads_are_forbidden_on_the_command_line(project):
     project.add_keys("network: {name: lenet5}\nactivations: {layers: [ReLU]}")
-    project.edit("config/config.yaml", "download: true", "download: false")
-    done = project.snakemake(check=False)
+    data = "data={root: data, download: false, datasets: {digits: 'torchvision:KMNIST'}}"
+    done = project.snakemake("--config", data, check=False)
     assert done.returncode != 0
     assert "data set KMNIST under data.root = data: missing or damaged" in done.stdout
+    assert "or set data.download: true" in done.stdout, "nothing was tried"
     assert "Traceback" not in done.stdout.split("missing or damaged")[0].split("rule prepare_dataset")[-1]

@@ -14,7 +14,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import synthetic
-from prunescope import findings, report
+from prunescope.files import write_text
+from prunescope.findings import verdicts
+from prunescope.report.experiment import Experiment
+from prunescope.report.overview import overview_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -73,7 +76,7 @@ def wait(browser, condition):
 
 
 def cells(browser, chart: str, row: str, column: str) -> dict:
-    """What the cells of a heatmap say of themselves: value by row and column."""
+    """The text alternatives of a heatmap's cells: value by row and column."""
     labels = browser.execute_script(
         "return [...document.querySelectorAll(arguments[0])].map(cell => cell.getAttribute('aria-label'))",
         f"#chart-{chart} path[aria-roledescription='rect mark']",
@@ -85,9 +88,9 @@ def cells(browser, chart: str, row: str, column: str) -> dict:
     return found
 
 
-def expected(results, metric: str, seed: str, columns: list[str], **only) -> dict:
+def expected(results, measure: str, seed: str, columns: list[str], **only) -> dict:
     table = pd.read_parquet(results / "similarity.parquet")
-    table = table[(table["metric"] == metric) & (table["seed_a"] == table["seed_b"])]
+    table = table[(table["measure"] == measure) & (table["seed_a"] == table["seed_b"])]
     table = table[table["layer_a"] == table["layer_b"]]
     for name, value in only.items():
         table = table[table[name] == value]
@@ -105,14 +108,14 @@ def values(select: Select) -> list[str]:
     return [option.get_attribute("value") for option in select.options]
 
 
-def test_every_metric_and_seed_shows_the_numbers_of_the_matrix(page, results):
-    metrics, seeds = values(menu(page, "metric")), values(menu(page, "seed"))
-    assert metrics == ["cca", "svcca"] and seeds == ["all", "0", "1"]
-    for metric in metrics:
+def test_every_measure_and_seed_shows_the_numbers_of_the_matrix(page, results):
+    measures, seeds = values(menu(page, "measure")), values(menu(page, "seed"))
+    assert measures == ["cca", "svcca"] and seeds == ["all", "0", "1"]
+    for measure in measures:
         for seed in seeds:
-            menu(page, "metric").select_by_value(metric)
+            menu(page, "measure").select_by_value(measure)
             menu(page, "seed").select_by_value(seed)
-            want = expected(results, metric, seed, ["layer_a", "round_a"], round_b=0)
+            want = expected(results, measure, seed, ["layer_a", "round_a"], round_b=0)
             wait(page, lambda want=want: cells(page, "dense", "layer", "round") == want)
 
 
@@ -124,7 +127,7 @@ def test_every_layer_shows_its_rounds(page, results):
 
 
 def test_the_keyboard_is_enough(page, results):
-    page.execute_script("document.getElementById('metric').focus()")
+    page.execute_script("document.getElementById('measure').focus()")
     page.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     want = expected(results, "svcca", "all", ["layer_a", "round_a"], round_b=0)
     wait(page, lambda: cells(page, "dense", "layer", "round") == want)
@@ -138,7 +141,9 @@ def test_a_pointer_shows_the_exact_value_n_and_rank(page, results):
     webdriver.ActionChains(page).move_to_element(cell).perform()
     tip = wait(page, lambda: page.find_element(By.ID, "vg-tooltip-element").text)
     table = pd.read_parquet(results / "similarity.parquet")
-    dense = table[(table["metric"] == "cca") & (table["round_b"] == 0) & (table["seed_a"] == table["seed_b"])]
+    dense = table[
+        (table["measure"] == "cca") & (table["round_b"] == 0) & (table["seed_a"] == table["seed_b"])
+    ]
     said = dict(re.findall(r"^(.+?)\s+(\S+)$", tip, re.MULTILINE))
     rows = dense[(dense["layer_a"] == said["layer"]) & (dense["round_a"] == int(said["round"]))]
     assert float(said["similarity"]) == pytest.approx(rows["value"].mean(), abs=2e-6)
@@ -194,7 +199,7 @@ def test_nothing_is_cut_off(page, width):
 
 
 def test_no_error_and_no_request_to_any_host(page):
-    menu(page, "metric").select_by_index(1)
+    menu(page, "measure").select_by_index(1)
     menu(page, "seed").select_by_index(1)
     assert page.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
@@ -207,27 +212,26 @@ def test_no_error_and_no_request_to_any_host(page):
 
 
 def test_overview_draws_all_experiments_on_one_scale(browser, tmp_path):
-    layers = {"conv1": [8, 8, 8], "conv2": [8, 4, 4], "output": [10]}
-    experiments = {}
+    shapes = {"conv1": [8, 8, 8], "conv2": [8, 4, 4], "output": [10]}
+    measures = {name: synthetic.MEASURES[name] for name in ("cca", "cka")}
+    experiments = []
     for name, middle in (("parent", 0.6), ("control", 0.2)):
-        table = synthetic.similarity(3, list(layers), [0, 1], ["cca", "cka"], middle)
+        table = synthetic.similarity(3, list(shapes), [0, 1], list(measures), middle)
         accuracy = synthetic.accuracy(3, [0, 1])
-        experiments[name] = {
-            "settings": synthetic.SETTINGS,
-            "layers": list(layers),
-            "similarity": table,
-            "accuracy": accuracy,
-            "findings": findings.conclude(name, table, accuracy, layers),
-        }
-    report.write(tmp_path / "overview.html", report.overview_page(experiments))
+        found = verdicts.conclude(name, table, accuracy, shapes, measures)
+        experiments.append(Experiment(name, synthetic.SETTINGS, list(shapes), table, accuracy, found))
+    write_text(tmp_path / "overview.html", overview_page(experiments, measures))
     browser.get_log("browser")
     browser.get((tmp_path / "overview.html").as_uri())
     wait(browser, lambda: browser.execute_script("return document.body.dataset.ready"))
-    menu(browser, "metric").select_by_value("cka")
-    for name, one in experiments.items():
-        table = one["similarity"]
-        table = table[(table["metric"] == "cka") & (table["round_b"] == 0)]
+    menu(browser, "measure").select_by_value("cka")
+    for one in experiments:
+        table = one.similarity
+        table = table[(table["measure"] == "cka") & (table["round_b"] == 0)]
         means = table.groupby(["layer_a", "round_a"])["value"].mean()
         want = {tuple(map(str, key)): pytest.approx(value, abs=2e-6) for key, value in means.items()}
-        wait(browser, lambda name=name, want=want: cells(browser, f"dense-{name}", "layer", "round") == want)
+        wait(
+            browser,
+            lambda name=one.name, want=want: cells(browser, f"dense-{name}", "layer", "round") == want,
+        )
     assert browser.get_log("browser") == []

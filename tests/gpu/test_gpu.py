@@ -5,7 +5,6 @@ comparisons themselves where there is no card.
 """
 
 import csv
-import dataclasses
 import json
 import logging
 import os
@@ -17,8 +16,14 @@ import pytest
 import torch
 import yaml
 
-from prunescope import activations, comparison, datasets, networks, pruning, similarity, training
-from prunescope.errors import shrinking
+from prunescope import kinds
+from prunescope.activations.record import ActivationSettings, extract
+from prunescope.data import datasets
+from prunescope.networks import modules
+from prunescope.networks.build import build
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.training import loop
+from prunescope.training.data import TrainingSettings, place
 
 GPU = os.environ.get("PRUNESCOPE_GPU", "1")
 DEVICE = torch.device("cpu" if GPU == "0" else "cuda")
@@ -30,7 +35,7 @@ KEYS = """
 seeds: [0]
 rounds: 1
 training: {epochs: 12, schedule: {name: linear, points: [[0, 0.2], [3, 1], [12, 0]]}}
-similarity: {metrics: [cca, cca_r2, svcca, pwcca, cka, cka_debiased, nbs, svcca_trim98]}
+similarity: {measures: [cca, cca_r2, svcca, pwcca, cka, cka_debiased, nbs, svcca_trim98]}
 """
 ON_GPU = ("train_dense", "prune_round", "extract_activations")
 
@@ -88,9 +93,9 @@ def test_the_same_activations_give_the_same_similarities(on_cpu, pairs):
     project.add_keys(f"{{activations: {{view: {view}}}}}")
     paths = [f"results/tiny/seed0/round{round}/activations.h5" for round in (0, 1)]
     project.snakemake(*paths, "--resources", "gpu=0")
-    settings = comparison.SimilaritySettings(list(similarity.MEASURES), pairs=pairs)
+    settings = SimilaritySettings(list(kinds.known("measure")), pairs=pairs)
     found = [
-        comparison.compare_round([project.folder / path for path in paths], settings, device).to_pandas()
+        compare_round([project.folder / path for path in paths], settings, device=device).to_pandas()
         for device in ("cpu", DEVICE)
     ]
     same = [column for column in found[0] if column not in ("value", "chance", "spectrum")]
@@ -133,19 +138,17 @@ def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkey
     """Sixteen real steps, augmentation and masks included; the end of an epoch may wait."""
     project = create(tmp_path / "project")
     this = yaml.safe_load((project.folder / "config/experiments/cifar10-resnet.yaml").read_text())
-    settings = training.TrainingSettings(
-        **this["training"] | {"epochs": 2, "batch_size": 128, "clip_norm": 1.0}
-    )
+    settings = TrainingSettings(**this["training"] | {"epochs": 2, "batch_size": 128, "clip_norm": 1.0})
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 1024)
     half = np.full(3, 0.5)
     noise = datasets.Prepared(
         "noise", "", images, labels, images, labels, tuple("0123456789"), half, half, ""
     )
-    network = networks.build(this["network"]["name"], {}, (3, 32, 32), 10, seed=0)
-    weights = pruning.prunable(network.to(DEVICE), ["Conv2d"])
+    network = build(this["network"]["name"], {}, (3, 32, 32), 10, seed=0)
+    weights = modules.prunable(network.to(DEVICE), ["Conv2d"])
     masks = {name: torch.rand_like(weight) > 0.2 for name, weight in weights.items()}
-    batches, steps = training._batches, []
+    batches, steps = loop.batches, []
 
     def watched(*arguments):
         for batch in batches(*arguments):
@@ -154,11 +157,10 @@ def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkey
             steps.append(batch[0])
         torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(training, "_batches", watched)
+    monkeypatch.setattr(loop, "batches", watched)
     try:
-        training.train(
-            network, training.place(noise, settings, DEVICE), settings, seed=0, round=1, masks=masks
-        )
+        task = loop.Task(seed=0, round=1, masks=masks)
+        loop.train(network, place(noise, settings, DEVICE), settings, task)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert steps == 2 * list(range(8))
@@ -169,27 +171,24 @@ def test_extraction_halves_its_batch_when_the_card_is_full(tmp_path, caplog):
     """One layer's output of 2,000 images takes 0.5 GB; the process may have 0.4."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU())
     images = np.zeros((2000, 3, 32, 32), dtype=np.uint8)
-    settings = activations.ActivationSettings(["1"], examples=None, view="pooled", batch_size=2000)
-
-    def run(batch_size):
-        activations.extract(
-            tmp_path / "activations.h5",
-            network,
-            images,
-            np.zeros(2000, dtype=np.int64),
-            lambda batch: batch.float() / 255,
-            dataclasses.replace(settings, batch_size=batch_size),
-            {"round": 0},
-            DEVICE,
-        )
+    settings = ActivationSettings(["1"], examples=None, view="pooled", batch_size=2000)
 
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.4e9 / torch.cuda.mem_get_info()[1])
     try:
         with caplog.at_level(logging.INFO, "prunescope"):
-            shrinking(run, settings.batch_size, "images", "record fewer layers")
+            extract(
+                tmp_path / "activations.h5",
+                network,
+                images,
+                np.zeros(2000, dtype=np.int64),
+                lambda batch: batch.float() / 255,
+                settings,
+                {"round": 0},
+                DEVICE,
+            )
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert "out of memory: again with 1000 images" in caplog.text
+    assert "out of memory: retrying with 1000 images at a time" in caplog.text
     with h5py.File(tmp_path / "activations.h5") as file:
         assert file["layers/1"].shape == (2000, 64)

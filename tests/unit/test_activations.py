@@ -11,10 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from prunescope import activations, moments, similarity
-from prunescope.activations import ActivationSettings, extract
-from prunescope.comparison import SimilaritySettings, compare_round
+from prunescope import kinds
+from prunescope.activations.record import ActivationSettings, extract, rotate
 from prunescope.errors import InputError
+from prunescope.similarity import moments
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.whitening import represent
+
+VIEWS = list(kinds.known("view"))
 
 ORIGIN = {
     "experiment": "x",
@@ -70,17 +75,18 @@ def forward(until, network=None):
 
 def test_views_on_a_known_tensor():
     output = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2).float()
-    channels = activations.to_rows(output, "channels")
+    view = {name: kinds.load("view", name) for name in VIEWS}
+    channels = view["channels"].to_rows(output)
     assert channels.shape == (8, 3)
     assert channels[1].tolist() == [1, 5, 9] and channels[4].tolist() == [12, 16, 20]
-    assert activations.to_rows(output, "channels", torch.tensor([0, 3]))[:2].tolist() == [
+    assert view["channels"].to_rows(output, torch.tensor([0, 3]))[:2].tolist() == [
         [0, 4, 8],
         [3, 7, 11],
     ]
-    assert activations.to_rows(output, "flatten")[1].tolist() == list(range(12, 24))
-    assert activations.to_rows(output, "pooled").tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+    assert view["flatten"].to_rows(output)[1].tolist() == list(range(12, 24))
+    assert view["pooled"].to_rows(output).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
     matrix = torch.ones(4, 7)
-    assert all(activations.to_rows(matrix, view) is matrix for view in ("channels", "flatten", "pooled"))
+    assert all(this.to_rows(matrix) is matrix for this in view.values())
 
 
 @pytest.mark.parametrize("batch_size", [7, 60, 1000])
@@ -148,16 +154,16 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
     np.testing.assert_allclose(stored[0] @ stored[0].T, centred @ centred.T, atol=1e-4)
     spread = stored[0].var(axis=0)
     assert (np.diff(spread) <= 1e-9).all()
-    metrics = ["svcca", "svcca_trim98", "cka", "cka_debiased", "nbs"]
+    measures = ["svcca", "svcca_trim98", "cka", "cka_debiased", "nbs"]
 
     def scores(matrices):
         gram = moments.all_pairs(matrices)
-        sides = [similarity.represent(gram.moments(i), 0.9) for i in (0, 1)]
-        return [score.value for score in similarity.compare(*sides, gram.cross(0, 1), metrics)]
+        pair = Pair(*(represent(gram.moments(i), 0.9) for i in (0, 1)), gram.cross(0, 1))
+        return [score.value for score in compare(pair, [kinds.load("measure", name) for name in measures])]
 
     assert scores(stored) == pytest.approx(scores(full), abs=1e-6)
     frame = compare_round(
-        [tmp_path / "0.h5", tmp_path / "1.h5"], SimilaritySettings(metrics=["cka"])
+        [tmp_path / "0.h5", tmp_path / "1.h5"], SimilaritySettings(measures=["cka"])
     ).to_pandas()
     assert set(frame[frame.layer_a == "relu"].width_a) == {180}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0.h5", "1.h5"]
@@ -165,7 +171,7 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
 
 def test_rotation_in_column_blocks():
     matrix = np.random.default_rng(0).standard_normal((40, 500)) + 50
-    rotated = activations.rotate(matrix)
+    rotated = rotate(matrix)
     centred = matrix - matrix.mean(axis=0)
     np.testing.assert_allclose(rotated @ rotated.T, centred @ centred.T, atol=1e-9)
     gram = rotated.T @ rotated
@@ -221,7 +227,7 @@ def test_float16_changes_measures_little(tmp_path):
         paths = [tmp_path / f"{dtype}{seed}.h5" for seed in (0, 1)]
         for seed, path in enumerate(paths):
             record(path, tiny(seed), examples=None, dtype=dtype)
-        frame = compare_round(paths, SimilaritySettings(metrics=list(similarity.MEASURES))).to_pandas()
+        frame = compare_round(paths, SimilaritySettings(measures=list(kinds.known("measure")))).to_pandas()
         values.append(frame.value)
     np.testing.assert_allclose(*values, atol=2e-3)
 
@@ -238,14 +244,14 @@ class Twice(nn.Module):
         super().__init__()
         self.flat, self.linear, self.relu = nn.Flatten(), nn.Linear(36, 36), nn.ReLU()
         self.unused = nn.Linear(3, 3)
-        self.pair = Pair()
+        self.pair = TwoTensors()
 
     def forward(self, x):
         x = self.relu(self.linear(self.flat(x)))
         return self.pair(self.relu(self.linear(x)))[0].flatten(1)
 
 
-class Pair(nn.Module):
+class TwoTensors(nn.Module):
     def __init__(self):
         super().__init__()
         self.fold = nn.Unflatten(1, (6, 6))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from prunescope import augmentation
-from prunescope.augmentation import Augmentation
+from prunescope.data import augmentation
+from prunescope.data.augmentation import Augmentation
 
 N, C, H, W = 64, 3, 9, 12
 COLOUR = torch.tensor([7, 100, 201], dtype=torch.uint8)

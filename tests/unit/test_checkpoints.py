@@ -6,13 +6,14 @@ import pickle
 import pytest
 import torch
 
-from prunescope import checkpoints, files, networks
+from prunescope import checkpoints, files
 from prunescope.errors import InputError
+from prunescope.networks.build import build
 
 
 @pytest.fixture
 def checkpoint():
-    network = networks.build("lenet_small", {}, (1, 8, 8), 10, 3)
+    network = build("lenet_small", {}, (1, 8, 8), 10, 3)
     return checkpoints.Checkpoint(
         experiment="tiny",
         seed=3,
@@ -43,7 +44,7 @@ def test_round_trip(checkpoint, tmp_path):
     network = loaded.build()
     images = torch.rand(4, 1, 8, 8)
     assert not network.training
-    assert torch.equal(network(images), networks.build("lenet_small", {}, (1, 8, 8), 10, 3)(images)), (
+    assert torch.equal(network(images), build("lenet_small", {}, (1, 8, 8), 10, 3)(images)), (
         "built with the saved weights, not with new ones"
     )
 

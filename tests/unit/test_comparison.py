@@ -8,11 +8,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunescope import comparison, moments, similarity
-from prunescope.comparison import SimilaritySettings, compare_round, compare_seeds
+from prunescope import files, kinds
 from prunescope.errors import InputError
+from prunescope.similarity import moments, passes
+from prunescope.similarity.matrix import COLUMNS, SimilaritySettings, compare_round, compare_seeds
+from prunescope.similarity.measures import DEAD
+from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.whitening import represent
 
-ALL = list(similarity.MEASURES)
+ALL = list(kinds.known("measure"))
 
 
 def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):
@@ -69,13 +73,13 @@ def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs,
         ill = ill if number != 1 else good
         layers.append({"good": good, "ill": ill, "dead": np.zeros((900, 12))})
     paths = [record(tmp_path / f"{i}.h5", round=i, layers=given) for i, given in enumerate(layers)]
-    settings = SimilaritySettings(metrics=["cca", "pwcca"], pairs=pairs, threads=threads)
-    frames = [table(compare_round(paths[: i + 1], settings)) for i in range(3)]
+    settings = SimilaritySettings(measures=["cca", "pwcca"], pairs=pairs)
+    frames = [table(compare_round(paths[: i + 1], settings, threads)) for i in range(3)]
     checked = 0
     for row in pd.concat(frames).itertuples():
         if "dead" in (row.layer_a, row.layer_b):
-            assert row.status == similarity.DEAD
-        elif row.metric == "cca":
+            assert row.status == DEAD
+        elif row.measure == "cca":
             a, b = (layers[row.round_a][row.layer_a], layers[row.round_b][row.layer_b])
             expected = np.linalg.svd(basis(a).T @ basis(b), compute_uv=False).mean()
             assert row.value == pytest.approx(expected, abs=1e-9)
@@ -84,9 +88,9 @@ def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs,
 
 
 def test_one_row_of_blocks_holds_both_orders_of_every_pair(rounds):
-    frame = table(compare_round(rounds, SimilaritySettings(metrics=["cca", "pwcca"])))
+    frame = table(compare_round(rounds, SimilaritySettings(measures=["cca", "pwcca"])))
     found = (
-        frame[frame.metric == "cca"]
+        frame[frame.measure == "cca"]
         .groupby("layer_a")[["round_a", "round_b"]]
         .apply(lambda pairs: sorted(pairs.itertuples(index=False, name=None)))
     )
@@ -94,7 +98,7 @@ def test_one_row_of_blocks_holds_both_orders_of_every_pair(rounds):
     assert list(found.index) == ["features.relu0", "features.relu1", "output"]
     assert all(pairs == expected for pairs in found)
     assert (frame.layer_a == frame.layer_b).all()
-    assert frame.columns.tolist() == comparison.COLUMNS.names
+    assert frame.columns.tolist() == COLUMNS.names
     assert (frame[(frame.round_a == 3) & (frame.round_b == 3)].value - 1).abs().max() < 1e-9
 
 
@@ -105,32 +109,34 @@ def test_orders_are_mirrored_and_sides_keep_what_is_theirs(rounds, tmp_path):
         record(tmp_path / "a.h5", layers={"x": wider}),
         record(tmp_path / "b.h5", round=1, layers={"x": wider[:, :7] ** 3}),
     ]
-    frame = table(compare_round(paths, SimilaritySettings(metrics=ALL))).set_index(
-        ["round_a", "round_b", "metric"]
+    frame = table(compare_round(paths, SimilaritySettings(measures=ALL))).set_index(
+        ["round_a", "round_b", "measure"]
     )
-    for metric in ALL:
-        there, back = frame.loc[1, 0, metric], frame.loc[0, 1, metric]
+    for measure in ALL:
+        there, back = frame.loc[1, 0, measure], frame.loc[0, 1, measure]
         assert (there.width_a, there.width_b, back.width_a, back.width_b) == (7, 11, 11, 7)
         assert (there.rank_a, there.rank_b) == (back.rank_b, back.rank_a)
         assert (there.density_a, there.density_b) == (back.density_b, back.density_a) == (0.8, 1.0)
-        assert (there.value == back.value) == (metric != "pwcca")
+        assert (there.value == back.value) == (measure != "pwcca")
     assert frame.loc[1, 0, "cca"].rank_a == 6 and frame.loc[1, 0, "cca"].rank_b == 10
 
 
 def test_values_are_those_of_the_matrices(rounds):
-    frame = table(compare_round(rounds, SimilaritySettings(metrics=ALL))).set_index(
-        ["layer_a", "round_b", "metric"]
+    frame = table(compare_round(rounds, SimilaritySettings(measures=ALL))).set_index(
+        ["layer_a", "round_b", "measure"]
     )
     with h5py.File(rounds[3]) as a, h5py.File(rounds[1]) as b:
         for layer in a["layers"]:
             gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
-            sides = [similarity.represent(gram.moments(i)) for i in (0, 1)]
-            for score in similarity.compare(*sides, gram.cross(0, 1), ALL):
-                row = frame.loc[layer, 1, score.metric]
+            sides = [represent(gram.moments(i)) for i in (0, 1)]
+            for score in compare(
+                Pair(*sides, gram.cross(0, 1)), [kinds.load("measure", name) for name in ALL]
+            ):
+                row = frame.loc[layer, 1, score.measure]
                 assert row.value == pytest.approx(score.value, abs=1e-10)
                 assert row.status == score.status and row.n == 300
                 np.testing.assert_allclose(row.chance, score.chance)
-                if score.metric == "cca":
+                if score.measure == "cca":
                     np.testing.assert_allclose(row.spectrum, score.spectrum, atol=1e-10)
                 else:
                     assert row.spectrum is None
@@ -143,8 +149,10 @@ def test_first_round_is_compared_with_itself(rounds):
 
 
 def test_all_layers(rounds):
-    frame = table(compare_round(rounds[:2], SimilaritySettings(metrics=["cka", "pwcca"], pairs="all-layers")))
-    cka = frame[frame.metric == "cka"]
+    frame = table(
+        compare_round(rounds[:2], SimilaritySettings(measures=["cka", "pwcca"], pairs="all-layers"))
+    )
+    cka = frame[frame.measure == "cka"]
     between = cka[(cka.round_a == 1) & (cka.round_b == 0)].pivot(
         index="layer_a", columns="layer_b", values="value"
     )
@@ -159,7 +167,7 @@ def test_all_layers(rounds):
     np.testing.assert_allclose(np.diag(within), 1)
     np.testing.assert_array_equal(within, within.T)
     assert len(cka) == 9 + 9 + 9
-    same = table(compare_round(rounds[:2], SimilaritySettings(metrics=["cka"])))
+    same = table(compare_round(rounds[:2], SimilaritySettings(measures=["cka"])))
     np.testing.assert_allclose(
         np.diag(between),
         same[(same.round_a == 1) & (same.round_b == 0)].sort_values("layer_a").value,
@@ -169,7 +177,7 @@ def test_all_layers(rounds):
 
 def test_across_seeds(tmp_path):
     paths = [record(tmp_path / f"seed{seed}.h5", seed=seed, round=2) for seed in (3, 5, 8)]
-    frame = table(compare_seeds(paths, SimilaritySettings(metrics=["cca"])))
+    frame = table(compare_seeds(paths, SimilaritySettings(measures=["cca"])))
     pairs = set(zip(frame.seed_a, frame.seed_b, strict=True))
     assert pairs == {(a, b) for a in (3, 5, 8) for b in (3, 5, 8) if a != b}
     assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
@@ -179,20 +187,20 @@ def test_bytes_do_not_depend_on_threads_or_repetition(rounds, tmp_path):
     written = []
     for i, threads in enumerate((1, 1, 3)):
         path = tmp_path / f"{i}.parquet"
-        comparison.write(path, compare_round(rounds, SimilaritySettings(metrics=ALL, threads=threads)))
+        files.write_parquet(path, compare_round(rounds, SimilaritySettings(measures=ALL), threads))
         written.append(path.read_bytes())
     assert written[0] == written[1] == written[2]
-    assert pq.read_schema(path).equals(comparison.COLUMNS)
+    assert pq.read_schema(path).equals(COLUMNS)
 
 
 def test_batches_change_rounding_only(rounds, monkeypatch):
-    expected = table(compare_round(rounds, SimilaritySettings(metrics=ALL)))
-    monkeypatch.setattr(comparison, "BATCH_NUMBERS", 1)
+    expected = table(compare_round(rounds, SimilaritySettings(measures=ALL)))
+    monkeypatch.setattr(passes, "BATCH_NUMBERS", 1)
     monkeypatch.setattr(moments, "MOST_ROWS", 64)
     monkeypatch.setattr(moments, "LEAST_ROWS", 64)
-    found = table(compare_round(rounds, SimilaritySettings(metrics=ALL)))
+    found = table(compare_round(rounds, SimilaritySettings(measures=ALL)))
     np.testing.assert_allclose(found.pop("value"), expected.pop("value"), atol=1e-9)
-    columns = ["round_a", "round_b", "layer_a", "metric", "status", "rank_a", "rank_b"]
+    columns = ["round_a", "round_b", "layer_a", "measure", "status", "rank_a", "rank_b"]
     assert found[columns].equals(expected[columns])
 
 
@@ -307,17 +315,14 @@ def test_damage_inside_a_compressed_layer(tmp_path):
     one_line(path, None, ["layer x"], compare_round, [path], SimilaritySettings())
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"variance": 0.0},
-        {"variance": 1.01},
-        {"variance": float("nan")},
-        {"metrics": ["ccca"]},
-        {"metrics": []},
-        {"pairs": "some"},
-    ],
-)
-def test_wrong_settings(wrong):
-    ((key, _),) = wrong.items()
-    one_line(None, None, [f"similarity.{key}"], lambda: SimilaritySettings(**wrong))
+def test_the_order_of_measures_means_nothing(rounds):
+    there, back = (compare_round(rounds, SimilaritySettings(measures=names)) for names in (ALL, ALL[::-1]))
+    pd.testing.assert_frame_equal(table(there), table(back))
+    assert (
+        table(compare_round(rounds[:1], SimilaritySettings(measures=ALL[::-1]))).measure.tolist() == 3 * ALL
+    )
+
+
+def test_an_unknown_measure(rounds):
+    words = ["similarity.measures", "'ccca'", "did you mean 'cca'"]
+    one_line(None, None, words, compare_round, rounds, SimilaritySettings(measures=["ccca"]))

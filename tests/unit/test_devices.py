@@ -1,4 +1,4 @@
-"""Two jobs never share a device unless they are told to; a killed job gives its device back."""
+"""Two jobs never share a device unless `share` allows it; a killed job releases its device."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Downloads that go wrong, from a real server on this machine: one line, and the next try mends them."""
+"""Downloads that go wrong, from a real server on this machine: one line, and the next run repairs them."""
 
 import gzip
 import hashlib
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from prunescope import sources
+from prunescope.data import sources
+from prunescope.data.sources import torchvision as torchvision_source
 from prunescope.errors import InputError
 
 datasets = pytest.importorskip("torchvision.datasets")
@@ -133,7 +134,7 @@ OFFERS = {
 def offered(request, server, monkeypatch, tmp_path):
     """A tiny data set on the server, torchvision's addresses and checksums turned to it."""
     offer, shape = OFFERS[request.param]
-    monkeypatch.setitem(sources.KNOWN, f"torchvision:{request.param}", (shape, 10, TRAIN, TEST))
+    monkeypatch.setitem(torchvision_source.SIZES, request.param, (shape, 10, TRAIN, TEST))
     images = np.random.default_rng(0).integers(0, 256, (TRAIN + TEST, *shape), dtype=np.uint8)
     labels = (np.arange(TRAIN + TEST) % 10).astype(np.uint8)
     names = offer(server, monkeypatch.setattr, images, labels)
@@ -165,7 +166,7 @@ def test_a_good_download_is_used_and_not_repeated(offered, server):
 
 @pytest.mark.parametrize("fault", ["damaged", "cut", "reset", "stalled"])
 def test_a_bad_download_is_refused_and_mended_by_the_next_try(offered, server, fault, monkeypatch):
-    monkeypatch.setattr(sources, "SILENCE", 0.5)
+    monkeypatch.setattr(torchvision_source, "SILENCE", 0.5)
     server.fault = fault
     assert "run again" in refused(offered)
     assert socket.getdefaulttimeout() is None

@@ -16,12 +16,12 @@ def test_out_of_memory_halves_the_size_until_it_fits(allocate):
         tried.append(size)
         return len(allocate(10**17 if size > fits else 1))
 
-    assert shrinking(run, 20, "images", "record fewer layers") == 1
+    assert shrinking(run, 20, "image", "record fewer layers") == 1
     assert tried == [20, 10, 5, 2]
-    with pytest.raises(InputError, match="images at a time: not enough memory for one; record fewer layers"):
-        shrinking(lambda size: run(size, fits=0), 4, "images", "record fewer layers")
+    with pytest.raises(InputError, match="not enough memory for even one image; record fewer layers"):
+        shrinking(lambda size: run(size, fits=0), 4, "image", "record fewer layers")
 
 
 def test_what_is_no_lack_of_memory_is_raised_as_it_is():
     with pytest.raises(RuntimeError, match="shape"):
-        shrinking(lambda size: torch.ones(2) @ torch.ones(3, 3), 4, "images", "")
+        shrinking(lambda size: torch.ones(2) @ torch.ones(3, 3), 4, "image", "")

@@ -4,9 +4,16 @@ import dataclasses
 
 import pytest
 
-from prunescope import modules, networks, pruning, settings, training
-from prunescope.augmentation import Augmentation
-from prunescope.optimizers import Optimizer
+from prunescope.config import stages
+from prunescope.config.files import Catalogue, load_experiment
+from prunescope.config.schema import deref, schema
+from prunescope.data.augmentation import Augmentation
+from prunescope.networks import modules
+from prunescope.networks.build import build
+from prunescope.pruning.rounds import PruningSettings
+from prunescope.training import optimizers
+from prunescope.training.data import TrainingSettings
+from prunescope.training.loop import learning_rate
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32)}
 SHIPPED = {
@@ -18,32 +25,32 @@ SHIPPED = {
 
 
 def test_all_are_here():
-    assert set(settings.experiment_names()) >= SHIPPED
+    assert set(Catalogue().names()) >= SHIPPED
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_part_of_an_experiment_can_be_used(name):
-    experiment = settings.load_experiment(name)
+    experiment = load_experiment(name)
     shape = SHAPES[experiment["dataset"]]
-    network = networks.build(**experiment["network"], shape=shape, classes=10, seed=0)
+    network = build(**experiment["network"], shape=shape, classes=10, seed=0)
     assert modules.select(network, experiment["activations"]["layers"], "activations.layers")
-    params = settings.prune_params(experiment, 1)
-    how = pruning.PruningSettings(**params["pruning"])
-    weights = pruning.prunable(network, how.prunable)
-    pruning.layer_rates(network, list(weights), how.rates)
-    for trained in (experiment["training"], params["training"]):
-        recipe = training.TrainingSettings(**trained)
+    params = stages.prune_params(experiment, 1)
+    how = PruningSettings(**params["pruning"])
+    weights = modules.prunable(network, how.prunable)
+    modules.layer_rates(network, list(weights), how.rates)
+    for trained in (stages.train_params(experiment)["training"], params["training"]):
+        recipe = TrainingSettings(**trained)
         Augmentation(**recipe.augmentation)
-        Optimizer(network, recipe.decay_norm_and_bias, **recipe.optimizer)
-        rates = [training.learning_rate(step, 2, recipe) for step in range(2 * recipe.epochs)]
+        optimizers.build(network, recipe.decay_norm_and_bias, **recipe.optimizer)
+        rates = [learning_rate(step, 2, recipe) for step in range(2 * recipe.epochs)]
         assert 0 < min(rates) <= max(rates) <= recipe.optimizer["lr"]
 
 
 @pytest.mark.parametrize("control", ["svhn-vgg", "cifar10-vgg", "mnist-lenet5", "mnist-lenet300"])
 def test_controls_differ_in_one_key_of_pruning(control):
-    parent = settings.load_experiment(control)
+    parent = load_experiment(control)
     for suffix, key in (("random", "criterion"), ("reinit", "retraining")):
-        child = settings.load_experiment(f"{control}-{suffix}")
+        child = load_experiment(f"{control}-{suffix}")
         assert child["pruning"].pop(key) != parent["pruning"][key]
         child["pruning"][key] = parent["pruning"][key]
         child["description"] = parent["description"]
@@ -53,18 +60,18 @@ def test_controls_differ_in_one_key_of_pruning(control):
 @pytest.mark.parametrize(
     ("settings_class", "section"),
     [
-        (training.TrainingSettings, "training"),
-        (pruning.PruningSettings, "pruning"),
+        (TrainingSettings, "training"),
+        (PruningSettings, "pruning"),
         (Augmentation, "augmentation"),
     ],
 )
 def test_defaults_are_the_schemas(settings_class, section):
-    schema = settings.schema("experiment")
-    part = schema["$defs"]["augmentation"] if section == "augmentation" else schema["properties"][section]
+    root = schema("experiment")
+    part = root["$defs"]["augmentation"] if section == "augmentation" else root["properties"][section]
     for field in dataclasses.fields(settings_class):
         if field.name == "density":
             continue
-        described = settings.deref(part["properties"][field.name], schema)
+        described = deref(part["properties"][field.name], root)
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()

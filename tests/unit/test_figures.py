@@ -6,7 +6,8 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 import synthetic
-from prunescope import figures, records
+from prunescope import tables as made_tables
+from prunescope.report import drawing, figures
 
 LAYERS = ["conv1", "conv2", "output"]
 
@@ -14,18 +15,18 @@ LAYERS = ["conv1", "conv2", "output"]
 @pytest.fixture(scope="module")
 def tables():
     table = synthetic.similarity(4, LAYERS, [0, 1, 2], ["cca", "cka"])
-    hidden = (table["layer_a"] == "conv2") & (table["round_a"] == 3) & (table["metric"] == "cca")
+    hidden = (table["layer_a"] == "conv2") & (table["round_a"] == 3) & (table["measure"] == "cca")
     table["value"] = table["value"].mask(hidden)
     return (
         synthetic.across_seeds(table, 0.7),
         synthetic.accuracy(4, [0, 1, 2]),
-        records.layers(synthetic.records(4, ["a", "b"], [0, 1, 2])),
+        made_tables.layer_densities(synthetic.networks(4, ["a", "b"], [0, 1, 2])),
     )
 
 
 @pytest.fixture(scope="module")
 def drawn(tables):
-    return figures.draw_all(*tables, LAYERS, "viridis")
+    return figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis")
 
 
 def luminance(color):
@@ -45,14 +46,18 @@ def image(figure):
 
 def test_names(drawn):
     wanted = {"accuracy", "density"}
-    for metric in ("cca", "cka"):
-        wanted |= {f"dense_{metric}", f"layers_{metric}", *(f"rounds_{metric}_{layer}" for layer in LAYERS)}
+    for measure in ("cca", "cka"):
+        wanted |= {
+            f"dense_{measure}",
+            f"layers_{measure}",
+            *(f"rounds_{measure}_{layer}" for layer in LAYERS),
+        }
     assert set(drawn) == wanted
 
 
 def test_every_figure_is_one_or_two_columns_wide_and_has_a_title(drawn):
     for name, figure in drawn.items():
-        assert figure.get_size_inches()[0] in (figures.COLUMN, figures.PAGE), name
+        assert figure.get_size_inches()[0] in (drawing.COLUMN, drawing.PAGE), name
         assert figure.axes[0].get_title("left"), name
 
 
@@ -65,7 +70,7 @@ def test_heatmaps_share_the_scale_from_0_to_1(drawn):
 def test_heatmaps_show_the_mean_over_seeds(tables, drawn):
     table = tables[0]
     own = table[
-        (table["seed_a"] == table["seed_b"]) & (table["metric"] == "cka") & (table["layer_a"] == "conv2")
+        (table["seed_a"] == table["seed_b"]) & (table["measure"] == "cka") & (table["layer_a"] == "conv2")
     ]
     want = own.groupby(["round_a", "round_b"])["value"].mean().unstack().to_numpy()
     np.testing.assert_allclose(image(drawn["rounds_cka_conv2"]).get_array(), want, rtol=1e-12)
@@ -109,15 +114,15 @@ def test_sparsity_axis_is_logarithmic_with_dense_on_the_left(drawn):
 def test_profile_shows_networks_of_other_seeds_only_where_compared(tables, drawn):
     assert len(drawn["layers_cca"].axes[1].lines) == 2
     table = tables[0][tables[0]["seed_a"] == tables[0]["seed_b"]]
-    alone = figures.draw_all(table, *tables[1:], LAYERS, "viridis")
+    alone = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
     assert len(alone["layers_cca"].axes[1].lines) == 1
 
 
 def test_files_are_the_same_bytes_twice(tables, drawn, tmp_path):
     few = {name: drawn[name] for name in ("density", "layers_cca")}
-    figures.save(few, tmp_path / "one", 80)
-    again = figures.draw_all(*tables, LAYERS, "viridis")
-    figures.save({name: again[name] for name in few}, tmp_path / "two", 80)
+    drawing.save(few, tmp_path / "one", 80)
+    again = figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis")
+    drawing.save({name: again[name] for name in few}, tmp_path / "two", 80)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(f"{name}.{suffix}" for name in few for suffix in ("svg", "pdf", "png"))
     for name in names:
@@ -125,13 +130,15 @@ def test_files_are_the_same_bytes_twice(tables, drawn, tmp_path):
 
 
 def test_pdf_embeds_fonts_that_publishers_take(drawn, tmp_path):
-    figures.save({"accuracy": drawn["accuracy"]}, tmp_path / "out", 80)
+    drawing.save({"accuracy": drawn["accuracy"]}, tmp_path / "out", 80)
     text = (tmp_path / "out/accuracy.pdf").read_bytes()
     assert b"/FontFile2" in text and b"/Type3" not in text
 
 
 def test_one_seed_and_only_the_dense_network():
     table = synthetic.similarity(1, LAYERS, [7], ["cca"])
-    densities = records.layers(synthetic.records(1, ["a"], [7]))
-    drawn = figures.draw_all(table, synthetic.accuracy(1, [7]), densities, LAYERS, "Greys")
+    densities = made_tables.layer_densities(synthetic.networks(1, ["a"], [7]))
+    drawn = figures.draw_all(
+        table, synthetic.accuracy(1, [7]), densities, LAYERS, synthetic.MEASURES, "Greys"
+    )
     assert "seed 7" in drawn["accuracy"].axes[0].get_title("left")

@@ -1,13 +1,17 @@
 """What every job leaves behind, besides its outputs."""
 
 import csv
+import os
 import re
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from prunescope import jobs
+from prunescope.files import atomic_path
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
 
@@ -47,3 +51,17 @@ def test_a_job_without_a_gpu_leaves_no_gpu_benchmark_not_even_an_old_one(tmp_pat
     with jobs.job(given):
         jobs.device(given)
     assert path.parent.is_dir() and not path.exists()
+
+
+def test_sigterm_ends_a_job_with_one_line_and_without_temporary_files(tmp_path):
+    """It is what Ctrl-C and a cancelled cluster job send; the shell reports 130, as for Ctrl-C."""
+    given = SimpleNamespace(log=[str(tmp_path / "logs/rule.log")], rule="rule", wildcards=["a"], threads=1)
+    with pytest.raises(SystemExit) as ended, jobs.job(given), atomic_path(tmp_path / "result") as part:
+        part.write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert ended.value.code == 130
+    assert not list(tmp_path.glob("*result*")) and not list(tmp_path.glob(".*"))
+    lines = (tmp_path / "logs/rule.log").read_text().splitlines()
+    assert len(lines) == 2 and "rule a: interrupted after" in lines[1]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

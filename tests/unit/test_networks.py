@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from prunescope import networks
+from prunescope import kinds
 from prunescope.errors import InputError
+from prunescope.networks import build as building
+from prunescope.networks.lenet import lenet5
 
 COLOUR, GREY, SMALL = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 
@@ -26,11 +28,11 @@ PARAMETERS = {
 
 
 def build(name, shape, classes=10, seed=0, **arguments):
-    return networks.build(name, arguments, shape, classes, seed)
+    return building.build(name, arguments, shape, classes, seed)
 
 
 def test_every_network_is_covered_here():
-    assert set(PARAMETERS) == set(networks.NETWORKS)
+    assert set(PARAMETERS) | {"torchvision"} == set(kinds.known("network"))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -99,12 +101,24 @@ def test_torchvision_networks_by_name():
 @pytest.mark.parametrize(
     ("name", "shape", "arguments", "message"),
     [
-        ("lenet", GREY, {}, "network.name: 'lenet' is unknown; allowed: lenet_small, lenet5"),
+        (
+            "lenet",
+            GREY,
+            {},
+            "network.name = 'lenet': unknown (did you mean 'lenet5'?); allowed: conv2, conv4, conv6",
+        ),
         ("lenet5", GREY, {"width": 2}, "network.arguments: 'width' is not an argument of lenet5"),
         ("lenet5", SMALL, {}, "does not fit images of 1×8×8"),
         ("vgg_svhn", SMALL, {}, "does not fit images of 1×8×8"),
         ("resnet_cifar10_fast", (3, 64, 64), {}, "does not fit images of 3×64×64"),
-        ("torchvision/resnet181", COLOUR, {}, "torchvision.models has no classifier named 'resnet181'"),
+        (
+            "torchvision/resnet181",
+            COLOUR,
+            {},
+            "torchvision.models has no classifier named 'resnet181' (did you",
+        ),
+        ("resnet50", COLOUR, {}, "unknown (did you mean 'torchvision/resnet50'?)"),
+        ("torchvision/vit_b_16", COLOUR, {"patch_size": 5}, "does not fit images of 3×32×32"),
         ("torchvision/resnet18", COLOUR, {"widht": 1}, "widht"),
         (
             "torchvision/googlenet",
@@ -122,9 +136,9 @@ def test_misfits_are_one_line(name, shape, arguments, message):
 
 
 def test_fewer_outputs_than_classes_is_an_error(monkeypatch):
-    monkeypatch.setitem(networks.NETWORKS, "fixed", lambda shape, classes: networks.lenet5(shape, 10))
+    monkeypatch.setattr(kinds, "load", lambda *_: lambda shape, classes: lenet5(shape, 10))
     with pytest.raises(InputError, match=r"gives outputs of shape .*10.*, the data set has 26 classes"):
-        build("fixed", GREY, classes=26)
+        build("lenet5", GREY, classes=26)
 
 
 def test_normalise_is_the_textbook_formula_and_keeps_the_memory_format():
@@ -133,8 +147,8 @@ def test_normalise_is_the_textbook_formula_and_keeps_the_memory_format():
     mean, std = np.array([0.1, 0.5, 0.9]), np.array([0.2, 0.3, 0.05])
     expected = (pixels / 255 - mean[:, None, None]) / std[:, None, None]
     images = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
-    found = networks.normalise(images, torch.from_numpy(mean), torch.from_numpy(std))
+    found = building.normalise(images, torch.from_numpy(mean), torch.from_numpy(std))
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(networks.normalise(images, mean.tolist(), std.tolist()), found)
+    np.testing.assert_array_equal(building.normalise(images, mean.tolist(), std.tolist()), found)

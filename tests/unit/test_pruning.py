@@ -9,10 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope import networks, pruning
 from prunescope.errors import InputError
-from prunescope.masks import apply_masks, census
-from prunescope.pruning import PruningSettings
+from prunescope.networks import modules
+from prunescope.networks.build import build
+from prunescope.networks.inspect import census
+from prunescope.networks.masks import apply_masks
+from prunescope.pruning import amounts, criteria, selection
 
 
 def everything(weights):
@@ -23,8 +25,17 @@ def kept(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
-def prune(values, masks, rates=None, **options):
-    return pruning.prune(values, masks, PruningSettings(**options), rates or {})
+def prune(values, masks, rates=None, scope="global", rate=0.2, density=None):
+    return selection.prune(values, masks, scope, rate, rates or {}, density)
+
+
+def scores(criterion, weights, gradients=None, seed=0):
+    offers = {
+        "weights": lambda: weights,
+        "gradients": lambda: gradients,
+        "generator": lambda: torch.Generator().manual_seed(seed),
+    }
+    return criteria.scores(criterion, offers)
 
 
 def reference(values, masks, count):
@@ -82,12 +93,12 @@ def test_density_leaves_the_ceiling_in_one_shot_or_many():
 
 
 def test_layer_scope_prunes_each_layer_by_its_own_rate():
-    network = networks.build("lenet300", {}, (1, 28, 28), 10, 0)
-    weights = pruning.prunable(network, ["Linear"])
-    rates = pruning.layer_rates(network, list(weights), {"linear*": 0.5, "linear2": 0.25, "output": 0.1})
+    network = build("lenet300", {}, (1, 28, 28), 10, 0)
+    weights = modules.prunable(network, ["Linear"])
+    rates = modules.layer_rates(network, list(weights), {"linear*": 0.5, "linear2": 0.25, "output": 0.1})
     assert rates == {"linear1.weight": 0.5, "linear2.weight": 0.25, "output.weight": 0.1}
     masks = prune(
-        pruning.scores("magnitude", weights),
+        scores("magnitude", {name: weight.detach() for name, weight in weights.items()}),
         everything(weights),
         {"output.weight": 0.1},
         scope="layer",
@@ -100,40 +111,40 @@ def test_layer_scope_prunes_each_layer_by_its_own_rate():
 
 
 def test_rates_that_cannot_count_are_errors():
-    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0)
-    names = list(pruning.prunable(network, ["Conv2d"]))
+    network = build("lenet5", {}, (1, 28, 28), 10, 0)
+    names = list(modules.prunable(network, ["Conv2d"]))
     with pytest.raises(
         InputError, match=r"pruning.rates: pattern 'output' matches no prunable module.*conv1, conv2"
     ):
-        pruning.layer_rates(network, names, {"output": 0.1})
+        modules.layer_rates(network, names, {"output": 0.1})
     values = {"a": torch.rand(3)}
     with pytest.raises(InputError, match="scope: layer"):
         prune(values, everything(values), {"a": 0.1})
 
 
 def test_prunable_are_kernels_and_matrices_only():
-    network = networks.build("vgg_svhn", {}, (3, 32, 32), 10, 0)
-    assert len(pruning.prunable(network, ["*"])) == 8
-    assert list(pruning.prunable(network, ["conv1", "Linear"])) == ["conv1.weight", "output.weight"]
+    network = build("vgg_svhn", {}, (3, 32, 32), 10, 0)
+    assert len(modules.prunable(network, ["*"])) == 8
+    assert list(modules.prunable(network, ["conv1", "Linear"])) == ["conv1.weight", "output.weight"]
     with pytest.raises(InputError, match="'norm1' matches no module with a prunable weight"):
-        pruning.prunable(network, ["conv1", "norm1"])
+        modules.prunable(network, ["conv1", "norm1"])
     with pytest.raises(InputError, match="matches no module"):
-        pruning.prunable(network, ["Conv3d"])
+        modules.prunable(network, ["Conv3d"])
 
 
 def test_random_scores_depend_on_the_seed_alone():
     weights = {"a": torch.rand(50, 3), "b": torch.rand(20)}
-    first = pruning.scores("random", weights, seed=1)
-    same = pruning.scores("random", {name: 5 * weight for name, weight in weights.items()}, seed=1)
+    first = scores("random", weights, seed=1)
+    same = scores("random", {name: 5 * weight for name, weight in weights.items()}, seed=1)
     assert all(torch.equal(first[name], same[name]) for name in weights)
-    assert not torch.equal(first["a"], pruning.scores("random", weights, seed=2)["a"])
+    assert not torch.equal(first["a"], scores("random", weights, seed=2)["a"])
     assert not torch.equal(first["a"].flatten()[:20], first["b"])
 
 
 def test_saliency_predicts_what_losing_a_weight_costs():
     """On a linear loss the first-order estimate |w × gradient| is exact."""
     weight, slope = torch.randn(6), torch.randn(6)
-    found = pruning.scores("saliency", {"w": weight}, {"w": slope})["w"]
+    found = scores("saliency", {"w": weight}, {"w": slope})["w"]
     loss = weight.double() @ slope.double()
     for index in range(6):
         without = weight.clone().index_fill_(0, torch.tensor(index), 0).double() @ slope.double()
@@ -141,8 +152,8 @@ def test_saliency_predicts_what_losing_a_weight_costs():
 
 
 def test_applied_masks_leave_plain_zeros():
-    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0).to(memory_format=torch.channels_last)
-    masks = {name: weight > 0 for name, weight in pruning.prunable(network, ["Conv2d"]).items()}
+    network = build("lenet5", {}, (1, 28, 28), 10, 0).to(memory_format=torch.channels_last)
+    masks = {name: weight > 0 for name, weight in modules.prunable(network, ["Conv2d"]).items()}
     before = network.conv1.weight.detach().clone()
     apply_masks(network, masks)
     weight = network.conv1.weight.detach()
@@ -152,15 +163,15 @@ def test_applied_masks_leave_plain_zeros():
 
 def test_masks_of_other_weights_are_refused():
     weights = {"a": torch.rand(3), "b": torch.rand(3)}
-    assert kept(pruning.complete({}, weights)) == 6
+    assert kept(selection.complete({}, weights)) == 6
     with pytest.raises(InputError, match=r"other weights .*b"):
-        pruning.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
+        selection.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
 
 
 def test_census_by_hand():
     """LeNet-5 on 28×28: 24²·150 + 8²·2,400 + 30,720 + 10,080 + 840 multiply–accumulates."""
-    network = networks.build("lenet5", {}, (1, 28, 28), 10, 0)
-    masks = everything(pruning.prunable(network, ["Conv2d"]))
+    network = build("lenet5", {}, (1, 28, 28), 10, 0)
+    masks = everything(modules.prunable(network, ["Conv2d"]))
     masks["conv1.weight"][2:4] = False
     masks["conv2.weight"][0, 0] = False
     counts = census(network, masks, (1, 28, 28))
@@ -175,3 +186,31 @@ def test_census_by_hand():
     assert (first["name"], first["kept"], first["channels"], first["dead_channels"]) == ("conv1", 100, 6, 2)
     assert [layer["name"] for layer in counts["layers"]] == ["conv1", "conv2", "linear3", "linear4", "output"]
     assert counts["layers"][2]["density"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pruning", "first"),
+    [
+        ([64], {"scope": "global", "rate": 0.5, "densities": None}, 7),
+        ([64, 4], {"scope": "layer", "rate": 0.5, "densities": None}, 7),
+        ([10**6], {"scope": "global", "rate": 0.5, "densities": None}, None),
+        ([7818], {"scope": "global", "rate": 0.2, "densities": [0.9, 0.89999, 0.89998]}, 2),
+        # A round without effect in between is not the end.
+        ([100], {"scope": "global", "rate": 0.2, "densities": [0.999, 0.5, 0.4]}, None),
+        ([10**6], {"scope": "global", "rate": 0.2, "densities": None}, None),
+    ],
+)
+def test_the_round_from_which_nothing_changes(sizes, pruning, first):
+    """Checked by pruning: 64 weights halved are 32, 16, 8, 4, 2, 1, and half of one weight is none."""
+    rounds = 3 if pruning["densities"] else 20
+    assert amounts.idle_round({str(i): size for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
+    if first is None:
+        return
+    masks = {str(i): torch.ones(size, dtype=torch.bool) for i, size in enumerate(sizes)}
+    values = {name: torch.rand(mask.shape) for name, mask in masks.items()}
+    counts = []
+    for round in range(1, rounds + 1):
+        density = pruning["densities"][round - 1] if pruning["densities"] else None
+        before, masks = masks, prune(values, masks, None, pruning["scope"], pruning["rate"], density)
+        counts.append(kept(before) - kept(masks))
+    assert counts[first - 2] and not any(counts[first - 1 :])

@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ import pytest
 from matplotlib import colormaps
 
 import synthetic
-from prunescope import charts, findings, records, report
+from prunescope.files import write_parquet
+from prunescope.findings import verdicts
+from prunescope.report import base
+from prunescope.report.experiment import Experiment, experiment_page
+from prunescope.report.overview import overview_page
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -23,25 +28,24 @@ SEEDS = [0, 1]
 
 def matrix(pairs: bool = True) -> pd.DataFrame:
     table = synthetic.across_seeds(synthetic.similarity(3, LAYERS, SEEDS, ["cca", "pwcca"]), 0.7)
-    if pairs:
-        other = table[(table["layer_a"] == "conv1") & (table["seed_a"] == table["seed_b"])]
-        table = pd.concat([table, other.assign(layer_b="conv2", value=other["value"] / 2)], ignore_index=True)
-    return table
+    return synthetic.all_layers(table) if pairs else table
+
+
+MEASURES = {name: synthetic.MEASURES[name] for name in ("cca", "pwcca")}
+
+
+def experiment(name: str, settings: dict, pairs: bool = True) -> Experiment:
+    table, accuracy = matrix(pairs), synthetic.accuracy(3, SEEDS)
+    found = verdicts.conclude(name, table, accuracy, SHAPES, MEASURES)
+    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found)
 
 
 def page(name="made-up", description="A made-up experiment", pairs=True):
-    table, accuracy = matrix(pairs), synthetic.accuracy(3, SEEDS)
-    networks = synthetic.records(3, ["a", "b"], SEEDS)
-    return report.experiment_page(
-        name,
-        synthetic.SETTINGS | {"description": description},
-        LAYERS,
-        table,
-        accuracy,
-        networks,
-        records.layers(networks),
+    return experiment_page(
+        experiment(name, {"description": description}, pairs),
+        synthetic.networks(3, ["a", "b"], SEEDS),
         synthetic.training(3, SEEDS, 4),
-        findings.conclude(name, table, accuracy, SHAPES),
+        MEASURES,
         {"commit": "0123abc"},
     )
 
@@ -75,7 +79,7 @@ def test_table_of_rounds_holds_every_value_of_the_matrix(html):
     got = unpack(html, "rounds")
     table = matrix()
     want = table[(table["seed_a"] == table["seed_b"]) & (table["layer_a"] == table["layer_b"])]
-    keys = ["seed", "round", "round_b", "layer", "metric"]
+    keys = ["seed", "round", "round_b", "layer", "measure"]
     want = want.rename(columns={"seed_a": "seed", "round_a": "round", "layer_a": "layer"})
     merged = got.merge(want, on=keys, suffixes=("", "_want"), validate="one_to_one")
     assert len(got) == len(want) == len(merged)
@@ -143,7 +147,7 @@ def test_every_parameter_has_its_menu(html):
 
 
 def test_curves_without_values_are_not_offered(html):
-    options = re.search(r'<select id="measure".*?</select>', html, re.S)[0]
+    options = re.search(r'<select id="metric".*?</select>', html, re.S)[0]
     assert "test_accuracy" in options and "validation" not in options
 
 
@@ -164,7 +168,7 @@ def test_colours_have_the_contrast_that_wcag_asks_for(html):
     def contrast_to_white(color):
         return 1.05 / (luminance(color) + 0.05)
 
-    low, high = charts.DEPTH.to_dict()["extent"]
+    low, high = base.DEPTH.to_dict()["extent"]
     assert min(contrast_to_white(colormaps["inferno"](part)) for part in np.linspace(low, high, 20)) >= 3
     style = re.search("<style>(.*?)</style>", html, re.S)[1]
     for color in re.findall(r"(?<![-\w])color: #(\w+)", style):
@@ -175,22 +179,54 @@ def test_colours_have_the_contrast_that_wcag_asks_for(html):
 
 
 def test_overview_puts_experiments_and_their_differences_side_by_side():
-    table, accuracy = matrix(), synthetic.accuracy(3, SEEDS)
-    experiments = {
-        name: {
-            "settings": synthetic.SETTINGS | {"pruning": {"criterion": criterion}},
-            "layers": LAYERS,
-            "similarity": table,
-            "accuracy": accuracy,
-            "findings": findings.conclude(name, table, accuracy, SHAPES),
-        }
+    experiments = [
+        experiment(name, {"pruning": {"criterion": criterion}})
         for name, criterion in (("parent", "magnitude"), ("control", "random"))
-    }
-    html = report.overview_page(experiments)
+    ]
+    html = overview_page(experiments, MEASURES)
     assert {"chart-accuracy", "chart-dense-parent", "chart-dense-control"} <= {
         attributes.get("id") for attributes in Elements(html).of("figure")
     }
-    differences = re.search(r"Settings in which they differ</caption>.*?</table>", html, re.S)[0]
+    differences = re.search(r"Settings that differ</caption>.*?</table>", html, re.S)[0]
     assert re.findall(r"<td>(.*?)</td>", differences) == ["pruning.criterion", "magnitude", "random"]
     assert {"parent/report.html", "control/report.html"} <= {tag["href"] for tag in Elements(html).of("a")}
     assert set(unpack(html, "accuracy")["experiment"]) == {"parent", "control"}
+
+
+def test_table_of_training_holds_the_curves_as_recorded(html):
+    want = synthetic.training(3, SEEDS, 4).drop(columns="validation_accuracy")
+    pd.testing.assert_frame_equal(unpack(html, "training")[list(want)], want, check_exact=False, rtol=1e-5)
+
+
+def test_measures_and_their_papers_are_shown_as_given(html):
+    (options,) = re.findall(r'<select id="measure".*?</select>', html, re.S)
+    assert re.findall(r'value="(\w+)">(.*?)<', options) == [("cca", "mean CCA"), ("pwcca", "PWCCA")]
+    assert html.count("A made-up paper on CCA.") == 1
+
+
+def test_a_single_seed_is_not_called_a_mean():
+    table, accuracy = matrix(False).query("seed_a == 0 and seed_b == 0"), synthetic.accuracy(3, [0])
+    found = verdicts.conclude("one", table, accuracy, SHAPES, MEASURES)
+    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found)
+    networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
+    html = experiment_page(one, networks, training, MEASURES, {})
+    assert "mean CCA to the dense network</summary>" in html and "mean over seeds</summary>" not in html
+    assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
+
+
+def test_the_code_in_the_readme_is_right_with_all_layers_and_several_seeds(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = re.search(r"## Read the result\n\n```python\n(.*?)```", readme, re.S)[1]
+    write_parquet(tmp_path / "results/digits-lenet/similarity.parquet", matrix())
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    got, plain = (
+        names["to_dense"],
+        matrix(False).query("measure == 'cca' and seed_a == seed_b and round_b == 0"),
+    )
+    assert (got[0] == 1).all() and list(got.index) == LAYERS
+    for round in got:
+        for layer in got.index:
+            rows = plain.query("layer_a == @layer and round_a == @round")
+            assert len(rows) == len(SEEDS) and got.loc[layer, round] == pytest.approx(rows["value"].mean())

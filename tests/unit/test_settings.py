@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prunescope import documentation, settings
+from prunescope import kinds
+from prunescope.config import documentation, facts, schema, stages
+from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,11 +26,11 @@ MINIMAL = {
 def write(tmp_path, monkeypatch):
     """Write experiment files into an empty project folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / settings.EXPERIMENTS).mkdir(parents=True)
+    (tmp_path / EXPERIMENTS).mkdir(parents=True)
 
     def write(name, value):
         text = value if isinstance(value, str) else yaml.safe_dump(value)
-        (tmp_path / settings.EXPERIMENTS / f"{name}.yaml").write_text(text)
+        (tmp_path / EXPERIMENTS / f"{name}.yaml").write_text(text)
 
     return write
 
@@ -45,6 +47,10 @@ def changed(**dotted):
     return experiment
 
 
+def top(config):
+    return load_config(config, TOP, (EXPERIMENTS,))
+
+
 def refusal(call, *arguments) -> str:
     with pytest.raises(InputError) as caught:
         call(*arguments)
@@ -55,7 +61,7 @@ def refusal(call, *arguments) -> str:
 
 def test_defaults_are_filled_in_everywhere(write):
     write("x", MINIMAL)
-    experiment = settings.load_experiment("x")
+    experiment = load_experiment("x")
     given = {"activations.examples", "training.schedule"}
     other = {"training.optimizer.betas", "training.schedule.gamma", "training.schedule.final"}
     for key, part, _ in documentation.keys("experiment"):
@@ -72,30 +78,34 @@ def test_defaults_are_filled_in_everywhere(write):
     ("change", "words"),
     [
         ({"training__epocs": 3}, ["training.epocs", "did you mean 'epochs'", "allowed: epochs, batch_size"]),
-        ({"training__epochs": "3"}, ["training.epochs", '"3"', "an integer", "a string"]),
+        ({"training__epochs": "3"}, ["training.epochs", '"3"', "must be an integer, not a string"]),
         ({"training__epochs": 0}, ["training.epochs = 0", "at least 1"]),
         ({"training__epochs": True}, ["training.epochs = true", "an integer"]),
-        ({"rounds": 2.0}, ["rounds = 2.0", "an integer", "a number"]),
+        ({"rounds": 2.0}, ["rounds = 2.0", "an integer, not a number"]),
         ({"seeds": [0, 1.0]}, ["seeds[1] = 1.0", "an integer", "a number"]),
         ({"pruning__rate": 1.0}, ["pruning.rate = 1.0", "less than 1"]),
         ({"pruning__rate": 0}, ["pruning.rate = 0", "greater than 0"]),
         ({"pruning__rates": {"conv*": 2}}, ["pruning.rates.conv*", "less than 1"]),
         (
             {"network__name": "lenet6"},
-            ["network.name", "lenet6", "did you mean 'lenet5'", "vgg_svhn", "torchvision/"],
+            ["network.name", "lenet6", "did you mean 'lenet5'", "vgg_svhn", "torchvision/NAME"],
         ),
         (
-            {"similarity__metrics": ["cca", "cka2"]},
-            ["similarity.metrics[1]", "cka2", "did you mean 'cka'", "svcca"],
+            {"similarity__measures": ["cca", "cka2"]},
+            ["similarity.measures[1]", "cka2", "did you mean 'cka'", "svcca"],
         ),
-        ({"similarity__metrics": ["cca", "cca"]}, ["similarity.metrics", "twice"]),
+        ({"network__name": "resnet50"}, ["network.name = 'resnet50'", "did you mean 'torchvision/resnet50'"]),
+        ({"similarity__measures": ["cca", "cca"]}, ["similarity.measures", "twice"]),
         ({"similarity__variance": 1.5}, ["similarity.variance = 1.5", "at most 1"]),
         ({"activations__positions": "some"}, ["activations.positions", "at least 1", "all"]),
         ({"activations__layers": "ReLU"}, ["activations.layers", "a list", "[ReLU]"]),
         ({"seeds": [1, 1]}, ["seeds", "twice"]),
         ({"training__optimizer__name": "sdg"}, ["training.optimizer.name", "did you mean 'sgd'", "adamw"]),
         ({"training__optimizer__betas": [0.9, 0.9]}, ["training.optimizer.betas", "unknown key", "momentum"]),
-        ({"training__schedule": {"name": "steps"}}, ["training.schedule.milestones", "missing"]),
+        (
+            {"training__schedule": {"name": "steps"}},
+            ["training.schedule.milestones", "required key is missing (epochs after which"],
+        ),
         (
             {"training__schedule": {"name": "cosine", "gamma": 1}},
             ["training.schedule.gamma", "unknown key", "final"],
@@ -114,17 +124,21 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"pruning__rates": {"output": 0.1}}, ["pruning.rates", "pruning.scope: layer"]),
         ({"training__optimizer__lr": float("nan")}, ["training.optimizer.lr = nan", "finite"]),
         ({"seeds": [2**64]}, ["seeds[0]", "at most"]),
+        (
+            {"similarity__spectrum": True, "similarity__measures": ["cka"]},
+            ["similarity.spectrum = true", "needs cca among similarity.measures"],
+        ),
         ({"similarity__pairs": "all-layers"}, ["similarity.pairs", "flatten or pooled"]),
         (
             {"training__schedule": {"name": "linear", "points": [[0, 1], [9, 0]]}},
-            ["points", "after 4 epochs"],
+            ["points", "runs to epoch 9, but training has only 4 epochs"],
         ),
         ({"extends": "nothing"}, ["extends", "nothing"]),
     ],
 )
 def test_wrong_values_are_explained_in_one_line(write, change, words):
     write("x", changed(**change))
-    text = refusal(settings.load_experiment, "x")
+    text = refusal(load_experiment, "x")
     assert text.startswith("config/experiments/x.yaml: ")
     for word in words:
         assert word in text, text
@@ -141,26 +155,26 @@ def test_wrong_values_are_explained_in_one_line(write, change, words):
 )
 def test_unreadable_files_are_explained_in_one_line(write, text, words):
     write("x", text)
-    message = refusal(settings.load_experiment, "x")
+    message = refusal(load_experiment, "x")
     for word in ["config/experiments/x.yaml", *words]:
         assert word in message, message
 
 
 def test_missing_keys_say_what_they_mean(write):
     write("x", {key: value for key, value in MINIMAL.items() if key != "dataset"})
-    assert "dataset: missing; Data set, a key of" in refusal(settings.load_experiment, "x")
+    assert "dataset: required key is missing (data set, a key of" in refusal(load_experiment, "x")
 
 
 def test_numbers_in_scientific_notation_are_numbers(write):
     write("x", yaml.safe_dump(MINIMAL).replace("lr: 0.1", "lr: 1e-3"))
-    assert settings.load_experiment("x")["training"]["optimizer"]["lr"] == 0.001
+    assert load_experiment("x")["training"]["optimizer"]["lr"] == 0.001
 
 
 def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write):
     write("base", changed(training__optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9}, rounds=7))
     write("child", {"extends": "base", "training": {"optimizer": {"lr": 0.2}}})
     write("other", {"extends": "child", "training": {"optimizer": {"name": "adam", "lr": 0.3}}})
-    child, other = settings.load_experiment("child"), settings.load_experiment("other")
+    child, other = load_experiment("child"), load_experiment("other")
     assert child["rounds"] == other["rounds"] == 7
     assert child["training"]["optimizer"] == {
         "name": "sgd", "lr": 0.2, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0
@@ -176,19 +190,28 @@ def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write
 def test_extends_in_a_circle_is_refused(write):
     write("a", {"extends": "b"})
     write("b", {"extends": "a"})
-    assert "a → b → a" in refusal(settings.load_experiment, "a")
+    assert "a → b → a" in refusal(load_experiment, "a")
 
 
 def test_top_level_configuration(write):
     write("x", MINIMAL)
     config = {**TOP, "experiments": ["x"]}
-    assert settings.load_config(config)["data"]["download"] is True
+    assert top(config)["data"]["download"] is True
     text = {**TOP["data"], "download": "false"}  # as Snakemake gives --config 'data={download: false}'
-    assert settings.load_config({**config, "data": text})["data"]["download"] is False
-    assert "no experiment 'y'" in refusal(settings.load_config, {**config, "experiments": ["y"]})
-    assert "must be a list, e.g. [x]" in refusal(settings.load_config, {**config, "experiments": "x"})
+    assert top({**config, "data": text})["data"]["download"] is False
+    assert "no experiment 'y'" in refusal(top, {**config, "experiments": ["y"]})
+    assert "allowed: a list; a mapping" in refusal(top, {**config, "experiments": "x"})
+    assert "experiments[0] = 3: must be a string, not an integer" in refusal(
+        top, {**config, "experiments": [3]}
+    )
+    assert "must be letters, digits, _ . or -" in refusal(top, {**config, "experiments": {"ä": {}}})
+    assert "experiments.a = 1: must be a mapping" in refusal(top, {**config, "experiments": {"a": 1}})
+    assert top({"experiments": ["x"]})["data"]["datasets"] == TOP["data"]["datasets"], "the shipped ones"
+    mine = top({**config, "data": {"datasets": {"mine": "imagefolder:a"}}})["data"]["datasets"]
+    assert mine == TOP["data"]["datasets"] | {"mine": "imagefolder:a"}
     wrong = {**config, "data": {"datasets": {"a": "torchvision:MINST"}}}
-    assert "data.datasets.a = 'torchvision:MINST'" in refusal(settings.load_config, wrong)
+    text = refusal(top, wrong)
+    assert "data.datasets.a = 'torchvision:MINST'" in text and "did you mean 'torchvision:MNIST'" in text
 
 
 @pytest.mark.parametrize(
@@ -204,12 +227,28 @@ def test_top_level_configuration(write):
             {"activations__layers": ["relu9"]},
             ["activations.layers", "'relu9' matches no module", "modules: "],
         ),
+        (
+            {
+                "dataset": "cifar10",
+                "network": {
+                    "name": "torchvision/vit_b_16",
+                    "arguments": {"image_size": 32},
+                },
+                "activations__layers": ["encoder.ln"],
+            },
+            ["activations.layers", "'encoder.ln' has shape (n, 5, 768)", "channels cannot record"],
+        ),
         ({"pruning__prunable": ["Conv3d"]}, ["pruning.prunable", "'Conv3d' matches no module"]),
         (
             {"pruning__prunable": ["ReLU"]},
-            ["pruning.prunable", "'ReLU' matches no convolution or linear layer"],
+            ["pruning.prunable", "'ReLU' matches no module with a prunable weight"],
         ),
-        ({"network__name": "torchvision/resnet0"}, ["resnet0"]),
+        ({"network__name": "torchvision/resnet0"}, ["resnet0", "did you mean"]),
+        ({"activations__layers": ["Relu"]}, ["'Relu' matches no module", "did you mean 'ReLU'"]),
+        (
+            {"pruning__scope": "layer", "pruning__rates": {"ReLU": 0.1}},
+            ["pruning.rates", "'ReLU' matches no"],
+        ),
         ({"training__validation": 1437}, ["training.validation", "1438"]),
         (
             {"pruning__retraining": "rewind", "pruning__rewind_step": 48},
@@ -226,32 +265,37 @@ def test_top_level_configuration(write):
 )
 def test_what_only_network_and_data_can_tell(write, change, words):
     write("x", changed(**change))
-    text = refusal(settings.describe, settings.load_experiment("x"), "x", TOP["data"])
+    text = refusal(facts.describe, load_experiment("x"), "config/experiments/x.yaml", TOP["data"])
     for word in ["config/experiments/x.yaml", *words]:
         assert word in text, text
 
 
 def test_describe_counts_what_the_network_does(write):
     write("x", MINIMAL)
-    found = settings.describe(settings.load_experiment("x"), "x", TOP["data"])
+    found = facts.describe(load_experiment("x"), "x", TOP["data"])
     assert found["dataset"] == {"shape": [1, 8, 8], "classes": 10, "train": 1437, "test": 360}
-    assert settings.describe(settings.load_experiment("x"), "x", TOP["data"]) == found  # kept, read back
+    assert facts.describe(load_experiment("x"), "x", TOP["data"]) == found  # kept, read back
     assert found["network"]["parameters"] > 0 and found["network"]["macs"] > 0
 
 
 def test_a_stage_is_given_only_what_it_reads(write):
     write("x", changed(rounds=3, pruning__densities=[0.5, 0.2, 0.1]))
-    one = settings.load_experiment("x")
+    one = load_experiment("x")
     write("x", changed(rounds=4, pruning__densities=[0.5, 0.2, 0.1, 0.05]))
-    more = settings.load_experiment("x")
+    more = load_experiment("x")
     for round in (1, 2, 3):
-        assert settings.prune_params(one, round) == settings.prune_params(more, round)
-    assert settings.train_params(one) == settings.train_params(more)
+        assert stages.prune_params(one, round) == stages.prune_params(more, round)
+    assert stages.train_params(one) == stages.train_params(more)
 
 
-def test_readme_documents_every_key():
-    readme = documentation.README.read_text()
-    assert documentation.page(readme) == readme, "run `make docs`"
+def test_the_reference_is_up_to_date_and_names_every_key_and_kind():
+    for path, parts in documentation.made().items():
+        text = path.read_text()
+        assert documentation.page(text, parts) == text, f"{path}: run `make docs`"
+    readme = (REPOSITORY / "config/README.md").read_text()
+    for family in kinds.FAMILIES:
+        assert all(f"`{kind.form}`" in readme for kind in kinds.known(family).values())
+        assert kinds.known(family) and all(kind.summary for kind in kinds.known(family).values())
     assert all(
         part.get("description")
         for name in ("config", "experiment")
@@ -273,7 +317,7 @@ def test_every_property_of_the_schemas_is_closed_and_described():
             walk(child, f"{where}.{key}")
 
     for name in ("config", "experiment"):
-        walk(settings.schema(name), name)
+        walk(schema.schema(name), name)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +325,41 @@ def test_every_property_of_the_schemas_is_closed_and_described():
 )
 def test_shipped_experiments_are_valid_and_fit_their_data(path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    experiment = settings.load_experiment(path.stem)
-    assert settings.describe(experiment, path.stem, TOP["data"])["network"]["layers"]
+    experiment = load_experiment(path.stem)
+    assert facts.describe(experiment, path.stem, TOP["data"])["network"]["shapes"]
     assert re.fullmatch(r"\S.*\S", experiment["description"]), "a description helps whoever reads the report"
+
+
+def test_experiments_given_inline_or_by_another_workflow(write):
+    write("x", MINIMAL)
+    inline = {"mine": {"extends": "x", "rounds": 2}, "whole": MINIMAL}
+    found = top({"experiments": inline})
+    assert found["experiments"] == ["mine", "whole"]
+    assert load_experiment("mine", found["catalogue"])["rounds"] == 2
+    assert found["catalogue"].names() == ["mine", "whole", "x"]
+    wrong = top({"experiments": {"mine": {"extends": "x", "rounds": "2"}}})["catalogue"]
+    assert refusal(load_experiment, "mine", wrong).startswith("experiments.mine: rounds = ")
+    # A module gets the configuration of its host, which has keys of its own.
+    config = {"experiments": ["x"], "samples": "table.tsv", "database": "a"}
+    assert load_config(config, TOP, (EXPERIMENTS,), module=True)["experiments"] == ["x"]
+    assert "config: samples: unknown key" in refusal(load_config, config, TOP, (EXPERIMENTS,)).replace(
+        "config/config.yaml", "config"
+    )
+
+
+def test_folders_are_searched_in_their_order(write, tmp_path):
+    write("x", MINIMAL | {"rounds": 1})
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    for name in ("x", "y"):
+        (shipped / f"{name}.yaml").write_text(yaml.safe_dump(MINIMAL | {"rounds": 9}))
+    catalogue = Catalogue((EXPERIMENTS, shipped))
+    assert load_experiment("x", catalogue)["rounds"] == 1
+    assert load_experiment("y", catalogue)["rounds"] == 9
+    assert "no experiment 'z' in config/experiments or " in refusal(load_experiment, "z", catalogue)
+
+
+@pytest.mark.parametrize("value", ["false", "False", False])
+def test_downloads_forbidden_on_the_command_line_are_forbidden(write, value):
+    write("x", MINIMAL)
+    assert top({"experiments": ["x"], "data": {"download": value}})["data"]["download"] is False

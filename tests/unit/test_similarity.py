@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from itertools import permutations
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,31 +18,34 @@ from scipy.linalg import subspace_angles
 from sklearn.cross_decomposition import CCA
 from sklearn.datasets import load_linnerud
 
-from prunescope import moments, similarity
-from prunescope.moments_gpu import DeviceGram
+from prunescope import kinds
+from prunescope.similarity import chance, moments
+from prunescope.similarity.measures import DEAD, FEW, OK, TOO_FEW, UNDEFINED
+from prunescope.similarity.moments_gpu import DeviceGram
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.pairs import compare as score_pair
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import represent
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
-ALL = list(similarity.MEASURES)
+MEASURES = {name: kinds.load("measure", name) for name in kinds.known("measure")}
+ALL = list(MEASURES)
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 
-def compare(a, b, variance=0.99, metrics=ALL, rows=None, gram=moments.Gram):
-    """Scores of two matrices by metric."""
-    gram = moments.all_pairs([a, b], rows, gram)
-    sides = [similarity.represent(gram.moments(i), variance) for i in (0, 1)]
-    whitened = None
-    if any(side.ill for side in sides):
-        precise = moments.all_pairs(
-            [similarity.whiten(*pair) for pair in zip(sides, (a, b), strict=True)], rows
-        )
-        sides, mends = zip(*(similarity.refine(sides[i], precise.moments(i)) for i in (0, 1)), strict=True)
-        whitened = mends[0] @ precise.cross(0, 1).covariance @ mends[1].T
-    scores = similarity.compare(*sides, gram.cross(0, 1), metrics, whitened)
-    return {score.metric: score for score in scores}
+def compare(a, b, variance=0.99, measures=ALL, rows=None, gram=moments.Gram):
+    """Scores of two matrices by measure."""
+    with mock.patch.object(moments, "chunk_rows", lambda _: rows) if rows else nullcontext():
+        own = Own([a, b], lambda _, found: represent(found, variance), gram=gram)
+    return scores(own.pair(0, 1), measures)
+
+
+def scores(pair, measures):
+    return {score.measure: score for score in score_pair(pair, [MEASURES[name] for name in measures])}
 
 
 def values(*arguments, **keywords):
-    return {metric: score.value for metric, score in compare(*arguments, **keywords).items()}
+    return {measure: score.value for measure, score in compare(*arguments, **keywords).items()}
 
 
 # References: each from its definition, on the centred matrices, never from moments.
@@ -140,8 +145,8 @@ CASES = {
 def test_measures_agree_with_their_definitions(case, variance, gram):
     a, b = CASES[case]
     expected = reference(a, b, variance)
-    for metric, value in values(a, b, variance, gram=gram).items():
-        assert value == pytest.approx(expected[metric], abs=1e-9), metric
+    for measure, value in values(a, b, variance, gram=gram).items():
+        assert value == pytest.approx(expected[measure], abs=1e-9), measure
 
 
 def test_well_conditioned_measures_are_precise_to_rounding():
@@ -158,7 +163,7 @@ def test_direction_of_pwcca():
 
 def test_linnerud():
     exercise, body = load_linnerud(return_X_y=True)
-    spectrum = compare(exercise, body, metrics=["cca"])["cca"].spectrum
+    spectrum = compare(exercise, body, measures=["cca"])["cca"].spectrum
     np.testing.assert_allclose(spectrum, [0.795608, 0.200556, 0.072570], atol=5e-7)
 
 
@@ -169,8 +174,8 @@ def test_prescribed_canonical_correlations():
     left, other = frame[:, :7], frame[:, 7:]
     right = left * cosines + other * np.sqrt(1 - cosines**2)
     a, b = left @ rng.standard_normal((7, 7)), right @ rng.standard_normal((7, 7))
-    for metrics in (["cca", "cca_r2"], ALL):
-        score = compare(a, b, metrics=metrics)
+    for measures in (["cca", "cca_r2"], ALL):
+        score = compare(a, b, measures=measures)
         # The correlations come from eigenvalues, which see 1e-8 where there is 0.
         np.testing.assert_allclose(score["cca"].spectrum, cosines, atol=1e-7)
         np.testing.assert_allclose(score["cca"].spectrum[:-2], cosines[:-2], atol=1e-11)
@@ -195,12 +200,12 @@ sizes = st.tuples(st.integers(60, 200), st.integers(2, 8), st.integers(2, 8), st
 def test_symmetry_self_similarity_and_range(size):
     a, b = related(*size)
     there, back, self_ = compare(a, b), compare(b, a), compare(a, a.copy())
-    for metric in ALL:
-        assert there[metric].value == pytest.approx(back[metric].reverse, abs=1e-10)
-        assert self_[metric].value == pytest.approx(1, abs=1e-9)
-        assert (-1 if metric == "cka_debiased" else 0) <= there[metric].value <= 1 + 1e-12
-        if metric != "pwcca":
-            assert there[metric].value == there[metric].reverse
+    for measure in ALL:
+        assert there[measure].value == pytest.approx(back[measure].reverse, abs=1e-10)
+        assert self_[measure].value == pytest.approx(1, abs=1e-9)
+        assert (-1 if measure == "cka_debiased" else 0) <= there[measure].value <= 1 + 1e-12
+        if measure != "pwcca":
+            assert there[measure].value == there[measure].reverse
 
 
 @quick
@@ -214,7 +219,7 @@ def test_orthogonal_maps_and_isotropic_scaling_change_nothing(size, factor):
     assert after == pytest.approx(before, abs=1e-8)
     # PWCCA weighs the units of a: a rotation of a makes other units.
     before.pop("pwcca")
-    assert values(factor * a @ map_a, b, metrics=list(before)) == pytest.approx(before, abs=1e-8)
+    assert values(factor * a @ map_a, b, measures=list(before)) == pytest.approx(before, abs=1e-8)
     order = rng.permutation(a.shape[1])
     assert values(-factor * a[:, order], b) == pytest.approx(values(a, b), abs=1e-8)
 
@@ -227,8 +232,8 @@ def test_invertible_maps_change_nothing_in_cca(size):
     mixed = a @ (rng.standard_normal((a.shape[1],) * 2) + 3 * np.eye(a.shape[1])) + rng.standard_normal(
         a.shape[1]
     )
-    metrics = ["cca", "cca_r2"]
-    assert values(mixed, b, metrics=metrics) == pytest.approx(values(a, b, metrics=metrics), abs=1e-7)
+    measures = ["cca", "cca_r2"]
+    assert values(mixed, b, measures=measures) == pytest.approx(values(a, b, measures=measures), abs=1e-7)
 
 
 @quick
@@ -245,21 +250,21 @@ def test_row_order_and_chunk_size_change_rounding_only(size):
 @given(sizes)
 def test_dead_constant_and_dependent_units_change_nothing_in_cca(size):
     a, b = related(*size)
-    metrics = ["cca", "cca_r2"]
-    plain, padded = compare(a, b, metrics=metrics), compare(with_dead_units(a), b, metrics=metrics)
-    for metric in metrics:
-        assert padded[metric].value == pytest.approx(plain[metric].value, abs=1e-9)
-        assert (padded[metric].rank_a, padded[metric].rank_b) == (a.shape[1], b.shape[1])
+    measures = ["cca", "cca_r2"]
+    plain, padded = compare(a, b, measures=measures), compare(with_dead_units(a), b, measures=measures)
+    for measure in measures:
+        assert padded[measure].value == pytest.approx(plain[measure].value, abs=1e-9)
+        assert (padded[measure].rank_a, padded[measure].rank_b) == (a.shape[1], b.shape[1])
 
 
 def test_dependent_units_are_found_after_float32_rounding():
     a, b = related(n=5000, p=40, q=30)
     padded = with_dead_units(a).astype(np.float32)
-    assert compare(padded, b, metrics=["cca"])["cca"].rank_a == 40
+    assert compare(padded, b, measures=["cca"])["cca"].rank_a == 40
 
 
 def test_condition_1e6_loses_no_direction():
-    assert compare(conditioned(A, 1e6), B, metrics=["cca"])["cca"].rank_a == A.shape[1]
+    assert compare(conditioned(A, 1e6), B, measures=["cca"])["cca"].rank_a == A.shape[1]
 
 
 def test_principal_components_of_svcca():
@@ -279,62 +284,62 @@ def test_dead_layer():
     for a, b in ((dead, B), (B, dead), (dead, dead)):
         for score in compare(a, b).values():
             assert np.isnan(score.value) and np.isnan(score.chance)
-            assert score.status == similarity.DEAD
+            assert score.status == DEAD
 
 
 def test_too_few_rows():
     a, b = related(n=21)
     score = compare(a, b, variance=0.7)
-    for metric in ("cca", "cca_r2", "pwcca"):
-        assert score[metric].status == similarity.TOO_FEW and np.isnan(score[metric].value)
+    for measure in ("cca", "cca_r2", "pwcca"):
+        assert score[measure].status == TOO_FEW and np.isnan(score[measure].value)
     assert score["cca"].spectrum is None
-    assert score["svcca"].status == similarity.FEW and 0 < score["svcca"].value < 1
-    assert score["cka"].status == similarity.OK
-    assert compare(*related(n=22))["cca"].status == similarity.FEW
-    assert compare(*related(n=59))["cca"].status == similarity.FEW
-    assert compare(*related(n=60))["cca"].status == similarity.OK
+    assert score["svcca"].status == FEW and 0 < score["svcca"].value < 1
+    assert score["cka"].status == OK
+    assert compare(*related(n=22))["cca"].status == FEW
+    assert compare(*related(n=59))["cca"].status == FEW
+    assert compare(*related(n=60))["cca"].status == OK
 
 
 def test_more_units_than_rows():
     a, b = related(n=40, p=100, q=70)
     score = compare(a, b)
     assert score["cca"].rank_a == score["cca"].rank_b == 39
-    for metric in ("cka", "cka_debiased", "nbs"):
-        assert score[metric].value == pytest.approx(reference(a, b)[metric], abs=1e-9)
+    for measure in ("cka", "cka_debiased", "nbs"):
+        assert score[measure].value == pytest.approx(reference(a, b)[measure], abs=1e-9)
 
 
 def test_pwcca_of_a_rotation_is_not_given():
     gram = moments.all_pairs([A, B])
-    sides = [similarity.represent(gram.moments(i), rotated=i == 1) for i in (0, 1)]
-    score = similarity.compare(*sides, gram.cross(0, 1), ["pwcca", "cca"])
-    assert [s.status for s in score] == [similarity.UNDEFINED, similarity.OK]
+    sides = [represent(gram.moments(i), rotated=i == 1) for i in (0, 1)]
+    score = scores(Pair(*sides, gram.cross(0, 1)), ["pwcca", "cca"])
+    assert [s.status for s in score.values()] == [UNDEFINED, OK]
 
 
 def test_chance_is_exact_over_all_permutations():
     a, b = related(n=6, p=2, q=2)
-    found = [compare(a, b[list(order)], metrics=["cka", "cca_r2"]) for order in permutations(range(6))]
-    for metric in ("cka", "cca_r2"):
-        mean = np.mean([score[metric].value for score in found])
-        assert mean == pytest.approx(found[0][metric].chance, abs=1e-12)
+    found = [compare(a, b[list(order)], measures=["cka", "cca_r2"]) for order in permutations(range(6))]
+    for measure in ("cka", "cca_r2"):
+        mean = np.mean([score[measure].value for score in found])
+        assert mean == pytest.approx(found[0][measure].chance, abs=1e-12)
 
 
 @pytest.mark.parametrize("n, p, q", [(2000, 40, 60), (600, 200, 80), (401, 200, 200)])
 def test_chance_of_permuted_rows(n, p, q):
     a, b = related(n, p, q)
     rng = np.random.default_rng(0)
-    metrics = ["cca", "cca_r2", "svcca", "cka", "cka_debiased"]
-    found = [compare(a, b[rng.permutation(n)], metrics=metrics) for _ in range(8)]
-    for metric in metrics:
-        mean, chance = np.mean([score[metric].value for score in found]), found[0][metric].chance
-        assert mean == pytest.approx(chance, rel=0.02, abs=0.003), metric
+    measures = ["cca", "cca_r2", "svcca", "cka", "cka_debiased"]
+    found = [compare(a, b[rng.permutation(n)], measures=measures) for _ in range(8)]
+    for measure in measures:
+        mean, expected = np.mean([score[measure].value for score in found]), found[0][measure].chance
+        assert mean == pytest.approx(expected, rel=0.02, abs=0.003), measure
 
 
 def test_chance_known_cases():
-    assert similarity.chance_cca(4097, 256, 256) == pytest.approx(0.21, abs=0.005)
+    assert chance.wachter(4097, 256, 256) == pytest.approx(0.21, abs=0.005)
     # p = q in many dimensions: correlations follow a quarter circle of radius 2 sqrt(p / N).
-    assert similarity.chance_cca(10**6 + 1, 100, 100) == pytest.approx(8 / (3 * np.pi) * 2e-2 / 2, rel=1e-3)
-    for metric in ("pwcca", "nbs", "svcca_trim98"):
-        assert np.isnan(compare(A, B)[metric].chance)
+    assert chance.wachter(10**6 + 1, 100, 100) == pytest.approx(8 / (3 * np.pi) * 2e-2 / 2, rel=1e-3)
+    for measure in ("pwcca", "nbs", "svcca_trim98"):
+        assert np.isnan(compare(A, B)[measure].chance)
 
 
 def test_moments_of_a_row_are_those_of_all_pairs():
@@ -367,7 +372,7 @@ def test_too_little_memory_for_a_chunk_halves_it():
     program = """
 import resource, sys
 import numpy as np
-from prunescope import moments
+from prunescope.similarity import moments
 x = np.random.default_rng(0).standard_normal((500_000, 98)).astype(np.float32)
 small = moments.all_pairs([x], rows=1000).moments(0).covariance  # BLAS has its own memory from here on
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -386,3 +391,13 @@ except MemoryError:
         env=os.environ | {"PYTHONPATH": str(LIBRARY), "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.stdout == "was too much\n", done.stderr
+
+
+def test_a_pair_can_be_swapped():
+    forth = Own([A, B], lambda _, found: represent(found)).pair(0, 1)
+    back = forth.swapped()
+    assert back.n == forth.n and back.ranks("units") == forth.ranks("units")[::-1]
+    assert np.array_equal(back.correlations, forth.correlations)
+    assert np.array_equal(back.truncated, forth.truncated)
+    assert np.array_equal(back.canonical[0], forth.canonical[2])
+    assert back.a is forth.b and np.array_equal(back.cross.covariance, forth.cross.covariance.T)

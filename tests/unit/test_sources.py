@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunescope import datasets, sources
+from prunescope.data import datasets, sources
 from prunescope.errors import InputError
 
 MNIST = Path(__file__).parents[2].parent / "shared/data/mnist"
@@ -64,7 +64,7 @@ def test_folder_and_archives_give_the_same_data_set(kind, tmp_path):
     assert data.train_images.shape == (3, 1, 6, 4) and data.train_images.dtype == np.uint8
     assert data.train_images[:, 0, 0, 0].tolist() == [30, 10, 20]
     assert data.train_labels.tolist() == [0, 1, 1] and data.test_labels.tolist() == [0, 1]
-    assert sources.describe(source, str(tmp_path)) == {
+    assert sources.find(source, str(tmp_path)).describe() == {
         "shape": [1, 6, 4],
         "classes": 2,
         "train": 3,
@@ -84,6 +84,7 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
     source = make("tar", FILES | {"test/cat/f.png": png(60, mode="RGB")}, tmp_path)
     data = sources.fetch("pets", source, str(tmp_path), False)
     assert data.shape == (3, 6, 4)
+    assert sources.find(source, str(tmp_path)).describe()["shape"] == [3, 6, 4], "whichever image comes first"
     assert data.test_images[-1, :, 0, 0].tolist() == [60, 0, 255]
 
 
@@ -92,7 +93,7 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
     [
         (FILES | {"../train/cat/x.png": png(1)}, ["../train/cat/x.png", "outside"]),
         (FILES | {"/train/cat/x.png": png(1)}, ["/train/cat/x.png", "outside"]),
-        (FILES | {"train/cat/x.png": png(1, (5, 6))}, ["train/cat/x.png", "6×5", "one size"]),
+        (FILES | {"train/cat/x.png": png(1, (5, 6))}, ["train/cat/x.png", "6×5", "same size"]),
         (FILES | {"train/cat/x.png": b"broken"}, ["train/cat/x.png", "not a readable image"]),
         ({"train/cat/x.png": png(1)}, ["no images under test/CLASS/"]),
         (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
@@ -104,6 +105,9 @@ def test_bad_archives_are_refused(files, words, kind, tmp_path):
     with pytest.raises(InputError) as caught:
         sources.fetch("pets", make(kind, files, tmp_path), str(tmp_path), False)
     assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
+    with pytest.raises(InputError) as planned:
+        sources.find(make(kind, files, tmp_path), str(tmp_path)).describe()
+    assert str(planned.value) == str(caught.value), "known before any job"
     assert [path.name for path in tmp_path.iterdir()] == ["images.tar.gz" if kind == "tar" else "images.zip"]
 
 
@@ -119,7 +123,7 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_a_truncated_archive_never_loses_images_silently(kind, tmp_path):
     source = make(kind, FILES, tmp_path)
-    path = sources.path_of(source, str(tmp_path))
+    path = sources.find(source, str(tmp_path)).path
     whole, checksum = path.read_bytes(), sources.fetch("x", source, str(tmp_path), False).checksum()
     refused = 0
     for length in range(0, len(whole), max(1, len(whole) // 60)):
@@ -149,15 +153,15 @@ def test_a_missing_archive_names_its_path(tmp_path):
 
 def test_the_stamp_follows_changes(tmp_path):
     source = make("folder", FILES, tmp_path)
-    before = sources.stamp(source, str(tmp_path))
-    assert sources.stamp(source, str(tmp_path)) == before
+    before = sources.find(source, str(tmp_path)).stamp()
+    assert sources.find(source, str(tmp_path)).stamp() == before
     (tmp_path / "images/train/cat/b.png").write_bytes(png(21) + b" ")
-    assert sources.stamp(source, str(tmp_path)) != before
+    assert sources.find(source, str(tmp_path)).stamp() != before
 
 
 def test_digits_are_what_their_table_says():
     data = sources.fetch("digits", "sklearn:digits", "nowhere", download=False)
-    assert sources.describe("sklearn:digits", "nowhere") == {
+    assert sources.find("sklearn:digits", "nowhere").describe() == {
         "shape": [1, 8, 8],
         "classes": 10,
         "train": 1437,

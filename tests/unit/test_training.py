@@ -18,11 +18,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunescope import checkpoints, datasets, files, networks, optimizers, pruning, training
+from prunescope import checkpoints, files
+from prunescope.data import datasets
 from prunescope.errors import InputError
-from prunescope.masks import apply_masks
+from prunescope.networks import modules
+from prunescope.networks.build import build, normalise
+from prunescope.networks.masks import apply_masks
 from prunescope.provenance import derive_seed
-from prunescope.training import TrainingSettings
+from prunescope.pruning.rounds import Round
+from prunescope.training import optimizers, schedules
+from prunescope.training.data import TrainingSettings, batches, place
+from prunescope.training.evaluate import evaluate, gradients
+from prunescope.training.execution import enough_memory
+from prunescope.training.loop import Task, learning_rate, train
+from prunescope.training.resume import State
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 CPU = torch.device("cpu")
@@ -67,23 +76,23 @@ def how(epochs=2, optimizer=SGD, batch_size=32, **options):
 
 
 def fresh(seed=0):
-    return networks.build("lenet_small", {}, (1, 8, 8), 4, seed)
+    return build("lenet_small", {}, (1, 8, 8), 4, seed)
 
 
 def half(network):
     """Keep every other weight."""
     return {
         name: (torch.arange(weight.numel()) % 2).bool().view(weight.shape)
-        for name, weight in pruning.prunable(network, ["Conv2d", "Linear"]).items()
+        for name, weight in modules.prunable(network, ["Conv2d", "Linear"]).items()
     }
 
 
-def run(prepared, settings, network=None, masks=None, seed=0, round=0, **options):
+def run(prepared, settings, network=None, masks=None, seed=0, round=0, state=None, **options):
     network = network or fresh()
     if masks:
         apply_masks(network, masks)
-    data = training.place(prepared, settings, CPU)
-    progress = training.train(network, data, settings, masks=masks, seed=seed, round=round, **options)
+    data = place(prepared, settings, CPU)
+    progress = train(network, data, settings, Task(seed, round, masks or {}, **options), state)
     return network, progress
 
 
@@ -96,7 +105,7 @@ def same(first, second):
 
 
 def factors(epochs, at, **schedule):
-    return [optimizers.schedule_factor(epoch, epochs, **schedule) for epoch in at]
+    return [schedules.factor(epoch, epochs, **schedule) for epoch in at]
 
 
 def test_schedules_by_hand():
@@ -119,7 +128,7 @@ def test_warmup_rises_from_zero_before_any_schedule():
 
 def test_every_step_learns_even_where_the_schedule_starts_and_ends_at_zero():
     settings = how(epochs=2, schedule={"name": "linear", "points": [[0, 0], [1, 1], [2, 0]]})
-    rates = [training.learning_rate(step, 5, settings) for step in range(10)]
+    rates = [learning_rate(step, 5, settings) for step in range(10)]
     assert rates == pytest.approx([0.01, 0.03, 0.05, 0.07, 0.09, 0.09, 0.07, 0.05, 0.03, 0.01])
 
 
@@ -196,8 +205,8 @@ def test_history_is_what_a_fresh_measurement_finds(prepared):
 def test_first_training_loss_is_the_mean_over_images_not_over_batches(prepared):
     """With a learning rate of almost nothing the network stays what it was."""
     network, progress = run(prepared, how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12}, batch_size=149))
-    data = training.place(prepared, how(), CPU)
-    loss, accuracy = training.evaluate(network, data.train, data, how())
+    data = place(prepared, how(), CPU)
+    loss, accuracy = evaluate(network, data.train, data, how())
     assert progress.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
     assert progress.history[0]["train_accuracy"] == pytest.approx(accuracy)
 
@@ -212,20 +221,20 @@ def test_other_arithmetic_and_augmentation_still_learn(prepared, options):
 
 
 def test_decay_can_leave_out_norms_and_biases():
-    network = networks.build("vgg_svhn", {}, (3, 32, 32), 10, 0)
-    (decayed, decay), (others, none) = optimizers.Optimizer(network, False, **SGD).groups
+    network = build("vgg_svhn", {}, (3, 32, 32), 10, 0)
+    (decayed, decay), (others, none) = optimizers.build(network, False, **SGD).groups
     assert ({parameter.ndim for parameter in decayed}, decay) == ({2, 4}, 1e-3)
     assert ({parameter.ndim for parameter in others}, none) == ({1}, 0)
     assert len(decayed) + len(others) == len(list(network.parameters()))
-    assert len(optimizers.Optimizer(network, True, **SGD).groups) == 1
+    assert len(optimizers.build(network, True, **SGD).groups) == 1
 
 
 def test_gradients_are_those_of_the_mean_loss(prepared):
     settings = how(augmentation={"crop": 2}, precision="float32")
-    data = training.place(prepared, settings, CPU)
+    data = place(prepared, settings, CPU)
     network = fresh()
     names = ["conv1.weight", "output.weight"]
-    found = training.gradients(network, names, data, settings)
+    found = gradients(network, names, data, settings)
     reference = fresh().double().eval()
     pixels = (prepared.train_images / 255 - prepared.mean[:, None, None]) / prepared.std[:, None, None]
     F.cross_entropy(reference(torch.from_numpy(pixels)), torch.from_numpy(prepared.train_labels)).backward()
@@ -246,8 +255,8 @@ def test_same_seed_same_bytes_other_seed_or_round_others(prepared):
 
 def test_augmentation_does_not_shift_the_order(prepared):
     def labels(settings, round=0, epoch=0):
-        data = training.place(prepared, settings, CPU)
-        return torch.cat([batch for _, _, batch in training._batches(data, settings, 0, round, epoch, 0)])
+        data = place(prepared, settings, CPU)
+        return torch.cat([batch for _, _, batch in batches(data, settings, 0, round, epoch, 0)])
 
     plain = labels(how())
     assert torch.equal(plain, labels(how(augmentation={"crop": 1, "flip": True})))
@@ -257,21 +266,21 @@ def test_augmentation_does_not_shift_the_order(prepared):
 
 
 def test_validation_and_subset_are_disjoint_and_fixed(prepared):
-    data = training.place(prepared, how(validation=20, examples=50), CPU)
+    data = place(prepared, how(validation=20, examples=50), CPU)
     rows = {tuple(image.flatten().tolist()) for image in data.train.images}
     held_out = {tuple(image.flatten().tolist()) for image in data.validation.images}
     assert (len(rows), len(held_out)) == (50, 20)
     assert not rows & held_out
-    again = training.place(prepared, how(validation=20, examples=50), CPU)
+    again = place(prepared, how(validation=20, examples=50), CPU)
     assert torch.equal(data.train.labels, again.train.labels)
     with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
-        training.place(prepared, how(validation=20, examples=140), CPU)
+        place(prepared, how(validation=20, examples=140), CPU)
 
 
 def test_symmetric_normalisation_maps_to_minus_one_to_one(prepared):
-    data = training.place(prepared, how(normalisation="symmetric"), CPU)
+    data = place(prepared, how(normalisation="symmetric"), CPU)
     pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
-    assert networks.normalise(pixels, data.mean, data.std).flatten().tolist() == pytest.approx([-1, 1])
+    assert normalise(pixels, data.mean, data.std).flatten().tolist() == pytest.approx([-1, 1])
 
 
 # Rewinding -------------------------------------------------------------------------------------------------
@@ -322,10 +331,10 @@ def test_out_of_memory_is_one_line():
         pytest.raises(
             InputError, match=r"^training.batch_size: 32 needs more memory than device cpu has[^\n]*$"
         ),
-        training.enough_memory(CPU, how()),
+        enough_memory(CPU, 32),
     ):
         torch.empty(10**15)
-    with pytest.raises(RuntimeError, match="shapes"), training.enough_memory(CPU, how()):
+    with pytest.raises(RuntimeError, match="shapes"), enough_memory(CPU, 32):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 
@@ -347,7 +356,7 @@ def dropout_training(prepared, folder):
             parameter.copy_(torch.linspace(-0.1, 0.1, parameter.numel()).view(parameter.shape))
     masks = {"1.weight": torch.arange(128_000).view(2000, 64) % 3 > 0}
     settings = how(epochs=4, optimizer=ADAM, batch_size=10, clip_norm=1.0)
-    state = training.State(folder / ".training-state.pt", "this job", every=0.0)
+    state = State(folder / ".training-state.pt", "this job", every=0.0)
     network, progress = run(prepared, settings, network, masks, rewind=17, state=state)
     content = {"weights": checkpoints.snapshot(network), "rewind": progress.rewind}
     checkpoints.write(folder / "result.pt", content)
@@ -392,30 +401,47 @@ def test_no_step_waits_for_the_device(prepared, monkeypatch, precision):
     monkeypatch.setattr(torch, "autocast", lambda _device, *how, **more: autocast("cpu", *how, **more))
     changes = {"crop": 1, "flip": True, "cutout": 3, "rotate": 5.0}
     settings = how(optimizer=ADAM, clip_norm=1.0, augmentation=changes, precision=precision)
-    network, data = fresh(), training.place(prepared, settings, torch.device("meta"))
+    network, data = fresh(), place(prepared, settings, torch.device("meta"))
     masks = {name: mask.to("meta") for name, mask in half(network).items()}
     with pytest.raises(NotImplementedError) as asked:
-        training.train(network, data, settings, masks=masks, seed=0, round=0)
-    assert [entry.name for entry in asked.traceback][1:3] == ["train", "_check"]
+        train(network, data, settings, Task(0, 0, masks))
+    assert [entry.name for entry in asked.traceback][1:3] == ["train", "_check_losses"]
 
 
 def test_a_state_of_another_job_or_a_damaged_one_is_ignored(prepared, tmp_path):
     path = tmp_path / ".training-state.pt"
-    first, _ = run(prepared, how(), state=training.State(path, "a job"))
+    first, _ = run(prepared, how(), state=State(path, "a job"))
     unfinished = path.read_bytes()
-    other = training.State(path, "another job")
+    other = State(path, "another job")
     assert same(first, run(prepared, how(), state=other)[0])
     path.write_bytes(unfinished[:500])
-    assert same(first, run(prepared, how(), state=training.State(path, "a job"))[0])
+    assert same(first, run(prepared, how(), state=State(path, "a job"))[0])
     other.discard()
     assert not list(tmp_path.iterdir())
     other.discard()
 
 
-def test_job_digest_tells_jobs_apart():
-    one = training.job_digest(seed=0, training={"epochs": 2, "lr": 0.1})
-    assert one == training.job_digest(training={"lr": 0.1, "epochs": 2}, seed=0)
-    assert one != training.job_digest(training={"lr": 0.1, "epochs": 2}, seed=1)
+def test_an_unfinished_training_belongs_to_one_job(prepared, tmp_path):
+    def unfinished(made_from, more=None, **fields):
+        this = {
+            "experiment": "tiny",
+            "seed": 0,
+            "number": 1,
+            "network": {"name": "lenet_small", "arguments": {}},
+        }
+        this |= {"training": how(), "dataset": prepared, "state": tmp_path / "state", **fields}
+        return Round(**this, made_from=made_from).unfinished(**(more or {})).digest
+
+    one = unfinished({"code": "a", "previous": "b"})
+    assert one == unfinished({"previous": "b", "code": "a"})
+    others = [
+        unfinished({"code": "c", "previous": "b"}),
+        unfinished({"code": "a", "previous": "b"}, seed=1),
+        unfinished({"code": "a", "previous": "b"}, number=2),
+        unfinished({"code": "a", "previous": "b"}, training=how(epochs=3)),
+        unfinished({"code": "a", "previous": "b"}, {"pruning": {"rate": 0.5}}),
+    ]
+    assert len({one, *others}) == 6
 
 
 # The scripts, run as Snakemake runs them -------------------------------------------------------------------

@@ -17,7 +17,8 @@ rule extract_activations:
         mem_mb=extraction_mb,
         runtime=growing(60),
     params:
-        activations=of_experiment(lambda this, _: this["activations"]),
+        activations=of_experiment(lambda this, _: stages.activation_params(this)),
+        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
         code=code("extract_activations"),
     script:
         "../scripts/extract_activations.py"

@@ -1,36 +1,129 @@
 # Helpers of the rules: the experiment behind a job's wildcards, what it costs, the code it runs.
+import atexit
 import gc
+import os
 import re
+import signal
+import sys
 from functools import cache
 from math import prod
 from pathlib import Path
 
-# A graph's jobs and files live to the end. Looking for garbage among them again and again takes a fifth of
-# the time of a large `snakemake -n`; after every million new objects is often enough.
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+# A graph's jobs and files are kept to the end. Searching them for garbage again and again takes a fifth of the
+# time of a large `snakemake -n`; a search after every million new objects is enough.
 gc.set_threshold(1_000_000)
 
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+SHIPPED = REPOSITORY / "config"
+MODULE = not workflow.modifier.is_main_snakefile()
+# Without it, an installed library is used.
+LIBRARY = str(REPOSITORY / "workflow/scripts")
+sys.path.insert(0, LIBRARY)
+# Scripts, too, use this library rather than an installed one: digests are of this one's code.
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])))
 
-from prunescope import files, provenance, settings, sources
+from prunescope import digests, files, kinds
+from prunescope.config import facts as sizes
+from prunescope.config import notes, stages, targets
+from prunescope.config.files import EXPERIMENTS, load_config, load_experiment, read_yaml
 from prunescope.errors import InputError
+from prunescope.findings.labels import shown
+from prunescope.similarity import memory
+
+
+def refuse(error):
+    """Stop with one line; inside another workflow, which may handle it, with Snakemake's own error."""
+    if MODULE:
+        raise WorkflowError(f"prunescope: {error}")
+    sys.exit(f"prunescope: {error}")
 
 
 @cache
 def experiment(name):
-    return settings.load_experiment(name)
+    return load_experiment(name, CONFIG["catalogue"])
 
 
 @cache
 def facts(name):
     """Sizes of an experiment's data set and network; checks that they fit together."""
-    return settings.describe(experiment(name), name, CONFIG["data"])
+    return sizes.describe(experiment(name), CONFIG["catalogue"].where(name), CONFIG["data"])
 
 
 @cache
+def digest(script, named=()):
+    return digests.code(REPOSITORY / "workflow/scripts" / f"{script}.py", named)
+
+
 def code(script):
-    """Digest of a script and all it imports; nothing else about code causes a rerun."""
-    return provenance.code_digest(ROOT / "workflow/scripts" / f"{script}.py")
+    """Digest of the code that a script can run for the job's experiment; no other code causes a rerun."""
+    return lambda wildcards: digest(
+        script,
+        stages.kinds_of(script, experiment(wildcards.experiment)) if "experiment" in wildcards.keys() else (),
+    )
+
+
+def interrupt(*_):
+    """On Ctrl-C let Snakemake end its jobs; then print one line, after all of Snakemake's."""
+    global interrupted
+    interrupted = True
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    advice = "finished jobs are kept and a training continues from its last epoch: run the same command again"
+    atexit.register(print, f"prunescope: interrupted; {advice}", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
+
+
+interrupted = False
+# In a module the host workflow decides. Where Ctrl-C is ignored from the start (nohup), it stays ignored.
+if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, interrupt)
+    # A terminal sends Ctrl-C to all processes at once, also to a Python that is still importing and would print
+    # a traceback. A script in the background ignores it; its shell sends it SIGTERM, which jobs.job handles.
+    shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
+    shell.suffix("<&0 & wait $!")
+
+
+# A wrong configuration stops here, before any job, with one line and no traceback.
+try:
+    files.check_writable(".snakemake")
+    folders = [EXPERIMENTS, SHIPPED / "experiments"]
+    if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
+        folders.pop()
+    CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
+    # What scripts see as `snakemake.config` is the checked configuration.
+    config.update({key: CONFIG[key] for key in ("data", "gpu_share")})
+    said = [
+        note for name in CONFIG["experiments"] for note in notes.notes(name, experiment(name), facts(name))
+    ]
+    said += notes.machine_notes(workflow.global_resources, workflow.local_exec)
+except InputError as error:
+    refuse(error)
+if workflow.is_main_process:
+    for note in said:
+        logger.warning(f"prunescope: {note}")
+
+
+def check_targets():
+    """Refuse targets that no experiment makes: they would end in a traceback or in an unwanted training."""
+    if MODULE or not workflow.is_main_process or not any("results/" in text for text in sys.argv):
+        return
+    # Snakemake knows its targets only after it has read this file.
+    from snakemake.cli import get_argument_parser
+
+    wanted = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+    made = [str(output) for rule in workflow.rules for output in rule.output]
+    try:
+        targets.check(sorted(wanted), made, CONFIG["catalogue"], CONFIG["data"])
+    except InputError as error:
+        refuse(error)
+
+
+wildcard_constraints:
+    experiment=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    seed=r"[0-9]+",
+    round=r"[0-9]+",
 
 
 def of_experiment(select):
@@ -48,15 +141,20 @@ def dataset_of(wildcards):
 
 
 def products(name):
-    """Everything `rule all` wants of one experiment."""
+    """Targets of one experiment."""
     names = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         names.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in names]
 
 
+def labels_of(names):
+    """Label and reference of each measure of these experiments: a changed label reruns only what shows it."""
+    return shown(measure for name in names for measure in experiment(name)["similarity"]["measures"])
+
+
 def mega(numbers, bytes_each=4):
-    """Size in MB of so many numbers."""
+    """Size in MB of this many numbers."""
     return int(numbers * bytes_each / 1e6) + 1
 
 
@@ -69,30 +167,13 @@ def growing(amount):
 TORCH_MB = 2000
 
 
-# A wrong configuration stops here, before any job, with one line and without the way that led to it.
-try:
-    files.check_writable(".snakemake")
-    CONFIG = settings.load_config(config)
-    for name in CONFIG["experiments"]:
-        facts(name)
-except InputError as error:
-    sys.exit(f"prunescope: {error}")
-
-
-wildcard_constraints:
-    experiment=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    seed=r"[0-9]+",
-    round=r"[0-9]+",
-
-
 def source_of(wildcards):
-    return settings.source_of(wildcards.dataset, CONFIG["data"], "target results/data")
+    return sizes.source_of(wildcards.dataset, CONFIG["data"], "target results/data")
 
 
 def stamp_of(wildcards):
     """What changes when an image folder or archive changes: path, sizes, times of change."""
-    return sources.stamp(source_of(wildcards), CONFIG["data"]["root"])
+    return sizes.stamp(source_of(wildcards), CONFIG["data"]["root"])
 
 
 def training_minutes(wildcards, attempt):
@@ -100,46 +181,38 @@ def training_minutes(wildcards, attempt):
 
     It is a bound on a CPU; on a GPU it is only more generous.
     """
-    this, sizes = experiment(wildcards.experiment), facts(wildcards.experiment)
-    images = this["training"]["examples"] or sizes["dataset"]["train"]
-    passes = this["training"]["epochs"] * images + sizes["dataset"]["test"]
-    seconds = 3 * passes * sizes["network"]["macs"] / 2e9
+    this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
+    images = this["training"]["examples"] or size["dataset"]["train"]
+    passes = this["training"]["epochs"] * images + size["dataset"]["test"]
+    seconds = 3 * passes * size["network"]["macs"] / 2e9
     return attempt * (30 + int(seconds / 60))
 
 
 def training_mb(wildcards, attempt):
-    this, sizes = experiment(wildcards.experiment), facts(wildcards.experiment)
-    images = (sizes["dataset"]["train"] + sizes["dataset"]["test"]) * 3
-    batch = 4 * this["training"]["batch_size"] * sizes["network"]["floats"]
-    pixels = mega(images * prod(sizes["dataset"]["shape"]), 1)
-    return attempt * (TORCH_MB + pixels + mega(batch) + mega(20 * sizes["network"]["parameters"]))
+    this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
+    images = (size["dataset"]["train"] + size["dataset"]["test"]) * 3
+    batch = 4 * this["training"]["batch_size"] * size["network"]["floats"]
+    pixels = mega(images * prod(size["dataset"]["shape"]), 1)
+    return attempt * (TORCH_MB + pixels + mega(batch) + mega(20 * size["network"]["parameters"]))
 
 
 def extraction_mb(wildcards, attempt):
-    this, sizes = experiment(wildcards.experiment)["activations"], facts(wildcards.experiment)
-    images = this["examples"] or sizes["dataset"]["test"]
-    batch = 2 * this["batch_size"] * sizes["network"]["floats"]
-    # The view `flatten` rotates one wide layer at a time, in float64.
-    widest = max(prod(shape) for shape in sizes["network"]["layers"].values())
-    rotated = images * widest if this["view"] == "flatten" else 0
+    this, size = experiment(wildcards.experiment)["activations"], facts(wildcards.experiment)
+    batch = 2 * this["batch_size"] * size["network"]["floats"]
+    # One wide layer is rotated at a time, in float64.
+    matrices = notes.matrices(experiment(wildcards.experiment), size)
+    rotated = max((m.rows * m.units for m in matrices.values() if m.rotated), default=0)
     return attempt * (TORCH_MB + mega(batch) + mega(rotated, 16))
 
 
 def comparison_mb(wildcards, attempt):
     """The bound of docs/similarity.md, and the interpreter's own memory."""
-    this, sizes = experiment(wildcards.experiment), facts(wildcards.experiment)
-    images = this["activations"]["examples"] or sizes["dataset"]["test"]
-    flat = this["activations"]["view"] == "flatten"
-    shapes = sizes["network"]["layers"].values()
-    widths = [min(prod(shape), images) if flat else shape[0] for shape in shapes]
-    widest = max(widths)
-    own = widths if this["similarity"]["pairs"] == "all-layers" else [widest]
-    together = min(sum(own) * (this["rounds"] + 1), 2**26 // sum(own) + sum(own))
-    chunk = max(2**23, 1024 * together)
-    sums = 2 * max(2**26, (sum(own) + widest) * widest) + sum(own) ** 2 + 3 * sum(width**2 for width in own)
-    work = this["similarity"]["threads"] * (8 * widest**2 + 1536**2)
-    base = TORCH_MB if this["similarity"]["gpu"] else 500
-    return attempt * (base + mega(chunk + sums + work, 8) + mega(chunk))
+    this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
+    widths = [matrix.columns for matrix in notes.matrices(this, size).values()]
+    recordings = max(this["rounds"] + 1, len(this["seeds"]))
+    similarity = this["similarity"]
+    peak = memory.peak_bytes(widths, recordings, similarity["threads"], similarity["pairs"])
+    return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 
 
 def rounds_of(name):

@@ -20,6 +20,6 @@ rule prepare_dataset:
         source=source_of,
         # An image folder is tracked by its path, sizes and times of change.
         stamp=stamp_of,
-        code=code("prepare_dataset"),
+        code=lambda wildcards: digest("prepare_dataset", (("source", source_of(wildcards)),)),
     script:
         "../scripts/prepare_dataset.py"

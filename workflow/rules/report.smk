@@ -1,7 +1,7 @@
 # Stage 6, second half: what people look at.
 # Digests rather than inputs: the time of a checkout is no reason to write a report again.
-TEMPLATE = files.sha256(ROOT / "workflow/scripts/prunescope/report.html.j2")
-LOCK = files.sha256(ROOT / "envs/requirements.txt")
+TEMPLATE = files.sha256(REPOSITORY / "workflow/scripts/prunescope/report/report.html.j2")
+LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
 
 
 rule draw_figures:
@@ -31,7 +31,8 @@ rule draw_figures:
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         # The order in which the network computes them, and the order in which they are drawn.
-        layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["layers"]),
+        layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
+        measures=lambda wildcards: labels_of([wildcards.experiment]),
         code=code("draw_figures"),
     script:
         "../scripts/draw_figures.py"
@@ -70,8 +71,9 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        experiment=of_experiment(lambda this, _: this),
-        layers=lambda wildcards: facts(wildcards.experiment)["network"]["layers"],
+        experiment=of_experiment(lambda this, _: stages.shown(this)),
+        shapes=lambda wildcards: facts(wildcards.experiment)["network"]["shapes"],
+        measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,
         code=code("write_report"),
@@ -103,8 +105,9 @@ rule write_overview:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        experiments=lambda _: {name: experiment(name) for name in CONFIG["experiments"]},
-        layers=lambda _: {name: list(facts(name)["network"]["layers"]) for name in CONFIG["experiments"]},
+        experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
+        layers=lambda _: {name: list(facts(name)["network"]["shapes"]) for name in CONFIG["experiments"]},
+        measures=lambda _: labels_of(CONFIG["experiments"]),
         template=TEMPLATE,
         code=code("write_overview"),
     script:

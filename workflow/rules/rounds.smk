@@ -21,9 +21,11 @@ rule train_dense:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
-        network=of_experiment(lambda this, _: settings.train_params(this)["network"]),
-        training=of_experiment(lambda this, _: settings.train_params(this)["training"]),
-        rewind=of_experiment(lambda this, _: settings.train_params(this)["rewind"]),
+        network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
+        training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
+        rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
+        # Another number of threads rounds differently.
+        threads=of_experiment(lambda this, _: this["training"]["threads"]),
         code=code("train_dense"),
     script:
         "../scripts/train_dense.py"
@@ -52,9 +54,10 @@ rule prune_round:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
-        network=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["network"]),
-        training=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["training"]),
-        pruning=of_experiment(lambda this, job: settings.prune_params(this, int(job.round))["pruning"]),
+        network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
+        training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
+        pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
+        threads=of_experiment(lambda this, _: this["training"]["threads"]),
         code=code("prune_round"),
     script:
         "../scripts/prune_round.py"

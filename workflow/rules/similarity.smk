@@ -20,7 +20,7 @@ rule compare_round:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
-        similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
+        similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_round"),
     script:
         "../scripts/compare_round.py"
@@ -48,7 +48,7 @@ rule compare_seeds:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
-        similarity=of_experiment(lambda this, _: settings.similarity_params(this)),
+        similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"
@@ -93,6 +93,7 @@ rule assemble_spectrum:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
         code=code("assemble_spectrum"),
     script:
         "../scripts/assemble_spectrum.py"

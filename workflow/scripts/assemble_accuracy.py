@@ -1,8 +1,8 @@
 """Put every round's measurements into one table: seed, round, density, accuracy, loss."""
 
-from prunescope import jobs, tables
+from prunescope import files, jobs, tables
 
 with jobs.job(snakemake) as log:
     accuracy = tables.accuracy(snakemake.input.metrics)
-    tables.write_parquet(accuracy, snakemake.output.accuracy)
+    files.write_parquet(snakemake.output.accuracy, accuracy)
     log.info("%d networks", len(accuracy))

@@ -1,9 +1,12 @@
 """Put the canonical correlations of all pairs into one table."""
 
-from prunescope import jobs, tables
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prunescope import files, jobs, tables
 
 with jobs.job(snakemake) as log:
     rows = tables.concatenate(snakemake.input.rows)
-    spectrum = rows[rows["metric"] == "cca"].drop(columns=["metric", "value", "chance"])
-    tables.write_parquet(spectrum.reset_index(drop=True), snakemake.output.spectrum)
+    spectrum = rows.filter(pc.is_in(rows["measure"], pa.array(snakemake.params.measures)))
+    files.write_parquet(snakemake.output.spectrum, spectrum.drop_columns(["measure", "value", "chance"]))
     log.info("%d pairs", len(spectrum))

@@ -1,9 +1,10 @@
 """Compare the same round of different seeds."""
 
-from prunescope import comparison, jobs
+from prunescope import files, jobs
+from prunescope.similarity import matrix
 
 with jobs.job(snakemake) as log:
-    settings = comparison.SimilaritySettings(**snakemake.params.similarity)
+    settings = matrix.SimilaritySettings(**snakemake.params.similarity)
     device = jobs.device(snakemake) if settings.gpu else "cpu"
-    rows = comparison.compare_seeds(snakemake.input.activations, settings, device)
-    comparison.write(snakemake.output.similarity, rows)
+    rows = matrix.compare_seeds(snakemake.input.activations, settings, snakemake.threads, device)
+    files.write_parquet(snakemake.output.similarity, rows)

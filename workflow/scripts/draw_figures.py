@@ -2,19 +2,23 @@
 
 import gc
 
-from prunescope import figures, jobs, records, tables
+from prunescope import jobs, tables
+from prunescope.files import read_json, read_parquet
+from prunescope.report import drawing, figures
 
 # Embedding fonts makes hundreds of thousands of short-lived objects; looking for cycles among them takes a
 # fifth of the time of a job that ends in seconds.
 gc.disable()
 
 with jobs.job(snakemake) as log:
+    given = snakemake.params
     drawn = figures.draw_all(
-        tables.read_parquet(snakemake.input.similarity),
-        tables.read_parquet(snakemake.input.accuracy),
-        records.layers([records.read_json(path) for path in snakemake.input.metrics]),
-        snakemake.params.layers,
-        snakemake.params.figures["colormap"],
+        read_parquet(snakemake.input.similarity),
+        read_parquet(snakemake.input.accuracy),
+        tables.layer_densities([read_json(path) for path in snakemake.input.metrics]),
+        given.layers,
+        given.measures,
+        given.figures["colormap"],
     )
-    figures.save(drawn, snakemake.output.figures, snakemake.params.figures["dpi"])
+    drawing.save(drawn, snakemake.output.figures, given.figures["dpi"])
     log.info("%d figures", len(drawn))

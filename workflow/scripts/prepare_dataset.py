@@ -1,16 +1,14 @@
 """Bring one data set into the form that all later stages read."""
 
-from prunescope import datasets, jobs, sources
+from prunescope import jobs
+from prunescope.data import datasets, sources
 
 with jobs.job(snakemake) as log:
-    # Where the files lie and whether they may be downloaded changes nothing in the result, so neither is a
-    # parameter of the rule: moving data.root reruns nothing.
+    # The folder of the files and the permission to download do not affect the result, so they are not
+    # parameters of the rule: moving data.root reruns nothing.
     data = snakemake.config["data"]
     dataset = sources.fetch(
-        snakemake.wildcards.dataset,
-        snakemake.params.source,
-        data.get("root", "data"),
-        data.get("download", True),
+        snakemake.wildcards.dataset, snakemake.params.source, data["root"], data["download"]
     )
     datasets.save(snakemake.output.dataset, dataset)
     log.info(

@@ -1,17 +1,22 @@
 """Put several experiments side by side."""
 
-from prunescope import jobs, records, report, tables
+from prunescope import jobs
+from prunescope.files import read_json, read_parquet, write_text
+from prunescope.report.experiment import Experiment
+from prunescope.report.overview import overview_page
 
 with jobs.job(snakemake) as log:
-    given = snakemake.params
-    experiments = {}
-    for index, (name, settings) in enumerate(given.experiments.items()):
-        experiments[name] = {
-            "settings": settings,
-            "layers": given.layers[name],
-            "similarity": tables.read_parquet(snakemake.input.similarity[index]),
-            "accuracy": tables.read_parquet(snakemake.input.accuracy[index]),
-            "findings": records.read_json(snakemake.input.findings[index]),
-        }
-    report.write(snakemake.output.overview, report.overview_page(experiments))
+    given, tables = snakemake.params, snakemake.input
+    experiments = [
+        Experiment(
+            name,
+            settings,
+            given.layers[name],
+            read_parquet(tables.similarity[index]),
+            read_parquet(tables.accuracy[index]),
+            read_json(tables.findings[index]),
+        )
+        for index, (name, settings) in enumerate(given.experiments.items())
+    ]
+    write_text(snakemake.output.overview, overview_page(experiments, given.measures))
     log.info("%d experiments", len(experiments))

@@ -1,29 +1,49 @@
 """What does pruning change inside a network? The library behind the workflow, importable without it.
 
-Rooms, each with one job; imports only point down this list:
+Importing it is fast: neither torch nor NumPy is loaded before something that needs them is used.
 
-``report``, ``charts``, ``figures``
-    what people look at: a page, its interactive charts, figures for papers
-``findings``
-    what the numbers say, computed
-``records``, ``tables``
-    the rounds' measurements as tables; Parquet
-``comparison``, ``similarity``, ``moments_gpu``, ``moments``
-    activation files → rows of the matrix; moments → measures; matrices → second moments, also on a GPU
-``activations``
-    hooks, views, HDF5
-``training``, ``optimizers``, ``augmentation``
-    the training loop, what it steps with, what it does to images
-``pruning``, ``masks``
-    which weights go; what is left
+Rooms, in the order in which the workflow uses them:
+
+``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``kinds``, ``digests``
+    messages for users; reading and writing; seeds, versions and digests; what every script does first; one
+    GPU per job; what an experiment can name
+``config``
+    configuration files: load, validate, explain
+``data``
+    sources of images, the prepared data set, augmentation
+``networks``
+    architectures, and what their layers compute
 ``checkpoints``
     the network of one round as a file
-``networks``, ``modules``
-    architectures by name; choosing modules by pattern
-``sources``, ``datasets``
-    where images come from; the prepared file all stages read
-``settings``
-    configuration files: load, validate, explain
-``jobs``, ``devices``, ``provenance``, ``files``, ``errors``
-    what every script does first; one GPU each; seeds, versions, digests; atomic writes; errors for people
+``pruning``
+    criteria, masks, and everything that one round does
+``training``
+    the training loop, optimisers, schedules, evaluation
+``activations``
+    views, recording layers, the file format
+``similarity``
+    measures, moments, and the matrix of similarities
+``tables``
+    per-network metrics of all rounds
+``findings``
+    statistics and verdicts from the matrix
+``report``
+    charts, figures, pages
 """
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# The public API: a name and the module that defines it. The module is imported when the name is first used.
+_PUBLIC: dict[str, str] = {}
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

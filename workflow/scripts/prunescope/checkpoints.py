@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prunescope import networks
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
+from prunescope.networks.build import build
 
 SCHEMA = 1
 
@@ -54,7 +54,7 @@ class Checkpoint:
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode, on the CPU."""
-        network = networks.build(**self.network, seed=0)
+        network = build(**self.network, seed=0)
         network.load_state_dict(self.weights)
         return network.eval()
 
@@ -111,7 +111,7 @@ def _identity(checkpoint: Checkpoint) -> dict:
 
 
 def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
-    """Make sure that a checkpoint is the one a job wants, e.g. ``seed=0, round=2``.
+    """Make sure that a checkpoint is the one that a job expects, e.g. ``seed=0, round=2``.
 
     Raises
     ------
@@ -156,10 +156,10 @@ def read(path: str | Path, kind: str) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (
+        problem = (
             error.strerror if isinstance(error, OSError) and error.strerror else "damaged or foreign file"
         )
-        raise InputError(f"{path}: not a readable {kind} ({reason}); delete it and run again") from None
+        raise InputError(f"{path}: not a readable {kind} ({problem}); delete it and run again") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a {kind}; delete it and run again")
     return content

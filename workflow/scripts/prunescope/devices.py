@@ -1,4 +1,4 @@
-"""One free GPU for each job: Snakemake counts GPUs but hands out no ids, so jobs lease them from each other.
+"""One free GPU for each job: Snakemake counts GPUs but assigns no ids, so each job leases one.
 
 A lease is a lock on a file named after the device. The kernel releases it when the process ends, however it
 ends, so a killed job never keeps a device.
@@ -28,9 +28,9 @@ def lease(
     share : int, default 1
         How many jobs may hold one device at a time.
     folder : path
-        Where the lock files lie; on a local disk, one per user.
+        Folder of the lock files; on a local disk, one per user.
     wait : float, optional
-        Seconds to wait before giving up; for ever by default.
+        Seconds to wait before giving up; no limit by default.
 
     Returns
     -------

@@ -1,4 +1,7 @@
-"""Writing files so that a half-written one is never mistaken for a result."""
+"""Reading and writing files, so that a half-written one is never mistaken for a result.
+
+All JSON, CSV and Parquet files are read and written here; equal content gives equal bytes.
+"""
 
 import csv
 import errno
@@ -16,22 +19,22 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_writable(folder: str | Path) -> None:
-    """Refuse a folder in which no file can be made, be it read-only itself or not there yet.
+    """Raise an error if no file can be created in a folder, whether or not the folder exists yet.
 
     Raises
     ------
     InputError
-        With the folder that is not writable.
+        Names the folder that is not writable.
     """
     folder = Path(folder)
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there}: this folder is not writable; make it so and run again")
+        raise InputError(f"{there}: this folder is not writable; make it writable and run again")
 
 
 @contextmanager
 def atomic_path(final: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `final` that becomes `final` when the block ends well.
+    """Yield a temporary path next to `final`, which is renamed to `final` when the block succeeds.
 
     The file (or folder) written under the temporary path is flushed to disk and renamed in one step. When
     the block raises, the temporary path is removed and `final` stays as it was. The temporary name holds the
@@ -40,7 +43,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     Parameters
     ----------
     final : path
-        Where the finished file or folder shall be. Missing parent folders are made.
+        Path of the finished file or folder. Missing parent folders are created.
 
     Yields
     ------
@@ -90,6 +93,20 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({error}); delete it and run again") from None
+
+
 def write_json(path: str | Path, value) -> None:
     """Write `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
     with atomic_path(path) as part:
@@ -102,6 +119,64 @@ def write_csv(path: str | Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_csv(path: str | Path):
+    """Read a CSV file with a header into a pandas.DataFrame.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or not CSV.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); delete it and run again") from None
+
+
+def read_table(path: str | Path):
+    """Read a Parquet file into a pyarrow.Table.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not a readable Parquet file ({problem}); delete it and run again"
+        ) from None
+
+
+def read_parquet(path: str | Path):
+    """Read a Parquet file into a pandas.DataFrame; errors are those of `read_table`."""
+    return read_table(path).to_pandas()
+
+
+def write_parquet(path: str | Path, table) -> None:
+    """Write a pandas.DataFrame (without its index) or a pyarrow.Table as Parquet, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    with atomic_path(path) as part:
+        pq.write_table(table, part)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text as UTF-8, atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def sha256(path: str | Path) -> str:

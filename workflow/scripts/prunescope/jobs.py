@@ -1,8 +1,10 @@
 """What every script of the workflow does first: its log, its threads, its device, its errors."""
 
+import gc
 import itertools
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +17,10 @@ from prunescope import devices
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
 
+# Importing torch makes hundreds of thousands of objects that stay. Searching them for garbage after every 700
+# new ones, and once more at the end, takes a quarter of the time; `job` takes them out of the search, too.
+gc.set_threshold(100_000)
+
 log = logging.getLogger("prunescope")
 _leases = []  # device, since when, and its lock: one that nothing refers to is released
 
@@ -23,14 +29,17 @@ _leases = []  # device, since when, and its lock: one that nothing refers to is 
 def job(snakemake) -> Iterator[logging.Logger]:
     """Run a script's body with its log file open and the linear algebra held to its declared threads.
 
-    An `InputError` ends the process with that one line, in the log and on standard error; any other
-    exception is logged with its traceback and raised. A job that ends well on a GPU notes what it took of it.
+    An `InputError` ends the process with that one line, in the log and on standard error. SIGTERM and Ctrl-C
+    interrupt the body, so that it removes its temporary files, and end the process with one line in the log.
+    Any other exception is logged with its traceback and raised. A job that ends well on a GPU records for how
+    long it held the GPU and how much memory it took there.
 
     Parameters
     ----------
     snakemake : object
         What Snakemake gives to a script: `log`, `rule`, `wildcards` and `threads` are used.
     """
+    gc.freeze()
     kept = _open_log(Path(snakemake.log[0]))
     benchmark = gpu_benchmark(snakemake.log[0])
     benchmark.unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
@@ -40,13 +49,18 @@ def job(snakemake) -> Iterator[logging.Logger]:
     log.setLevel(logging.INFO)
     name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     start = time.monotonic()
-    log.info("%s: started, %d threads", name, snakemake.threads)
+    log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
+    # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with threadpool_limits(snakemake.threads):
             yield log
     except InputError as error:
         log.error("%s", error)
         sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        log.info("%s: interrupted after %.1f s", name, time.monotonic() - start)
+        sys.exit(128 + signal.SIGINT)
     except BaseException:
         log.exception("%s: failed", name)
         raise
@@ -56,15 +70,16 @@ def job(snakemake) -> Iterator[logging.Logger]:
         for gpu, since, _ in _leases:
             _measure_gpu(benchmark, gpu, time.monotonic() - since)
     finally:
+        signal.signal(signal.SIGTERM, before)
         log.removeHandler(handler)
         handler.close()
 
 
 def _open_log(path: Path) -> Path:
-    """Make an empty log file with a second name that stays when the attempt fails, by whatever death.
+    """Make an empty log file with a hard link that survives however the attempt ends.
 
-    Snakemake deletes a failed job's log before it tries again; the second name, ``NAME.attempt1.log`` and so
-    on, keeps the lines.
+    Snakemake deletes the log of a failed job before it retries. The link, ``NAME.attempt1.log`` and so on,
+    keeps its lines.
     """
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +96,7 @@ def _open_log(path: Path) -> Path:
 
 
 def gpu_benchmark(log: str | Path) -> Path:
-    """Return where a job with this log notes what it took of its GPU: beside Snakemake's benchmark file."""
+    """Return the file for a job's GPU time and memory: next to Snakemake's benchmark file."""
     return Path(str(log).replace("/logs/", "/benchmarks/", 1)).with_suffix(".gpu.tsv")
 
 

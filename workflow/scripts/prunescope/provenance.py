@@ -1,15 +1,12 @@
-"""Where a result comes from: seeds, code and environment."""
+"""Where a result comes from: seeds and environment."""
 
-import ast
 import hashlib
 import os
 import platform
 import sys
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-LIBRARY = Path(__file__).parent
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "h5py", "pandas", "snakemake")
 
 
@@ -33,76 +30,6 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def code_digest(script: str | Path) -> str:
-    """Digest of the code a script runs: itself and every library module it imports, however deep.
-
-    Comments, docstrings and formatting do not count, nor does where the checkout lies: the digest is over
-    the syntax trees. Imports inside functions count as well.
-
-    Parameters
-    ----------
-    script : path
-        A Python file.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(_closure(Path(script).resolve())):
-        digest.update(f"{path.name}\0{_parsed(path, path.stat().st_mtime_ns)[0]}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _closure(script: Path) -> set[Path]:
-    found, todo = set(), [script]
-    while todo:
-        path = todo.pop()
-        if path not in found:
-            found.add(path)
-            todo.extend(_parsed(path, path.stat().st_mtime_ns)[1])
-    return found
-
-
-@cache
-def _parsed(path: Path, _mtime: int) -> tuple[str, tuple[Path, ...]]:
-    """Digest of a module's syntax tree without docstrings, and the library modules it imports."""
-    tree = ast.parse(path.read_text())
-    imported: set[Path] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            names = []
-        imported.update(file for name in names for file in _library_files(name))
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body.pop(0)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
-
-
-def _library_files(module: str) -> list[Path]:
-    """Return the file of a library module; importing it runs its packages' __init__ files too."""
-    parts = module.split(".")
-    if parts[0] != LIBRARY.name:
-        return []
-    files = []
-    for depth in range(len(parts)):
-        base = LIBRARY.joinpath(*parts[1 : depth + 1])
-        files += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
-    return files
 
 
 def environment() -> dict:

@@ -1,14 +1,9 @@
-"""The tidy tables: rows put together, Parquet files with the same bytes for the same numbers."""
-
-from pathlib import Path
+"""Tidy tables of all rounds: accuracy, layer densities, training curves."""
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from prunescope.errors import InputError
-from prunescope.files import atomic_path
-from prunescope.records import read_json
+from prunescope.files import read_csv, read_json, read_table
 
 ACCURACY = (
     "seed",
@@ -22,30 +17,9 @@ ACCURACY = (
 )
 
 
-def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet, atomically; the same table gives the same bytes."""
-    with atomic_path(path) as part:
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), part)
-
-
-def read_parquet(path: str | Path) -> pd.DataFrame:
-    """Read a Parquet file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or damaged.
-    """
-    try:
-        return pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        text = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable Parquet file ({text}); delete it and run again") from None
-
-
-def concatenate(paths: list[str]) -> pd.DataFrame:
+def concatenate(paths: list[str]) -> pa.Table:
     """Put Parquet files of the same columns together, in the order of `paths`."""
-    return pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    return pa.concat_tables([read_table(path) for path in paths])
 
 
 def accuracy(paths: list[str]) -> pd.DataFrame:
@@ -56,6 +30,56 @@ def accuracy(paths: list[str]) -> pd.DataFrame:
     pandas.DataFrame
         Columns `ACCURACY`, sorted by seed and round.
     """
-    records = [read_json(path) for path in paths]
-    table = pd.DataFrame([{key: record[key] for key in ACCURACY} for record in records])
+    networks = [read_json(path) for path in paths]
+    table = pd.DataFrame([{key: network[key] for key in ACCURACY} for network in networks])
     return table.sort_values(["seed", "round"], ignore_index=True)
+
+
+def layer_densities(networks: list[dict]) -> pd.DataFrame:
+    """Make one row for each prunable layer of each network.
+
+    Parameters
+    ----------
+    networks : list of dict
+        The contents of their metrics.json.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns seed, round, density_all_layers (of the network's prunable weights), layer, density, kept,
+        total, channels, dead_channels; layers in the order of the network.
+    """
+    keys = ("density", "kept", "total", "channels", "dead_channels")
+    return pd.DataFrame(
+        [
+            {"seed": network["seed"], "round": network["round"], "density_all_layers": network["density"]}
+            | {"layer": layer["name"]}
+            | {key: layer[key] for key in keys}
+            for network in networks
+            for layer in network["layers"]
+        ]
+    )
+
+
+def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
+    """Put the training curves of all networks together.
+
+    Parameters
+    ----------
+    networks : list of dict
+        The contents of their metrics.json.
+    paths : list of str
+        Their training.csv, in the same order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The files' columns after seed and round.
+    """
+    curves = []
+    for network, path in zip(networks, paths, strict=True):
+        curve = read_csv(path)
+        curve.insert(0, "seed", network["seed"])
+        curve.insert(1, "round", network["round"])
+        curves.append(curve)
+    return pd.concat(curves, ignore_index=True)

@@ -1,0 +1,86 @@
+"""Ctrl-C: no traceback, one line that says how to continue; the same command then ends in the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+LAST = "results/tiny/seed0/round0/activations.h5"
+LINE = (
+    "prunescope: interrupted; finished jobs are kept and a training continues from its last epoch: "
+    "run the same command again"
+)
+LOGS = "results/logs/tiny/seed0/round0"
+
+
+def interrupted(project, moment) -> str:
+    """Press Ctrl-C as soon as `moment` is there; return all that was printed."""
+    printed = project.folder / "printed.txt"
+    with open(printed, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=0", "--", LAST],
+            cwd=project.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + 120
+        while not moment(project.folder, process):
+            assert process.poll() is None and time.monotonic() < until, printed.read_text()[-3000:]
+            time.sleep(0.01)
+        # A terminal sends it to all processes of the group at once; the impatient press twice.
+        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return printed.read_text()
+
+
+def planning(folder: Path, process) -> bool:
+    return "activations will take" in (folder / "printed.txt").read_text()
+
+
+def importing(folder: Path, process) -> bool:
+    """The training's Python has begun, but it has not opened its log yet."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    commands = [child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return any(len(command) == 2 and command[1].endswith(".train_dense.py") for command in commands)
+
+
+def training(folder: Path, process) -> bool:
+    """The first of two epochs is over."""
+    return (folder / "results/tiny/seed0/round0/.training-state.pt").exists()
+
+
+def extracting(folder: Path, process) -> bool:
+    log = folder / LOGS / "extract_activations.log"
+    return log.exists() and "started" in log.read_text()
+
+
+def test_ctrl_c_at_any_moment_prints_one_line_and_the_same_command_continues(create, tmp_path):
+    project = create(tmp_path / "project")
+    project.add_keys("{seeds: [0], rounds: 1, training: {epochs: 2, batch_size: 2}}")
+    project.snakemake("results/data/digits.h5")
+    undisturbed = project.copy(tmp_path / "undisturbed")
+    for moment in (planning, importing, training, extracting):
+        printed = interrupted(project, moment)
+        assert "Traceback" not in printed and "Exception ignored" not in printed, printed
+        assert [line for line in printed.splitlines() if line.startswith("prunescope: inter")] == [LINE]
+        assert "these jobs failed" not in printed
+        assert not list(project.folder.glob("results/**/.*.part*")), f"{moment.__name__} left temporary files"
+        assert not (project.folder / LAST).exists()
+    logs = {path.name: path.read_text() for path in (project.folder / LOGS).glob("*.log")}
+    assert "train_dense tiny 0: interrupted after" in logs["train_dense.attempt1.log"]
+    assert "continuing after step 719" in logs["train_dense.log"]
+    for each in (project, undisturbed):
+        each.snakemake("--resources", "gpu=0", "--", LAST)
+    for name in (LAST, LAST.replace("activations.h5", "checkpoint.pt")):
+        assert (project.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()

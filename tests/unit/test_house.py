@@ -1,0 +1,117 @@
+"""The library's structure: imports point one way, files stay short, and what is light stays light."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[2] / "workflow/scripts/prunescope"
+FILES = sorted(LIBRARY.rglob("*.py"))
+
+
+def imports(path: Path) -> set[Path]:
+    """The files of the library that a file imports, also within functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "prunescope":
+            base = LIBRARY.joinpath(*node.module.split(".")[1:])
+            for name in (alias.name for alias in node.names):
+                inner = [base / f"{name}.py", base / name / "__init__.py"]
+                own = [base.with_suffix(".py"), base / "__init__.py"]
+                found.add(next(file for file in [*inner, *own] if file.is_file()))
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(LIBRARY).parts[0]
+
+
+def test_rooms_and_files_have_no_circles():
+    files = {path: imports(path) - {path} for path in FILES}
+    graphlib.TopologicalSorter(files).prepare()
+    rooms: dict[str, set[str]] = {}
+    for path, others in files.items():
+        rooms.setdefault(room(path), set()).update(
+            room(other) for other in others if room(other) != room(path)
+        )
+    order = list(graphlib.TopologicalSorter(rooms).static_order())
+    assert order.index("networks") < order.index("training") < order.index("pruning") < order.index("config")
+    assert "config" not in set().union(*rooms.values()), "the configuration stands above everything"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_files_and_functions_are_of_a_size_to_read(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            code = node.end_lineno - node.lineno - len((ast.get_docstring(node) or "").splitlines())
+            arguments = [a for a in [*node.args.args, *node.args.kwonlyargs] if a.arg not in ("self", "cls")]
+            assert code <= 80, node.name
+            assert len(arguments) <= 8, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_names_can_be_followed_in_the_text(path):
+    """What `prunescope.digests` cannot follow is not used."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            assert all(alias.name != "*" for alias in node.names), "import of everything"
+        forbidden = {
+            "globals",
+            "eval",
+            "exec",
+            "get_type_hints",
+            "__subclasses__",
+            "__init_subclass__",
+            "__import__",
+        }
+        called = {node.id} if isinstance(node, ast.Name) else set()
+        assert path.name == "__init__.py" or not called & forbidden, called & forbidden
+        assert getattr(node, "attr", getattr(node, "name", "")) not in ("__subclasses__", "__init_subclass__")
+    assigned = [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert len(assigned) == len(set(assigned)), "a name is assigned twice"
+    if path.name == "__init__.py":
+        modules = {other.stem for other in path.parent.iterdir()} - {"__init__"}
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert not defined & modules, "a definition hides a module"
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.parent.glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_import_jobs_before_torch(path):
+    """`jobs` makes importing torch faster."""
+    imported = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+    first = next(node for node in imported if node.module.split(".")[0] == "prunescope")
+    names = [alias.name for alias in first.names]
+    assert first.module == "prunescope" and "jobs" in names and set(names) <= {"files", "jobs", "tables"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import prunescope", {"torch", "numpy", "pandas", "snakemake", "scipy"}),
+        ("import prunescope.config.documentation", {"torch", "scipy", "pandas", "h5py"}),
+        ("import prunescope.config.facts, prunescope.config.notes", {"torch", "scipy", "pandas", "pyarrow"}),
+        ("import prunescope.similarity.matrix", {"torch", "pandas", "matplotlib"}),
+        ("import prunescope.report.figures", {"torch", "scipy", "altair"}),
+        ("import prunescope.activations.store", {"torch", "scipy", "pandas"}),
+        ("import prunescope.tables", {"torch", "scipy", "matplotlib"}),
+    ],
+)
+def test_what_an_import_does_not_cost(statement, heavy):
+    code = f"import sys; {statement}; print(*({heavy!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=LIBRARY.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

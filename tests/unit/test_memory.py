@@ -1,0 +1,90 @@
+"""The bound on a comparison's memory against what comparisons take."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from prunescope import kinds
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.memory import peak_bytes
+
+LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
+ALL = list(kinds.known("measure"))
+
+
+def record(path, round, widths, n, ill):
+    """Writes rows that are correlated between rounds; with `ill`, of condition number 1e6."""
+    shared = np.random.default_rng(0).standard_normal((n, 8), np.float32)
+    rng = np.random.default_rng(round + 1)
+    with h5py.File(path, "w") as file:
+        file.attrs.update(
+            schema=1, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
+        )
+        file["examples"] = np.arange(10)
+        for order, width in enumerate(widths):
+            rows = shared @ rng.standard_normal((8, width), np.float32)
+            rows *= 10 if ill else 1
+            rows = rows + rng.standard_normal((n, width), np.float32) * np.float32(1e-3 if ill else 1)
+            data = file.create_dataset(f"layers/{order}", data=rows)
+            data.attrs.update(order=order, width=width, shape=[width], positions=[0])
+    return path
+
+
+@pytest.mark.parametrize(
+    "widths, recordings, n, pairs, threads, ill",
+    [
+        ([10], 2, 50_000, "same-layer", 1, False),
+        ([64, 96], 4, 30_000, "same-layer", 2, True),
+        ([600], 3, 3_000, "same-layer", 1, False),
+        ([600], 3, 3_000, "same-layer", 2, True),
+        ([1600], 2, 4_000, "same-layer", 1, False),
+        ([32, 64, 64, 128, 10], 5, 5_000, "all-layers", 1, False),
+        ([32, 64, 64, 128, 10], 5, 5_000, "all-layers", 2, True),
+        ([100] * 8, 6, 3_000, "all-layers", 2, False),
+        ([100] * 8, 6, 3_000, "all-layers", 2, True),
+    ],
+)
+def test_the_bound_holds_and_is_not_far_off(tmp_path, widths, recordings, n, pairs, threads, ill):
+    paths = [record(tmp_path / f"{round}.h5", round, widths, n, ill) for round in range(recordings)]
+    compare_round(paths[:1], SimilaritySettings(measures=["cca"]))  # imports
+    tracemalloc.start()
+    compare_round(paths, SimilaritySettings(measures=ALL, pairs=pairs), threads)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    bound = peak_bytes(widths, recordings, threads, pairs)
+    assert peak <= bound <= 6 * peak
+
+
+def test_the_bound_grows_with_what_needs_memory():
+    small = peak_bytes([64, 512], 5)
+    assert peak_bytes([64, 512], 21) > small
+    assert peak_bytes([64, 1024], 5) > small
+    assert peak_bytes([64, 512], 5, threads=4) > small
+    assert peak_bytes([512] * 9, 5, pairs="all-layers") > peak_bytes([512] * 9, 5)
+
+
+def test_sizes_and_status_are_known_without_torch_or_scipy():
+    """The workflow's graph asks for them."""
+    program = """
+import sys
+from prunescope import kinds
+from prunescope.similarity import measures, memory
+memory.peak_bytes([64], 2)
+measures.described("cca").foreseen(100, 64)
+kinds.load("view", "flatten").stored((16, 5, 5), 100)
+print([name for name in ("torch", "scipy", "pyarrow", "h5py", "pandas") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(LIBRARY)},
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -1,0 +1,43 @@
+"""Views: sizes without torch agree with what torch gives; the file's format agrees with both."""
+
+import numpy as np
+import pytest
+import torch
+
+from prunescope import kinds
+
+VIEWS = list(kinds.known("view"))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 4), (5, 1, 1), (2, 6, 3)])
+@pytest.mark.parametrize("wanted", ["all", 1, 5, 100])
+def test_sizes_are_those_of_the_rows(name, shape, wanted):
+    view = kinds.load("view", name)
+    assert view.accepts(shape)
+    positions = view.positions(shape, wanted)
+    assert len(positions) == view.rows(shape, wanted)
+    assert list(positions) == sorted(set(positions))
+    output = torch.from_numpy(np.random.default_rng(0).standard_normal((6, *shape)))
+    rows = view.to_rows(output, torch.from_numpy(positions))
+    assert rows.shape == (6 * view.rows(shape, wanted), view.units(shape))
+    assert view.stored(shape, 10**6) == view.units(shape)
+
+
+def test_stored_columns_are_at_most_the_images_where_a_view_rotates():
+    flatten = kinds.load("view", "flatten")
+    assert flatten.stored((3, 4, 4), 20) == 20 and flatten.stored((3, 4, 4), 48) == 48
+    assert kinds.load("view", "pooled").stored((300, 4, 4), 20) == 300
+
+
+def test_positions_of_channels_are_drawn_once_for_a_map():
+    channels = kinds.load("view", "channels")
+    drawn = channels.positions((8, 5, 5), 6)
+    assert np.array_equal(drawn, channels.positions((99, 5, 5), 6))
+    assert not np.array_equal(drawn, channels.positions((8, 1, 25), 6))
+
+
+def test_facts():
+    aligned = {name: kind.facts["aligned"] for name, kind in kinds.known("view").items()}
+    assert aligned == {"channels": False, "flatten": True, "pooled": True}
+    assert not kinds.load("view", "pooled").accepts((6, 6))

@@ -1,0 +1,331 @@
+"""Recording what a network's layers compute on chosen images."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunescope import checkpoints, kinds
+from prunescope.activations import store
+from prunescope.activations.views import every
+from prunescope.data import datasets
+from prunescope.errors import InputError, shrinking
+from prunescope.networks.build import normalise
+from prunescope.networks.modules import select
+from prunescope.provenance import derive_seed
+
+log = logging.getLogger("prunescope")
+
+
+@dataclass(frozen=True)
+class ActivationSettings:
+    """What is recorded; the keys of `activations` in an experiment file.
+
+    Attributes
+    ----------
+    layers : list of str
+        Patterns of module names or types, see `modules.select`.
+    examples : int or None
+        Number of test images; None is all.
+    view : str
+        Name of a view.
+    positions : int or str
+        Positions per image for the view ``channels``, or ``all``.
+    dtype : str
+        ``float32`` or ``float16``.
+    compression : str
+        ``none``, ``lzf`` or ``gzip``.
+    batch_size : int
+        Images per forward pass.
+    """
+
+    layers: list[str]
+    examples: int | None = 500
+    view: str = "channels"
+    positions: int | str = "all"
+    dtype: str = "float32"
+    compression: str = "none"
+    batch_size: int = 250
+
+
+def record(
+    path: str | Path,
+    checkpoint: str | Path,
+    dataset: str | Path,
+    settings: ActivationSettings,
+    code: str,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Record the layers of a checkpoint's network on test images and write the activation file, atomically.
+
+    Parameters
+    ----------
+    path : path
+        Of the activation file.
+    checkpoint, dataset : path
+        The network, and the data set it was trained on.
+    settings : ActivationSettings
+    code : str
+        Version of the code, for the file's attributes.
+    device : torch.device
+
+    Raises
+    ------
+    InputError
+        When one of the files cannot be used, the checkpoint is of another data set, or for the reasons of
+        `extract`.
+    """
+    prepared, network = datasets.load(dataset), checkpoints.load(checkpoint)
+    if network.dataset != prepared.digest:
+        raise InputError(
+            f"{checkpoint}: trained on another data set than {dataset}; delete the checkpoint and run again"
+        )
+
+    def prepare(images: Tensor) -> Tensor:
+        return normalise(images, network.mean, network.std)
+
+    attributes = {
+        "experiment": network.experiment,
+        "seed": network.seed,
+        "round": network.round,
+        "network": network.network["name"],
+        "density": network.density,
+        "dataset": network.dataset,
+        "code": code,
+    }
+    images, labels = prepared.test_images, prepared.test_labels
+    extract(path, network.build(), images, labels, prepare, settings, attributes, device)
+
+
+def extract(
+    path: str | Path,
+    network: nn.Module,
+    images: np.ndarray,
+    labels: np.ndarray,
+    prepare: Callable[[Tensor], Tensor],
+    settings: ActivationSettings,
+    attributes: dict,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Record layers on chosen test images and write the activation file, atomically.
+
+    Restarts with half the batch each time memory is not enough.
+
+    Parameters
+    ----------
+    path : path
+    network : torch.nn.Module
+        Is moved to `device` and put into evaluation mode.
+    images : ndarray of uint8, shape (N, C, H, W)
+        All test images.
+    labels : ndarray of int, shape (N,)
+    prepare : callable
+        Turns a batch of uint8 images into the network's input, e.g. normalises it.
+    settings : ActivationSettings
+    attributes : dict
+        File attributes that identify the network: experiment, seed, round, network, density, dataset, code.
+    device : torch.device
+
+    Raises
+    ------
+    InputError
+        When there are fewer images than wanted, a pattern matches no module, a module cannot be recorded,
+        activations are not finite, or memory is not enough for one image.
+    """
+
+    def run(batch_size: int) -> None:
+        smaller = replace(settings, batch_size=batch_size)
+        _extract(path, network, images, labels, prepare, smaller, attributes, device)
+
+    shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
+
+
+def _extract(path, network, images, labels, prepare, settings, attributes, device) -> None:
+    modules = select(network, settings.layers, "activations.layers")
+    examples = choose_examples(len(images), settings.examples)
+    network = network.to(device, memory_format=torch.channels_last).eval()
+    start = time.monotonic()
+    with store.writing(
+        path, settings.view, settings.positions, examples, labels[examples], attributes
+    ) as group:
+        recorders: dict[str, _Recorder] = {}
+        first, seen = 0, set()
+
+        def keep(name: str, output: Tensor) -> None:
+            if name in seen:
+                raise InputError(
+                    f"activations.layers: module {name} runs more than once in a forward pass, so it has no "
+                    "single output; choose other layers"
+                )
+            seen.add(name)
+            if name not in recorders:
+                recorders[name] = _Recorder(
+                    group, name, list(modules).index(name), output, len(examples), settings
+                )
+            recorders[name].write(output, first)
+
+        with (
+            torch.inference_mode(),
+            # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            hooked(modules, keep),
+        ):
+            for first in range(0, len(examples), settings.batch_size):
+                batch = torch.from_numpy(images[examples[first : first + settings.batch_size]]).to(device)
+                seen.clear()
+                network(prepare(batch).contiguous(memory_format=torch.channels_last))
+                for name in modules:
+                    if name not in seen:
+                        raise InputError(f"activations.layers: module {name} never runs; choose other layers")
+                done = first + len(batch)
+                log.info("%d of %d images after %.1f s", done, len(examples), time.monotonic() - start)
+        for name, recorder in recorders.items():
+            if recorder.broken:
+                hint = (
+                    ", or float16 too narrow for them: it ends at 65504"
+                    if settings.dtype == "float16"
+                    else ""
+                )
+                raise InputError(
+                    f"layer {name} of round {attributes.get('round')}: {recorder.broken} of "
+                    f"{recorder.written} activations are NaN or infinite; look at this round's training{hint}"
+                )
+            recorder.finish(device)
+
+
+def choose_examples(available: int, wanted: int | None) -> np.ndarray:
+    """Draw test images: the same for every seed and round, in ascending order.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than wanted.
+    """
+    if wanted is None or wanted == available:
+        return np.arange(available)
+    if wanted > available:
+        raise InputError(f"activations.examples = {wanted}: there are {available} test images; ask for fewer")
+    generator = np.random.default_rng(derive_seed(0, "examples", available))
+    return np.sort(generator.choice(available, wanted, replace=False))
+
+
+@contextmanager
+def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Pass on the outputs of modules as they run, until the block ends.
+
+    Parameters
+    ----------
+    modules : dict of str to torch.nn.Module
+        By name.
+    keep : callable
+        Takes name and output. Nothing else keeps the output: outputs are large.
+
+    Raises
+    ------
+    InputError
+        From the forward pass, when an output is not one tensor.
+    """
+
+    def hook(name: str, output) -> None:
+        if not isinstance(output, Tensor):
+            raise InputError(
+                f"activations.layers: module {name} gives a {type(output).__name__} instead of one tensor; "
+                "choose other layers"
+            )
+        keep(name, output)
+
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: hook(name, output))
+        for name, module in modules.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Recorder:
+    """One layer on its way to the file, batch by batch."""
+
+    def __init__(
+        self,
+        group: h5py.Group,
+        name: str,
+        order: int,
+        output: Tensor,
+        images: int,
+        settings: ActivationSettings,
+    ):
+        self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
+        shape = tuple(output.shape[1:])
+        if not self._view.accepts(shape):
+            raise InputError(
+                f"activations.layers: module {name} gives shape {tuple(output.shape)}, which "
+                f"activations.view = {settings.view} cannot turn into rows; choose other layers"
+            )
+        places = self._view.positions(shape, settings.positions)
+        self._positions = None if len(places) == every(shape) else torch.from_numpy(places).to(output.device)
+        layout = store.Layout(
+            order, shape, places, images, self._view.units(shape), self._view.stored(shape, images)
+        )
+        self._writer = store.Writer(
+            group, name, layout, settings.batch_size, settings.dtype, settings.compression
+        )
+        self._dtype = torch.float32 if layout.rotated else getattr(torch, settings.dtype)
+        self.broken = self.written = 0
+
+    def write(self, output: Tensor, first: int) -> None:
+        """Write the rows of a batch that starts at image `first`."""
+        rows = self._view.to_rows(output, self._positions).to(self._dtype)
+        # A non-finite value makes the sum non-finite; the converse is rare, and costs only time.
+        if not torch.isfinite(rows.sum(dtype=torch.float32)):
+            self.broken += int((~torch.isfinite(rows)).sum())
+        self.written += rows.numel()
+        self._writer.write(rows.contiguous().cpu().numpy(), first)
+
+    def finish(self, device: torch.device | str) -> None:
+        """Rotate the layer if it is too wide."""
+
+        def turn(rows: np.ndarray) -> np.ndarray:
+            log.info("layer %s: rotating %d units to %d", self._name, rows.shape[1], len(rows))
+            return rotate(rows, device)
+
+        self._writer.finish(turn)
+
+
+def rotate(matrix: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray:
+    """Turn a wide matrix into a square one with the same distances between its rows.
+
+    With the centred matrix X = USVᵀ this is US = XV, from the eigenvectors of XXᵀ, which is summed over
+    blocks of columns: memory depends on n, not on p.
+
+    Parameters
+    ----------
+    matrix : array-like, shape (n, p)
+        With p > n; read a block of columns at a time.
+    device : torch.device, optional
+        Where to compute.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n)
+        Columns are uncorrelated and in descending order of variance; the last is zero but for rounding,
+        because centring removes one dimension.
+    """
+    n, p = matrix.shape
+    products = torch.zeros(n, n, dtype=torch.float64, device=device)
+    columns = max(1, 2**23 // n)
+    for start in range(0, p, columns):
+        block = torch.from_numpy(np.asarray(matrix[:, start : start + columns], dtype=np.float64)).to(device)
+        block -= block.mean(dim=0)
+        products.addmm_(block, block.T)
+    values, vectors = torch.linalg.eigh(products)
+    return (vectors * values.clamp(min=0).sqrt()).flip(1).cpu().numpy()

@@ -1,0 +1,281 @@
+"""The format of activation files, reading and writing; without torch.
+
+An activation file holds ``/layers/<dotted module name>``, one n × p matrix per layer whose rows are in the
+same order for every round and seed; ``/examples``, the indices of the images in the test set; ``/labels``.
+Attributes of a layer: ``order`` in the network, ``shape`` of the module's output for one image, ``positions``
+that were sampled from it, and ``width``, the number of units, which is p unless the matrix was rotated.
+Attributes of the file say what was recorded (``view``, ``positions``) and of which network.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from prunescope.errors import InputError
+from prunescope.files import atomic_path
+
+SCHEMA = 1
+# Of compressed data sets, before compression.
+CHUNK_BYTES = 2**20
+# Rows read at a time where only one matrix is read.
+ROWS = 1024
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One layer's matrix in an open activation file; slices into arrays.
+
+    Attributes
+    ----------
+    path : str
+        Of the file, for messages.
+    seed, round : int
+    layer : str
+    density : float
+        Of the network.
+    width : int
+        Number of units.
+    positions : ndarray
+        Sampled positions of the module's output.
+    data : h5py.Dataset
+    """
+
+    path: str
+    seed: int
+    round: int
+    layer: str
+    density: float
+    width: int
+    positions: np.ndarray
+    data: h5py.Dataset
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.data.shape
+
+    @property
+    def rotated(self) -> bool:
+        """Whether the columns are a rotation of the units."""
+        return self.width != self.shape[1]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return self.data[rows]
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: layer {self.layer} cannot be read ({error}); delete the file and run again"
+            ) from None
+
+    def count_not_finite(self) -> tuple[int, int]:
+        """Return how many activations are NaN or infinite, and how many there are."""
+        starts = range(0, self.shape[0], ROWS)
+        broken = sum(int(np.sum(~np.isfinite(self[start : start + ROWS]))) for start in starts)
+        return broken, int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An open activation file.
+
+    Attributes
+    ----------
+    path : str
+    seed, round : int
+    dataset, view, positions : str
+        What was recorded: the data set's checksum, the view, and how many positions were wanted.
+    examples : h5py.Dataset
+        Indices of the images in the test set.
+    matrices : dict of str to Matrix
+        By layer, in the network's order.
+    """
+
+    path: str
+    seed: int
+    round: int
+    dataset: str
+    view: str
+    positions: str
+    examples: h5py.Dataset
+    matrices: dict[str, Matrix]
+
+
+@contextmanager
+def recordings(paths: Sequence[str | Path]) -> Iterator[list[Recording]]:
+    """Open activation files.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, damaged or of another schema.
+    """
+    with ExitStack() as stack:
+        yield [_recording(str(path), stack) for path in paths]
+
+
+def _recording(path: str, stack: ExitStack) -> Recording:
+    try:
+        file = stack.enter_context(h5py.File(path))
+        if file.attrs["schema"] != SCHEMA:
+            raise InputError(
+                f"{path}: activations of schema {file.attrs['schema']}, this version reads {SCHEMA}; "
+                "delete the file and run again"
+            )
+        seed, number, density = (file.attrs[key].item() for key in ("seed", "round", "density"))
+        recorded = sorted(file["layers"].items(), key=lambda item: item[1].attrs["order"])
+        matrices = {
+            layer: Matrix(
+                path, seed, number, layer, density, int(data.attrs["width"]), data.attrs["positions"], data
+            )
+            for layer, data in recorded
+        }
+        facts = {key: file.attrs[key] for key in ("dataset", "view", "positions")}
+        return Recording(path, seed, number, **facts, examples=file["examples"], matrices=matrices)
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"{path}: not a readable activation file ({error}); delete it and run again"
+        ) from None
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def writing(
+    path: str | Path,
+    view: str,
+    positions: int | str,
+    examples: np.ndarray,
+    labels: np.ndarray,
+    attributes: dict,
+) -> Iterator[h5py.Group]:
+    """Write an activation file, atomically.
+
+    Parameters
+    ----------
+    path : path
+    view : str
+        Name of the view.
+    positions : int or str
+        How many positions were wanted for each image, or ``all``.
+    examples, labels : ndarray of int, shape (n,)
+        Indices of the images in the test set, and their classes.
+    attributes : dict
+        Which network it is: experiment, seed, round, network, density, dataset, code.
+
+    Yields
+    ------
+    h5py.Group
+        The layers, for `Writer`.
+    """
+    with atomic_path(path) as part, h5py.File(part, "w", rdcc_nbytes=0) as file:
+        file.attrs.update(schema=SCHEMA, view=view, positions=str(positions), **attributes)
+        file["examples"] = examples
+        file["labels"] = labels
+        yield file.create_group("layers")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a layer's output becomes a matrix.
+
+    Attributes
+    ----------
+    order : int
+        Of the layer in the network.
+    shape : sequence of int
+        Of the module's output for one image.
+    positions : ndarray of int
+        Positions that are rows.
+    images : int
+        Images in all.
+    units : int
+        Columns of the rows to be written.
+    columns : int
+        Columns to be stored; fewer than `units` when the rows are rotated.
+    """
+
+    order: int
+    shape: Sequence[int]
+    positions: np.ndarray
+    images: int
+    units: int
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        return self.images * len(self.positions)
+
+    @property
+    def rotated(self) -> bool:
+        return self.columns < self.units
+
+
+class Writer:
+    """Where one layer's rows go: its HDF5 data set, or scratch space from which they are rotated at the end.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        From `writing`.
+    layer : str
+    layout : Layout
+    batch : int
+        Images whose rows are written at a time.
+    dtype : str
+        ``float32`` or ``float16``.
+    compression : str
+        ``none``, ``lzf`` or ``gzip``.
+    """
+
+    def __init__(
+        self, group: h5py.Group, layer: str, layout: Layout, batch: int, dtype: str, compression: str
+    ):
+        self.layout, compressed = layout, compression != "none"
+        at_once = layout.rows if layout.rotated else min(batch, layout.images) * len(layout.positions)
+        self.data = group.create_dataset(
+            layer,
+            (layout.rows, layout.columns),
+            dtype=dtype,
+            chunks=(_chunk(at_once, layout.columns), layout.columns) if compressed else None,
+            compression=compression if compressed else None,
+            shuffle=compressed,
+        )
+        self.data.attrs.update(
+            order=layout.order, shape=list(layout.shape), positions=layout.positions, width=layout.units
+        )
+        folder = Path(group.file.filename).parent
+        self._rows = _scratch(folder, layout.rows, layout.units) if layout.rotated else self.data
+
+    def write(self, rows: np.ndarray, first: int) -> None:
+        """Write the rows of a batch that starts at image `first`."""
+        start = first * len(self.layout.positions)
+        self._rows[start : start + len(rows)] = rows
+
+    def finish(self, rotate: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Store the rotation of what is in scratch space."""
+        if self.layout.rotated:
+            self.data[...] = rotate(self._rows).astype(self.data.dtype)
+
+
+def _chunk(rows: int, columns: int) -> int:
+    """Rows of a chunk of about a megabyte. Each batch fills whole chunks: no cache could keep half of one."""
+    parts = max(1, 4 * columns * rows // CHUNK_BYTES)
+    return rows // next(count for count in range(min(parts, rows), rows + 1) if rows % count == 0)
+
+
+def _scratch(folder: Path, rows: int, columns: int) -> np.memmap:
+    """Float32 numbers on disk, without a name from the start, so nothing remains however the job ends."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            # A full disk is an error here; later, in the memory map, it would end in SIGBUS.
+            os.posix_fallocate(file.fileno(), 0, 4 * rows * columns)
+        return np.memmap(file, np.float32, "w+", shape=(rows, columns))

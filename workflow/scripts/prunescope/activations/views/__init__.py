@@ -1,0 +1,71 @@
+"""Views: how a layer's output becomes a matrix. Each one is a class in a file of this folder.
+
+A view is used as a class, without an instance. It imports no torch, so that the workflow's graph can ask for
+sizes.
+"""
+
+from math import prod
+
+import numpy as np
+
+
+class View:
+    """What views share: every image is a row, and a matrix (n, p) stays as it is.
+
+    The decorator states whether row i of one layer corresponds to row i of another, whatever their shapes:
+    ``kinds.view(aligned=True)``.
+    """
+
+    @classmethod
+    def accepts(cls, shape) -> bool:
+        """Return whether outputs of this shape, for one image, can be turned into rows."""
+        return len(shape) in (1, 3)
+
+    @classmethod
+    def positions(cls, shape, wanted: int | str) -> np.ndarray:
+        """Return the positions of an output that become rows, ascending, shape (rows per image,).
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the output for one image: (units,) or (channels, height, width).
+        wanted : int or str
+            How many, or ``all``.
+        """
+        return np.arange(cls.rows(shape, wanted))
+
+    @classmethod
+    def rows(cls, shape, positions: int | str) -> int:
+        """Return the number of rows for each image, of which `positions` are wanted."""
+        return 1
+
+    @classmethod
+    def units(cls, shape) -> int:
+        """Return the number of columns."""
+        return shape[0]
+
+    @classmethod
+    def stored(cls, shape, images: int) -> int:
+        """Return the number of columns stored: `units`, or fewer when a rotation of them is stored."""
+        return cls.units(shape)
+
+    @classmethod
+    def to_rows(cls, output, positions=None):
+        """Turn a layer's output into matrix rows.
+
+        Parameters
+        ----------
+        output : Tensor, shape (n, p) or (n, c, h, w)
+        positions : Tensor of int, shape (s,), optional
+            Of the output; None is all.
+
+        Returns
+        -------
+        Tensor, shape (n · rows per image, units)
+        """
+        raise NotImplementedError
+
+
+def every(shape) -> int:
+    """Return the number of positions in an output: 1 for (units,), h·w for (channels, h, w)."""
+    return prod(shape[1:])

@@ -1,0 +1,82 @@
+"""Checks that involve more than one key of an experiment."""
+
+import json
+from itertools import pairwise
+
+from prunescope import kinds
+from prunescope.errors import InputError
+from prunescope.pruning import criteria
+
+
+def check(experiment: dict, where: str) -> None:
+    """Check a complete experiment; `where` is its file, for messages.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    training, pruning = experiment["training"], experiment["pruning"]
+    criteria.check(pruning["criterion"])
+    view = kinds.find("view", experiment["activations"]["view"])
+    epochs = pruning["finetune"].get("epochs", training["epochs"])
+
+    def refuse(key: str, problem: str):
+        value = experiment
+        for part in key.split("."):
+            value = value[part]
+        raise InputError(f"{where}: {key} = {json.dumps(value)}: {problem}")
+
+    densities = pruning["densities"]
+    if densities is not None:
+        if len(densities) != experiment["rounds"]:
+            refuse("pruning.densities", f"must have one entry for each of the {experiment['rounds']} rounds")
+        if any(after >= before for before, after in pairwise(densities)):
+            refuse("pruning.densities", "must decrease from round to round")
+        if pruning["rates"]:
+            refuse("pruning.rates", "cannot be combined with pruning.densities; keep one of them")
+    if pruning["rates"] and pruning["scope"] != "layer":
+        refuse("pruning.rates", "single modules have their own rates only with pruning.scope: layer")
+    if pruning["retraining"] == "rewind":
+        if pruning["rewind_epoch"] >= training["epochs"]:
+            refuse("pruning.rewind_epoch", f"must be less than training.epochs = {training['epochs']}")
+        if pruning["rewind_step"] is not None and pruning["rewind_epoch"]:
+            refuse("pruning.rewind_step", "cannot be combined with pruning.rewind_epoch; keep one of them")
+    if pruning["retraining"] == "finetune" and not pruning["finetune"]:
+        refuse(
+            "pruning.finetune",
+            "pruning.retraining: finetune needs at least one of epochs, optimizer, schedule",
+        )
+    if experiment["similarity"]["pairs"] == "all-layers" and not view.facts["aligned"]:
+        aligned = [kind.name for kind in kinds.known("view").values() if kind.facts["aligned"]]
+        refuse(
+            "similarity.pairs",
+            f"needs rows that correspond between layers: activations.view {' or '.join(aligned)}",
+        )
+    spectra = [kind.name for kind in kinds.known("measure").values() if kind.facts.get("spectrum")]
+    if experiment["similarity"]["spectrum"] and not set(spectra) & set(experiment["similarity"]["measures"]):
+        refuse("similarity.spectrum", f"needs {' or '.join(spectra)} among similarity.measures")
+    for place, schedule, last in (
+        ("training", training["schedule"], training["epochs"]),
+        ("pruning.finetune", pruning["finetune"].get("schedule"), epochs),
+    ):
+        if schedule and (problem := _schedule_problem(schedule, last)):
+            refuse(f"{place}.schedule.{problem[0]}", problem[1])
+    if training["augmentation"]["scale"][0] > training["augmentation"]["scale"][1]:
+        refuse("training.augmentation.scale", "must be [smallest, largest]")
+
+
+def _schedule_problem(schedule: dict, last: int) -> tuple[str, str] | None:
+    """Return a key of a schedule that does not fit a training of `last` epochs, and what is wrong with it."""
+    for key, setting in kinds.find("schedule", schedule["name"]).settings.items():
+        if "epochs" not in setting:
+            continue
+        times = [item[0] if isinstance(item, list) else item for item in schedule[key]]
+        if any(after <= before for before, after in pairwise(times)):
+            return key, "epochs must increase"
+        if times[-1] > last or (setting["epochs"] == "before the end" and times[-1] == last):
+            return key, (
+                f"the schedule runs to epoch {times[-1]:g}, but training has only {last} epochs; "
+                "change one of them"
+            )
+    return None

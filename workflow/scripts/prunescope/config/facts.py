@@ -1,0 +1,136 @@
+"""Sizes of an experiment's data set and network, found without training, and checks that they fit together.
+
+What was found is kept, so that the workflow's graph is built quickly; torch is imported only to look at
+a network for the first time.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from prunescope import digests, kinds
+from prunescope.errors import InputError, guess
+from prunescope.files import read_json, write_json
+
+LIBRARY = Path(__file__).parents[1]
+KEPT = Path(".snakemake/prunescope")
+
+
+def describe(experiment: dict, where: str, data: dict) -> dict:
+    """Look at an experiment's data set and network, without training, and check that they fit together.
+
+    Parameters
+    ----------
+    experiment : dict
+        From `prunescope.config.files.load_experiment`.
+    where : str
+        Its file, for messages.
+    data : dict
+        ``data`` of the top-level configuration.
+
+    Returns
+    -------
+    dict
+        ``dataset`` (see `prunescope.data.sources.Source.describe`) and ``network`` (see
+        `prunescope.networks.inspect.inspect`).
+
+    Raises
+    ------
+    InputError
+        When the data set is unknown, too few images are there, the network does not fit the images, or a
+        pattern matches no module.
+    """
+    dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
+    training, activations, pruning = (experiment[key] for key in ("training", "activations", "pruning"))
+    _check_count(where, "activations.examples", activations["examples"], dataset["test"], "test images")
+    wanted = (training["examples"] or 1) + training["validation"]
+    _check_count(
+        where, "training.examples + training.validation", wanted, dataset["train"], "training images"
+    )
+    used = training["examples"] or dataset["train"] - training["validation"]
+    steps = training["epochs"] * -(-used // training["batch_size"])
+    if pruning["retraining"] == "rewind" and (pruning["rewind_step"] or 0) >= steps:
+        raise InputError(
+            f"{where}: pruning.rewind_step = {pruning['rewind_step']}: a training has only {steps} steps"
+        )
+    view = kinds.load("view", activations["view"])
+    try:
+        network = _network(
+            network=experiment["network"],
+            shape=dataset["shape"],
+            classes=dataset["classes"],
+            prunable=pruning["prunable"],
+            rates=pruning["rates"],
+            recorded=activations["layers"],
+        )
+        for name, output in network["shapes"].items():
+            if not view.accepts(output):
+                raise InputError(
+                    f"activations.layers: the output of module {name!r} has shape "
+                    f"(n, {', '.join(map(str, output))}), which activations.view = {activations['view']} "
+                    "cannot record; choose other layers"
+                )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return {"dataset": dataset, "network": network}
+
+
+def source_of(name: str, data: dict, where: str) -> str:
+    """Return the source of a data set.
+
+    Raises
+    ------
+    InputError
+        When the configuration has no data set of this name; `where` says where it is asked for.
+    """
+    known = list(data["datasets"])
+    if name not in known:
+        raise InputError(
+            f"{where} = {name!r}: not in data.datasets of config/config.yaml{guess(name, known)}; "
+            f"there are: {', '.join(known)}"
+        )
+    return data["datasets"][name]
+
+
+def stamp(text: str, root: str) -> list:
+    """Return what changes when the files of a source change, see `prunescope.data.sources.Source.stamp`."""
+    from prunescope.data import sources
+
+    return sources.find(text, root).stamp()
+
+
+def _dataset(text: str, root: str) -> dict:
+    def look() -> dict:
+        from prunescope.data import sources
+
+        return sources.find(text, root).describe()
+
+    code = digests.code(LIBRARY / "data/sources/__init__.py", (("source", text),))
+    return _remember("dataset", [code, text, stamp(text, root)], look)
+
+
+def _network(**question) -> dict:
+    def look() -> dict:
+        from prunescope.networks.inspect import inspect
+
+        return inspect(**question)
+
+    code = digests.code(LIBRARY / "networks/inspect.py", (("network", question["network"]["name"]),))
+    return _remember("network", [code, question], look)
+
+
+def _check_count(where: str, key: str, wanted: int | None, there: int, what: str) -> None:
+    if wanted is not None and wanted > there:
+        raise InputError(f"{where}: {key} = {wanted}: the data set has only {there} {what}")
+
+
+def _remember(what: str, key: list, compute) -> dict:
+    """Return `compute()`, kept in a file as long as the key stays the same."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    path = KEPT / f"{what}-{digest}.json"
+    try:
+        return read_json(path)
+    except InputError:
+        value = compute()
+        write_json(path, value)
+        return value

@@ -1,0 +1,211 @@
+"""Configuration files: read YAML, find experiments, resolve `extends`."""
+
+import copy
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from prunescope.config import checks, schema
+from prunescope.config.explain import kind_of
+from prunescope.errors import InputError, guess
+
+EXPERIMENTS = Path("config/experiments")
+FILE = "config/config.yaml"
+# Names of results/ that no experiment can have.
+RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key counts once and 1e-3 is a number, as a reader expects."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if str(key) in seen:
+                mark = key_node.start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", mark)
+            seen.add(str(key))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.[\d_]+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not YAML, repeats a key or is not a mapping.
+    """
+    try:
+        value = yaml.load(path.read_text(), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InputError(f"{path}{where}: {problem}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must be a mapping of keys to values, not {kind_of(value)}")
+    return value
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where experiments are found.
+
+    Attributes
+    ----------
+    folders : tuple of pathlib.Path
+        Searched in this order for NAME.yaml.
+    inline : dict of str to dict
+        Experiments given in the configuration itself; they come first.
+    """
+
+    folders: tuple[Path, ...] = (EXPERIMENTS,)
+    inline: dict[str, dict] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Return the names of all experiments, sorted."""
+        return sorted(
+            {*self.inline, *(path.stem for folder in self.folders for path in folder.glob("*.yaml"))}
+        )
+
+    def where(self, name: str) -> str:
+        """Return the file of an experiment, or its key if it is given inline; for messages."""
+        if name in self.inline:
+            return f"experiments.{name}"
+        return str(next(path for folder in self.folders if (path := folder / f"{name}.yaml").is_file()))
+
+    def read(self, name: str) -> dict:
+        """Return an experiment as it is written, without what it extends."""
+        return copy.deepcopy(self.inline[name]) if name in self.inline else read_yaml(Path(self.where(name)))
+
+    def check(self, name: str, where: str) -> None:
+        """Refuse a name that no experiment has; `where` says where it was given.
+
+        Raises
+        ------
+        InputError
+        """
+        known = self.names()
+        if name not in known:
+            folders = " or ".join(map(str, self.folders))
+            raise InputError(
+                f"{where}: no experiment {name!r} in {folders}{guess(str(name), known)}; "
+                f"there are: {', '.join(known)}"
+            )
+
+
+def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: bool = False) -> dict:
+    """Validate the top-level configuration, with defaults filled in.
+
+    Parameters
+    ----------
+    config : dict
+        As Snakemake merged it from the file and ``--config``.
+    shipped : dict
+        The workflow's own config.yaml: its data sets are known everywhere.
+    folders : tuple of pathlib.Path
+        Folders of experiment files.
+    module : bool, default False
+        Whether another workflow gives the configuration. It may then hold other keys.
+
+    Returns
+    -------
+    dict
+        The configuration with ``experiments`` as a list of names, and ``catalogue``, a `Catalogue`.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    config, file = schema.plain(config), "config" if module else FILE
+    known = schema.schema("config")["properties"]
+    if module:
+        config = {key: value for key, value in config.items() if key in known}
+    data = config.setdefault("data", {})
+    if isinstance(data, dict):
+        # Snakemake leaves what is nested in --config as text.
+        if str(data.get("download")).lower() in ("true", "false"):
+            data["download"] = str(data["download"]).lower() == "true"
+        if isinstance(data.get("datasets", {}), dict):
+            data["datasets"] = shipped["data"]["datasets"] | data.get("datasets", {})
+    config = schema.validate(config, schema.schema("config"), file)
+    given = config["experiments"]
+    catalogue = Catalogue(folders, given if isinstance(given, dict) else {})
+    for name in given:
+        catalogue.check(name, f"{file}: experiments")
+        if name in RESERVED:
+            raise InputError(
+                f"{file}: experiments: {name!r} is a folder or file of results/; rename the experiment"
+            )
+    return config | {"experiments": list(given), "catalogue": catalogue}
+
+
+def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
+    """Read, resolve (`extends`) and validate one experiment, with defaults filled in.
+
+    Parameters
+    ----------
+    name : str
+        File name without ``.yaml``, or key of an experiment given inline.
+    catalogue : Catalogue, optional
+        Where experiments are found; config/experiments by default.
+
+    Returns
+    -------
+    dict
+        The complete experiment; its keys are those of the schema.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    catalogue = catalogue or Catalogue()
+    catalogue.check(name, "experiments")
+    where = catalogue.where(name)
+    experiment = schema.validate(_resolve(name, catalogue, ()), schema.schema("experiment"), where)
+    checks.check(experiment, where)
+    return experiment
+
+
+def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> dict:
+    own, where = catalogue.read(name), catalogue.where(name)
+    parent = own.pop("extends", None)
+    if parent is None:
+        return own
+    chain = (*descendants, name)
+    if parent in chain:
+        raise InputError(f"{where}: extends: {' → '.join((*chain, parent))} is a circle; remove one link")
+    catalogue.check(parent, f"{where}: extends")
+    return merge(_resolve(parent, catalogue, chain), own)
+
+
+def merge(base: dict, changes: dict) -> dict:
+    """Return `base` with the keys of `changes` replaced, mapping by mapping.
+
+    A mapping that is given another ``name`` (network, optimizer, schedule) is replaced whole: the settings
+    of one optimiser mean nothing to another. Lists are replaced whole as well.
+    """
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        same = isinstance(old, dict) and isinstance(value, dict)
+        if same and value.get("name", old.get("name")) == old.get("name"):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged

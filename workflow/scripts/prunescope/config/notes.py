@@ -1,0 +1,153 @@
+"""Notes on an experiment before anything runs: sizes, and what will not work as expected."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunescope import kinds
+from prunescope.pruning.amounts import idle_round
+from prunescope.similarity.measures import OK, described
+
+GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of one layer's matrix in an activation file.
+
+    Attributes
+    ----------
+    rows, units, columns : int
+        Rows; units of the layer; columns stored, fewer than the units where the matrix is rotated.
+    """
+
+    rows: int
+    units: int
+    columns: int
+
+    @property
+    def rotated(self) -> bool:
+        """Whether a rotation of the units is stored."""
+        return self.columns != self.units
+
+
+def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
+    """Return the size of each recorded layer's matrix.
+
+    Parameters
+    ----------
+    experiment : dict
+        From `prunescope.config.files.load_experiment`.
+    facts : dict
+        From `prunescope.config.facts.describe`.
+    """
+    activations = experiment["activations"]
+    view, images = (
+        kinds.load("view", activations["view"]),
+        activations["examples"] or facts["dataset"]["test"],
+    )
+    return {
+        name: Size(
+            images * view.rows(shape, activations["positions"]), view.units(shape), view.stored(shape, images)
+        )
+        for name, shape in facts["network"]["shapes"].items()
+    }
+
+
+def notes(name: str, experiment: dict, facts: dict) -> list[str]:
+    """Return what should be known before an experiment runs, a line each.
+
+    Parameters
+    ----------
+    name : str
+        The experiment.
+    experiment, facts : dict
+        See `matrices`.
+    """
+    sizes = matrices(experiment, facts)
+    lines = [
+        _disk(name, experiment, sizes),
+        *_rows(name, experiment, facts, sizes),
+        _idle(name, experiment, facts),
+    ]
+    return [line for line in lines if line]
+
+
+def _disk(name: str, experiment: dict, sizes: dict[str, Size]) -> str:
+    """Return a note on the disk space that missing activation files will take."""
+    number = 2 if experiment["activations"]["dtype"] == "float16" else 4
+    each = number * sum(size.rows * size.columns for size in sizes.values())
+    files = [
+        Path(f"results/{name}/seed{seed}/round{round}/activations.h5")
+        for seed in experiment["seeds"]
+        for round in range(experiment["rounds"] + 1)
+    ]
+    needed = each * sum(not file.exists() for file in files)
+    free = shutil.disk_usage(
+        next(path for path in Path("results/x").absolute().parents if path.exists())
+    ).free
+    if not needed:
+        return ""
+    text = f"{name}: activations will take {_bytes(needed)} of disk"
+    if needed <= free:
+        return text
+    return (
+        f"{text}, but only {_bytes(free)} are free; lower activations.examples or "
+        "activations.positions, or record fewer layers"
+    )
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:
+    """Name the measures whose values are certain to be missing or too high for lack of rows."""
+    activations, lines = experiment["activations"], {}
+    images = activations["examples"] or facts["dataset"]["test"]
+    for measure in sorted(experiment["similarity"]["measures"]):
+        this = described(measure)
+        best = {
+            layer: this.foreseen(size.rows, size.columns, rotated=size.rotated)[0]
+            for layer, size in sizes.items()
+        }
+        for status in sorted({*best.values()} - {OK}):
+            short = {layer: size for layer, size in sizes.items() if best[layer] == status}
+            layers = f"{len(short)} of {len(sizes)} layers: {status} ({', '.join(short)})"
+            wanted = max(-(-this.enough_rows(size.columns) * images // size.rows) for size in short.values())
+            # A rotated matrix has more columns for more images, so no number of images is enough.
+            if any(size.rotated for size in short.values()) or wanted > facts["dataset"]["test"]:
+                advice = "record narrower layers or choose a view with fewer columns"
+            else:
+                advice = f"set activations.examples to {wanted} or more"
+            lines.setdefault(f"{layers}; {advice}", []).append(measure)
+    return [f"{name}: {', '.join(measures)}: {text}" for text, measures in lines.items()]
+
+
+def _idle(name: str, experiment: dict, facts: dict) -> str:
+    """Return a note on the round from which on nothing is pruned."""
+    network = facts["network"]
+    first = idle_round(network["prunable"], network["rates"], experiment["pruning"], experiment["rounds"])
+    if first is None:
+        return ""
+    return f"{name}: from round {first} on, pruning removes no more weights; set rounds to {first - 1}"
+
+
+def machine_notes(resources: dict, local: bool) -> list[str]:
+    """Return what should be known of how this machine is used, a line each.
+
+    Parameters
+    ----------
+    resources : dict
+        Snakemake's global resources.
+    local : bool
+        Whether jobs run on this machine.
+    """
+    gpus, cores = (getattr(resources.get(key), "value", resources.get(key)) for key in ("gpu", "_cores"))
+    if not local or not gpus or not cores or gpus >= cores or any(map(os.path.exists, GPUS)):
+        return []
+    return [
+        f"no GPU was found here, and --resources gpu={gpus} lets only {gpus} job at a time train or record; "
+        f"--resources gpu=0 runs up to {cores} on the CPU"
+    ]

@@ -1,0 +1,96 @@
+"""What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
+
+from prunescope import kinds
+from prunescope.config.files import merge
+from prunescope.errors import InputError
+
+
+def train_params(experiment: dict) -> dict:
+    """Return what `train_dense` reads: network, training, and the moment of round 0 to keep for rewinding."""
+    pruning = experiment["pruning"]
+    rewinds = pruning["retraining"] == "rewind"
+    return {
+        "network": experiment["network"],
+        "training": _without_threads(experiment["training"]),
+        "rewind": {
+            "epoch": pruning["rewind_epoch"] if rewinds else 0,
+            "step": pruning["rewind_step"] if rewinds else None,
+        },
+    }
+
+
+def prune_params(experiment: dict, round: int) -> dict:
+    """Return what `prune_round` reads for one round: another round's target density is not part of it."""
+    if round > experiment["rounds"]:
+        raise InputError(
+            f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; raise rounds"
+        )
+    pruning = experiment["pruning"]
+    keys = ("criterion", "scope", "prunable", "rates", "retraining", "rate")
+    return {
+        "network": experiment["network"],
+        "training": _without_threads(_retraining(experiment)),
+        "pruning": {key: pruning[key] for key in keys}
+        | {"density": pruning["densities"][round - 1] if pruning["densities"] else None},
+    }
+
+
+def activation_params(experiment: dict) -> dict:
+    """Return what `extract_activations` reads."""
+    return _without_threads(experiment["activations"])
+
+
+def similarity_params(experiment: dict) -> dict:
+    """Return what `compare_round` and `compare_seeds` read. The order of the measures means nothing."""
+    own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "gpu")}
+    return own | {"measures": sorted(experiment["similarity"]["measures"])}
+
+
+def with_spectrum(experiment: dict) -> list[str]:
+    """Return the measures whose rows hold the canonical correlations."""
+    measures = sorted(experiment["similarity"]["measures"])
+    return [name for name in measures if kinds.find("measure", name).facts.get("spectrum")]
+
+
+def shown(experiment: dict) -> dict:
+    """Return the settings that reports show: all but those that change nothing in the results."""
+    similarity = _without_threads(experiment["similarity"])
+    return experiment | {"similarity": similarity | {"measures": sorted(similarity["measures"])}}
+
+
+def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
+    """Return the kinds whose code a rule runs for an experiment, as pairs of family and name."""
+    network = ("network", experiment["network"]["name"])
+    named = {
+        "train_dense": lambda: [network, *_steps(experiment["training"])],
+        "prune_round": lambda: [
+            network,
+            ("criterion", experiment["pruning"]["criterion"]),
+            *_steps(_retraining(experiment)),
+        ],
+        "extract_activations": lambda: [network, ("view", experiment["activations"]["view"])],
+        "compare_round": lambda: _measures(experiment),
+        "compare_seeds": lambda: _measures(experiment),
+    }
+    return tuple(named[rule]()) if rule in named else ()
+
+
+def _retraining(experiment: dict) -> dict:
+    finetunes = experiment["pruning"]["retraining"] == "finetune"
+    return (
+        merge(experiment["training"], experiment["pruning"]["finetune"])
+        if finetunes
+        else experiment["training"]
+    )
+
+
+def _steps(training: dict) -> list[tuple[str, str]]:
+    return [("optimizer", training["optimizer"]["name"]), ("schedule", training["schedule"]["name"])]
+
+
+def _measures(experiment: dict) -> list[tuple[str, str]]:
+    return [("measure", name) for name in sorted(experiment["similarity"]["measures"])]
+
+
+def _without_threads(part: dict) -> dict:
+    return {key: value for key, value in part.items() if key != "threads"}

@@ -1,0 +1,79 @@
+"""Check the files that are asked for by name: some rule must make them."""
+
+import os
+import re
+from collections.abc import Iterable
+
+from prunescope.config.facts import source_of
+from prunescope.config.files import Catalogue, load_experiment
+from prunescope.errors import InputError, guess
+
+
+def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, data: dict) -> None:
+    """Refuse targets below results/ that no rule makes, or that are not part of their experiment.
+
+    Parameters
+    ----------
+    targets : iterable of str
+        As given on the command line; names of rules and other files are left to Snakemake.
+    patterns : list of str
+        What the rules make, with wildcards as in ``results/{experiment}/similarity.parquet``.
+    catalogue : Catalogue
+    data : dict
+        ``data`` of the top-level configuration.
+
+    Raises
+    ------
+    InputError
+        With the target and what there is.
+    """
+    for target in map(os.path.normpath, targets):
+        if target.startswith("results/"):
+            _check(target, patterns, catalogue, data)
+
+
+def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -> None:
+    matches = [match for pattern in patterns if (match := _regex(pattern).fullmatch(target))]
+    if not matches:
+        own = target.split("/")[1:-1]
+        likely = [filled for pattern in patterns if "" not in (filled := _fill(pattern, own)).split("/")]
+        raise InputError(
+            f"target {target}: no rule makes this file{guess(target, likely)}; see results/README.md"
+        )
+    # The file of a data set looks like one of an experiment named data, so the most literal pattern counts.
+    found = min((match.groupdict() for match in matches), key=len)
+    if "dataset" in found:
+        source_of(found["dataset"], data, f"target {target}: data set")
+    if "experiment" not in found:
+        return
+    name = found["experiment"]
+    catalogue.check(name, f"target {target}")
+    experiment, where = load_experiment(name, catalogue), catalogue.where(name)
+    seeds, rounds = experiment["seeds"], experiment["rounds"]
+    if "seed" in found and found["seed"] not in map(str, seeds):
+        raise InputError(
+            f"target {target}: {where} has the seeds {', '.join(map(str, seeds))}; "
+            f"add {found['seed']} to seeds"
+        )
+    if "round" in found and found["round"] not in map(str, range(rounds + 1)):
+        raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; raise rounds")
+
+
+def _regex(pattern: str) -> re.Pattern:
+    """Return what matches a pattern of Snakemake's; each wildcard counts once."""
+    parts, seen = [], set()
+    for text, name in re.findall(r"([^{]*)(?:\{(\w+)[^}]*\}+)?", pattern):
+        parts.append(re.escape(text))
+        if name:
+            digits = r"\d+" if name in ("seed", "round") else r"[^/]+"
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{digits})")
+            seen.add(name)
+    return re.compile("".join(parts))
+
+
+def _fill(pattern: str, folders: list[str]) -> str:
+    """Put the target's own experiment, seed and round into a pattern, for the comparison of names."""
+    text = "/".join(folders)
+    numbers = {key: (re.search(rf"{key}(\d+)", text) or [0, "0"])[1] for key in ("seed", "round")}
+    values = {"experiment": folders[0] if folders else "", "dataset": "", **numbers}
+    return re.sub(r"\{(\w+)[^}]*\}+", lambda match: values.get(match[1], ""), pattern)

@@ -1,0 +1,34 @@
+"""What findings and reports show of each measure besides its values."""
+
+from collections.abc import Iterable
+
+from prunescope import kinds
+
+
+def shown(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Collect the labels and references of measures, from their source and without importing it.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As in ``similarity.measures`` of an experiment. Their order has no meaning.
+
+    Returns
+    -------
+    dict of str to dict
+        For each measure in alphabetical order: ``label`` (its name in charts and sentences), ``reference``
+        (what to cite) and, where there is one, ``url`` of the reference.
+
+    Raises
+    ------
+    prunescope.errors.InputError
+        When there is no such measure.
+    """
+    return {
+        name: {
+            fact: value
+            for fact, value in kinds.find("measure", name, "similarity.measures").facts.items()
+            if fact in ("label", "reference", "url")
+        }
+        for name in sorted(set(names))
+    }

@@ -1,0 +1,76 @@
+"""Parts of the similarity matrix, each defined once.
+
+Every function takes the tidy matrix (`results/README.md` explains its columns) or a part of it and returns
+the rows that belong to the slice. They are right for any number of seeds, for ``pairs: all-layers`` and
+with ``across_seeds``.
+"""
+
+import pandas as pd
+
+
+def measures(matrix: pd.DataFrame) -> list[str]:
+    """Return the names of the measures in a matrix, in alphabetical order."""
+    return sorted(matrix["measure"].unique())
+
+
+def of_measure(matrix: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return the rows of one measure."""
+    return matrix[matrix["measure"] == measure]
+
+
+def within_seeds(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare networks of the same seed."""
+    return matrix[matrix["seed_a"] == matrix["seed_b"]]
+
+
+def same_layer(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare a layer with the same layer of another network."""
+    return matrix[matrix["layer_a"] == matrix["layer_b"]]
+
+
+def between_rounds(matrix: pd.DataFrame, layer: str | None = None) -> pd.DataFrame:
+    """Return the rows that compare a layer between two rounds of the same seed, in both orders.
+
+    Parameters
+    ----------
+    matrix : pandas.DataFrame
+    layer : str, optional
+        Only this layer; all layers by default.
+    """
+    rows = same_layer(within_seeds(matrix))
+    return rows if layer is None else rows[rows["layer_a"] == layer]
+
+
+def to_dense(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare a layer with the same layer of its own dense network (round 0, same seed).
+
+    Round 0 itself is included; `pruned` leaves it out.
+    """
+    rows = between_rounds(matrix)
+    return rows[rows["round_b"] == 0]
+
+
+def pruned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose network a is pruned (round 1 or later)."""
+    return rows[rows["round_a"] > 0]
+
+
+def all_layers_to_dense(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare any layer with any layer of the same seed's dense network."""
+    rows = within_seeds(matrix)
+    return rows[rows["round_b"] == 0]
+
+
+def ceiling(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare a layer between dense networks of different seeds, in both orders.
+
+    This is the similarity that independently trained networks share. `each_pair_once` drops one of the
+    orders.
+    """
+    rows = same_layer(matrix)
+    return rows[(rows["seed_a"] != rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]
+
+
+def each_pair_once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return of the rows (a, b) and (b, a) of two seeds the one whose first seed is the smaller."""
+    return rows[rows["seed_a"] < rows["seed_b"]]

@@ -1,0 +1,20 @@
+"""Masks: which weights pruning has left. `pruning` chooses them."""
+
+import torch
+from torch import Tensor, nn
+
+Masks = dict[str, Tensor]
+
+
+def density(masks: Masks) -> float:
+    """Fraction of the prunable weights that is left; 1 when there are no masks."""
+    total = sum(mask.numel() for mask in masks.values())
+    return sum(int(mask.sum()) for mask in masks.values()) / total if total else 1.0
+
+
+@torch.no_grad()
+def apply_masks(network: nn.Module, masks: Masks) -> None:
+    """Set the pruned weights of a network to exactly zero."""
+    parameters = dict(network.named_parameters())
+    for name, mask in masks.items():
+        parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)

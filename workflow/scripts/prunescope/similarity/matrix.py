@@ -1,0 +1,281 @@
+"""Activation files → rows of the similarity matrix."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from prunescope import kinds
+from prunescope.activations import store
+from prunescope.activations.store import Matrix, Recording
+from prunescope.errors import InputError
+from prunescope.similarity.measures import OK, Measure
+from prunescope.similarity.moments import Gram, Moments
+from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import Representation, represent
+
+log = logging.getLogger("prunescope")
+
+COLUMNS = pa.schema(
+    [
+        ("seed_a", pa.int64()),
+        ("round_a", pa.int64()),
+        ("layer_a", pa.string()),
+        ("seed_b", pa.int64()),
+        ("round_b", pa.int64()),
+        ("layer_b", pa.string()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("chance", pa.float64()),
+        ("density_a", pa.float64()),
+        ("density_b", pa.float64()),
+        ("n", pa.int64()),
+        ("width_a", pa.int64()),
+        ("width_b", pa.int64()),
+        ("rank_a", pa.int64()),
+        ("rank_b", pa.int64()),
+        ("status", pa.string()),
+        ("spectrum", pa.list_(pa.float64())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SimilaritySettings:
+    """How representations are compared: the keys of `similarity` that affect the values.
+
+    Attributes
+    ----------
+    measures : list of str
+        Names of measures. Their order does not matter.
+    variance : float
+        Fraction of the variance that the principal components of SVCCA keep, in (0, 1].
+    pairs : str
+        ``same-layer`` or ``all-layers``.
+    gpu : bool
+        Whether to sum products on a GPU if one is granted; the results differ by rounding.
+    """
+
+    measures: list[str] = field(default_factory=lambda: ["cca", "svcca"])
+    variance: float = 0.99
+    pairs: str = "same-layer"
+    gpu: bool = False
+
+    def __post_init__(self):
+        if not self.measures:
+            raise InputError("similarity.measures = []: must name at least one measure")
+        if not 0 < self.variance <= 1:
+            raise InputError(f"similarity.variance = {self.variance}: must be above 0 and at most 1")
+        if self.pairs not in ("same-layer", "all-layers"):
+            raise InputError(f"similarity.pairs = {self.pairs!r}: must be same-layer or all-layers")
+
+
+def compare_round(
+    paths: Sequence[str | Path], settings: SimilaritySettings, threads: int = 1, device: str = "cpu"
+) -> pa.Table:
+    """Compare the last round of one seed with every round up to itself: one row of the similarity matrix.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Activation files of one seed, rounds 0 to r in order.
+    settings : SimilaritySettings
+    threads : int, default 1
+        The result does not depend on it.
+    device : torch.device or str, optional
+        Where to sum products; the rest is computed on the processor.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns `COLUMNS`; both orders of every pair, and each layer of round r with itself. The measures of a
+        pair are in alphabetical order.
+
+    Raises
+    ------
+    InputError
+        When a measure is unknown, a file is missing or damaged, its rows do not correspond to those of the
+        others, or activations are not finite.
+    """
+    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
+        check_correspondence(recordings, settings.pairs)
+        return _table(this.rows(recordings[-1], recordings[:-1], itself=True))
+
+
+def compare_seeds(
+    paths: Sequence[str | Path], settings: SimilaritySettings, threads: int = 1, device: str = "cpu"
+) -> pa.Table:
+    """Compare the same round of different seeds, each with each other.
+
+    Parameters, result and errors are those of `compare_round`, with one file for each seed.
+    """
+    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
+        check_correspondence(recordings, settings.pairs)
+        rows = []
+        for i in range(1, len(recordings)):
+            rows += this.rows(recordings[i], recordings[:i], itself=False)
+        return _table(rows)
+
+
+def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
+    """Make sure that row i of every matrix is the same position of the same example.
+
+    Raises
+    ------
+    InputError
+        Names both files and what differs.
+    """
+    first = recordings[0]
+    for other in recordings[1:]:
+        both = f"{first.path} and {other.path}"
+        remedy = "extract both with the same settings"
+        for key in ("dataset", "view", "positions"):
+            mine, theirs = getattr(first, key), getattr(other, key)
+            if mine != theirs:
+                raise InputError(f"{both}: {key} is {mine} in one and {theirs} in the other; {remedy}")
+        if not np.array_equal(first.examples, other.examples):
+            raise InputError(f"{both}: the indices of the examples differ; {remedy}")
+        for name in sorted({*first.matrices} ^ {*other.matrices}):
+            lacking = other if name in first.matrices else first
+            raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
+        for name, matrix in first.matrices.items():
+            partner = other.matrices[name]
+            rows = matrix.shape[0], partner.shape[0]
+            if rows[0] != rows[1]:
+                raise InputError(f"{both}: layer {name} has {rows[0]} and {rows[1]} rows; {remedy}")
+            if not np.array_equal(matrix.positions, partner.positions):
+                raise InputError(f"{both}: layer {name} was recorded at different positions; {remedy}")
+    if pairs == "all-layers":
+        views = {name: kind.facts["aligned"] for name, kind in kinds.known("view").items()}
+        if not views.get(first.view, True):
+            aligned = " or ".join(name for name, fits in views.items() if fits)
+            raise InputError(
+                f"{first.path} and {recordings[-1].path}: similarity.pairs = all-layers needs rows that "
+                f"correspond between layers; with activations.view = {first.view} they do not; "
+                f"use the view {aligned}"
+            )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """How to compare: `run` is a `map` that may use several threads; `gram` makes the sums of products."""
+
+    measures: list[Measure]
+    variance: float | None
+    pairs: str
+    run: Callable
+    gram: Callable[..., Gram]
+
+    def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
+        """Compare one recording with others, and with itself."""
+        names = list(recording.matrices)
+        groups = [names] if self.pairs == "all-layers" else [[name] for name in names]
+        rows = []
+        for group in groups:
+            own = [recording.matrices[name] for name in group]
+            found = list(
+                self._of_group(own, [other.matrices[name] for other in others for name in group], itself)
+            )
+            few = Counter(row["status"] for row in found if row["status"] != OK)
+            log.info(
+                "%s of round %d (seed %d), %d rows: compared with %d recordings%s",
+                ", ".join(group),
+                recording.round,
+                recording.seed,
+                own[0].shape[0],
+                len(others) + itself,
+                "".join(f"; {status}: {count} values" for status, count in few.items()),
+            )
+            rows += found
+        return rows
+
+    def _of_group(self, matrices: list[Matrix], others: list[Matrix], itself: bool) -> Iterator[dict]:
+        own = Own(matrices, self._represent, self.run, self.gram)
+
+        def within(places: tuple[int, int]) -> list[dict]:
+            i, j = places
+            return self._rows(matrices[i], matrices[j], own.pair(i, j))
+
+        def between(other: Matrix, pairs: Iterator[Pair]) -> list[dict]:
+            found = []
+            for matrix, pair in zip(matrices, pairs, strict=True):
+                found += self._rows(matrix, other, pair)
+            return found
+
+        if itself:
+            for rows in self.run(within, [(i, j) for i in range(len(matrices)) for j in range(i + 1)]):
+                yield from rows
+        for rows in own.against(others, between):
+            yield from rows
+
+    def _represent(self, matrix: Matrix, moments: Moments) -> Representation:
+        if not np.isfinite(moments.lengths):
+            broken, total = matrix.count_not_finite()
+            raise InputError(
+                f"{matrix.path}: layer {matrix.layer} of round {matrix.round}: {broken} of {total} "
+                "activations are NaN or infinite; look at this round's training"
+            )
+        return represent(moments, self.variance, matrix.rotated)
+
+    def _rows(self, a: Matrix, b: Matrix, pair: Pair) -> list[dict]:
+        rows = []
+        for score in compare(pair, self.measures):
+            common = {
+                "measure": score.measure,
+                "chance": score.chance,
+                "n": pair.n,
+                "status": score.status,
+                "spectrum": score.spectrum,
+            }
+            first, second = _side(a, score.rank_a), _side(b, score.rank_b)
+            rows.append(common | _named(first, "a") | _named(second, "b") | {"value": score.value})
+            if a is not b:
+                rows.append(common | _named(second, "a") | _named(first, "b") | {"value": score.reverse})
+        return rows
+
+
+@contextmanager
+def _comparison(settings: SimilaritySettings, threads: int, device: str) -> Iterator[_Comparison]:
+    """Compute side by side, with one thread inside each LAPACK call.
+
+    Matrices of a few hundred columns are too small for LAPACK to use two threads well.
+    """
+    measures = [kinds.load("measure", name, "similarity.measures") for name in sorted(settings.measures)]
+    truncates = any(measure.ranks == "components" for measure in measures)
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        run = map if threads == 1 else pool.map
+        if str(device) == "cpu":
+            gram = partial(Gram, run=run)
+        else:
+            from prunescope.similarity.moments_gpu import DeviceGram
+
+            gram = partial(DeviceGram, device=device)
+        yield _Comparison(measures, settings.variance if truncates else None, settings.pairs, run, gram)
+
+
+def _side(matrix: Matrix, rank: int) -> dict:
+    return {
+        "seed": matrix.seed,
+        "round": matrix.round,
+        "layer": matrix.layer,
+        "density": matrix.density,
+        "width": matrix.width,
+        "rank": rank,
+    }
+
+
+def _named(side: dict, which: str) -> dict:
+    return {f"{key}_{which}": value for key, value in side.items()}
+
+
+def _table(rows: list[dict]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=COLUMNS)

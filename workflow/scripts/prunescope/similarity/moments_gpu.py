@@ -1,0 +1,50 @@
+"""Second moments accumulated on a GPU; everything computed from them stays on the processor.
+
+The sums are float64 as on the processor, so the two differ by rounding alone. This is a module of its own
+because comparisons on the processor are short and importing torch takes seconds.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from prunescope.similarity.moments import Gram
+
+
+class DeviceGram(Gram):
+    """Sums of products of augmented rows on a torch device; see `moments.Gram`.
+
+    Parameters
+    ----------
+    shifts, blocks
+        Those of `moments.Gram`.
+    device : torch.device or str
+    """
+
+    def __init__(
+        self,
+        shifts: Sequence[np.ndarray],
+        blocks: Sequence[tuple[range, range]],
+        device: torch.device | str,
+    ):
+        self._device = device
+        super().__init__(shifts, blocks)
+
+    def _numbers(self, rows: int, columns: int) -> torch.Tensor:
+        return torch.empty(rows, columns, dtype=torch.float64, device=self._device)
+
+    def _augment(self, chunk: np.ndarray, shift: np.ndarray, out: torch.Tensor) -> None:
+        columns = out[:, :-2]
+        columns.copy_(torch.from_numpy(chunk))
+        columns.sub_(torch.from_numpy(shift).to(self._device))
+        out[:, -2] = torch.linalg.vecdot(columns, columns)
+        out[:, -1] = 1.0
+
+    def _multiply(self, left: torch.Tensor, right: torch.Tensor, total: torch.Tensor) -> None:
+        total.addmm_(left.T, right)
+
+    def finish(self) -> None:
+        """Copy the sums to the processor and free the device's memory."""
+        super().finish()
+        self._tiles = [(rows, columns, total.cpu().numpy()) for rows, columns, total in self._tiles]

@@ -1,0 +1,170 @@
+"""Goes over the rows of many matrices; representations and pairs come out.
+
+Moments square the condition number. A layer for which that loses digits is read a second time and whitened;
+the moments of the whitened rows correct the first. Nothing outside this module depends on which layers
+those are.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from prunescope.similarity import moments
+from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS
+from prunescope.similarity.moments import Gram, Moments
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.whitening import Representation, refine, whiten
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """A matrix whose rows are whitened as they are read; slices into arrays.
+
+    Attributes
+    ----------
+    matrix : array-like, shape (n, p)
+    side : Representation
+        Of the matrix.
+    """
+
+    matrix: Any
+    side: Representation
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape[0], self.side.rank
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return whiten(self.side, self.matrix[rows])
+
+
+class Own:
+    """Matrices that are compared with each other and with others; whitened once.
+
+    Parameters
+    ----------
+    matrices : sequence of array-like, shapes (n, p_i)
+        Anything with a shape that slices into arrays.
+    represent : callable
+        Takes a matrix and its moments and returns its representation.
+    run : callable, optional
+        Like `map`, which is the default; the `map` of a thread pool computes side by side.
+    gram : callable, optional
+        Makes the sums, see `moments.all_pairs`.
+    """
+
+    def __init__(
+        self,
+        matrices: Sequence,
+        represent: Callable[[Any, Moments], Representation],
+        run: Callable = map,
+        gram: Callable[..., Gram] = Gram,
+    ):
+        self.matrices = list(matrices)
+        self._represent, self._run, self._make = represent, run, gram
+        self._gram = moments.all_pairs(self.matrices, gram=gram)
+        self.sides = list(
+            run(lambda i: self._side(self.matrices[i], self._gram, i), range(len(self.matrices)))
+        )
+        self._precise, self._corrections = None, None
+        if self._ill:
+            self._precise = moments.all_pairs(list(map(Whitened, self.matrices, self.sides)), gram=gram)
+            refined = [refine(side, self._precise.moments(i)) for i, side in enumerate(self.sides)]
+            self.sides, self._corrections = zip(*refined, strict=True)
+
+    @property
+    def _ill(self) -> bool:
+        return any(side.ill for side in self.sides)
+
+    def _side(self, matrix, gram: Gram, i: int) -> Representation:
+        return self._represent(matrix, gram.moments(i))
+
+    def pair(self, i: int, j: int) -> Pair:
+        """Return matrices i and j as a pair."""
+        whitened = None
+        if self._precise is not None:
+            precise = self._precise.cross(i, j).covariance
+            whitened = self._corrections[i] @ precise @ self._corrections[j].T
+        return Pair(self.sides[i], self.sides[j], self._gram.cross(i, j), whitened)
+
+    def against(self, others: Sequence, use: Callable[[Any, Iterator[Pair]], T]) -> Iterator[T]:
+        """Compare other matrices with these, as many in one pass as memory allows.
+
+        Parameters
+        ----------
+        others : sequence of array-like, shapes (n, p_j)
+        use : callable
+            Takes one of `others` and an iterator over its pairs (own matrix i, this one), and returns
+            anything but None. It is called once for each, side by side, and should keep no pair: they are
+            large.
+
+        Yields
+        ------
+        What `use` returned, in the order of `others`.
+        """
+        for batch in self._batches(others, BATCH_NUMBERS):
+            yield from self._one_pass(batch, use)
+
+    def _one_pass(self, batch: list, use: Callable) -> list:
+        means = [side.moments.mean for side in self.sides]
+        gram = moments.row(self.matrices, means, batch, gram=self._make)
+        first, ill = len(self.matrices), self._ill
+
+        def result(j: int):
+            if ill:
+                return None
+            other = self._side(batch[j], gram, first + j)
+            return None if other.ill else use(batch[j], self._pairs(other, gram, first + j))
+
+        found = list(self._run(result, range(len(batch))))
+        missing = [j for j, this in enumerate(found) if this is None]
+        for few in self._batches([batch[j] for j in missing], SECOND_BATCH_NUMBERS):
+            these, missing = missing[: len(few)], missing[len(few) :]
+            for j, this in zip(these, self._second_pass(few, these, gram, use), strict=True):
+                found[j] = this
+        return found
+
+    def _second_pass(self, batch: list, places: list[int], gram: Gram, use: Callable) -> list:
+        """Compare part of a pass to full precision; `places` are its matrices' positions in that pass."""
+        first = len(self.matrices)
+
+        def represented(k: int) -> Representation:
+            return self._side(batch[k], gram, first + places[k])
+
+        others = list(self._run(represented, range(len(batch))))
+        precise = moments.row(
+            list(map(Whitened, self.matrices, self.sides)),
+            [np.zeros(side.rank) for side in self.sides],
+            list(map(Whitened, batch, others)),
+            gram=self._make,
+        )
+
+        def result(k: int):
+            other, correction = refine(others[k], precise.moments(first + k))
+            whitened = (precise.cross(i, first + k).covariance @ correction.T for i in range(first))
+            return use(batch[k], self._pairs(other, gram, first + places[k], whitened))
+
+        return list(self._run(result, range(len(batch))))
+
+    def _pairs(
+        self, other: Representation, gram: Gram, place: int, whitened: Iterator[np.ndarray] | None = None
+    ) -> Iterator[Pair]:
+        for i, side in enumerate(self.sides):
+            yield Pair(side, other, gram.cross(i, place), None if whitened is None else next(whitened))
+
+    def _batches(self, others: Sequence, numbers: int) -> Iterator[list]:
+        """Split `others` into batches of at most about `numbers` sums."""
+        height, batch, total = sum(matrix.shape[1] for matrix in self.matrices), [], 0
+        for matrix in others:
+            needed = (height + matrix.shape[1]) * matrix.shape[1]
+            if batch and total + needed > numbers:
+                yield batch
+                batch, total = [], 0
+            batch.append(matrix)
+            total += needed
+        if batch:
+            yield batch

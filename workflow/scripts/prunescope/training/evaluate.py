@@ -1,0 +1,46 @@
+"""A network's loss, accuracy and gradients on images that are on its device."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunescope.networks.build import normalise
+from prunescope.training.data import Data, Split, TrainingSettings
+from prunescope.training.execution import reproducible
+
+
+def forward(network: nn.Module, images: Tensor, data: Data, settings: TrainingSettings) -> Tensor:
+    """Return a network's outputs, float32, for a batch of pixels."""
+    if not settings.channels_last:
+        images = images.contiguous()
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        return network(normalise(images, data.mean, data.std)).float()
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, split: Split, data: Data, settings: TrainingSettings) -> tuple[float, float]:
+    """Return mean cross-entropy (without label smoothing) and accuracy, in the precision of the training."""
+    network.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    for images, labels in zip(split.images.split(512), split.labels.split(512), strict=True):
+        logits = forward(network, images.permute(0, 3, 1, 2), data, settings)
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
+    return float(loss) / len(split), float(correct) / len(split)
+
+
+def gradients(
+    network: nn.Module, names: list[str], data: Data, settings: TrainingSettings
+) -> dict[str, Tensor]:
+    """Return the gradient of the training images' mean loss, in evaluation mode and without augmentation."""
+    reproducible(data.train.labels.device)
+    network.to(data.train.labels.device).eval()
+    parameters = dict(network.named_parameters())
+    network.zero_grad()
+    for images, labels in zip(data.train.images.split(512), data.train.labels.split(512), strict=True):
+        logits = forward(network, images.permute(0, 3, 1, 2), data, settings)
+        (F.cross_entropy(logits, labels, reduction="sum") / len(data.train)).backward()
+    found = {name: parameters[name].grad.detach().cpu() for name in names}
+    network.zero_grad()
+    return found

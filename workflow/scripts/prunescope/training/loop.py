@@ -1,0 +1,207 @@
+"""Training: one loop over a data set that is on the device, exactly repeatable and resumable."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunescope import checkpoints
+from prunescope.errors import InputError
+from prunescope.networks.masks import Masks, apply_masks
+from prunescope.provenance import derive_seed
+from prunescope.training import optimizers, schedules
+from prunescope.training.data import Data, TrainingSettings, batches, steps_per_epoch
+from prunescope.training.evaluate import evaluate, forward
+from prunescope.training.execution import reproducible
+from prunescope.training.resume import Progress, State
+
+log = logging.getLogger("prunescope")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which training of an experiment this is.
+
+    Attributes
+    ----------
+    seed, round : int
+        Determine data order, augmentation and dropout, each separately.
+    masks : dict of str to Tensor of bool
+        By parameter name; True is kept.
+    start : int, default 0
+        Step of the schedule to start at, for rewinding to a later step than 0.
+    rewind : int, optional
+        Step whose weights are kept aside; 0 is before the first.
+    """
+
+    seed: int
+    round: int
+    masks: Masks = field(default_factory=dict)
+    start: int = 0
+    rewind: int | None = None
+
+
+def train(
+    network: nn.Module, data: Data, settings: TrainingSettings, task: Task, state: State | None = None
+) -> Progress:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Moved to the data's device; its pruned weights are zero and stay so.
+    data : Data
+    settings : TrainingSettings
+    task : Task
+    state : State, optional
+        Where the unfinished training is kept. A training that finds its own state continues there and ends in
+        the same bytes as one that was never stopped.
+
+    Returns
+    -------
+    Progress
+
+    Raises
+    ------
+    InputError
+        When the loss is NaN or infinite, or a step of `task` is beyond the end of the training.
+    """
+    per_epoch = steps_per_epoch(data, settings)
+    _check_steps(task, settings, per_epoch)
+    device = data.train.labels.device
+    reproducible(device)
+    network.to(
+        device, memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format
+    )
+    optimizer = optimizers.build(network, settings.decay_norm_and_bias, **settings.optimizer)
+    pruned, kept = _pruned_weights(network, task.masks)
+    progress = Progress(task.start, torch.zeros(per_epoch, device=device), torch.tensor(0, device=device))
+    if state:
+        state.load(network, optimizer, progress)
+
+    for epoch in range(progress.step // per_epoch, settings.epochs):
+        first, begin = progress.step % per_epoch, max(0, task.start - epoch * per_epoch)
+        if first == begin:
+            torch.manual_seed(derive_seed(task.seed, "dropout", task.round, epoch))
+            progress.losses.zero_()
+            progress.correct.zero_()
+        network.train()
+        clock = saved = time.monotonic()
+        for position, images, labels in batches(data, settings, task.seed, task.round, epoch, first):
+            if progress.step == task.rewind:
+                progress.rewind = checkpoints.snapshot(network)
+            logits = forward(network, images, data, settings)
+            loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            if settings.clip_norm is not None:
+                _clip(network, task.masks, kept, settings.clip_norm)
+            optimizer.step(learning_rate(progress.step, per_epoch, settings))
+            if task.masks:
+                torch._foreach_mul_(pruned, kept)
+            progress.losses[position] = loss.detach()
+            progress.correct += (logits.argmax(1) == labels).sum()
+            progress.step += 1
+            if state and position + 1 < per_epoch and time.monotonic() - saved > state.every:
+                _check_losses(progress, begin, settings)
+                progress.seconds += time.monotonic() - clock
+                state.save(network, optimizer, progress)
+                clock = saved = time.monotonic()
+
+        _check_losses(progress, begin, settings)
+        progress.seconds += time.monotonic() - clock
+        apply_masks(network, task.masks)
+        _finish_epoch(network, data, settings, progress, begin)
+        if state:
+            state.save(network, optimizer, progress)
+    if progress.step == task.rewind:
+        progress.rewind = checkpoints.snapshot(network)
+    return progress
+
+
+def _check_steps(task: Task, settings: TrainingSettings, per_epoch: int) -> None:
+    total, rewind = settings.epochs * per_epoch, task.rewind or 0
+    if task.start >= total or rewind > total:
+        raise InputError(
+            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is beyond a training of "
+            f"{settings.epochs} epochs with {per_epoch} steps each"
+        )
+
+
+def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], list[Tensor]]:
+    """Pruned weights, and masks as numbers in the same memory format: multiplying the two is then fastest."""
+    weights = [network.get_parameter(name).detach() for name in masks]
+    return weights, [torch.empty_like(w).copy_(mask) for w, mask in zip(weights, masks.values(), strict=True)]
+
+
+def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> None:
+    """Clip the gradient to a norm in which pruned weights do not count."""
+    if masks:
+        torch._foreach_mul_([network.get_parameter(name).grad for name in masks], kept)
+    nn.utils.clip_grad_norm_(network.parameters(), norm)
+
+
+def learning_rate(step: int, per_epoch: int, settings: TrainingSettings) -> float:
+    """Return the learning rate of a step, counted from 0.
+
+    It is the schedule's value in the middle of the step, so that a rise from 0 or a fall to 0 wastes no step.
+    """
+    factor = schedules.factor((step + 0.5) / per_epoch, settings.epochs, **settings.schedule)
+    return settings.optimizer["lr"] * factor
+
+
+def _check_losses(progress: Progress, begin: int, settings: TrainingSettings) -> None:
+    """Stop training once the loss is NaN or infinite; this waits for the device."""
+    per_epoch = len(progress.losses)
+    wrong = (~progress.losses[begin:].isfinite()).nonzero()
+    if len(wrong):
+        position = begin + int(wrong[0])
+        epoch = (progress.step - 1) // per_epoch
+        rate = learning_rate(epoch * per_epoch + position, per_epoch, settings)
+        raise InputError(
+            f"training: the loss became {float(progress.losses[position])} in epoch {epoch + 1}, "
+            f"step {position + 1} of {per_epoch}, at learning rate {rate:g}; "
+            "lower training.optimizer.lr, warm up or set training.clip_norm"
+        )
+
+
+def _finish_epoch(
+    network: nn.Module, data: Data, settings: TrainingSettings, progress: Progress, begin: int
+) -> None:
+    """Measure the network after an epoch that began at batch `begin`, and note everything in the history."""
+    clock = time.monotonic()
+    per_epoch = len(progress.losses)
+    sizes = torch.full((per_epoch,), settings.batch_size, dtype=torch.float64)
+    sizes[-1] = len(data.train) - (per_epoch - 1) * settings.batch_size
+    sizes[:begin] = 0
+    images = int(sizes.sum())
+    entry = {
+        "epoch": progress.step // per_epoch,
+        "step": progress.step,
+        "lr": learning_rate(progress.step - 1, per_epoch, settings),
+        "train_loss": float((progress.losses.cpu() * sizes).sum()) / images,
+        "train_accuracy": int(progress.correct) / images,
+    }
+    for name, split in (("test", data.test), ("validation", data.validation)):
+        if split is not None:
+            entry[f"{name}_loss"], entry[f"{name}_accuracy"] = evaluate(network, split, data, settings)
+    entry |= {"seconds": progress.seconds, "images_per_second": images / progress.seconds}
+    progress.history.append(entry)
+    progress.evaluation_seconds += time.monotonic() - clock
+    progress.seconds = 0.0
+    spent = sum(past["seconds"] for past in progress.history) + progress.evaluation_seconds
+    left = timedelta(seconds=int(spent / len(progress.history) * (settings.epochs - entry["epoch"])))
+    log.info(
+        "epoch %d/%d: loss %.4f, train accuracy %.4f, test accuracy %.4f, %.0f images/s, %s left",
+        entry["epoch"],
+        settings.epochs,
+        entry["train_loss"],
+        entry["train_accuracy"],
+        entry["test_accuracy"],
+        entry["images_per_second"],
+        left,
+    )

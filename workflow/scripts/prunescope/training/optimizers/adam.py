@@ -1,0 +1,80 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from prunescope.kinds import optimizer
+from prunescope.training.optimizers import Optimizer
+
+BETAS = {
+    "description": "Decay rates of the two moment estimates.",
+    "type": "array",
+    "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    "minItems": 2,
+    "maxItems": 2,
+    "default": [0.9, 0.999],
+}
+
+
+@optimizer(
+    name="adam",
+    reference="D. Kingma, J. Ba: Adam. ICLR 2015.",
+    settings={
+        "betas": BETAS,
+        "weight_decay": {"description": "L2 penalty.", "type": "number", "minimum": 0, "default": 0.0},
+    },
+)
+class Adam(Optimizer):
+    """Adam."""
+
+    decoupled = False
+
+    def __init__(
+        self,
+        network: nn.Module,
+        decay_norm_and_bias: bool,
+        *,
+        betas: Sequence[float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+    ):
+        self.betas = betas
+        super().__init__(network, decay_norm_and_bias, weight_decay=weight_decay)
+
+    def fresh(self, group: list[nn.Parameter]) -> list[list[Tensor | None]]:
+        moments = [[torch.zeros_like(p, requires_grad=False) for p in group] for _ in range(2)]
+        return [*moments, [torch.zeros((), device=p.device) for p in group]]
+
+    def update(self, group, gradients, state, rate, decay):
+        first, second, steps = state
+        adam(
+            *(group, gradients, first, second, [], steps),
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=1e-8,
+            decoupled_weight_decay=self.decoupled,
+            fused=True,
+            weight_decay=decay,
+            lr=rate,
+            maximize=False,
+        )
+
+
+@optimizer(
+    name="adamw",
+    reference="I. Loshchilov, F. Hutter: Decoupled Weight Decay Regularization. ICLR 2019.",
+    settings={
+        "betas": BETAS,
+        "weight_decay": {
+            "description": "Decoupled weight decay.",
+            "type": "number",
+            "minimum": 0,
+            "default": 0.0,
+        },
+    },
+)
+class AdamW(Adam):
+    """Adam with decoupled weight decay."""
+
+    decoupled = True
