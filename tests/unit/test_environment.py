@@ -29,6 +29,10 @@ def test_every_direct_dependency_is_locked_above_its_lower_bound():
         assert all(version >= bound for version in locked()[name]), name
 
 
+def test_what_the_build_needs_is_in_the_environment():
+    assert set(PROJECT["build-system"]["requires"]) <= set(PROJECT["dependency-groups"]["dev"])
+
+
 def test_the_lock_is_hashed_and_names_no_host():
     entries = re.findall(
         r"^[a-z0-9-]+==[^\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", LOCK, re.MULTILINE

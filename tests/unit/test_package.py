@@ -1,0 +1,289 @@
+"""The library as a package, built and installed for real, and the files that catalogues read."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import prunescope
+from prunescope import cli, files, kinds
+
+REPOSITORY = Path(__file__).parents[2]
+LIBRARY = REPOSITORY / "workflow/scripts/prunescope"
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+UV = Path(sys.executable).parent / "uv"
+
+
+def run(*command, **options) -> str:
+    """Run a command without this process's Python settings and return its output."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    result = subprocess.run(
+        [str(part) for part in command], env=environment, text=True, capture_output=True, **options
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with the sdist, the wheel made from it and, in ``direct``, the repository's wheel."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = (UV, "build", "--offline", "--no-cache", "--no-build-isolation", "--python", sys.executable)
+    run(*build, "--out-dir", folder, REPOSITORY)
+    run(*build, "--wheel", "--out-dir", folder / "direct", REPOSITORY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> dict[str, bytes]:
+    """The wheel's files by name."""
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory) -> Path:
+    """The programs of an environment with the wheel and, from this environment, what it depends on."""
+    folder = tmp_path_factory.mktemp("clean")
+    venv.create(folder, symlinks=True)
+    programs = folder / "bin"
+    install = (UV, "pip", "install", "--offline", "--no-cache", "--no-deps", "--python", programs / "python")
+    run(*install, next(built.glob("*.whl")))
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return programs
+
+
+def python(programs: Path, code: str, folder: Path):
+    """Run code in the environment, in another folder, and return the JSON that it prints."""
+    return json.loads(run(programs / "python", "-c", code, cwd=folder))
+
+
+# --- wheel and sdist -----------------------------------------------------------------------------------
+
+
+def test_the_wheel_holds_the_whole_library(wheel):
+    expected = {
+        f"prunescope/{path.relative_to(LIBRARY)}": path.read_bytes()
+        for path in LIBRARY.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    for path in (REPOSITORY / "workflow/schemas").iterdir():
+        expected[f"prunescope/schemas/{path.name}"] = path.read_bytes()
+    assert {name: text for name, text in wheel.items() if ".dist-info/" not in name} == expected
+    assert "prunescope/py.typed" in expected
+    assert any(name.endswith(".j2") for name in expected)
+    assert any(name.endswith(".schema.yaml") for name in expected)
+
+
+def test_the_sdist_makes_the_same_wheel(built):
+    (from_sdist,), (direct,) = built.glob("*.whl"), built.glob("direct/*.whl")
+    assert from_sdist.read_bytes() == direct.read_bytes()
+
+
+def test_the_sdist_holds_the_library_and_what_describes_it(built):
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"} <= names
+    assert {name.rsplit("/", 1)[0] for name in names if "/" in name and "/prunescope/" not in name} == {
+        "workflow/schemas"
+    }
+
+
+# --- installed -----------------------------------------------------------------------------------------
+
+
+def test_importing_it_imports_nothing_else(installed, tmp_path):
+    code = """
+import json, sys
+before = set(sys.modules)
+import prunescope, prunescope.cli
+new = {name.split(".")[0] for name in set(sys.modules) - before}
+print(json.dumps([prunescope.__file__, sorted(new - sys.stdlib_module_names)]))
+"""
+    file, new = python(installed, code, tmp_path)
+    assert Path(file).is_relative_to(installed.parent)
+    assert new == ["prunescope"]
+
+
+def test_every_module_can_be_imported_from_elsewhere(installed, tmp_path):
+    code = """
+import importlib, json, pkgutil, sys
+import prunescope
+for module in pkgutil.walk_packages(prunescope.__path__, "prunescope."):
+    importlib.import_module(module.name)
+files = [module.__file__ for name, module in sys.modules.items() if name.startswith("prunescope")]
+print(json.dumps([file for file in files if file]))
+"""
+    imported = {Path(file) for file in python(installed, code, tmp_path)}
+    (package,) = {file.parent for file in imported if file.name == "cli.py"}
+    assert imported == set(package.rglob("*.py"))
+
+
+def test_an_installed_library_reads_its_schemas_and_uses_its_kinds(installed, tmp_path):
+    code = """
+import json
+from prunescope.config import schema
+from prunescope.networks.build import build
+properties = sorted(schema.schema("experiment")["properties"])
+print(json.dumps([properties, str(schema.SCHEMAS), type(build("lenet5", {}, (1, 28, 28), 10, 0)).__name__]))
+"""
+    keys, folder, network = python(installed, code, tmp_path)
+    assert {"dataset", "network", "similarity"} <= set(keys) and network == "Sequential"
+    assert Path(folder).is_relative_to(installed.parent)
+
+
+def test_the_version_has_one_place(installed, tmp_path):
+    code = """
+import importlib.metadata, json, prunescope
+print(json.dumps([prunescope.__version__, importlib.metadata.version("prunescope")]))
+"""
+    assert python(installed, code, tmp_path) == [prunescope.__version__] * 2
+    assert "version" in PROJECT["dynamic"]
+
+
+def test_the_metadata_is_that_of_the_project(wheel):
+    (metadata,) = (text.decode() for name, text in wheel.items() if name.endswith("/METADATA"))
+    assert f"License-Expression: {PROJECT['license']}\n" in metadata
+    assert set(re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)) == set(PROJECT["dependencies"])
+    assert any(name.endswith("/licenses/LICENSE") for name in wheel)
+
+
+def test_the_command(installed, tmp_path, capsys):
+    command = installed / "prunescope"
+    assert run(command, "--version", cwd=tmp_path) == f"prunescope {prunescope.__version__}\n"
+    assert "example:\n  prunescope kinds " in run(command, "--help", cwd=tmp_path)
+    assert cli.main(["kinds"]) == 0
+    assert run(command, "kinds", cwd=tmp_path) == capsys.readouterr().out
+
+
+# --- the command, the public names ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def criteria(tmp_path, monkeypatch):
+    """The folder of a library that has pruning criteria only."""
+    folder = tmp_path / kinds.FAMILIES["criterion"].folder
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(kinds, "LIBRARY", tmp_path)
+    kinds.known.cache_clear()
+    yield folder
+    kinds.known.cache_clear()
+
+
+def test_kinds_are_listed_by_family(criteria, capsys):
+    (criteria / "size.py").write_text(
+        '@criterion()\ndef size(w):\n    """Absolute value of the weight."""\n'
+        '@criterion(form="norm/ORDER")\ndef norm(w):\n    """Norm of the unit\'s weights."""\n'
+        "@criterion()\ndef plain(w): ...\n"
+    )
+    assert cli.main(["kinds", "criterion"]) == 0
+    listed = """\
+criterion
+  norm/ORDER  Norm of the unit's weights
+  plain
+  size        Absolute value of the weight
+"""
+    assert capsys.readouterr().out == listed
+    assert cli.main(["kinds"]) == 0
+    everything = capsys.readouterr().out
+    assert re.findall(r"^\S+", everything, re.MULTILINE) == list(kinds.FAMILIES)
+    assert listed in everything
+
+
+def test_a_mistake_is_one_line(criteria, capsys):
+    (criteria / "broken.py").write_text("def broken(:\n")
+    assert cli.main(["kinds"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("prunescope: ") and "broken.py, line 1" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["kinds", "nonsense"], ["nonsense"]])
+def test_a_command_that_cannot_be_parsed(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage: prunescope" in capsys.readouterr().err
+
+
+def test_public_names_are_imported_when_used(monkeypatch):
+    monkeypatch.setitem(prunescope._PUBLIC, "read_json", "prunescope.files")
+    assert prunescope.read_json is files.read_json
+    assert "read_json" in dir(prunescope)
+    with pytest.raises(AttributeError, match="'prunescope' has no attribute 'write_nonsense'"):
+        _ = prunescope.write_nonsense
+
+
+def test_every_public_name_exists():
+    for name in prunescope._PUBLIC:
+        assert getattr(prunescope, name).__doc__, name
+
+
+# --- what catalogues, citation tools and GitHub read -----------------------------------------------------
+
+
+def read_yaml(name: str):
+    return yaml.safe_load((REPOSITORY / name).read_text())
+
+
+def test_the_citation_agrees_with_the_package():
+    citation = read_yaml("CITATION.cff")
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["title"], citation["version"]) == (PROJECT["name"], prunescope.__version__)
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == PROJECT["authors"]
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= set(paper)
+    assert f"https://doi.org/{paper['doi']}" in (REPOSITORY / "README.md").read_text()
+
+
+def test_the_changelog_ends_with_this_version():
+    headings = re.findall(r"^## (.*)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = [re.fullmatch(r"(\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d", text)[1] for text in headings[1:]]
+    assert headings[0] == "Unreleased"
+    assert released[0] == prunescope.__version__
+
+
+def test_the_catalogue_entry_agrees_with_the_rules():
+    deployment = read_yaml(".snakemake-workflow-catalog.yml")["usage"]["software-stack-deployment"]
+    rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
+    assert deployment == {
+        "conda": bool(re.search(r"^ +conda:$", rules, re.MULTILINE)),
+        "apptainer": "container:" in rules,
+        "apptainer+conda": "container:" in rules,
+        "report": "report(" in rules,
+    }
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / ".github/workflows").glob("*.yml")), ids=lambda p: p.name
+)
+def test_continuous_integration_runs_targets_of_the_makefile(path):
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    jobs = read_yaml(path)["jobs"].values()
+    steps = [step for job in jobs for step in job["steps"]]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert {f"make {name}" for name in ("lint", "test", "demo")} <= set(commands)
+    assert set(commands) <= {f"make {target}" for target in targets}
+    for step in steps:
+        assert "run" in step or re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]), step
+    for job in jobs:
+        for version in job.get("strategy", {}).get("matrix", {}).get("python-version", []):
+            low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
+            assert int(low) <= int(version.split(".")[1]) < int(high)
+
+
+def test_every_profile_is_explained():
+    text = (REPOSITORY / "profiles/README.md").read_text()
+    for path in (REPOSITORY / "profiles").glob("*/config.yaml"):
+        assert f"[{path.parent.name}]({path.parent.name}/config.yaml)" in text
