@@ -51,7 +51,9 @@ def build(folder: Path, seeds: int, rounds: int) -> None:
     for part in ("Snakefile", "workflow", "config", "envs", "profiles"):
         source = REPOSITORY / part
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / part)
-    experiment = f"extends: digits-lenet\nseeds: {list(range(seeds))}\nrounds: {rounds}\n"
+    # Trained in another way, so that it does not share the round 0 of digits-lenet.
+    own = "training: {batch_size: 64}"
+    experiment = f"extends: digits-lenet\nseeds: {list(range(seeds))}\nrounds: {rounds}\n{own}\n"
     (folder / "config/experiments/synthetic.yaml").write_text(experiment)
     config = folder / "config/config.yaml"
     config.write_text(config.read_text().replace("[digits-lenet]", "[synthetic]"))

@@ -32,7 +32,8 @@ TABLES = ("assemble_matrix", "assemble_accuracy", "draw_figures", "write_report"
 COMPARISON = ("compare_round", "assemble_matrix", "draw_figures", "write_report")
 EXTRACTION = ("extract_activations", *COMPARISON)
 PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
-TRAINING = jobs("train_dense", "prune_round", *EXTRACTION, *TABLES)
+TRAINED = ("train_dense", "prune_round", *EXTRACTION, *TABLES)
+TRAINING = jobs(*TRAINED)
 
 
 def test_an_empty_folder_needs_every_job(tmp_path, create):
@@ -45,7 +46,7 @@ def test_every_shipped_experiment_can_be_planned(tmp_path, create):
     names = sorted(path.stem for path in (project.folder / "config/experiments").glob("*.yaml"))
     project.edit("config/config.yaml", "[tiny]", f"[{', '.join(names)}]")
     planned = project.jobs()
-    assert len(names) >= 16
+    assert len(names) >= 23
     assert all(f"write_report {name}" in planned for name in names)
     assert "compare_round svhn-vgg 0 20" in planned, "twenty rounds, as in the paper"
 
@@ -77,6 +78,11 @@ def test_nothing_changed_nothing_runs(built):
         ("activations: {view: pooled}", jobs(*EXTRACTION)),
         ("similarity: {across_seeds: true}", {f"compare_seeds tiny {round}" for round in ROUNDS}
          | jobs("assemble_matrix", "draw_figures", "write_report")),
+        (
+            "similarity: {untrained: true}",
+            {"extract_untrained tiny 0", "extract_untrained tiny 1", "compare_untrained tiny"}
+            | jobs("write_report"),
+        ),
         # The canonical correlations are in the rows already.
         ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
         ("figures: {dpi: 100}", jobs("draw_figures", "write_report")),
@@ -185,6 +191,7 @@ def test_new_kinds_and_functions_rerun_nothing(project):
     new = {
         "networks": "@network()\ndef new(shape, classes):\n    return None\n",
         "pruning/criteria": "@criterion()\ndef new(weights):\n    return weights\n",
+        "pruning/controls": "@control()\ndef new(masks):\n    return masks\n",
         "training/schedules": "@schedule()\ndef new(epoch, epochs, warmup):\n    return 1\n",
         "training/optimizers": '@optimizer(name="new")\nclass New:\n    pass\n',
         "data/sources": '@source(name="new:images")\nclass New:\n    pass\n',
@@ -230,6 +237,40 @@ def test_another_experiment_beside_it(project):
     assert project.jobs() == expected | {"write_overview"}, "the data set is shared, tiny is untouched"
 
 
+def of_other(*rules: str, rounds=ROUNDS) -> set[str]:
+    return {job.replace(" tiny", " other") for job in jobs(*rules, rounds=rounds)} | {"write_overview"}
+
+
+LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("pruning: {rate: 0.3}", LATER),
+        # The report of tiny compares it with this control.
+        ("control: retrain", LATER | jobs("write_report")),
+        # The networks of round 0 are shared, what is measured of them is not.
+        ("similarity: {measures: [cka]}", LATER | of_other("compare_round")),
+        ("activations: {layers: [output]}", LATER | of_other("extract_activations", "compare_round")),
+        # Round 0 keeps other weights to rewind to.
+        ("pruning: {retraining: rewind, rewind_epoch: 1}", of_other(*TRAINED)),
+    ],
+)
+def test_an_experiment_that_extends_another_shares_its_dense_training(project, keys, expected):
+    (project.folder / "config/experiments/other.yaml").write_text(f"extends: tiny\n{keys}\n")
+    project.edit("config/config.yaml", "[tiny]", "[tiny, other]")
+    assert project.jobs() == expected, "tiny is there, so nothing of it is computed"
+
+
+def test_which_experiments_are_selected_does_not_change_what_they_share(project):
+    (project.folder / "config/experiments/other.yaml").write_text("extends: tiny\ncontrol: new-weights\n")
+    project.edit("config/config.yaml", "[tiny]", "[other, tiny]")
+    assert project.jobs() == LATER
+    project.edit("config/config.yaml", "[other, tiny]", "[other]")
+    assert project.jobs() == LATER - {"write_overview"}
+
+
 def test_an_experiment_that_is_not_listed_is_built_by_naming_its_target(project):
     found = project.jobs("results/digits-lenet/similarity.parquet")
     assert "compare_round digits-lenet 1 6" in found and not any(" tiny" in job for job in found)
@@ -248,6 +289,11 @@ TARGETS = {
     "results/tiny/across-seeds/round3/similarity.parquet": ["has rounds 0 to 2"],
     "results/tiny/seed1/round2/activation.h5": ["did you mean 'results/tiny/seed1/round2/activations.h5'"],
     "results/data/digit.h5": ["data set = 'digit'", "did you mean 'digits'"],
+    "results/digits-lenet-retrain/seed1/round0/checkpoint.pt": [
+        "shares this file with an experiment that it extends",
+        "ask for results/digits-lenet/seed1/round0/checkpoint.pt",
+    ],
+    "results/tiny/untrained/seed2/activations.h5": ["has the seeds 0, 1"],
 }
 
 

@@ -19,14 +19,19 @@ NAMED = {
         ("network", "lenet5"),
         ("optimizer", "sgd"),
         ("schedule", "linear"),
+        ("control", "none"),
         ("criterion", "magnitude"),
     ),
     "extract_activations": (("network", "lenet5"), ("view", "channels")),
+    "extract_untrained": (("network", "lenet5"), ("view", "channels")),
     "compare_round": (("measure", "cca"), ("measure", "svcca")),
     "compare_seeds": (("measure", "cca"), ("measure", "svcca")),
+    "compare_untrained": (("measure", "cca"), ("measure", "svcca")),
 }
-TRAINING, COMPARISON = {"train_dense", "prune_round"}, {"compare_round", "compare_seeds"}
-NETWORKS = TRAINING | {"extract_activations"}
+TRAINING = {"train_dense", "prune_round"}
+COMPARISON = {"compare_round", "compare_seeds", "compare_untrained"}
+EXTRACTION = {"extract_activations", "extract_untrained"}
+NETWORKS = TRAINING | EXTRACTION
 REPORTS = {"draw_figures", "write_report", "write_overview"}
 EVERY = {path.stem for path in SCRIPTS.glob("*.py")}
 
@@ -137,7 +142,9 @@ def test_the_wording_of_errors_log_lines_and_labels_does_not_count(copy):
         ("networks/lenet.py", "nn.Linear(64, 32)", "nn.Linear(64, 33)", set()),
         ("networks/layers.py", "network.add_module", "network.register_module", NETWORKS),
         ("networks/layers.py", "xavier_normal_", "xavier_uniform_", set()),
-        # Criteria, optimisers, schedules.
+        # Criteria, controls, optimisers, schedules.
+        ("pruning/controls/none.py", "settings.density", "None", {"prune_round"}),
+        ("pruning/controls/shuffled_masks.py", "torch.randperm", "torch.arange", set()),
         ("pruning/criteria/magnitude.py", "abs()", "square()", {"prune_round"}),
         ("pruning/criteria/saliency.py", "abs()", "square()", set()),
         ("training/optimizers/sgd.py", "dampening=0.0", "dampening=0.1", TRAINING),
@@ -152,7 +159,7 @@ def test_the_wording_of_errors_log_lines_and_labels_does_not_count(copy):
         ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61", set()),
         ("activations/views/maps.py", "output.mean(", "output.amax(", set()),
         # Functions of a module that a script imports but cannot reach.
-        ("pruning/rounds.py", "this.number - 1,", "this.number - 2,", {"prune_round"}),
+        ("pruning/rounds.py", "this.number - 1}", "this.number - 2}", {"prune_round"}),
         ("training/evaluate.py", "/ len(data.train)).backward()", ").backward()", {"prune_round"}),
         ("tables.py", "pd.concat(curves", "pd.concat(2 * curves", {"write_report"}),
         ("config/facts.py", "[:24]", "[:23]", set()),
@@ -166,7 +173,7 @@ def test_the_wording_of_errors_log_lines_and_labels_does_not_count(copy):
         ("similarity/matrix.py", "pa.list_(pa.float64())", "pa.list_(pa.float32())", COMPARISON),
         # Everything uses it.
         ("files.py", "os.fsync(handle)", "os.fdatasync(handle)", EVERY),
-        ("errors.py", "size //= 2", "size //= 3", COMPARISON | {"extract_activations"}),
+        ("errors.py", "size //= 2", "size //= 3", COMPARISON | EXTRACTION),
     ],
 )
 def test_an_edit_counts_for_the_scripts_that_can_reach_it(copy, file, old, new, scripts):

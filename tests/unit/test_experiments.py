@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from prunescope.config import stages
-from prunescope.config.files import Catalogue, load_experiment
+from prunescope.config import sharing, stages
+from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.config.schema import deref, schema
 from prunescope.data.augmentation import Augmentation
 from prunescope.networks import modules
@@ -16,11 +16,12 @@ from prunescope.training.data import TrainingSettings
 from prunescope.training.loop import learning_rate
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32)}
+CONTROLLED = ("digits-lenet", "mnist-lenet5", "mnist-lenet300", "svhn-vgg", "cifar10-vgg")
+CONTROLS = ("retrain", "shuffled-masks", "new-weights")
 SHIPPED = {
-    *("digits-lenet", "svhn-vgg", "svhn-vgg-random", "svhn-vgg-reinit", "cifar10-resnet", "cifar10-resnet20"),
-    *("cifar10-vgg", "cifar10-vgg-random", "cifar10-vgg-reinit", "mnist-lenet5", "mnist-lenet5-finetune"),
-    *("mnist-lenet5-random", "mnist-lenet5-reinit", "mnist-lenet300", "mnist-lenet300-random"),
-    "mnist-lenet300-reinit",
+    *("cifar10-resnet", "cifar10-resnet20", "cifar10-vgg-cpu", "mnist-lenet5-finetune"),
+    *CONTROLLED,
+    *(f"{name}-{control}" for name in CONTROLLED for control in CONTROLS),
 }
 
 
@@ -35,9 +36,9 @@ def test_every_part_of_an_experiment_can_be_used(name):
     network = build(**experiment["network"], shape=shape, classes=10, seed=0)
     assert modules.select(network, experiment["activations"]["layers"], "activations.layers")
     params = stages.prune_params(experiment, 1)
-    how = PruningSettings(**params["pruning"])
-    weights = modules.prunable(network, how.prunable)
-    modules.layer_rates(network, list(weights), how.rates)
+    PruningSettings(**params["pruning"])
+    weights = modules.prunable(network, experiment["pruning"]["prunable"])
+    modules.layer_rates(network, list(weights), experiment["pruning"]["rates"])
     for trained in (stages.train_params(experiment)["training"], params["training"]):
         recipe = TrainingSettings(**trained)
         Augmentation(**recipe.augmentation)
@@ -46,15 +47,16 @@ def test_every_part_of_an_experiment_can_be_used(name):
         assert 0 < min(rates) <= max(rates) <= recipe.optimizer["lr"]
 
 
-@pytest.mark.parametrize("control", ["svhn-vgg", "cifar10-vgg", "mnist-lenet5", "mnist-lenet300"])
-def test_controls_differ_in_one_key_of_pruning(control):
-    parent = load_experiment(control)
-    for suffix, key in (("random", "criterion"), ("reinit", "retraining")):
-        child = load_experiment(f"{control}-{suffix}")
-        assert child["pruning"].pop(key) != parent["pruning"][key]
-        child["pruning"][key] = parent["pruning"][key]
-        child["description"] = parent["description"]
-        assert child == parent
+@pytest.mark.parametrize("name", CONTROLLED)
+def test_controls_differ_in_nothing_but_their_control(name):
+    experiment = load_experiment(name)
+    for control in CONTROLS:
+        lineage = load_lineage(f"{name}-{control}", Catalogue())
+        child = lineage[-1][1]
+        assert child == experiment | {"control": control, "description": child["description"]}
+        for seed in child["seeds"]:
+            for file in sharing.ROUND0:
+                assert sharing.owner(lineage, seed, file) == name
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_defaults_are_the_schemas(settings_class, section):
     for field in dataclasses.fields(settings_class):
         if field.name == "density":
             continue
-        described = deref(part["properties"][field.name], root)
+        described = deref((root if field.name == "control" else part)["properties"][field.name], root)
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()

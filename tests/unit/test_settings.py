@@ -187,6 +187,49 @@ def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write
     }
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"training": {"optimizer": {"lr": 0.2}}}, ["training.optimizer.lr = 0.2", "keep its value 0.1"]),
+        (
+            {"training": {"optimizer": {"name": "adam", "lr": 0.1}}},
+            ['training.optimizer.name = "adam"', '"sgd"'],
+        ),
+        ({"training": {"schedule": {"name": "cosine"}}}, ['training.schedule.name = "cosine"', '"constant"']),
+        ({"pruning": {"rate": 0.5}}, ["pruning.rate = 0.5", "a control of x", "0.2; remove the key"]),
+        ({"dataset": "mnist"}, ['dataset = "mnist"', '"digits"']),
+        ({"network": {"name": "conv2"}}, ['network.name = "conv2"', "lenet_small"]),
+        ({"seeds": [0, 7]}, ["seeds = [0, 7]", "its seeds, 0, 1"]),
+        ({"rounds": 9}, ["rounds = 9", "x, which it controls, has only 5 rounds"]),
+        ({"control": "retain"}, ["control = 'retain': unknown (did you mean 'retrain'?)", "shuffled-masks"]),
+    ],
+)
+def test_a_control_keeps_what_masks_and_trainings_depend_on(write, change, words):
+    write("x", changed(seeds=[0, 1]))
+    write(
+        "y",
+        {"extends": "x", "control": "retrain", "seeds": [1], "rounds": 2, "similarity": {"variance": 0.9}},
+    )
+    assert load_experiment("y")["control"] == "retrain"
+    write("y", {"extends": "x", "control": "retrain"} | change)
+    text = refusal(load_experiment, "y")
+    for word in ["config/experiments/y.yaml: ", *words]:
+        assert word in text, text
+
+
+def test_a_control_controls_an_experiment(write):
+    write("x", MINIMAL | {"control": "retrain"})
+    assert 'x.yaml: control = "retrain": needs `extends`' in refusal(load_experiment, "x")
+    write("x", MINIMAL)
+    write("y", {"extends": "x", "control": "retrain"})
+    write("z", {"extends": "y"})
+    text = refusal(load_experiment, "z")
+    assert text == (
+        'config/experiments/z.yaml: extends = "y": is a control (retrain); '
+        "extend the experiment that it controls, x"
+    )
+
+
 def test_extends_in_a_circle_is_refused(write):
     write("a", {"extends": "b"})
     write("b", {"extends": "a"})
@@ -286,6 +329,22 @@ def test_a_stage_is_given_only_what_it_reads(write):
     for round in (1, 2, 3):
         assert stages.prune_params(one, round) == stages.prune_params(more, round)
     assert stages.train_params(one) == stages.train_params(more)
+
+
+def test_a_control_is_given_only_what_it_starts_from(write):
+    write("x", changed(pruning__retraining="rewind"))
+    needed = {"none": {"previous", "rewind"}, "retrain": {"rewind"}}
+    needed |= {"shuffled-masks": {"masks", "rewind"}, "new-weights": {"masks"}}
+    for control, files in needed.items():
+        write("y", {"extends": "x", "control": control})
+        assert stages.starts_from(load_experiment("y")) == files
+        pruning = stages.prune_params(load_experiment("y"), 1)["pruning"]
+        assert ("rate" in pruning) == ("criterion" in pruning) == (control == "none")
+    tuned = {"retraining": "finetune", "finetune": {"epochs": 1}}
+    write("x", MINIMAL | {"pruning": tuned})
+    for control, epochs in (("none", 1), ("retrain", 1), ("shuffled-masks", 1), ("new-weights", 4)):
+        write("y", {"extends": "x", "control": control})
+        assert stages.prune_params(load_experiment("y"), 1)["training"]["epochs"] == epochs
 
 
 def test_the_reference_is_up_to_date_and_names_every_key_and_kind():

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunescope import checkpoints, files
+from prunescope.config import stages
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
@@ -462,8 +463,8 @@ def run_script(job: dict) -> None:
 class Chain:
     """The rounds of one seed in a folder."""
 
-    def __init__(self, folder: Path, data: Path, retraining="lr-rewind", **pruned):
-        self.folder, self.data = folder, data
+    def __init__(self, folder: Path, data: Path, retraining="lr-rewind", masks=None, **pruned):
+        self.folder, self.data, self.masks = folder, data, masks
         self.training = {
             "epochs": 40,
             "batch_size": 8,
@@ -478,7 +479,7 @@ class Chain:
             "rate": 0.3,
             "rates": {},
         }
-        self.pruning |= {"density": None, "retraining": retraining, **pruned}
+        self.pruning |= {"density": None, "retraining": retraining, "control": "none", **pruned}
 
     def path(self, round: int, name: str) -> Path:
         return self.folder / f"round{round}" / name
@@ -491,8 +492,15 @@ class Chain:
             names["rewind"] = "rewind.pt"
             params["rewind"] = {"epoch": 2, "step": None}
         else:
-            inputs |= {"previous": str(self.path(round - 1, names["checkpoint"]))}
-            inputs |= {"rewind": str(self.path(0, "rewind.pt"))}
+            experiment = {"pruning": self.pruning, "control": self.pruning["control"]}
+            needed = stages.starts_from(experiment)
+            every = {
+                "previous": self.path(round - 1, names["checkpoint"]),
+                "rewind": self.path(0, "rewind.pt"),
+            }
+            every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
+            inputs |= {key: str(path) if key in needed else [] for key, path in every.items()}
+            params["experiments"] = dict.fromkeys(needed, "tiny")
             params["pruning"] = self.pruning
         self.path(round, "").mkdir(parents=True, exist_ok=True)
         return {
@@ -577,19 +585,51 @@ def first_round(chain, tmp_path, **options):
     )
 
 
-@pytest.mark.parametrize("retraining", ["lr-rewind", "finetune", "rewind", "reinitialise"])
+@pytest.mark.parametrize("retraining", ["lr-rewind", "finetune", "rewind"])
 def test_what_a_round_starts_from(chain, tmp_path, retraining):
     dense, pruned, other = first_round(chain, tmp_path, retraining=retraining)
-    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), dense)[1]
+    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), seed=5)[1]
     origin = {"rewind": rewound}.get(retraining, dense.weights)
     for name, mask in pruned.masks.items():
-        close = torch.allclose(pruned.weights[name], origin[name] * mask, atol=1e-6)
-        assert close == (retraining != "reinitialise")
+        assert torch.allclose(pruned.weights[name], origin[name] * mask, atol=1e-6)
         removed = dense.weights[name][~mask].abs()
         assert removed.numel() == 0 or removed.max() <= dense.weights[name].abs().max()
     with open(other.path(1, "training.csv")) as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert epochs == ([3, 4] if retraining == "rewind" else [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("retraining", ["lr-rewind", "rewind"])
+@pytest.mark.parametrize("control", ["retrain", "shuffled-masks", "new-weights"])
+def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, control):
+    """Learning almost nothing, the round shows its start."""
+    dense, trained, other = first_round(chain, tmp_path, retraining=retraining, control=control, masks=chain)
+    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), seed=5)[1]
+    origin = rewound if retraining == "rewind" else dense.weights
+    masks = checkpoints.load(chain.path(1, "checkpoint.pt")).masks
+    fresh = build(**dense.network, seed=derive_seed(5, "new weights", 1)).state_dict()
+    if control == "retrain":
+        assert (trained.masks, trained.density) == ({}, 1)
+    elif control == "new-weights":
+        assert all(torch.equal(trained.masks[name], mask) for name, mask in masks.items())
+        origin = fresh
+    else:
+        assert not all(torch.equal(trained.masks[name], mask) for name, mask in masks.items())
+        assert all(trained.masks[name].sum() == mask.sum() for name, mask in masks.items())
+    for name, weight in trained.weights.items():
+        kept = origin[name] * trained.masks.get(name, True)
+        assert torch.allclose(weight, kept, atol=1e-6), name
+    with open(other.path(1, "training.csv")) as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    rewinds = retraining == "rewind" and control != "new-weights"
+    assert epochs == ([3, 4] if rewinds else [1, 2, 3, 4])
+
+
+def test_a_control_refuses_masks_of_another_round(chain, tmp_path):
+    masks = Chain(chain.folder, chain.data)
+    masks.path = lambda round, name: chain.path(round - 1, name)
+    with pytest.raises(SystemExit, match=r"prune_round tiny 5 1: [^\n]*round is 0, expected 1; [^\n]*$"):
+        first_round(chain, tmp_path, control="new-weights", masks=masks)
 
 
 def test_criteria_choose_differently_but_equally_many(chain, tmp_path):

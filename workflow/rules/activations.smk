@@ -2,7 +2,9 @@
 rule extract_activations:
     input:
         dataset=dataset_of,
-        checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
+        checkpoint=lambda wildcards: network_file(
+            wildcards.experiment, wildcards.seed, wildcards.round, "checkpoint.pt"
+        ),
     output:
         activations="results/{experiment}/seed{seed}/round{round}/activations.h5",
     log:
@@ -22,3 +24,29 @@ rule extract_activations:
         code=code("extract_activations"),
     script:
         "../scripts/extract_activations.py"
+
+
+rule extract_untrained:
+    input:
+        dataset=dataset_of,
+    output:
+        activations="results/{experiment}/untrained/seed{seed}/activations.h5",
+    log:
+        "results/logs/{experiment}/untrained/seed{seed}/extract_untrained.log",
+    benchmark:
+        "results/benchmarks/{experiment}/untrained/seed{seed}/extract_untrained.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    resources:
+        gpu=1,
+        mem_mb=extraction_mb,
+        runtime=growing(60),
+    params:
+        network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
+        normalisation=of_experiment(lambda this, _: stages.untrained_params(this)["normalisation"]),
+        activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),
+        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        code=code("extract_untrained"),
+    script:
+        "../scripts/extract_untrained.py"

@@ -26,8 +26,8 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.g
 
 from prunescope import digests, files, kinds
 from prunescope.config import facts as sizes
-from prunescope.config import notes, stages, targets
-from prunescope.config.files import EXPERIMENTS, load_config, load_experiment, read_yaml
+from prunescope.config import notes, sharing, stages, targets
+from prunescope.config.files import EXPERIMENTS, load_config, load_experiment, load_lineage, read_yaml
 from prunescope.errors import InputError
 from prunescope.findings.labels import shown
 from prunescope.similarity import memory
@@ -49,6 +49,32 @@ def experiment(name):
 def facts(name):
     """Sizes of an experiment's data set and network; checks that they fit together."""
     return sizes.describe(experiment(name), CONFIG["catalogue"].where(name), CONFIG["data"])
+
+
+@cache
+def lineage(name):
+    """An experiment and those it extends, with which it may share round 0."""
+    return load_lineage(name, CONFIG["catalogue"])
+
+
+@cache
+def owner(name, seed, file):
+    """The experiment in whose folder a file of round 0 is."""
+    return sharing.owner(lineage(name), seed, file)
+
+
+@cache
+def network_file(name, seed, round, file):
+    """A file of one network of an experiment."""
+    return sharing.network_file(lineage(name), int(seed), int(round), file)
+
+
+def files_of_all_networks(name, file):
+    """One file of every seed and round, seed by seed."""
+    this = experiment(name)
+    return [
+        network_file(name, seed, round, file) for seed in this["seeds"] for round in range(this["rounds"] + 1)
+    ]
 
 
 @cache
@@ -93,9 +119,14 @@ try:
     CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # What scripts see as `snakemake.config` is the checked configuration.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share")})
-    said = [
-        note for name in CONFIG["experiments"] for note in notes.notes(name, experiment(name), facts(name))
-    ]
+    said, recordings = [], set()
+    for name in CONFIG["experiments"]:
+        # An experiment that is not selected may train the round 0 of one that is.
+        for seed in experiment(name)["seeds"]:
+            facts(owner(name, seed, "checkpoint.pt"))
+        own = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
+        recordings.update(own)
+        said += notes.notes(name, experiment(name), facts(name), own)
     said += notes.machine_notes(workflow.global_resources, workflow.local_exec)
 except InputError as error:
     refuse(error)
@@ -131,9 +162,25 @@ def of_experiment(select):
     return lambda wildcards: select(experiment(wildcards.experiment), wildcards)
 
 
-def round_file(wildcards, round, name):
-    """A file of one round of the job's experiment and seed."""
-    return f"results/{wildcards.experiment}/seed{wildcards.seed}/round{round}/{name}"
+def starting_files(wildcards):
+    """What a later round starts from: by the names of `stages.starts_from` an experiment and its file."""
+    name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
+    before = name if round > 1 else owner(name, seed, "checkpoint.pt")
+    places = {
+        "previous": (before, round - 1, "checkpoint.pt"),
+        "rewind": (owner(name, seed, "rewind.pt"), 0, "rewind.pt"),
+        # A control extends the experiment that it controls.
+        "masks": (lineage(name)[-2:][0][0], round, "checkpoint.pt"),
+    }
+    found = {key: places[key] for key in sorted(stages.starts_from(experiment(name)))}
+    return {
+        key: (whose, f"results/{whose}/seed{seed}/round{number}/{file}")
+        for key, (whose, number, file) in found.items()
+    }
+
+
+def starting_file(key):
+    return lambda wildcards: starting_files(wildcards).get(key, (None, []))[1]
 
 
 def dataset_of(wildcards):
@@ -145,7 +192,7 @@ def products(name):
     names = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         names.append("spectrum.parquet")
-    return [f"results/{name}/{file}" for file in names]
+    return [f"results/{name}/{file}" for file in names] + untrained(name)
 
 
 def labels_of(names):
@@ -215,30 +262,39 @@ def comparison_mb(wildcards, attempt):
     return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 
 
-def rounds_of(name):
-    return range(experiment(name)["rounds"] + 1)
-
-
-def of_all_networks(name):
+def of_all_networks(file):
     """One file of every seed and round of the job's experiment, seed by seed."""
-    return lambda wildcards: [
-        f"results/{wildcards.experiment}/seed{seed}/round{round}/{name}"
-        for seed in experiment(wildcards.experiment)["seeds"]
-        for round in rounds_of(wildcards.experiment)
-    ]
+    return lambda wildcards: files_of_all_networks(wildcards.experiment, file)
 
 
 def rows(wildcards):
     """The files the matrix is made of."""
-    this = experiment(wildcards.experiment)
-    base = f"results/{wildcards.experiment}"
-    files = of_all_networks("similarity.parquet")(wildcards)
+    name, this = wildcards.experiment, experiment(wildcards.experiment)
+    files = files_of_all_networks(name, "similarity.parquet")
     if this["similarity"]["across_seeds"] and len(this["seeds"]) > 1:
+        folders = [sharing.owner_across_seeds(lineage(name)), *[name] * this["rounds"]]
         files += [
-            f"{base}/across-seeds/round{round}/similarity.parquet"
-            for round in rounds_of(wildcards.experiment)
+            f"results/{folder}/across-seeds/round{round}/similarity.parquet"
+            for round, folder in enumerate(folders)
         ]
     return files
+
+
+def untrained(name):
+    """The comparison of untrained networks, if the experiment asks for it."""
+    if not experiment(name)["similarity"]["untrained"]:
+        return []
+    return [f"results/{sharing.owner_of_untrained(lineage(name))}/untrained/similarity.parquet"]
+
+
+def retrained(name):
+    """The matrix of the selected control that retrains an experiment without pruning, if there is one."""
+    controls = [
+        other
+        for other in sorted(CONFIG["experiments"])
+        if experiment(other)["control"] == "retrain" and lineage(other)[-2][0] == name
+    ]
+    return [f"results/{other}/similarity.parquet" for other in controls[:1]]
 
 
 def failed_logs(paths):

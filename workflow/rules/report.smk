@@ -44,6 +44,9 @@ rule write_report:
         accuracy="results/{experiment}/accuracy.parquet",
         metrics=rules.assemble_accuracy.input.metrics,
         training=of_all_networks("training.csv"),
+        # What the verdicts compare with; empty where it is not computed.
+        retrain=lambda wildcards: retrained(wildcards.experiment),
+        untrained=lambda wildcards: untrained(wildcards.experiment),
     output:
         report=report(
             "results/{experiment}/report.html",

@@ -1,4 +1,5 @@
 # Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from round r - 1 and retrained.
+# Experiments with the same dense training share round 0; prunescope/config/sharing.py says whose it is.
 
 
 rule train_dense:
@@ -34,8 +35,10 @@ rule train_dense:
 rule prune_round:
     input:
         dataset=dataset_of,
-        previous=lambda wildcards: round_file(wildcards, int(wildcards.round) - 1, "checkpoint.pt"),
-        rewind="results/{experiment}/seed{seed}/round0/rewind.pt",
+        # Empty where a round does not need them.
+        previous=starting_file("previous"),
+        rewind=starting_file("rewind"),
+        masks=starting_file("masks"),
     output:
         checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
         training="results/{experiment}/seed{seed}/round{round}/training.csv",
@@ -57,6 +60,7 @@ rule prune_round:
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
+        experiments=lambda wildcards: {key: whose for key, (whose, _) in starting_files(wildcards).items()},
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
         code=code("prune_round"),
     script:

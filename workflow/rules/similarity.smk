@@ -4,7 +4,8 @@
 rule compare_round:
     input:
         activations=lambda wildcards: [
-            round_file(wildcards, round, "activations.h5") for round in range(int(wildcards.round) + 1)
+            network_file(wildcards.experiment, wildcards.seed, round, "activations.h5")
+            for round in range(int(wildcards.round) + 1)
         ],
     output:
         similarity="results/{experiment}/seed{seed}/round{round}/similarity.parquet",
@@ -30,8 +31,7 @@ rule compare_seeds:
     input:
         activations=of_experiment(
             lambda this, job: [
-                f"results/{job.experiment}/seed{seed}/round{job.round}/activations.h5"
-                for seed in this["seeds"]
+                network_file(job.experiment, seed, job.round, "activations.h5") for seed in this["seeds"]
             ]
         ),
     output:
@@ -52,6 +52,34 @@ rule compare_seeds:
         code=code("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"
+
+
+rule compare_untrained:
+    input:
+        activations=of_experiment(
+            lambda this, job: [
+                f"results/{job.experiment}/untrained/seed{seed}/activations.h5"
+                for seed in stages.untrained_seeds(this)
+            ]
+        ),
+    output:
+        similarity="results/{experiment}/untrained/similarity.parquet",
+    log:
+        "results/logs/{experiment}/untrained/compare_untrained.log",
+    benchmark:
+        "results/benchmarks/{experiment}/untrained/compare_untrained.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
+    resources:
+        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
+        mem_mb=comparison_mb,
+        runtime=growing(60),
+    params:
+        similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
+        code=code("compare_untrained"),
+    script:
+        "../scripts/compare_untrained.py"
 
 
 rule assemble_matrix:

@@ -1,4 +1,4 @@
-"""Prune the network of the round before and retrain it."""
+"""Prune the network of the round before and retrain it; in a control, do what it does instead."""
 
 from prunescope import files, jobs
 from prunescope.data import datasets
@@ -7,6 +7,9 @@ from prunescope.training.data import TrainingSettings
 
 with jobs.job(snakemake):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
+    # Only what the round starts from is there; Snakemake gives an empty list for the others.
+    every = {"previous": given.previous, "rewind": given.rewind, "masks": given.masks}
+    paths = {name: path for name, path in every.items() if path}
     this = rounds.Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
@@ -16,14 +19,8 @@ with jobs.job(snakemake):
         dataset=datasets.load(given.dataset),
         device=jobs.device(snakemake),
         state=rounds.state_beside(output.checkpoint),
-        made_from={
-            "code": params.code,
-            "previous": files.sha256(given.previous),
-            "rewind": files.sha256(given.rewind),
-        },
+        made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
     )
-    settings = rounds.PruningSettings(**params.pruning)
-    rewind = given.rewind if settings.retraining == "rewind" else None
-    previous, early = rounds.read_previous(this, given.previous, rewind)
-    outcome = rounds.prune(this, settings, previous, early)
+    previous, early, masks = rounds.read(this, params.experiments, paths)
+    outcome = rounds.prune(this, rounds.PruningSettings(**params.pruning), previous, early, masks)
     rounds.save(outcome, output.checkpoint, output.training, output.metrics)

@@ -16,7 +16,7 @@ Rooms, in the order in which the workflow uses them:
 ``checkpoints``
     the network of one round as a file
 ``pruning``
-    criteria, masks, and everything that one round does
+    criteria, controls, masks, and everything that one round does
 ``training``
     the training loop, optimisers, schedules, evaluation
 ``activations``

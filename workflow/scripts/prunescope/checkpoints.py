@@ -89,25 +89,22 @@ def load(path: str | Path) -> Checkpoint:
 
 def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: dict[str, Tensor]) -> None:
     """Write the weights that a network of round 0, saved as `checkpoint`, had at `step`."""
-    write(path, {"schema": SCHEMA, "step": step, "weights": weights, **_identity(checkpoint)})
+    identity = {key: getattr(checkpoint, key) for key in ("experiment", "seed", "network", "dataset")}
+    write(path, {"schema": SCHEMA, "step": step, "weights": weights, **identity})
 
 
-def load_rewind(path: str | Path, checkpoint: Checkpoint) -> tuple[int, dict[str, Tensor]]:
-    """Read the step and the weights to rewind `checkpoint`'s network to.
+def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
+    """Read a step and the weights at that step; `expected` says whose, e.g. ``seed=0``.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, or of another network, seed or data set.
+        When the file is missing, damaged, or of another experiment, network, seed or data set.
     """
     content = read(path, "file of rewind weights")
-    for key, value in {"schema": SCHEMA, **_identity(checkpoint)}.items():
+    for key, value in {"schema": SCHEMA, **expected}.items():
         _expect(path, key, content.get(key), value)
     return content["step"], content["weights"]
-
-
-def _identity(checkpoint: Checkpoint) -> dict:
-    return {key: getattr(checkpoint, key) for key in ("experiment", "seed", "network", "dataset")}
 
 
 def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:

@@ -1,4 +1,4 @@
-"""Kinds: networks, measures, criteria, optimisers, schedules, data sources and views.
+"""Kinds: networks, measures, criteria, controls, optimisers, schedules, data sources and views.
 
 A kind is one decorated function or class in the folder of its family. Its decorator, docstring and
 signature describe it completely, and are read from the source text. Nothing is imported
@@ -48,6 +48,7 @@ FAMILIES = {
     "network": Family("networks", "Networks (`network.name`)"),
     "source": Family("data/sources", "Sources of images (`data.datasets`)"),
     "criterion": Family("pruning/criteria", "Pruning criteria (`pruning.criterion`)"),
+    "control": Family("pruning/controls", "Controls (`control`)", optional=("fresh",)),
     "optimizer": Family("training/optimizers", "Optimisers (`training.optimizer`)"),
     "schedule": Family("training/schedules", "Learning-rate schedules (`training.schedule`)"),
     "view": Family("activations/views", "Views (`activations.view`)", ("aligned",)),
@@ -115,7 +116,7 @@ def mark(**_facts) -> Callable[[T], T]:
 
 
 # The name of the decorator says which family it is. The one of measures is `similarity.measures.measure`.
-network = source = criterion = optimizer = schedule = view = mark
+network = source = criterion = control = optimizer = schedule = view = mark
 
 
 @cache

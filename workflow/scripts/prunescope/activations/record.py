@@ -87,6 +87,18 @@ def record(
         raise InputError(
             f"{checkpoint}: trained on another data set than {dataset}; delete the checkpoint and run again"
         )
+    record_network(path, network, prepared, settings, code, device)
+
+
+def record_network(
+    path: str | Path,
+    network: checkpoints.Checkpoint,
+    dataset: datasets.Prepared,
+    settings: ActivationSettings,
+    code: str,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Record the layers of a network that is in memory; see `record`."""
 
     def prepare(images: Tensor) -> Tensor:
         return normalise(images, network.mean, network.std)
@@ -100,7 +112,7 @@ def record(
         "dataset": network.dataset,
         "code": code,
     }
-    images, labels = prepared.test_images, prepared.test_labels
+    images, labels = dataset.test_images, dataset.test_labels
     extract(path, network.build(), images, labels, prepare, settings, attributes, device)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from prunescope import kinds
 from prunescope.errors import InputError
-from prunescope.pruning import criteria
+from prunescope.pruning import controls, criteria
 
 
 def check(experiment: dict, where: str) -> None:
@@ -17,6 +17,7 @@ def check(experiment: dict, where: str) -> None:
         With file, key, value and what is allowed.
     """
     training, pruning = experiment["training"], experiment["pruning"]
+    controls.check(experiment["control"])
     criteria.check(pruning["criterion"])
     view = kinds.find("view", experiment["activations"]["view"])
     epochs = pruning["finetune"].get("epochs", training["epochs"])
@@ -64,6 +65,55 @@ def check(experiment: dict, where: str) -> None:
             refuse(f"{place}.schedule.{problem[0]}", problem[1])
     if training["augmentation"]["scale"][0] > training["augmentation"]["scale"][1]:
         refuse("training.augmentation.scale", "must be [smallest, largest]")
+
+
+# What the masks and trainings of an experiment depend on. Its controls keep it.
+CONTROLLED = ("dataset", "network", "training", "pruning")
+
+
+def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
+    """Check that a control differs from the experiment that it controls only in what it may.
+
+    Parameters
+    ----------
+    control, experiment : dict
+        Both complete.
+    name : str
+        Of the experiment.
+    where : str
+        File of the control, for messages.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    for key in CONTROLLED:
+        if control[key] != experiment[key]:
+            key, own, other = _first_difference(key, control[key], experiment[key])
+            raise InputError(
+                f"{where}: {key} = {json.dumps(own)}: a control of {name} must keep its value "
+                f"{json.dumps(other)}; remove the key"
+            )
+    for seed in control["seeds"]:
+        if seed not in experiment["seeds"]:
+            raise InputError(
+                f"{where}: seeds = {json.dumps(control['seeds'])}: a control of {name} may only have its "
+                f"seeds, {', '.join(map(str, experiment['seeds']))}"
+            )
+    if control["rounds"] > experiment["rounds"]:
+        raise InputError(
+            f"{where}: rounds = {control['rounds']}: {name}, which it controls, has only "
+            f"{experiment['rounds']} rounds"
+        )
+
+
+def _first_difference(key: str, own, other) -> tuple[str, object, object]:
+    """Follow two values that differ to the first dotted key with plain values that differ."""
+    while isinstance(own, dict) and isinstance(other, dict):
+        name = next(name for name in {**own, **other} if own.get(name) != other.get(name))
+        key, own, other = f"{key}.{name}", own.get(name), other.get(name)
+    return key, own, other
 
 
 def _schedule_problem(schedule: dict, last: int) -> tuple[str, str] | None:

@@ -1,7 +1,9 @@
 """Configuration files: read YAML, find experiments, resolve `extends`."""
 
 import copy
+import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from prunescope.errors import InputError, guess
 
 EXPERIMENTS = Path("config/experiments")
 FILE = "config/config.yaml"
+# The value of `control` of an experiment that is none.
+NO_CONTROL = "none"
 # Names of results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
 
@@ -90,6 +94,10 @@ class Catalogue:
     def read(self, name: str) -> dict:
         """Return an experiment as it is written, without what it extends."""
         return copy.deepcopy(self.inline[name]) if name in self.inline else read_yaml(Path(self.where(name)))
+
+    def parent(self, name: str) -> str | None:
+        """Return the experiment that another one extends."""
+        return self.read(name).get("extends")
 
     def check(self, name: str, where: str) -> None:
         """Refuse a name that no experiment has; `where` says where it was given.
@@ -179,7 +187,37 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     where = catalogue.where(name)
     experiment = schema.validate(_resolve(name, catalogue, ()), schema.schema("experiment"), where)
     checks.check(experiment, where)
+    if experiment["control"] != NO_CONTROL:
+        parent = catalogue.parent(name)
+        if parent is None:
+            raise InputError(
+                f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, the experiment "
+                "that it controls"
+            )
+        checks.check_control(experiment, load_experiment(parent, catalogue), parent, where)
     return experiment
+
+
+def load_lineage(name: str, catalogue: Catalogue) -> list[tuple[str, dict]]:
+    """Load an experiment and all that it extends.
+
+    Returns
+    -------
+    list of (str, dict)
+        Names and complete experiments; the one that extends no other comes first, `name` last. What is
+        incomplete without the experiment that extends it is left out.
+
+    Raises
+    ------
+    InputError
+        See `load_experiment`, for `name` itself.
+    """
+    found, ancestor = [(name, load_experiment(name, catalogue))], catalogue.parent(name)
+    while ancestor is not None:
+        with suppress(InputError):
+            found.append((ancestor, load_experiment(ancestor, catalogue)))
+        ancestor = catalogue.parent(ancestor)
+    return found[::-1]
 
 
 def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> dict:
@@ -191,6 +229,12 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
     if parent in chain:
         raise InputError(f"{where}: extends: {' → '.join((*chain, parent))} is a circle; remove one link")
     catalogue.check(parent, f"{where}: extends")
+    control = catalogue.read(parent).get("control", NO_CONTROL)
+    if control != NO_CONTROL:
+        raise InputError(
+            f"{where}: extends = {json.dumps(parent)}: is a control ({control}); "
+            f"extend the experiment that it controls, {catalogue.parent(parent)}"
+        )
     return merge(_resolve(parent, catalogue, chain), own)
 
 

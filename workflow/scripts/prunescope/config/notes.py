@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunescope import kinds
+from prunescope.config.stages import prunes
 from prunescope.pruning.amounts import idle_round
 from prunescope.similarity.measures import OK, described
 
@@ -55,7 +56,7 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     }
 
 
-def notes(name: str, experiment: dict, facts: dict) -> list[str]:
+def notes(name: str, experiment: dict, facts: dict, recordings: list[str]) -> list[str]:
     """Return what should be known before an experiment runs, a line each.
 
     Parameters
@@ -64,26 +65,23 @@ def notes(name: str, experiment: dict, facts: dict) -> list[str]:
         The experiment.
     experiment, facts : dict
         See `matrices`.
+    recordings : list of str
+        The activation files that belong to it.
     """
     sizes = matrices(experiment, facts)
     lines = [
-        _disk(name, experiment, sizes),
+        _disk(name, experiment, sizes, recordings),
         *_rows(name, experiment, facts, sizes),
         _idle(name, experiment, facts),
     ]
     return [line for line in lines if line]
 
 
-def _disk(name: str, experiment: dict, sizes: dict[str, Size]) -> str:
+def _disk(name: str, experiment: dict, sizes: dict[str, Size], recordings: list[str]) -> str:
     """Return a note on the disk space that missing activation files will take."""
     number = 2 if experiment["activations"]["dtype"] == "float16" else 4
     each = number * sum(size.rows * size.columns for size in sizes.values())
-    files = [
-        Path(f"results/{name}/seed{seed}/round{round}/activations.h5")
-        for seed in experiment["seeds"]
-        for round in range(experiment["rounds"] + 1)
-    ]
-    needed = each * sum(not file.exists() for file in files)
+    needed = each * sum(not Path(file).exists() for file in recordings)
     free = shutil.disk_usage(
         next(path for path in Path("results/x").absolute().parents if path.exists())
     ).free
@@ -127,6 +125,8 @@ def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> l
 
 def _idle(name: str, experiment: dict, facts: dict) -> str:
     """Return a note on the round from which on nothing is pruned."""
+    if not prunes(experiment):
+        return ""
     network = facts["network"]
     first = idle_round(network["prunable"], network["rates"], experiment["pruning"], experiment["rounds"])
     if first is None:

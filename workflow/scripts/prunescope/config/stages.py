@@ -3,6 +3,7 @@
 from prunescope import kinds
 from prunescope.config.files import merge
 from prunescope.errors import InputError
+from prunescope.pruning import controls
 
 
 def train_params(experiment: dict) -> dict:
@@ -20,19 +21,44 @@ def train_params(experiment: dict) -> dict:
 
 
 def prune_params(experiment: dict, round: int) -> dict:
-    """Return what `prune_round` reads for one round: another round's target density is not part of it."""
+    """Return what `prune_round` reads for one round: another round's target density is not part of it.
+
+    A control reads of `pruning` only what its rounds start from.
+    """
     if round > experiment["rounds"]:
         raise InputError(
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; raise rounds"
         )
     pruning = experiment["pruning"]
-    keys = ("criterion", "scope", "prunable", "rates", "retraining", "rate")
+    keys = ["retraining"]
+    if prunes(experiment):
+        keys += ["criterion", "scope", "prunable", "rates", "rate"]
+    own = {"control": experiment["control"]} | {key: pruning[key] for key in keys}
+    if prunes(experiment):
+        own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": experiment["network"],
         "training": _without_threads(_retraining(experiment)),
-        "pruning": {key: pruning[key] for key in keys}
-        | {"density": pruning["densities"][round - 1] if pruning["densities"] else None},
+        "pruning": own,
     }
+
+
+def prunes(experiment: dict) -> bool:
+    """Whether the rounds of an experiment choose weights to remove; those of a control do not."""
+    return "settings" in controls.check(experiment["control"]).parameters
+
+
+def starts_from(experiment: dict) -> set[str]:
+    """Return the files that a later round starts from, some of ``previous``, ``rewind`` and ``masks``.
+
+    They are the checkpoint of the round before, the weights of round 0 to go back to, and the checkpoint of
+    the same round of the experiment that is controlled.
+    """
+    control = controls.check(experiment["control"])
+    needed = {name for name in ("previous", "masks") if name in control.parameters}
+    if not control.facts.get("fresh"):
+        needed.add("rewind" if experiment["pruning"]["retraining"] == "rewind" else "previous")
+    return needed
 
 
 def activation_params(experiment: dict) -> dict:
@@ -44,6 +70,26 @@ def similarity_params(experiment: dict) -> dict:
     """Return what `compare_round` and `compare_seeds` read. The order of the measures means nothing."""
     own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "gpu")}
     return own | {"measures": sorted(experiment["similarity"]["measures"])}
+
+
+def untrained_params(experiment: dict) -> dict:
+    """Return what `extract_untrained` reads."""
+    return {
+        "network": experiment["network"],
+        "normalisation": experiment["training"]["normalisation"],
+        "activations": activation_params(experiment),
+    }
+
+
+def untrained_seeds(experiment: dict) -> list[int]:
+    """Return the seeds of the untrained networks: those of the experiment, and a second one if it has one."""
+    seeds = experiment["seeds"]
+    return seeds if len(seeds) > 1 else [seeds[0], seeds[0] + 1]
+
+
+def untrained_comparison_params(experiment: dict) -> dict:
+    """Return what `compare_untrained` reads: each layer is compared with itself only."""
+    return similarity_params(experiment) | {"pairs": "same-layer"}
 
 
 def with_spectrum(experiment: dict) -> list[str]:
@@ -65,18 +111,23 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
         "train_dense": lambda: [network, *_steps(experiment["training"])],
         "prune_round": lambda: [
             network,
-            ("criterion", experiment["pruning"]["criterion"]),
+            ("control", experiment["control"]),
+            *([("criterion", experiment["pruning"]["criterion"])] if prunes(experiment) else []),
             *_steps(_retraining(experiment)),
         ],
         "extract_activations": lambda: [network, ("view", experiment["activations"]["view"])],
+        "extract_untrained": lambda: [network, ("view", experiment["activations"]["view"])],
         "compare_round": lambda: _measures(experiment),
         "compare_seeds": lambda: _measures(experiment),
+        "compare_untrained": lambda: _measures(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
 
 
 def _retraining(experiment: dict) -> dict:
-    finetunes = experiment["pruning"]["retraining"] == "finetune"
+    """Return how later rounds are trained. Newly drawn weights need the whole training, not a fine-tuning."""
+    fresh = controls.check(experiment["control"]).facts.get("fresh")
+    finetunes = experiment["pruning"]["retraining"] == "finetune" and not fresh
     return (
         merge(experiment["training"], experiment["pruning"]["finetune"])
         if finetunes

@@ -4,8 +4,9 @@ import os
 import re
 from collections.abc import Iterable
 
+from prunescope.config import sharing, stages
 from prunescope.config.facts import source_of
-from prunescope.config.files import Catalogue, load_experiment
+from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.errors import InputError, guess
 
 
@@ -49,7 +50,9 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
     name = found["experiment"]
     catalogue.check(name, f"target {target}")
     experiment, where = load_experiment(name, catalogue), catalogue.where(name)
-    seeds, rounds = experiment["seeds"], experiment["rounds"]
+    untrained = target.startswith(f"results/{name}/untrained/")
+    seeds = stages.untrained_seeds(experiment) if untrained else experiment["seeds"]
+    rounds = experiment["rounds"]
     if "seed" in found and found["seed"] not in map(str, seeds):
         raise InputError(
             f"target {target}: {where} has the seeds {', '.join(map(str, seeds))}; "
@@ -57,6 +60,14 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
         )
     if "round" in found and found["round"] not in map(str, range(rounds + 1)):
         raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; raise rounds")
+    *_, folder, file = target.split("/")
+    if "seed" in found and folder == "round0":
+        shared = sharing.network_file(load_lineage(name, catalogue), int(found["seed"]), 0, file)
+        if shared != target:
+            raise InputError(
+                f"target {target}: {name} shares this file with an experiment that it extends; "
+                f"ask for {shared}"
+            )
 
 
 def _regex(pattern: str) -> re.Pattern:

@@ -1,6 +1,5 @@
 """What one round does: score, prune, choose the weights to start from, train, measure."""
 
-import copy
 import hashlib
 import json
 import logging
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from prunescope import checkpoints, files, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
-from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.inspect import census
 from prunescope.networks.masks import Masks, apply_masks, density
-from prunescope.pruning import criteria, selection
-from prunescope.training.data import Data, TrainingSettings, place, steps_per_epoch
-from prunescope.training.evaluate import gradients
+from prunescope.pruning import controls
+from prunescope.training.data import Data, TrainingSettings, place, scaling, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution, peak_memory
 from prunescope.training.loop import Task, train
 from prunescope.training.resume import Progress, State
@@ -31,7 +28,10 @@ log = logging.getLogger("prunescope")
 
 @dataclass(frozen=True)
 class PruningSettings:
-    """How one round prunes: the experiment file's keys, and `density`, this round's entry of `densities`."""
+    """How one round prunes: the experiment file's keys, and `density`, this round's entry of `densities`.
+
+    `control` is the experiment's key of that name.
+    """
 
     criterion: str = "magnitude"
     scope: str = "global"
@@ -40,6 +40,7 @@ class PruningSettings:
     rates: dict[str, float] = field(default_factory=dict)
     density: float | None = None
     retraining: str = "lr-rewind"
+    control: str = "none"
 
 
 @dataclass(frozen=True)
@@ -124,27 +125,45 @@ def state_beside(checkpoint: str | Path) -> Path:
     return Path(checkpoint).with_name(".training-state.pt")
 
 
-def read_previous(
-    this: Round, checkpoint: str, rewind: str | None
-) -> tuple[Checkpoint, tuple[int, dict] | None]:
-    """Read the checkpoint of the round before, and the step and weights to rewind to, if any.
+def read(
+    this: Round, experiments: dict[str, str], paths: dict[str, str]
+) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
+    """Read what a later round starts from.
+
+    Parameters
+    ----------
+    this : Round
+    experiments : dict of str to str
+        Name of the experiment that each file belongs to, by the keys of `paths`: experiments with the same
+        dense training share round 0, and a control uses the masks of another experiment.
+    paths : dict of str to path
+        ``previous``, the checkpoint of the round before; ``rewind``, the weights of round 0 to go back to;
+        ``masks``, the checkpoint whose masks a control uses. Only what the round needs is there.
+
+    Returns
+    -------
+    tuple of (Checkpoint, (int, dict), dict)
+        The round before, step and weights to rewind to, and masks; None for what is not in `paths`.
 
     Raises
     ------
     InputError
         When a file is missing or damaged, or belongs to another experiment, seed, round, network or data set.
     """
-    previous = checkpoints.load(checkpoint)
-    checkpoints.expect(
-        checkpoint,
-        previous,
-        experiment=this.experiment,
-        seed=this.seed,
-        round=this.number - 1,
-        network=this.built,
-        dataset=this.dataset.digest,
-    )
-    return previous, rewind and checkpoints.load_rewind(rewind, previous)
+    same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
+    previous = rewind = masks = None
+    if "previous" in paths:
+        previous = checkpoints.load(paths["previous"])
+        own = {"experiment": experiments["previous"], "round": this.number - 1}
+        checkpoints.expect(paths["previous"], previous, **own, **same)
+    if "rewind" in paths:
+        rewind = checkpoints.load_rewind(paths["rewind"], experiment=experiments["rewind"], **same)
+    if "masks" in paths:
+        pruned = checkpoints.load(paths["masks"])
+        own = {"experiment": experiments["masks"], "round": this.number}
+        checkpoints.expect(paths["masks"], pruned, **own, **same)
+        masks = pruned.masks
+    return previous, rewind, masks
 
 
 def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) -> Outcome:
@@ -170,74 +189,94 @@ def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) ->
 
 
 def prune(
-    this: Round, settings: PruningSettings, previous: Checkpoint, early: tuple[int, dict] | None = None
+    this: Round,
+    settings: PruningSettings,
+    previous: Checkpoint | None,
+    early: tuple[int, dict] | None = None,
+    masks: Masks | None = None,
 ) -> Outcome:
-    """Prune the network of the round before, and train what is left.
+    """Prune the network of the round before, and train what is left; or do what a control does instead.
 
     Parameters
     ----------
     this : Round
     settings : PruningSettings
-    previous : Checkpoint
+    previous : Checkpoint or None
         Of the round before.
     early : tuple of (int, dict of str to Tensor), optional
         Step and weights of round 0 that ``retraining: rewind`` goes back to.
+    masks : dict of str to Tensor of bool, optional
+        Of the experiment that is controlled, for a control that uses them.
     """
     state = this.unfinished(pruning=vars(settings))
+    shuffling = provenance.derive_seed(this.seed, "shuffled masks")
 
     def task(data: Data) -> tuple[nn.Module, Task]:
-        network = previous.build()
-        masks = _masks(this, settings, previous, network, data)
-        network, start = _starting_point(this, settings.retraining, network, early)
-        apply_masks(network, masks)
-        log.info(
-            "round %d: %.4f of the prunable weights left, %s",
-            this.number,
-            density(masks),
-            settings.retraining,
-        )
-        return network, Task(this.seed, this.number, masks, start)
+        offers = {
+            "masks": lambda: masks,
+            "generator": lambda: torch.Generator().manual_seed(shuffling),
+            "this": lambda: this,
+            "settings": lambda: settings,
+            "previous": lambda: previous,
+            "data": lambda: data,
+        }
+        chosen = controls.masks(settings.control, offers)
+        network, start = _starting_point(this, settings, previous, early)
+        apply_masks(network, chosen)
+        log.info("round %d: %.4f of the prunable weights left", this.number, density(chosen))
+        return network, Task(this.seed, this.number, chosen, start)
 
     return _run(this, state, task)
 
 
-def _masks(
-    this: Round, settings: PruningSettings, previous: Checkpoint, network: nn.Module, data: Data
-) -> Masks:
-    """Score the weights that are left and remove the lowest."""
-    weights = modules.prunable(network, settings.prunable)
-    seed = provenance.derive_seed(this.seed, "random masks", this.number)
-    initial = provenance.derive_seed(this.seed, "initialisation")
-    # A criterion gets copies: what it does to them must not change what is trained.
-    offers = {
-        "weights": lambda: {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()},
-        "gradients": lambda: gradients(network, list(weights), data, this.training),
-        "generator": lambda: torch.Generator().manual_seed(seed),
-        "network": lambda: copy.deepcopy(network).to(data.train.labels.device),
-        "untrained": lambda: build(**this.built, seed=initial),
-        "data": lambda: data,
-    }
-    return selection.prune(
-        criteria.scores(settings.criterion, offers),
-        selection.complete(previous.masks, weights),
-        settings.scope,
-        settings.rate,
-        modules.layer_rates(network, list(weights), settings.rates),
-        settings.density,
-    )
-
-
 def _starting_point(
-    this: Round, retraining: str, network: nn.Module, early: tuple[int, dict] | None
+    this: Round, settings: PruningSettings, previous: Checkpoint | None, early: tuple[int, dict] | None
 ) -> tuple[nn.Module, int]:
     """Return the network that retraining starts from, and the step of the schedule at which it starts."""
-    if retraining == "rewind":
+    if controls.check(settings.control).facts.get("fresh"):
+        return build(**this.built, seed=provenance.derive_seed(this.seed, "new weights", this.number)), 0
+    if settings.retraining == "rewind":
         start, weights = early
+        network = build(**this.built, seed=0)
         network.load_state_dict(weights)
         return network, start
-    if retraining == "reinitialise":
-        return build(**this.built, seed=provenance.derive_seed(this.seed, "reinitialisation", this.number)), 0
-    return network, 0
+    return previous.build(), 0
+
+
+def untrained(experiment: str, seed: int, network: dict, normalisation: str, dataset: Prepared) -> Checkpoint:
+    """Return the network of round 0 as it is before its training.
+
+    Parameters
+    ----------
+    experiment : str
+    seed : int
+    network : dict
+        ``name`` and ``arguments``.
+    normalisation : str
+        `training.normalisation` of the experiment.
+    dataset : Prepared
+
+    Returns
+    -------
+    Checkpoint
+        Its accuracy is NaN: it was not measured.
+    """
+    built = {**network, "shape": list(dataset.shape), "classes": len(dataset.classes)}
+    fresh = build(**built, seed=provenance.derive_seed(seed, "initialisation"))
+    mean, std = scaling(dataset, normalisation)
+    return Checkpoint(
+        experiment=experiment,
+        seed=seed,
+        round=0,
+        network=built,
+        mean=mean.tolist(),
+        std=std.tolist(),
+        weights=checkpoints.snapshot(fresh),
+        masks={},
+        density=1.0,
+        accuracy=float("nan"),
+        dataset=dataset.digest,
+    )
 
 
 def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Module, Task]]) -> Outcome:

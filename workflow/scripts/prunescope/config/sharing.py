@@ -1,0 +1,125 @@
+"""Whose round 0 it is: experiments with the same dense training share it.
+
+A file that two experiments of one chain of `extends` would make alike belongs to the one that the others
+extend. The experiments that are selected, and their order, have no influence.
+"""
+
+from prunescope.config import stages
+from prunescope.config.files import NO_CONTROL
+
+Lineage = list[tuple[str, dict]]
+
+
+def _recording(this: dict) -> list:
+    return [stages.activation_params(this), this["activations"]["threads"]]
+
+
+def _comparison(this: dict) -> list:
+    return [stages.similarity_params(this)]
+
+
+# What the files of round 0 depend on besides the training.
+ROUND0 = {
+    "checkpoint.pt": (),
+    "rewind.pt": (),
+    "training.csv": (),
+    "metrics.json": (),
+    "activations.h5": (_recording,),
+    "similarity.parquet": (_recording, _comparison),
+}
+
+
+def trainer(lineage: Lineage, seed: int) -> str:
+    """Return the experiment whose training makes the dense network of a seed.
+
+    Parameters
+    ----------
+    lineage : list of (str, dict)
+        From `prunescope.config.files.load_lineage`.
+    seed : int
+    """
+    name, this = lineage[-1]
+    for place, (other, theirs) in enumerate(lineage[:-1], 1):
+        if (
+            seed in theirs["seeds"]
+            and _same_training(this, theirs)
+            and trainer(lineage[:place], seed) == other
+        ):
+            return other
+    return name
+
+
+def _same_training(this: dict, theirs: dict) -> bool:
+    """Whether the other experiment's dense training makes all that this one needs of round 0."""
+    own, other = stages.train_params(this), stages.train_params(theirs)
+    if this["pruning"]["retraining"] != "rewind":
+        other["rewind"] = own["rewind"]
+    same = this["dataset"] == theirs["dataset"]
+    return same and own == other and this["training"]["threads"] == theirs["training"]["threads"]
+
+
+def owner(lineage: Lineage, seed: int, file: str) -> str:
+    """Return the experiment in whose folder a file of round 0 is.
+
+    Parameters
+    ----------
+    lineage : list of (str, dict)
+        See `trainer`.
+    seed : int
+    file : str
+        A key of `ROUND0`.
+    """
+    name, this = lineage[-1]
+    trained_by = trainer(lineage, seed)
+    shared = (
+        other
+        for place, (other, theirs) in enumerate(lineage, 1)
+        if seed in theirs["seeds"]
+        and trainer(lineage[:place], seed) == trained_by
+        and _alike(this, theirs, *ROUND0[file])
+    )
+    return next(shared, name)
+
+
+def owner_across_seeds(lineage: Lineage) -> str:
+    """Return the experiment in whose folder the comparison of dense networks of different seeds is."""
+    this = lineage[-1][1]
+    return next(
+        other
+        for place, (other, theirs) in enumerate(lineage, 1)
+        if theirs["seeds"] == this["seeds"]
+        and all(trainer(lineage[:place], seed) == trainer(lineage, seed) for seed in this["seeds"])
+        and _alike(this, theirs, _recording, _comparison)
+    )
+
+
+def owner_of_untrained(lineage: Lineage) -> str:
+    """Return the experiment in whose folder untrained networks are compared.
+
+    A control uses those of the experiment that it controls, if it compares them in the same way.
+    """
+    name, this = lineage[-1]
+    if this["control"] == NO_CONTROL:
+        return name
+    above, theirs = lineage[-2]
+    same = this["seeds"] == theirs["seeds"] and _alike(this, theirs, _recording, _comparison)
+    return above if same else name
+
+
+def _alike(this: dict, theirs: dict, *parts) -> bool:
+    return all(part(this) == part(theirs) for part in parts)
+
+
+def network_file(lineage: Lineage, seed: int, round: int, file: str) -> str:
+    """Return the path of a file of one network.
+
+    Parameters
+    ----------
+    lineage : list of (str, dict)
+        See `trainer`.
+    seed, round : int
+    file : str
+        For round 0 a key of `ROUND0`.
+    """
+    name = owner(lineage, seed, file) if round == 0 else lineage[-1][0]
+    return f"results/{name}/seed{seed}/round{round}/{file}"

@@ -1,0 +1,57 @@
+"""Controls: experiments that repeat another one round by round, with other masks or other weights.
+
+A control is a function from what it asks for, by the names of its parameters, to the masks of one round.
+It may ask for the keys of `OFFERS`. ``none`` is no control: its masks are those of Iterative Magnitude
+Pruning.
+"""
+
+from collections.abc import Callable
+
+from prunescope import kinds
+from prunescope.errors import InputError
+
+OFFERS = {
+    "masks": "the masks of the same round of the experiment that is controlled",
+    "generator": "a torch.Generator on the CPU, seeded for this seed; the same in every round",
+    "this": "the round, see prunescope.pruning.rounds.Round",
+    "settings": "how the experiment prunes, see prunescope.pruning.rounds.PruningSettings",
+    "previous": "the checkpoint of the round before",
+    "data": "the images and labels on the training device, see prunescope.training.data.Data",
+}
+
+
+def masks(control: str, offers: dict[str, Callable[[], object]]) -> dict:
+    """Make the masks of one round.
+
+    Parameters
+    ----------
+    control : str
+        A kind of the family ``control``.
+    offers : dict of str to callable
+        Computes each of `OFFERS`; only what the control asks for is called.
+
+    Returns
+    -------
+    dict of str to Tensor of bool
+        By parameter name; True is kept. Empty for a network that is not pruned.
+    """
+    kind = check(control)
+    return kinds.load("control", control)(**{name: offers[name]() for name in kind.parameters})
+
+
+def check(control: str) -> kinds.Kind:
+    """Return a control as its source describes it; nothing is imported.
+
+    Raises
+    ------
+    InputError
+        When there is no such control, or it asks for something that is not offered.
+    """
+    kind = kinds.find("control", control, "control")
+    for name in kind.parameters:
+        if name not in OFFERS:
+            raise InputError(
+                f"{kind.path}: control {control!r} asks for {name!r}; "
+                f"controls may ask for {', '.join(OFFERS)}"
+            )
+    return kind

@@ -1,0 +1,17 @@
+import torch
+
+from prunescope.kinds import control
+from prunescope.networks.masks import Masks
+
+
+@control(name="shuffled-masks")
+def shuffled_masks(masks: Masks, generator: torch.Generator) -> Masks:
+    """The masks of the same round, permuted within each layer.
+
+    The generator starts the same in every round, so each layer has one permutation. Masks that are nested
+    stay nested.
+    """
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view(mask.shape)
+        for name, mask in masks.items()
+    }
