@@ -144,7 +144,7 @@ def test_values_are_those_of_the_matrices(rounds):
 
 def test_first_round_is_compared_with_itself(rounds):
     frame = table(compare_round(rounds[:1], SimilaritySettings()))
-    assert len(frame) == 3 * 2
+    assert len(frame) == 3 * len(SimilaritySettings().measures)
     assert frame.value.to_numpy() == pytest.approx(1, abs=1e-9)
 
 

@@ -74,7 +74,7 @@ def test_a_file_of_another_encoding_is_named_and_hidden_files_are_left_out(folde
         ("source", "torchvision:MINST", ["did you mean 'torchvision:MNIST'"]),
         ("source", "MNIST", ["did you mean 'torchvision:MNIST'"]),
         ("network", "resnet50", ["did you mean 'torchvision/resnet50'"]),
-        ("measure", "ccca", ["did you mean 'cca'", "allowed: cca, cca_r2"]),
+        ("measure", "ccca", ["did you mean 'cca'", "allowed: cca, cca_cv, cca_r2"]),
     ],
 )
 def test_unknown_names_are_refused_with_a_guess(family, text, words):

@@ -8,7 +8,7 @@ import pytest
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
-from prunescope.similarity.measures import DEAD, FEW, OK, TOO_FEW, UNDEFINED, Measure
+from prunescope.similarity.measures import DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
@@ -21,7 +21,7 @@ def test_the_source_says_all_but_the_functions(name):
     literal = set(Measure.__dataclass_fields__) - {"function", "chance"}
     assert all(getattr(described, key) == getattr(loaded, key) for key in literal)
     assert described.function is None and callable(loaded.function)
-    assert loaded.needs == "moments" and loaded.ranks in ("units", "components")
+    assert loaded.needs == "moments" and loaded.basis in ("raw", "units", "components")
     assert loaded.url.startswith("https://") and not loaded.reference.startswith("http")
 
 
@@ -34,38 +34,46 @@ def test_labels_differ():
 @pytest.mark.parametrize("name", ALL)
 def test_status_rules(name):
     this = kinds.load("measure", name)
-    correlates = name in ("cca", "cca_r2", "pwcca", "svcca", "svcca_trim98")
+    correlates, few = this.basis != "raw", OK if name == "cka_debiased" else FEW
+    twice = 2 if name == "cca_cv" else 1
     assert this.status(1000, 20, (0, 20)) == DEAD
-    assert this.status(40, 20, (20, 20)) == (TOO_FEW if correlates else OK)
-    assert this.status(41, 20, (20, 20)) == (FEW if correlates else OK)
-    assert this.status(99, 20, (5, 5)) == (FEW if correlates else OK)
-    assert this.status(100, 20, (20, 20)) == OK
-    assert this.status(3, 1, (1, 1)) == {"cka_debiased": TOO_FEW}.get(name, FEW if correlates else OK)
-    assert this.status(100, 20, (20, 20), rotated=True) == (UNDEFINED if name == "pwcca" else OK)
+    assert this.status(40 * twice, 20, (20, 20)) == (TOO_FEW if correlates else few)
+    assert this.status(40 * twice + 1, 20, (20, 20)) == few
+    assert this.status(399, 20, (5, 5)) == few
+    assert this.status(400, 20, (20, 20)) == OK
+    assert this.status(4000, 20, (20, 20), rows=399.0) == few
+    assert this.status(3, 1, (1, 1)) == (TOO_FEW if name in ("cka_debiased", "cca_cv") else FEW)
+    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name == "pwcca" else OK)
+    assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
+    assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
+    assert this.biased == (name != "cka_debiased")
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_foreseen_from_sizes_comes_true(name):
     this, rng = kinds.load("measure", name), np.random.default_rng(0)
     seen = set()
-    for n in (3, 8, 12, 25, 39, 40, 60):
+    for n in (3, 8, 12, 25, 39, 40, 60, 170):
         for widths in ((2, 2), (8, 3), (8, 8)):
             gram = moments.all_pairs([rng.standard_normal((n, width)) for width in widths])
             sides = [represent(gram.moments(i)) for i in (0, 1)]
             status = compare(Pair(*sides, gram.cross(0, 1)), [this])[0].status
             expected = measures.described(name).foreseen(n, *widths)
-            if status != UNDEFINED:  # an estimate can turn out negative with any number of rows
-                assert status in expected, (n, widths)
+            # An estimate can turn out negative with any number of rows, and 8 units are always more than 3.
+            if status not in (UNDEFINED, RANK_LOST):
+                order = [one.name for one in measures.STATUSES]
+                best, worst = (order.index(one) for one in expected)
+                assert worst <= order.index(status) <= best, (n, widths)
             assert n < this.enough_rows(max(widths)) or expected == (OK, OK)
             seen.add(expected)
     assert (OK, OK) in seen
 
 
 def test_rows_that_are_enough():
-    assert measures.described("cca").enough_rows(64) == 320
-    assert measures.described("cka").enough_rows(64) == 0
+    assert measures.described("cca").enough_rows(64) == 1280
+    assert measures.described("cka").enough_rows(64) == 1280
     assert measures.described("cka_debiased").enough_rows(64) == 4
-    assert kinds.known("measure")["cca"].facts["rows_per_unit"] == 5
+    assert kinds.known("measure")["cca"].facts["rows_per_unit"] == 20
 
 
 def test_a_measure_needs_no_more_than_a_function_and_three_facts():
@@ -78,6 +86,16 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
     (score,) = compare(Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1)), [best])
     assert score.measure == "best" and score.status == OK
     assert score.value == score.reverse == pytest.approx(1) and np.isnan(score.chance)
+
+
+def test_statuses_are_data():
+    """One list says what a status means, whether there is a value, and which of two the matrix has."""
+    assert measures.TRUSTED == (OK,) and measures.gravest([]) == OK
+    assert measures.gravest([OK, FEW, RANK_LOST, TOO_FEW]) == TOO_FEW
+    assert measures.gravest([FEW, RANK_LOST]) == RANK_LOST
+    assert not {DEAD, TOO_FEW, UNDEFINED} & set(measures.GIVEN) and {FEW, RANK_LOST} < set(measures.GIVEN)
+    page = (Path(__file__).parents[2] / "results/README.md").read_text()
+    assert measures.statuses() in page, "make docs"
 
 
 def test_an_unknown_measure_is_one_line():

@@ -57,8 +57,8 @@ FAMILIES = {
         "Measures (`similarity.measures`)",
         ("label", "reference", "unchanged_by"),
         (
-            *("needs", "ranks", "symmetric", "directions", "spectrum", "saturates"),
-            *("fewest_rows", "rows_per_unit", "rotation_suffices", "chance"),
+            *("needs", "basis", "symmetric", "directions", "spectrum", "saturates"),
+            *("fewest_rows", "rows_per_unit", "halves", "intervals", "rotation_suffices", "chance"),
         ),
     ),
 }

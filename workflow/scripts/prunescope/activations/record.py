@@ -308,7 +308,15 @@ class _Recorder:
 
         def turn(rows: np.ndarray) -> np.ndarray:
             log.info("layer %s: rotating %d units to %d", self._name, rows.shape[1], len(rows))
-            return rotate(rows, device)
+            rotated = rotate(rows, device)
+            largest = np.abs(rotated).max(initial=0.0)
+            if largest > np.finfo(self._writer.data.dtype).max:
+                raise InputError(
+                    f"activations.dtype = {self._writer.data.dtype}: layer {self._name} has more units than "
+                    f"images and is rotated; then its numbers reach {largest:.3g}, too much for this format; "
+                    "use float32"
+                )
+            return rotated
 
         self._writer.finish(turn)
 

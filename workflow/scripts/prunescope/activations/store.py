@@ -63,6 +63,11 @@ class Matrix:
         return self.data.shape
 
     @property
+    def rows_per_image(self) -> int:
+        """Number of consecutive rows that belong to one image."""
+        return len(self.positions)
+
+    @property
     def rotated(self) -> bool:
         """Whether the columns are a rotation of the units."""
         return self.width != self.shape[1]

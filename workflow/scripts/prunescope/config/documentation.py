@@ -126,6 +126,9 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
         REPOSITORY / "docs/similarity.md": [
             ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measures.table())
         ],
+        REPOSITORY / "results/README.md": [
+            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses())
+        ],
     }
 
 

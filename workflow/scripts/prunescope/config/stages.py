@@ -68,7 +68,7 @@ def activation_params(experiment: dict) -> dict:
 
 def similarity_params(experiment: dict) -> dict:
     """Return what `compare_round` and `compare_seeds` read. The order of the measures means nothing."""
-    own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "gpu")}
+    own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "intervals", "gpu")}
     return own | {"measures": sorted(experiment["similarity"]["measures"])}
 
 

@@ -36,9 +36,12 @@ COLUMNS = pa.schema(
         ("measure", pa.string()),
         ("value", pa.float64()),
         ("chance", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
         ("density_a", pa.float64()),
         ("density_b", pa.float64()),
         ("n", pa.int64()),
+        ("images", pa.int64()),
         ("width_a", pa.int64()),
         ("width_b", pa.int64()),
         ("rank_a", pa.int64()),
@@ -47,6 +50,10 @@ COLUMNS = pa.schema(
         ("spectrum", pa.list_(pa.float64())),
     ]
 )
+
+
+# Of the schema, too.
+DEFAULT = ("cca", "cca_cv", "cka_debiased", "svcca")
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,16 @@ class SimilaritySettings:
         Fraction of the variance that the principal components of SVCCA keep, in (0, 1].
     pairs : str
         ``same-layer`` or ``all-layers``.
+    intervals : bool
+        Whether to give 95 % intervals.
     gpu : bool
         Whether to sum products on a GPU if one is granted; the results differ by rounding.
     """
 
-    measures: list[str] = field(default_factory=lambda: ["cca", "svcca"])
+    measures: list[str] = field(default_factory=lambda: list(DEFAULT))
     variance: float = 0.99
     pairs: str = "same-layer"
+    intervals: bool = False
     gpu: bool = False
 
     def __post_init__(self):
@@ -172,6 +182,7 @@ class _Comparison:
     measures: list[Measure]
     variance: float | None
     pairs: str
+    intervals: bool
     run: Callable
     gram: Callable[..., Gram]
 
@@ -199,7 +210,8 @@ class _Comparison:
         return rows
 
     def _of_group(self, matrices: list[Matrix], others: list[Matrix], itself: bool) -> Iterator[dict]:
-        own = Own(matrices, self._represent, self.run, self.gram)
+        positions = matrices[0].rows_per_image
+        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals)
 
         def within(places: tuple[int, int]) -> list[dict]:
             i, j = places
@@ -231,15 +243,19 @@ class _Comparison:
         for score in compare(pair, self.measures):
             common = {
                 "measure": score.measure,
-                "chance": score.chance,
+                "low": score.low,
+                "high": score.high,
                 "n": pair.n,
+                "images": pair.a.moments.images,
                 "status": score.status,
                 "spectrum": score.spectrum,
             }
             first, second = _side(a, score.rank_a), _side(b, score.rank_b)
-            rows.append(common | _named(first, "a") | _named(second, "b") | {"value": score.value})
+            numbers = {"value": score.value, "chance": score.chance}
+            rows.append(common | _named(first, "a") | _named(second, "b") | numbers)
             if a is not b:
-                rows.append(common | _named(second, "a") | _named(first, "b") | {"value": score.reverse})
+                numbers = {"value": score.reverse, "chance": score.reverse_chance}
+                rows.append(common | _named(second, "a") | _named(first, "b") | numbers)
         return rows
 
 
@@ -250,16 +266,17 @@ def _comparison(settings: SimilaritySettings, threads: int, device: str) -> Iter
     Matrices of a few hundred columns are too small for LAPACK to use two threads well.
     """
     measures = [kinds.load("measure", name, "similarity.measures") for name in sorted(settings.measures)]
-    truncates = any(measure.ranks == "components" for measure in measures)
+    truncates = any(measure.basis == "components" for measure in measures)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         run = map if threads == 1 else pool.map
         if str(device) == "cpu":
-            gram = partial(Gram, run=run)
+            gram = partial(Gram, run=run, by_fold=settings.intervals)
         else:
             from prunescope.similarity.moments_gpu import DeviceGram
 
-            gram = partial(DeviceGram, device=device)
-        yield _Comparison(measures, settings.variance if truncates else None, settings.pairs, run, gram)
+            gram = partial(DeviceGram, device=device, by_fold=settings.intervals)
+        variance = settings.variance if truncates else None
+        yield _Comparison(measures, variance, settings.pairs, settings.intervals, run, gram)
 
 
 def _side(matrix: Matrix, rank: int) -> dict:

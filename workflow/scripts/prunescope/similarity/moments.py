@@ -5,8 +5,12 @@ of augmented rows hold everything that similarity measures need (means, covarian
 lengths for the debiased CKA), so one pass over the data is enough. The shift does not change the result;
 without it a small variance would lose digits to a large mean.
 
-The work is cut into tiles of the product matrix. Each tile is summed in row order by one thread at a time, so
-the result does not depend on the number of threads.
+What varies between samples is images, and rows of one image are not independent. So the sums are kept apart
+for two random halves of the images, or for each of some random folds, and where an image has several rows
+(one for each position of a map) the sums of the rows at each position are kept as well.
+
+The work is cut into tiles of the product matrix. Each tile is summed in a fixed order by one thread at a
+time, so the result does not depend on the number of threads.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.errors import shrinking
+from prunescope.similarity.folds import Images
 
 # Wide tiles multiply faster; there must be enough of them to share between threads.
 LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8
@@ -30,18 +35,35 @@ class Moments:
     ----------
     n : int
         Number of rows.
+    images : int
+        Number of images; the rows of an image are consecutive, one for each position.
     mean : ndarray, shape (p,)
         Of each column.
     covariance : ndarray, shape (p, p)
         Of the centred columns, divided by n.
     lengths : float
         Mean over the rows of |x|⁴, with x the centred row.
+    halves : ndarray, shape (2, p, p)
+        Covariance within each half of the images, centred over these images at each position.
+    map : ndarray, shape (positions, p)
+        Mean over the images at each position, minus `mean`. Zero if there is one position.
+    folds : ndarray, shape (folds, positions, p)
+        Sum over each fold's images of what `mean` and `map` leave; empty if there is one position.
     """
 
     n: int
+    images: int
     mean: np.ndarray
     covariance: np.ndarray
     lengths: float
+    halves: np.ndarray
+    map: np.ndarray
+    folds: np.ndarray
+
+    @property
+    def positions(self) -> int:
+        """Number of rows of an image."""
+        return self.n // self.images
 
 
 @dataclass(frozen=True)
@@ -54,14 +76,17 @@ class Cross:
         Of the centred columns, divided by n.
     lengths : float
         Mean over the rows of |x|² |y|², with x and y the centred rows.
+    halves : ndarray, shape (2, p_a, p_b)
+        Covariance within each half of the images, centred over these images at each position.
     """
 
     covariance: np.ndarray
     lengths: float
+    halves: np.ndarray
 
     def swapped(self) -> "Cross":
         """Return the same between b and a."""
-        return Cross(self.covariance.T, self.lengths)
+        return Cross(self.covariance.T, self.lengths, self.halves.transpose(0, 2, 1))
 
 
 class Gram:
@@ -73,60 +98,90 @@ class Gram:
         Subtracted from the columns of each matrix before anything is squared; best a rough mean.
     blocks : sequence of (range, range)
         Which products to sum: all matrices of the first range with all of the second.
+    images : Images
+        Which rows belong together.
     run : callable, optional
         Like `map`, which is the default; the `map` of a thread pool computes tiles side by side.
+    by_fold : bool, optional
+        Whether to keep the sums of each fold of images, which `without` needs, instead of each half.
     """
 
     def __init__(
         self,
         shifts: Sequence[np.ndarray],
         blocks: Sequence[tuple[range, range]],
+        images: Images,
         run: Callable = map,
+        by_fold: bool = False,
     ):
-        self.n = 0
-        self._run = run
+        self._run, self._images = run, images
         self._shifts = [np.asarray(shift, dtype=np.float64) for shift in shifts]
         self._starts = np.cumsum([0, *(shift.size + 2 for shift in self._shifts)]).tolist()
         self._buffer = self._numbers(0, self._starts[-1])
+        # The folds whose products are summed together.
+        self._parts = images.folds_one_by_one() if by_fold else images.halves()
         self._tiles = []
         self._tile_of = {}
         for rows, columns in blocks:
             tile = (self._columns(rows), self._columns(columns))
             self._tile_of |= {(i, j): len(self._tiles) for i in rows for j in columns}
-            total = self._numbers(*(part.stop - part.start for part in tile))
+            total = self._numbers(len(self._parts), *(part.stop - part.start for part in tile))
             total[...] = 0
             self._tiles.append((*tile, total))
+        maps = images.positions if images.positions > 1 else 0
+        self._maps = self._numbers(images.folds, maps, self._starts[-1])
+        self._maps[...] = 0
 
-    def _numbers(self, rows: int, columns: int) -> np.ndarray:
+    def _numbers(self, *shape: int) -> np.ndarray:
         """Room for float64 numbers."""
-        return np.empty((rows, columns))
+        return np.empty(shape)
 
     def _columns(self, matrices: range) -> slice:
         return slice(self._starts[matrices[0]], self._starts[matrices[-1] + 1])
 
-    def add(self, chunks: Sequence[np.ndarray]) -> None:
+    def add(self, chunks: Sequence[np.ndarray], start: int) -> None:
         """Add rows.
 
         Parameters
         ----------
         chunks : sequence of ndarray, shapes (m, p_i)
-            The same rows of every matrix, in any floating-point format.
+            The same rows of every matrix, in any floating-point format: of whole images, or of one image.
+        start : int
+            Number of the first row.
         """
         m = len(chunks[0])
         if len(self._buffer) < m:
             self._buffer = self._numbers(m, self._starts[-1])
         augmented = self._buffer[:m]
+        order, bounds = self._images.by_fold(start, m)
+        first = start % self._images.positions
+        places = slice(first, first + m) if order is None else slice(None)
 
         def augment(i: int) -> None:
-            start, stop = self._starts[i], self._starts[i + 1]
-            self._augment(chunks[i], self._shifts[i], augmented[:, start:stop])
+            begin, end = self._starts[i], self._starts[i + 1]
+            rows = chunks[i]
+            if order is not None:
+                shape = (len(order), self._images.positions, rows.shape[1])
+                rows = rows.reshape(shape)[order].reshape(rows.shape)
+            self._augment(rows, self._shifts[i], augmented[:, begin:end])
 
-        def multiply(tile: tuple[slice, slice, np.ndarray]) -> None:
-            self._multiply(augmented[:, tile[0]], augmented[:, tile[1]], tile[2])
+        def multiply(task: tuple[tuple[slice, slice, np.ndarray], int]) -> None:
+            (left, right, total), part = task
+            folds = self._parts[part]
+            rows = augmented[bounds[folds.start] : bounds[folds.stop]]
+            if len(rows):
+                self._multiply(rows[:, left], rows[:, right], total[part])
+
+        def add_maps(fold: int) -> None:
+            rows = augmented[bounds[fold] : bounds[fold + 1]]
+            if len(rows):
+                room = self._maps[fold, places]
+                room += rows.reshape(-1, room.shape[0], room.shape[1]).sum(0)
 
         list(self._run(augment, range(len(chunks))))
-        list(self._run(multiply, self._tiles))
-        self.n += m
+        list(self._run(multiply, [(tile, part) for tile in self._tiles for part in range(len(self._parts))]))
+        if self._images.positions > 1:
+            list(self._run(add_maps, range(self._images.folds)))
 
     def _augment(self, chunk: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
         columns = out[:, :-2]
@@ -143,32 +198,86 @@ class Gram:
         """Free the memory that only adding rows needs."""
         self._buffer = self._numbers(0, self._starts[-1])
 
-    def moments(self, i: int) -> Moments:
-        """Second moments of matrix i."""
-        cross, mean = self._centred(i, i)
-        return Moments(self.n, self._shifts[i] + mean, cross.covariance, cross.lengths)
+    def moments(self, i: int, without: int | None = None) -> Moments:
+        """Second moments of matrix i.
 
-    def cross(self, i: int, j: int) -> Cross:
-        """Second moments between matrices i and j."""
-        return self._centred(i, j)[0] if (i, j) in self._tile_of else self._centred(j, i)[0].swapped()
+        Parameters
+        ----------
+        i : int
+        without : int, optional
+            Leave out a fold; needs the sums of each fold.
+        """
+        cross, mean = self._centred(i, i, without)
+        kept = self._kept(without)
+        images, map_ = self._images.among(kept), np.zeros((1, mean.size))
+        folds = np.empty((0, *map_.shape))
+        if self._images.positions > 1:
+            sums = self._sums(i, kept)
+            counts = self._images.sizes[kept, None, None]
+            map_ = sums.sum(axis=0) / images
+            folds = sums - counts * map_
+            map_ = map_ - mean
+        shift = self._shifts[i]
+        return Moments(
+            images * self._images.positions,
+            images,
+            shift + mean,
+            cross.covariance,
+            cross.lengths,
+            cross.halves,
+            map_,
+            folds,
+        )
 
-    def _centred(self, i: int, j: int) -> tuple[Cross, np.ndarray]:
+    def cross(self, i: int, j: int, without: int | None = None) -> Cross:
+        """Second moments between matrices i and j; `without` as for `moments`."""
+        if (i, j) in self._tile_of:
+            return self._centred(i, j, without)[0]
+        return self._centred(j, i, without)[0].swapped()
+
+    def _kept(self, without: int | None) -> np.ndarray:
+        return np.delete(np.arange(self._images.folds), [] if without is None else without)
+
+    def _sums(self, i: int, folds: np.ndarray) -> np.ndarray:
+        """Sums of the shifted rows of matrix i at each position, shape (len(folds), positions, p_i)."""
+        return self._maps[folds, :, self._starts[i] : self._starts[i + 1] - 2]
+
+    def _centred(self, i: int, j: int, without: int | None) -> tuple[Cross, np.ndarray]:
         rows, columns, total = self._tiles[self._tile_of[i, j]]
-        block = total[
+        parts = total[
+            :,
             self._starts[i] - rows.start : self._starts[i + 1] - rows.start,
             self._starts[j] - columns.start : self._starts[j + 1] - columns.start,
         ]
-        with np.errstate(invalid="ignore", over="ignore"):
-            block = block / self.n
+        halves = []
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            for half in self._images.halves():
+                kept = [k for k, part in enumerate(self._parts) if part.start in half and k != without]
+                folds = np.array([fold for fold in half if fold != without], dtype=int)
+                halves.append((parts[kept].sum(axis=0), folds))
+            n = self._images.among(self._kept(without)) * self._images.positions
+            block = (halves[0][0] + halves[1][0]) / n
+            within = np.array([self._within(i, j, *half) for half in halves])
             mean_i, mean_j = block[:-2, -1], block[-1, :-2]
             covariance = block[:-2, :-2] - np.outer(mean_i, mean_j)
             # |x - m|² = |x|² - 2 m·x + |m|² is linear in the augmented row (x, |x|², 1).
             length_i = np.concatenate([-2 * mean_i, [1.0, mean_i @ mean_i]])
             length_j = np.concatenate([-2 * mean_j, [1.0, mean_j @ mean_j]])
-            return Cross(covariance, float(length_i @ block @ length_j)), mean_i
+            return Cross(covariance, float(length_i @ block @ length_j), within), mean_i
+
+    def _within(self, i: int, j: int, sums: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Covariance within a half of the images, centred at each position."""
+        images, positions = self._images.among(folds), self._images.positions
+        if positions == 1:
+            centre_i, centre_j = sums[None, :-2, -1] / images, sums[None, -1, :-2] / images
+        else:
+            centre_i, centre_j = (self._sums(k, folds).sum(axis=0) / images for k in (i, j))
+        return (sums[:-2, :-2] / images - centre_i.T @ centre_j) / positions
 
 
-def all_pairs(matrices: Sequence, rows: int | None = None, gram: Callable[..., Gram] = Gram) -> Gram:
+def all_pairs(
+    matrices: Sequence, rows: int | None = None, gram: Callable[..., Gram] = Gram, positions: int = 1
+) -> Gram:
     """Accumulate the moments of several matrices and of all their pairs, in one pass.
 
     Parameters
@@ -179,7 +288,10 @@ def all_pairs(matrices: Sequence, rows: int | None = None, gram: Callable[..., G
         Rows per chunk; by default the float64 buffer has about 2²³ numbers. Changes the result by rounding
         only. The pass restarts with half the rows each time memory is not enough.
     gram : callable, optional
-        Makes the sums from shifts and blocks: `Gram`, with threads if wanted, or one that computes on a GPU.
+        Makes the sums from shifts, blocks and images: `Gram`, with threads if wanted, or one that computes on
+        a GPU.
+    positions : int, optional
+        Consecutive rows that belong to one image.
 
     Raises
     ------
@@ -188,7 +300,7 @@ def all_pairs(matrices: Sequence, rows: int | None = None, gram: Callable[..., G
     """
     groups = _groups([matrix.shape[1] for matrix in matrices])
     blocks = [(a, b) for i, a in enumerate(groups) for b in groups[i:]]
-    return _stream(matrices, [_rough_mean(matrix) for matrix in matrices], blocks, rows, gram)
+    return _stream(matrices, [_rough_mean(matrix) for matrix in matrices], blocks, rows, gram, positions)
 
 
 def row(
@@ -197,6 +309,7 @@ def row(
     right: Sequence,
     rows: int | None = None,
     gram: Callable[..., Gram] = Gram,
+    positions: int = 1,
 ) -> Gram:
     """Accumulate the moments of each right matrix and its products with each left one, in one pass.
 
@@ -206,14 +319,15 @@ def row(
         In the result the left ones come first.
     means : sequence of ndarray
         Column means of the left matrices.
-    rows, gram : optional
+    rows, gram, positions : optional
         See `all_pairs`, also for errors.
     """
     first, widths = len(left), [matrix.shape[1] for matrix in [*left, *right]]
     rights = [range(group[0] + first, group[-1] + 1 + first) for group in _groups(widths[first:])]
     blocks = [(a, b) for a in _groups(widths[:first]) for b in rights]
     blocks += [(range(i, i + 1), range(i, i + 1)) for i in range(first, len(widths))]
-    return _stream([*left, *right], [*means, *(_rough_mean(matrix) for matrix in right)], blocks, rows, gram)
+    shifts = [*means, *(_rough_mean(matrix) for matrix in right)]
+    return _stream([*left, *right], shifts, blocks, rows, gram, positions)
 
 
 def chunk_rows(columns: int) -> int:
@@ -238,14 +352,18 @@ def _rough_mean(matrix) -> np.ndarray:
         return np.nan_to_num(np.mean(matrix[:LEAST_ROWS], axis=0, dtype=np.float64), posinf=0.0, neginf=0.0)
 
 
-def _stream(matrices: Sequence, shifts: Sequence, blocks: Sequence, rows: int | None, make: Callable) -> Gram:
+def _stream(
+    matrices: Sequence, shifts: Sequence, blocks: Sequence, rows: int | None, make: Callable, positions: int
+) -> Gram:
+    n = matrices[0].shape[0]
+    images = Images.of(n // positions, positions)
+
     def stream(rows: int) -> Gram:
-        gram = make(shifts, blocks)
-        for start in range(0, n, rows):
-            gram.add([matrix[start : start + rows] for matrix in matrices])
+        gram = make(shifts, blocks, images)
+        for start, stop in images.chunks(rows):
+            gram.add([matrix[start:stop] for matrix in matrices], start)
         gram.finish()
         return gram
 
-    n = matrices[0].shape[0]
     rows = rows or chunk_rows(sum(matrix.shape[1] for matrix in matrices))
     return shrinking(stream, min(rows, n), "row", remedy="compare fewer or narrower layers")

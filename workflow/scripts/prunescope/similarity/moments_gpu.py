@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from prunescope.similarity.folds import Images
 from prunescope.similarity.moments import Gram
 
 
@@ -17,7 +18,7 @@ class DeviceGram(Gram):
 
     Parameters
     ----------
-    shifts, blocks
+    shifts, blocks, images, by_fold
         Those of `moments.Gram`.
     device : torch.device or str
     """
@@ -26,13 +27,15 @@ class DeviceGram(Gram):
         self,
         shifts: Sequence[np.ndarray],
         blocks: Sequence[tuple[range, range]],
+        images: Images,
         device: torch.device | str,
+        by_fold: bool = False,
     ):
         self._device = device
-        super().__init__(shifts, blocks)
+        super().__init__(shifts, blocks, images, by_fold=by_fold)
 
-    def _numbers(self, rows: int, columns: int) -> torch.Tensor:
-        return torch.empty(rows, columns, dtype=torch.float64, device=self._device)
+    def _numbers(self, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.float64, device=self._device)
 
     def _augment(self, chunk: np.ndarray, shift: np.ndarray, out: torch.Tensor) -> None:
         columns = out[:, :-2]
@@ -48,3 +51,4 @@ class DeviceGram(Gram):
         """Copy the sums to the processor and free the device's memory."""
         super().finish()
         self._tiles = [(rows, columns, total.cpu().numpy()) for rows, columns, total in self._tiles]
+        self._maps = self._maps.cpu().numpy()

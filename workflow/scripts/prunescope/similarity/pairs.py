@@ -5,17 +5,31 @@ In all equations the columns of X_a (n × p_a) and X_b (n × p_b) are centred, C
 values of M = W_aᵀC_abW_b.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Optional
 
 import numpy as np
+from scipy import special
 from scipy.linalg import blas, lapack
 
-from prunescope.similarity.measures import FEW, OK, UNDEFINED, Measure
+from prunescope.similarity.chance import Unrelated
+from prunescope.similarity.folds import FOLDS
+from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Measure, gravest
 from prunescope.similarity.moments import Cross
 from prunescope.similarity.whitening import Representation
+
+# Correlations below this need an SVD for their directions. With eigenvalues of a square, the left vectors are
+# orthogonal to 1e-16 over the square of this.
+SMALL = 1e-4
+# Each half of the images gives directions for the other, so the two estimates of unrelated representations
+# correlate: in Gaussian matrices by the square of the mean of the quarter-circle law. In simulations that
+# falls about with 1 - value⁴ (tests/benchmarks/statistics_similarity.py).
+SHARED = (8 / (3 * np.pi)) ** 2
+# Correlations nearer to each other than this are equal as far as rounding can tell; and a value is not unique
+# when their directions move it by more than `MOVED`.
+EQUAL, MOVED = 1e-10, 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,32 +41,44 @@ class Pair:
     a, b : Representation
         With principal components if `truncated` is used.
     cross : Cross
-    whitened : ndarray, shape (rank_a, rank_b), optional
-        M, if it is known from whitened rows; by default it follows from `cross`.
+    whitened : Cross, optional
+        Between the whitened columns, if it is known from whitened rows: its covariance is M. By default it
+        follows from `cross`.
     directions : bool, optional
         Whether the correlations are computed together with the canonical directions.
     mirror : Pair, optional
         The same pair in the other order, so that nothing is computed twice.
+    replica : callable, optional
+        Takes a fold of images and returns the pair without it, for intervals.
+    whole : Pair, optional
+        Of a replica, the pair with all images.
     """
 
     a: Representation
     b: Representation
     cross: Cross
-    whitened: np.ndarray | None = None
+    whitened: Cross | None = None
     directions: bool = True
     mirror: Optional["Pair"] = field(default=None, repr=False)
+    replica: Callable[[int], "Pair"] | None = field(default=None, repr=False)
+    whole: Optional["Pair"] = field(default=None, repr=False)
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return self.a.moments.n
 
-    def ranks(self, of: str) -> tuple[int, int]:
-        """Numbers of ``units`` or ``components``, see `Measure.ranks`."""
+    def ranks(self, basis: str) -> tuple[int, int]:
+        """Numbers of components, or of independent units; see `Measure.basis`."""
         sides = (self.a, self.b)
-        if of == "components":
+        if basis == "components":
             return tuple(side.components.shape[1] for side in sides)
         return tuple(side.rank for side in sides)
+
+    @property
+    def ill(self) -> bool:
+        """Whether whitening needed a second pass."""
+        return self.a.ill or self.b.ill
 
     @cached_property
     def correlations(self) -> np.ndarray:
@@ -82,15 +108,46 @@ class Pair:
             return self.correlations  # they span the same, and these are precise whatever the condition
         return _correlations(self.a.components.T @ self.cross.covariance @ self.b.components)
 
+    @cached_property
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """M within each half of the images, centred at each position, with the whitening of all images."""
+        if self.whitened is not None:
+            return tuple(self.whitened.halves)
+        return tuple(_whitened(self.a, half, self.b) for half in self.cross.halves)
+
+    @cached_property
+    def half_directions(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Canonical directions of a and b (columns) in each half of the images, for the whitened columns.
+
+        A replica has those of all images. What an omitted fold changes of them would be noise: at the best
+        directions a small change has no effect on the correlations.
+        """
+        if self.whole is not None:
+            return self.whole.half_directions
+        found = []
+        for half, root_a, root_b in zip(
+            self.halves, self.a.half_whitenings, self.b.half_whitenings, strict=True
+        ):
+            left, _, right = np.linalg.svd(root_a.T @ half @ root_b, full_matrices=False)
+            found.append((root_a @ left, root_b @ right.T))
+        return found
+
+    @cached_property
+    def unrelated(self) -> Unrelated:
+        """What would be between a and b if their images were permuted; of a mirror, between b and a."""
+        return Unrelated(self.a, self.b) if self.mirror is None else self.mirror.unrelated
+
     def swapped(self) -> "Pair":
         """Return (b, a)."""
-        whitened = None if self.whitened is None else self.whitened.T
+        whitened = None if self.whitened is None else self.whitened.swapped()
         return Pair(self.b, self.a, self.cross.swapped(), whitened, self.directions, self)
 
     @property
     def _matrix(self) -> np.ndarray:
         """M."""
-        return _whitened(self.a, self.cross.covariance, self.b) if self.whitened is None else self.whitened
+        if self.whitened is not None:
+            return self.whitened.covariance
+        return _whitened(self.a, self.cross.covariance, self.b)
 
 
 def _whitened(a: Representation, covariance: np.ndarray, b: Representation) -> np.ndarray:
@@ -117,10 +174,13 @@ def _correlations(matrix: np.ndarray) -> np.ndarray:
 def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Left vectors, values and right vectors of a matrix that is not wide, in the same way."""
     values, right = np.linalg.eigh(matrix.T @ matrix)
+    if values[0] < SMALL**2:
+        # The left vectors of correlations near 0 would not be orthogonal.
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        return left, np.clip(values, 0, 1), right.T
     right = right[:, ::-1]
     left = matrix @ right
-    lengths = np.linalg.norm(left, axis=0)
-    return left / np.where(lengths > 0, lengths, 1), np.sqrt(np.clip(values[::-1], 0, 1)), right
+    return left / np.linalg.norm(left, axis=0), np.sqrt(np.clip(values[::-1], 0, 1)), right
 
 
 @dataclass(frozen=True)
@@ -134,12 +194,14 @@ class Score:
     value, reverse : float
         Of (a, b) and of (b, a), which differ only if the measure is not symmetric. NaN when a number would
         mislead.
-    chance : float
-        Expected between unrelated representations of these sizes; NaN where not known.
+    chance, reverse_chance : float
+        Expected of (a, b) and of (b, a) when images are permuted; NaN where not known.
+    low, high : float
+        95 % interval of `value`; NaN unless asked for and known to cover. The same for both orders.
     rank_a, rank_b : int
         Directions used: independent units or principal components, see `Measure.ranks`.
     status : str
-        See `Measure.status`; also ``undefined`` when the measure returns NaN.
+        One of `measures.STATUSES`.
     spectrum : ndarray or None
         The canonical correlations, descending, for measures with `Measure.spectrum`.
     """
@@ -148,6 +210,9 @@ class Score:
     value: float
     reverse: float
     chance: float
+    reverse_chance: float
+    low: float
+    high: float
     rank_a: int
     rank_b: int
     status: str
@@ -168,18 +233,110 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
         In the order of `measures`.
     """
     pair = replace(pair, directions=any(measure.directions for measure in measures))
-    return [_score(pair, measure) for measure in measures]
+    scores = [_score(pair, measure) for measure in measures]
+    if pair.replica is None or pair.a.moments.images < 2 * FOLDS:
+        return scores
+    bounded = {
+        place: []
+        for place, (score, measure) in enumerate(zip(scores, measures, strict=True))
+        if score.status in GIVEN and measure.intervals and not (measure.basis == "units" and pair.ill)
+    }
+    for fold in range(FOLDS) if bounded else ():
+        without = replace(pair.replica(fold), whole=pair)
+        for place, values in bounded.items():
+            values.append(float(measures[place].function(without)))
+    for place, values in bounded.items():
+        shared = SHARED if measures[place].halves else 0.0
+        low, high = jackknife(scores[place].value, np.array(values), shared)
+        scores[place] = replace(scores[place], low=low, high=high)
+    return scores
+
+
+def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[float, float]:
+    """Return a 95 % interval for the expected value of a similarity with as many other images.
+
+    Student's interval for Fisher's z = artanh(value), from the values without one fold of images at a time.
+    It does not leave [-1, 1].
+
+    Parameters
+    ----------
+    value : float
+        Of all images.
+    without : ndarray, shape (folds,)
+        Without each fold.
+    shared : float, default 0
+        Correlation of the two estimates that the value is the mean of, if it were 0; the jackknife takes them
+        as independent.
+
+    Returns
+    -------
+    low, high : float
+        The value itself where it is 1 whatever the images; NaN where a value without a fold is NaN.
+    """
+    nearly = 1 - 1e-12
+    if min(value, without.min()) >= nearly:
+        return value, value
+    z = np.arctanh(np.clip([value, *without], -nearly, nearly))
+    folds = without.size
+    error = np.sqrt((folds - 1) / folds * np.sum(np.square(z[1:] - z[1:].mean())))
+    half = special.stdtrit(folds - 1, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
+    return float(np.tanh(z[0] - half)), float(np.tanh(z[0] + half))
 
 
 def _score(pair: Pair, measure: Measure) -> Score:
-    ranks = pair.ranks(measure.ranks)
-    width = max(side.moments.mean.size for side in (pair.a, pair.b))
-    status = measure.status(pair.n, width, ranks, pair.a.rotated or pair.b.rotated)
-    value = float(measure.function(pair)) if status in (OK, FEW) else np.nan
+    ranks = pair.ranks(measure.basis)
+    status = _status(pair, measure, ranks)
+    value = float(measure.function(pair)) if status in GIVEN else np.nan
     if np.isnan(value):
-        status = UNDEFINED if status in (OK, FEW) else status
-        return Score(measure.name, np.nan, np.nan, np.nan, *ranks, status)
-    reverse = value if measure.symmetric else float(measure.function(pair.swapped()))
-    chance = float(measure.chance(pair, ranks)) if measure.chance else np.nan
+        status = UNDEFINED if status in GIVEN else status
+        return Score(measure.name, *[np.nan] * 6, *ranks, status)
+    reverse, chance, reverse_chance = value, np.nan, np.nan
+    if measure.chance:
+        chance = reverse_chance = float(measure.chance(pair, ranks))
+    if not measure.symmetric:
+        back = pair.swapped()
+        reverse = float(measure.function(back))
+        if measure.chance:
+            reverse_chance = float(measure.chance(back, ranks[::-1]))
     spectrum = pair.correlations if measure.spectrum else None
-    return Score(measure.name, value, reverse, chance, *ranks, status, spectrum)
+    low, high = np.nan, np.nan
+    return Score(measure.name, value, reverse, chance, reverse_chance, low, high, *ranks, status, spectrum)
+
+
+def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
+    """Return the gravest of what sizes and directions say of a value."""
+    units = max(side.moments.mean.size for side in (pair.a, pair.b))
+    rows = float(pair.n)
+    if min(ranks) and measure.rows_per_unit:
+        rows = pair.unrelated.rows(measure.basis)
+        if measure.basis == "raw":
+            units = np.sqrt(pair.a.spread * pair.b.spread)
+    found = [measure.status(pair.n, units, ranks, pair.a.rotated or pair.b.rotated, rows)]
+    if measure.basis == "units" and (pair.a.hidden or pair.b.hidden):
+        found.append(ILL)
+    if measure.basis == "components" and (pair.a.tied or pair.b.tied) and pair.a is not pair.b:
+        found.append(NOT_UNIQUE)
+    if measure.directions and gravest(found) in GIVEN and _undetermined(pair):
+        found.append(NOT_UNIQUE)
+    return gravest(found)
+
+
+def _undetermined(pair: Pair) -> bool:
+    """Whether a mean weighted by the canonical directions depends on a choice among equal correlations.
+
+    The directions of k equal correlations can be rotated among themselves. Their total weight is at least the
+    sum over units of the Euclidean norm, at most √k times that.
+    """
+    left, correlations, _ = pair.canonical
+    loadings = np.square(left.T @ pair.a.loadings)
+    starts = np.flatnonzero(np.diff(correlations, prepend=np.inf) < -EQUAL)
+    counts = np.diff(starts, append=correlations.size)
+    if counts.max() == 1:
+        return False
+    least, rho = np.sqrt(np.add.reduceat(loadings, starts)).sum(axis=1), correlations[starts]
+
+    def value(group: int, factor: float) -> float:
+        weights = least * np.where(np.arange(least.size) == group, factor, 1)
+        return weights @ rho / weights.sum()
+
+    return any(abs(value(g, np.sqrt(k)) - value(g, 1)) > MOVED for g, k in enumerate(counts) if k > 1)

@@ -6,14 +6,14 @@ those are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from prunescope.similarity import moments
 from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS
-from prunescope.similarity.moments import Gram, Moments
+from prunescope.similarity.moments import Cross, Gram, Moments
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.whitening import Representation, refine, whiten
 
@@ -55,6 +55,10 @@ class Own:
         Like `map`, which is the default; the `map` of a thread pool computes side by side.
     gram : callable, optional
         Makes the sums, see `moments.all_pairs`.
+    positions : int, optional
+        Consecutive rows that belong to one image.
+    replicas : bool, optional
+        Whether pairs can be made without a fold of images; needs a `gram` that sums by fold.
     """
 
     def __init__(
@@ -63,16 +67,19 @@ class Own:
         represent: Callable[[Any, Moments], Representation],
         run: Callable = map,
         gram: Callable[..., Gram] = Gram,
+        positions: int = 1,
+        replicas: bool = False,
     ):
         self.matrices = list(matrices)
-        self._represent, self._run, self._make = represent, run, gram
-        self._gram = moments.all_pairs(self.matrices, gram=gram)
+        self._represent, self._run, self._replicas = represent, run, replicas
+        self._sums = {"gram": gram, "positions": positions}
+        self._gram = moments.all_pairs(self.matrices, **self._sums)
         self.sides = list(
             run(lambda i: self._side(self.matrices[i], self._gram, i), range(len(self.matrices)))
         )
         self._precise, self._corrections = None, None
         if self._ill:
-            self._precise = moments.all_pairs(list(map(Whitened, self.matrices, self.sides)), gram=gram)
+            self._precise = moments.all_pairs(list(map(Whitened, self.matrices, self.sides)), **self._sums)
             refined = [refine(side, self._precise.moments(i)) for i, side in enumerate(self.sides)]
             self.sides, self._corrections = zip(*refined, strict=True)
 
@@ -87,9 +94,24 @@ class Own:
         """Return matrices i and j as a pair."""
         whitened = None
         if self._precise is not None:
-            precise = self._precise.cross(i, j).covariance
-            whitened = self._corrections[i] @ precise @ self._corrections[j].T
-        return Pair(self.sides[i], self.sides[j], self._gram.cross(i, j), whitened)
+            whitened = _corrected(self._corrections[i], self._precise.cross(i, j), self._corrections[j])
+        sides, cross = (self.sides[i], self.sides[j]), self._gram.cross(i, j)
+        return Pair(*sides, cross, whitened, replica=self._replica(sides, self._gram, i, j))
+
+    def _replica(self, sides: tuple, gram: Gram, i: int, j: int) -> Callable[[int], Pair] | None:
+        """Return what makes a pair without a fold; its second matrix and the products are in `gram`."""
+        if not self._replicas:
+            return None
+
+        def without(fold: int) -> Pair:
+            own, other = self._gram.moments(i, fold), gram.moments(j, fold)
+            left, right = (
+                replace(side, moments=these, precise=None)
+                for side, these in zip(sides, (own, other), strict=True)
+            )
+            return Pair(left, right, gram.cross(i, j, fold))
+
+        return without
 
     def against(self, others: Sequence, use: Callable[[Any, Iterator[Pair]], T]) -> Iterator[T]:
         """Compare other matrices with these, as many in one pass as memory allows.
@@ -111,7 +133,7 @@ class Own:
 
     def _one_pass(self, batch: list, use: Callable) -> list:
         means = [side.moments.mean for side in self.sides]
-        gram = moments.row(self.matrices, means, batch, gram=self._make)
+        gram = moments.row(self.matrices, means, batch, **self._sums)
         first, ill = len(self.matrices), self._ill
 
         def result(j: int):
@@ -140,21 +162,23 @@ class Own:
             list(map(Whitened, self.matrices, self.sides)),
             [np.zeros(side.rank) for side in self.sides],
             list(map(Whitened, batch, others)),
-            gram=self._make,
+            **self._sums,
         )
 
         def result(k: int):
             other, correction = refine(others[k], precise.moments(first + k))
-            whitened = (precise.cross(i, first + k).covariance @ correction.T for i in range(first))
+            whitened = (_corrected(None, precise.cross(i, first + k), correction) for i in range(first))
             return use(batch[k], self._pairs(other, gram, first + places[k], whitened))
 
         return list(self._run(result, range(len(batch))))
 
     def _pairs(
-        self, other: Representation, gram: Gram, place: int, whitened: Iterator[np.ndarray] | None = None
+        self, other: Representation, gram: Gram, place: int, whitened: Iterator[Cross] | None = None
     ) -> Iterator[Pair]:
         for i, side in enumerate(self.sides):
-            yield Pair(side, other, gram.cross(i, place), None if whitened is None else next(whitened))
+            known = None if whitened is None else next(whitened)
+            replica = self._replica((side, other), gram, i, place)
+            yield Pair(side, other, gram.cross(i, place), known, replica=replica)
 
     def _batches(self, others: Sequence, numbers: int) -> Iterator[list]:
         """Split `others` into batches of at most about `numbers` sums."""
@@ -168,3 +192,11 @@ class Own:
             total += needed
         if batch:
             yield batch
+
+
+def _corrected(left: np.ndarray | None, cross: Cross, right: np.ndarray) -> Cross:
+    """Correct moments between whitened rows; a left side of None is corrected already."""
+    covariance, halves = cross.covariance @ right.T, cross.halves @ right.T
+    if left is not None:
+        covariance, halves = left @ covariance, left @ halves
+    return Cross(covariance, cross.lengths, halves)

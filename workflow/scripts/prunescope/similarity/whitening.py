@@ -19,6 +19,10 @@ DEPENDENT = 1e-13
 # Moments square the condition number, so whitening by them loses digits where some direction leaves less than
 # this fraction of its units' variance; `refine` restores them.
 ILL = 1e-6
+# Within this factor of the tolerance it is unclear whether a unit depends on others.
+UNCLEAR = 10.0
+# Relative difference below which two variances are equal.
+TIE = 1e-9
 # Columns whose correlations are all below this are principal components already; float32 storage of such a
 # matrix leaves about 1e-8.
 UNCORRELATED = 1e-7
@@ -39,16 +43,26 @@ class Representation:
         Smallest fraction of a taken unit's variance that those taken before it leave unexplained.
     components : ndarray, shape (p, k), or None
         Maps centred rows to the leading principal components, scaled to variance 1.
+    hidden : bool
+        Whether the status of a unit is unclear: its variance, or what others leave of it, is so small beside
+        others that rounding can have made it.
+    tied : bool
+        Whether the last component's variance is also that of the next one, which is left out.
     rotated : bool
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
+    precise : ndarray, shape (2, rank, rank), optional
+        `halves`, if they are known from whitened rows.
     """
 
     moments: Moments
     units: np.ndarray
     whitening: np.ndarray
     least: float
+    hidden: bool
     components: np.ndarray | None
+    tied: bool = False
     rotated: bool = False
+    precise: np.ndarray | None = None
 
     @property
     def rank(self) -> int:
@@ -59,6 +73,54 @@ class Representation:
     def loadings(self) -> np.ndarray:
         """WᵀC, shape (rank, p): covariance of the whitened columns with all units."""
         return self.whitening @ self.moments.covariance[self.units]
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """A root L of the covariance of all units, LLᵀ = C, but for rounding; shape (p, p)."""
+        slack = 1e-10 * np.diagonal(self.moments.covariance).max()
+        return np.linalg.cholesky(self.moments.covariance + slack * np.eye(self.moments.mean.size))
+
+    @cached_property
+    def halves(self) -> np.ndarray:
+        """Covariance of the whitened columns within each half of the images, shape (2, rank, rank)."""
+        if self.precise is not None:
+            return self.precise
+        inner = self.moments.halves[:, self.units[:, None], self.units]
+        return self.whitening @ inner @ self.whitening.T
+
+    @cached_property
+    def half_whitenings(self) -> list[np.ndarray]:
+        """Maps of the whitened columns to columns that are white within each half."""
+        return [_root(half) for half in self.halves]
+
+    def coordinates(self, basis: str, rows: np.ndarray) -> np.ndarray:
+        """Express centred rows, shape (..., p), in a basis: ``raw``, ``units`` or ``components``."""
+        if basis == "raw":
+            return rows
+        return rows[..., self.units] @ self.whitening.T if basis == "units" else rows @ self.components
+
+    def size(self, basis: str) -> float:
+        """Sum of the variances in a basis: of the units, or the number of whitened columns."""
+        if basis == "raw":
+            return self.variance
+        return self.rank if basis == "units" else self.components.shape[1]
+
+    def folds(self, basis: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return `Moments.folds` in a basis, and the squared length of each fold."""
+        if basis not in self._folds:
+            folds = self.coordinates(basis, self.moments.folds)
+            self._folds[basis] = folds, np.square(folds).sum(axis=(1, 2))
+        return self._folds[basis]
+
+    @cached_property
+    def _folds(self) -> dict:
+        return {}
+
+    @cached_property
+    def spread(self) -> float:
+        """Number of directions that hold the variance: (tr C)² / ‖C‖_F²."""
+        norm = np.linalg.norm(self.moments.covariance)
+        return float((self.variance / norm) ** 2) if norm else 0.0
 
     @property
     def ill(self) -> bool:
@@ -88,8 +150,10 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
     rotated : bool, optional
         Whether the columns are a rotation of the units instead of the units themselves.
     """
-    components = None if variance is None else _components(moments, variance)
-    return Representation(moments, *_whitening(moments), components, rotated)
+    alive, unclear = _alive(moments)
+    units, whitening, least, near = _whitening(moments, alive)
+    components, tied = (None, False) if variance is None else _components(moments, alive, variance)
+    return Representation(moments, units, whitening, least, unclear or near, components, tied, rotated)
 
 
 def refine(side: Representation, moments: Moments) -> tuple[Representation, np.ndarray]:
@@ -116,8 +180,9 @@ def refine(side: Representation, moments: Moments) -> tuple[Representation, np.n
     Yamamoto, Nakatsukasa, Yanagisawa & Fukaya, "Roundoff error analysis of the CholeskyQR2 algorithm", ETNA
     2015.
     """
-    inverse = np.linalg.inv(np.linalg.cholesky(moments.covariance))
-    return replace(side, whitening=np.asfortranarray(np.tril(inverse @ side.whitening))), np.tril(inverse)
+    inverse = np.tril(np.linalg.inv(np.linalg.cholesky(moments.covariance)))
+    whitening = np.asfortranarray(np.tril(inverse @ side.whitening))
+    return replace(side, whitening=whitening, precise=inverse @ moments.halves @ inverse.T), inverse
 
 
 def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
@@ -125,22 +190,29 @@ def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
     return (rows[:, side.units] - side.moments.mean[side.units]) @ side.whitening.T
 
 
-def _whitening(moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
+def _alive(moments: Moments) -> tuple[np.ndarray, bool]:
+    """Return the units that vary, and whether others may do so that a much larger unit hides."""
     spread = np.diagonal(moments.covariance)
-    alive = np.flatnonzero(spread > CONSTANT * (moments.mean**2 + spread.max(initial=0.0)))
+    own, largest = CONSTANT * moments.mean**2, CONSTANT * spread.max(initial=0.0)
+    return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
+
+
+def _whitening(moments: Moments, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, bool]:
     if not alive.size:
-        return alive, np.zeros((0, 0)), 1.0
-    scale = 1 / np.sqrt(spread[alive])
+        return alive, np.zeros((0, 0)), 1.0, False
+    scale = 1 / np.sqrt(np.diagonal(moments.covariance)[alive])
     correlation = moments.covariance[np.ix_(alive, alive)] * scale * scale[:, None]
     tolerance = max(DEPENDENT, alive.size * np.finfo(float).eps)
     factor, pivots, rank, _ = lapack.dpstrf(correlation, tol=tolerance, lower=1)
     taken = pivots[:rank] - 1
     inverse, _ = lapack.dtrtri(np.tril(factor[:rank, :rank]), lower=1)
     least = np.square(np.diagonal(factor)[:rank]).min()
-    return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least)
+    left = 1 - np.square(factor[rank:, :rank]).sum(axis=1)
+    near = least < UNCLEAR * tolerance or left.max(initial=0.0) > tolerance / UNCLEAR
+    return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least), bool(near)
 
 
-def _components(moments: Moments, variance: float) -> np.ndarray:
+def _components(moments: Moments, alive: np.ndarray, variance: float) -> tuple[np.ndarray, bool]:
     spread = np.diagonal(moments.covariance)
     limit = np.sqrt(np.outer(spread, spread)) * UNCORRELATED
     if (np.abs(moments.covariance) <= limit)[~np.eye(spread.size, dtype=bool)].all():
@@ -149,8 +221,18 @@ def _components(moments: Moments, variance: float) -> np.ndarray:
     else:
         values, vectors = np.linalg.eigh(moments.covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
-    alive = values > CONSTANT * (values.max(initial=0.0) + np.max(moments.mean**2, initial=0.0))
-    total = np.cumsum(values[alive])
+    # What rounding leaves of a constant unit is no component.
+    noise = np.max(moments.mean[alive] ** 2, initial=0.0)
+    living = values > CONSTANT * (values.max(initial=0.0) + noise)
+    total = np.cumsum(values[living])
     # The slack is for variance = 1, which rounding must not push beyond the last component.
     kept = int(np.searchsorted(total, variance * total[-1] * (1 - 1e-12))) + 1 if total.size else 0
-    return vectors[:, :kept] / np.sqrt(values[:kept])
+    tied = 0 < kept < total.size and values[kept - 1] - values[kept] <= TIE * values[0]
+    return vectors[:, :kept] / np.sqrt(values[:kept]), bool(tied)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return R with RᵀCR = 1, for all directions of C that vary."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > ILL
+    return vectors[:, kept] / np.sqrt(values[kept])

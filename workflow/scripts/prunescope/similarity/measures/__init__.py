@@ -3,16 +3,63 @@
 Nothing here imports NumPy, so sizes can be checked before anything is computed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prunescope import kinds
 
 OK = "ok"
 FEW = "few rows"
+RANK_LOST = "rank lost"
+NOT_UNIQUE = "not unique"
+ILL = "ill-conditioned"
 TOO_FEW = "too few rows"
 DEAD = "dead layer"
 UNDEFINED = "undefined"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the column `status` says of a value.
+
+    Attributes
+    ----------
+    name : str
+    given : bool
+        Whether there is a value; otherwise it is NaN.
+    meaning : str
+        In a sentence, for people.
+    """
+
+    name: str
+    given: bool
+    meaning: str
+
+
+# The gravest first. Where several apply, the matrix has the first.
+STATUSES = (
+    Status(DEAD, False, "No unit varies in a or in b."),
+    Status(TOO_FEW, False, "There are so few rows that the value follows from their number alone."),
+    Status(UNDEFINED, False, "The measure is not defined for these matrices."),
+    Status(ILL, True, "Some directions vary too little beside others to be told from rounding."),
+    Status(NOT_UNIQUE, True, "Ties leave the directions that the measure uses undetermined."),
+    Status(RANK_LOST, True, "One side varies in fewer than half as many directions as the other."),
+    Status(FEW, True, "There are so few images for the number of units that the value is biased."),
+    Status(OK, True, "None of the other cases."),
+)
+GIVEN = tuple(status.name for status in STATUSES if status.given)
+# A value with any other status must not be shown or used like these.
+TRUSTED = (OK,)
+
+
+def gravest(names: Iterable[str]) -> str:
+    """Return the first of some statuses in the order of `STATUSES`; ``ok`` if there are none."""
+    order = [status.name for status in STATUSES]
+    return min(names, key=order.index, default=OK)
+
+
+# `rank lost` applies when the smaller rank is below this fraction of the larger one.
+RANK_KEPT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +80,10 @@ class Measure:
         Of the reference.
     needs : str, default 'moments'
         What it is computed from; ``moments``: a `prunescope.similarity.pairs.Pair`.
-    ranks : str, default 'units'
-        The directions that it uses, of which the matrix has the numbers `rank_a` and `rank_b`: independent
-        ``units``, or the principal ``components`` that keep `similarity.variance` of the variance.
+    basis : str, default 'raw'
+        What it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened principal
+        ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
+        components for the last, otherwise independent units.
     symmetric : bool, default True
         Whether (b, a) has the value of (a, b). Otherwise it is computed for both.
     directions : bool, default False
@@ -47,8 +95,12 @@ class Measure:
     fewest_rows : int, default 0
         No value is given for fewer rows.
     rows_per_unit : int, default 0
-        With fewer than this number of rows for each unit of the wider side, the value is high by chance alone
-        and gets a warning.
+        With fewer than this number of independent rows for each unit of the wider side, the value is biased
+        and gets a warning. For the ``raw`` basis, the number of directions that hold the variance counts.
+    halves : bool, default False
+        Whether it is computed from halves of the images, so that `saturates` applies to half of the rows.
+    intervals : bool, default False
+        Whether the jackknife's interval is known to cover its expected value.
     rotation_suffices : bool, default True
         Whether the value is the same for an orthogonal rotation of the units. If not, no value is given where
         only a rotation is stored.
@@ -66,51 +118,69 @@ class Measure:
     unchanged_by: str
     url: str = ""
     needs: str = "moments"
-    ranks: str = "units"
+    basis: str = "raw"
     symmetric: bool = True
     directions: bool = False
     spectrum: bool = False
     saturates: bool = False
     fewest_rows: int = 0
     rows_per_unit: int = 0
+    halves: bool = False
+    intervals: bool = False
     rotation_suffices: bool = True
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
 
-    def status(self, n: int, width: int, ranks: tuple[int, int], rotated: bool = False) -> str:
-        """Return whether a value can be given, and if not, why.
+    @property
+    def biased(self) -> bool:
+        """Whether few rows bias the value: then it differs between layers of unequal widths, too."""
+        return self.rows_per_unit > 0
+
+    def status(
+        self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
+    ) -> str:
+        """Return whether a value can be given or needs a warning, as far as sizes say so.
 
         Parameters
         ----------
         n : int
             Rows.
-        width : int
-            Stored columns of the wider side.
+        units : float
+            Stored columns of the wider side, or for the ``raw`` basis directions that hold the variance.
         ranks : tuple of int
-            Of both sides, see `Measure.ranks`.
+            Of both sides, see `Measure.basis`.
         rotated : bool, optional
             Whether only a rotation of the units of a or b is stored.
+        rows : float, optional
+            To how many independent rows these n amount; by default n.
 
         Returns
         -------
         str
-            ``ok``; ``few rows``: the value needs a warning; or, without a value, ``dead layer``, ``too few
-            rows`` or ``undefined``.
+            One of `STATUSES`.
         """
         if min(ranks) == 0:
             return DEAD
-        if n < self.fewest_rows or (self.saturates and n <= sum(ranks)):
+        if n < self.fewest_rows or (self.saturates and n <= (2 if self.halves else 1) * sum(ranks)):
             return TOO_FEW
         if rotated and not self.rotation_suffices:
             return UNDEFINED
-        return FEW if n < self.rows_per_unit * width else OK
+        if self.basis != "raw" and min(ranks) < RANK_KEPT * max(ranks):
+            return RANK_LOST
+        return FEW if (n if rows is None else rows) < self.rows_per_unit * units else OK
 
     def foreseen(
-        self, n: int, width_a: int, width_b: int | None = None, rotated: bool = False
+        self,
+        n: int,
+        width_a: int,
+        width_b: int | None = None,
+        rotated: bool = False,
+        images: int | None = None,
     ) -> tuple[str, str]:
-        """Return the best and the worst status that matrices of these sizes can have, unless a layer is dead.
+        """Return the best and the worst status that follow from sizes.
 
-        Where both are the same, the status is certain.
+        The best is that of rows that are all independent, the worst that of rows that are equal within an
+        image. Units that do not vary, which no sizes foresee, can change either.
 
         Parameters
         ----------
@@ -120,18 +190,23 @@ class Measure:
             Stored columns of both sides; `width_b` is `width_a` by default.
         rotated : bool, optional
             Whether only a rotation of the units of a or b is stored.
+        images : int, optional
+            Of the rows; by default every row is an image.
         """
         widths = (width_a, width_a if width_b is None else width_b)
         full = tuple(max(1, min(width, n - 1)) for width in widths)
-        best, worst = (self.status(n, max(widths), ranks, rotated) for ranks in ((1, 1), full))
+        least = max(widths) if self.basis != "raw" else 1
+        best = self.status(n, least, (1, 1), rotated)
+        # Equal ranks of the same sum: which units are lost does not follow from sizes.
+        worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images)
         return best, worst
 
     def enough_rows(self, width: int) -> int:
-        """Return the fewest rows with which the status is ``ok`` for sure, for matrices of so many columns.
+        """Return the fewest rows, each an image, with which sizes alone do not keep the status from ``ok``.
 
         A dead layer, or a rotation where the units are needed, has no value with any number of rows.
         """
-        saturated = 2 * width + 1 if self.saturates else 0
+        saturated = (2 if self.halves else 1) * 2 * width + 1 if self.saturates else 0
         return max(self.fewest_rows, saturated, self.rows_per_unit * width)
 
 
@@ -168,3 +243,10 @@ def table() -> str:
         reference = f"[{this.reference}]({this.url})" if this.url else this.reference
         lines.append(f"| `{name}` | {this.label} | {this.unchanged_by} | {reference} |")
     return "\n".join(lines)
+
+
+def statuses() -> str:
+    """Return the statuses as a Markdown table: name, meaning, whether there is a value."""
+    given = {True: "given", False: "NaN"}
+    rows = [f"| `{status.name}` | {status.meaning} | {given[status.given]} |" for status in STATUSES]
+    return "\n".join(["| `status` | meaning | value |", "|---|---|---|", *rows])

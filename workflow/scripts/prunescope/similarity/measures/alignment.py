@@ -5,6 +5,9 @@ import numpy as np
 from prunescope.similarity import chance
 from prunescope.similarity.measures import measure
 
+# Rounding leaves this fraction of the terms that a difference is made of.
+LOST = 1e-12
+
 
 @measure(
     label="linear CKA",
@@ -13,6 +16,8 @@ from prunescope.similarity.measures import measure
     url="https://arxiv.org/abs/1905.00414",
     unchanged_by="orthogonal maps, isotropic scaling",
     chance=chance.alignment,
+    rows_per_unit=20,
+    intervals=True,
 )
 def cka(pair):
     """Linear centred kernel alignment, ‖C_ab‖_F² / (‖C_aa‖_F ‖C_bb‖_F).
@@ -31,25 +36,32 @@ def cka(pair):
     unchanged_by="orthogonal maps, isotropic scaling",
     chance=chance.zero,
     fewest_rows=4,
+    intervals=True,
 )
 def cka_debiased(pair):
     """Linear CKA with unbiased estimates of HSIC; 0 is expected of unrelated representations.
 
-    H(a,b) / √(H(a,a) H(b,b)), where, with centred rows x_i and y_i,
+    H(a,b) / √(H(a,a) H(b,b)), where, with centred rows x_i and y_i of n images,
     n(n-3) H = Σ_ij (x_i·x_j)(y_i·y_j) [i≠j] + Σ|x|² Σ|y|² / ((n-1)(n-2)) - 2/(n-2) Σ |x_i|²|y_i|².
-    Can be slightly negative. NaN when H(a,a) or H(b,b) is not positive. The
-    reference gives the estimate of HSIC.
+    Where an image has several rows, it is unbiased only between images: H is the product of C_ab from two
+    halves of the images, with the rows centred at each position. Can be slightly negative. NaN when H(a,a) or
+    H(b,b) is not positive. The reference gives the estimate of HSIC.
     """
-    a, b = pair.a, pair.b
-    own_a = _hsic(a.moments.n, a.moments.covariance, a.moments.lengths, a.variance, a.variance)
-    own_b = _hsic(b.moments.n, b.moments.covariance, b.moments.lengths, b.variance, b.variance)
-    if min(own_a, own_b) <= 0:
+    own = [_hsic(side.moments, side.moments, side.moments) for side in (pair.a, pair.b)]
+    if min(own) <= 0:
         return np.nan
-    between = _hsic(a.moments.n, pair.cross.covariance, pair.cross.lengths, a.variance, b.variance)
-    return between / np.sqrt(own_a * own_b)
+    return _hsic(pair.a.moments, pair.b.moments, pair.cross) / np.sqrt(own[0]) / np.sqrt(own[1])
 
 
-def _hsic(n: int, covariance: np.ndarray, lengths: float, variance_a: float, variance_b: float) -> float:
-    """Unbiased HSIC of linear kernels, up to the factor n - 3."""
-    diagonal = n * variance_a * variance_b / ((n - 1) * (n - 2))
-    return n * np.sum(np.square(covariance)) + diagonal - lengths * n / (n - 2)
+def _hsic(a, b, cross) -> float:
+    """Unbiased HSIC of linear kernels at variance 1, up to a factor; 0 where only rounding is left."""
+    n, scale = a.n, np.sqrt(np.trace(a.covariance)) * np.sqrt(np.trace(b.covariance))
+    if a.positions > 1:
+        first, second = cross.halves / scale
+        terms = np.array([np.sum(first * second)])
+        size = np.linalg.norm(first) * np.linalg.norm(second)
+    else:
+        squares, lengths = np.sum(np.square(cross.covariance / scale)), cross.lengths / scale / scale
+        terms = np.array([squares, 1 / ((n - 1) * (n - 2)), -lengths / (n - 2)])
+        size = np.abs(terms).max()
+    return terms.sum() if abs(terms.sum()) > LOST * size else 0.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from prunescope.similarity import chance
 from prunescope.similarity.measures import measure
 
 
@@ -11,6 +12,8 @@ from prunescope.similarity.measures import measure
     "Gradients. 2020.",
     url="https://arxiv.org/abs/2003.11498",
     unchanged_by="orthogonal maps, isotropic scaling",
+    chance=chance.nuclear,
+    rows_per_unit=20,
 )
 def nbs(pair):
     """Normalised Bures similarity, ‖C_ab‖_* / √(tr C_aa · tr C_bb).

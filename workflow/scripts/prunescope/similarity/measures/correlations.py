@@ -13,8 +13,9 @@ from prunescope.similarity.measures import measure
     unchanged_by="invertible linear maps",
     chance=chance.correlation,
     spectrum=True,
+    basis="units",
     saturates=True,
-    rows_per_unit=5,
+    rows_per_unit=20,
 )
 def cca(pair):
     """Mean canonical correlation.
@@ -31,8 +32,9 @@ def cca(pair):
     url="https://arxiv.org/abs/1905.00414",
     unchanged_by="invertible linear maps",
     chance=chance.squared_correlation,
+    basis="units",
     saturates=True,
-    rows_per_unit=5,
+    rows_per_unit=20,
 )
 def cca_r2(pair):
     """Mean squared canonical correlation, ‖M‖_F² / min(r_a, r_b).
@@ -43,14 +45,47 @@ def cca_r2(pair):
 
 
 @measure(
+    label="cross-validated CCA",
+    reference="M. Stone: Cross-Validatory Choice and Assessment of Statistical Predictions. JRSS B 36, 1974.",
+    url="https://doi.org/10.1111/j.2517-6161.1974.tb00994.x",
+    unchanged_by="invertible linear maps",
+    chance=chance.zero,
+    basis="units",
+    saturates=True,
+    fewest_rows=4,
+    rows_per_unit=20,
+    halves=True,
+    intervals=True,
+)
+def cca_cv(pair):
+    """Cross-validated mean CCA: directions from one half of the images, correlations in the other.
+
+    Averaged over both ways. 0 is expected of unrelated representations, and with few rows less than the true
+    mean: a lower bound. Rows are centred at each position. The reference introduced cross-validation.
+    """
+    found = [_in_other_half(pair, given, other) for given, other in ((0, 1), (1, 0))]
+    return np.mean(found) / min(pair.ranks("units"))
+
+
+def _in_other_half(pair, given: int, other: int) -> float:
+    """Sum of the correlations in one half of the images along the canonical directions of another."""
+    left, right = pair.half_directions[given]
+    together = np.einsum("il,il->l", pair.halves[other] @ right, left)
+    size = 1.0
+    for side, maps in ((pair.a, left), (pair.b, right)):
+        size = size * np.sqrt(np.einsum("il,il->l", side.halves[other] @ maps, maps))
+    return float(np.divide(together, size, out=np.zeros_like(size), where=size > 0).sum())
+
+
+@measure(
     label="SVCCA",
     reference="M. Raghu, J. Gilmer, J. Yosinski, J. Sohl-Dickstein: SVCCA. NeurIPS 2017.",
     url="https://arxiv.org/abs/1706.05806",
     unchanged_by="orthogonal maps, isotropic scaling",
-    ranks="components",
-    chance=chance.correlation,
+    chance=chance.truncated,
+    basis="components",
     saturates=True,
-    rows_per_unit=5,
+    rows_per_unit=20,
 )
 def svcca(pair):
     """Singular vector CCA: mean canonical correlation between leading principal components.
@@ -66,9 +101,10 @@ def svcca(pair):
     reference="M. Raghu, J. Gilmer, J. Yosinski, J. Sohl-Dickstein: SVCCA. NeurIPS 2017.",
     url="https://arxiv.org/abs/1706.05806",
     unchanged_by="orthogonal maps, isotropic scaling",
-    ranks="components",
+    chance=chance.trimmed,
+    basis="components",
     saturates=True,
-    rows_per_unit=5,
+    rows_per_unit=20,
 )
 def svcca_trim98(pair):
     """SVCCA over only the largest correlations: the first j with ρ₁ + ... + ρ_j ≥ 0.98 Σρ.
@@ -76,8 +112,7 @@ def svcca_trim98(pair):
     The code behind the ICPRAM 2020 paper calls this mean CCA: it uses google/svcca, whose "mean" is trimmed
     in this way. At least as large as `svcca`; for comparison with published numbers.
     """
-    total = np.cumsum(pair.truncated)
-    return pair.truncated[: np.searchsorted(total, 0.98 * total[-1]) + 1].mean()
+    return chance.top(pair.truncated).mean()
 
 
 @measure(
@@ -86,10 +121,12 @@ def svcca_trim98(pair):
     "with Canonical Correlation. NeurIPS 2018.",
     url="https://arxiv.org/abs/1806.05759",
     unchanged_by="invertible linear maps of b; permutations, signs and isotropic scaling of a",
+    chance=chance.weighted,
     symmetric=False,
     directions=True,
+    basis="units",
     saturates=True,
-    rows_per_unit=5,
+    rows_per_unit=20,
     rotation_suffices=False,
 )
 def pwcca(pair):

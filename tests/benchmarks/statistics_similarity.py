@@ -1,0 +1,121 @@
+"""Simulations behind docs/similarity.md: bias with few rows, coverage of intervals.
+
+    python tests/benchmarks/statistics_similarity.py [bias] [coverage] [--repeat 200]
+
+Two made-up representations have known canonical correlations ρ and units whose standard deviations fall from
+1 to 0.1. `bias` prints the mean value for several numbers of images per unit and, as the truth, that of very
+many images. `coverage` prints how often the 95 % interval contains the mean value of all samples of that
+size, and how often it contains the truth. Everything is drawn from fixed seeds.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
+
+from prunescope import kinds
+from prunescope.similarity.moments import Gram
+from prunescope.similarity.pairs import compare
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import represent
+
+PROFILES = {"unrelated": (0.0, 0.0), "half alike": (0.0, 1.0), "alike": (0.8, 1.0)}
+RATIOS = (5, 10, 20, 50)
+
+
+def sample(rng, images: int, p: int, profile: str, positions: int = 1, within: float = 0.0):
+    """Draw two matrices (images · positions) × p with ρ spread evenly over the profile's range.
+
+    `within` is the correlation of the rows of one image.
+    """
+
+    def noise():
+        shared = np.repeat(rng.standard_normal((images, p)), positions, axis=0)
+        own = rng.standard_normal((images * positions, p))
+        return np.sqrt(within) * shared + np.sqrt(1 - within) * own
+
+    rho, scale = np.linspace(*PROFILES[profile], p), np.geomspace(1, 0.1, p)
+    a, other = noise(), noise()
+    order = np.random.default_rng(p).permutation(p)
+    return a[:, order] * scale, (a * rho + other * np.sqrt(1 - rho**2))[:, order] * scale
+
+
+def scores(a, b, measures, positions: int = 1, intervals: bool = False):
+    gram = partial(Gram, by_fold=intervals)
+    own = Own([a, b], lambda _, found: represent(found), gram=gram, positions=positions, replicas=intervals)
+    return compare(own.pair(0, 1), [kinds.load("measure", name) for name in measures])
+
+
+def truths(p: int, profile: str, measures) -> dict[str, float]:
+    """Return what very many images give."""
+    found = scores(*sample(np.random.default_rng(0), 4000 * p, p, profile), measures)
+    return {score.measure: score.value for score in found}
+
+
+def bias(repeat: int) -> None:
+    measures = list(kinds.known("measure"))
+    print("mean value by images per unit, and with very many")
+    for p in (16, 64):
+        for profile in PROFILES:
+            expected, means = truths(p, profile, measures), {}
+            for ratio in RATIOS:
+                rng = np.random.default_rng(ratio)
+                found = [
+                    [score.value for score in scores(*sample(rng, ratio * p, p, profile), measures)]
+                    for _ in range(max(5, repeat * 4 // p))
+                ]
+                means[ratio] = np.mean(found, axis=0)
+            print(f"{p} units, {profile}")
+            for place, name in enumerate(measures):
+                line = "  ".join(f"{ratio}: {means[ratio][place]:.3f}" for ratio in RATIOS)
+                print(f"   {name:13} {line}  truth: {expected[name]:.3f}", flush=True)
+
+
+def coverage(repeat: int) -> None:
+    measures = [name for name, kind in kinds.known("measure").items() if kind.facts.get("intervals")]
+    print(f"coverage of 95 % intervals in {repeat} samples: of the mean value, and of the truth")
+    for p, ratio, positions, within in (
+        (8, 10, 1, 0.0),
+        (16, 10, 1, 0.0),
+        (16, 20, 1, 0.0),
+        (16, 50, 1, 0.0),
+        (48, 10, 1, 0.0),
+        (16, 10, 9, 0.5),
+    ):
+        for profile in PROFILES:
+            expected, rng = truths(p, profile, measures), np.random.default_rng(1)
+            found = [
+                scores(*sample(rng, ratio * p, p, profile, positions, within), measures, positions, True)
+                for _ in range(repeat)
+            ]
+            text = []
+            for place, name in enumerate(measures):
+                values, low, high = (
+                    np.array([getattr(one[place], key) for one in found]) for key in ("value", "low", "high")
+                )
+                shares = [
+                    np.mean((low <= truth) & (truth <= high)) for truth in (values.mean(), expected[name])
+                ]
+                errors = f"(sd {values.std():.4f}, width / 3.92 {np.mean(high - low) / 3.92:.4f})"
+                text.append(f"{name} {shares[0]:.3f} {shares[1]:.3f} {errors}")
+            print(
+                f"{p} units, {ratio} images each, {positions} positions, {profile}: {'; '.join(text)}",
+                flush=True,
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", default=["bias", "coverage"])
+    parser.add_argument("--repeat", type=int, default=200)
+    arguments = parser.parse_args()
+    for name in arguments.what:
+        {"bias": bias, "coverage": coverage}[name](arguments.repeat)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Chance against real permutations of whole images: independent rows, made-up maps, recorded convolutions."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from prunescope import kinds
+from prunescope.networks.build import build
+from prunescope.similarity import moments
+from prunescope.similarity.folds import FOLDS, Images
+from prunescope.similarity.measures import FEW, OK
+from prunescope.similarity.pairs import compare
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import represent
+
+MEASURES = [kinds.load("measure", name) for name in kinds.known("measure")]
+
+
+def pair_of(a, b, positions=1, variance=0.99):
+    return Own([a, b], lambda _, found: represent(found, variance), positions=positions).pair(0, 1)
+
+
+def permuted(a, b, positions, count):
+    """Values of all measures after each of many permutations of the images of b, shape (count, measures)."""
+    rng, images = np.random.default_rng(1), b.reshape(-1, positions, b.shape[1])
+    found = []
+    for _ in range(count):
+        shuffled = images[rng.permutation(len(images))].reshape(b.shape)
+        found.append([score.value for score in compare(pair_of(a, shuffled, positions), MEASURES)])
+    return np.array(found)
+
+
+def agree(a, b, positions, count=200):
+    """Check chance of every measure: within 3 %, 5 % below ten units, plus the error of the permutations."""
+    units = min(a.shape[1], b.shape[1])
+    values = permuted(a, b, positions, count)
+    for score, found in zip(compare(pair_of(a, b, positions), MEASURES), values.T, strict=True):
+        error = 3 * found.std() / np.sqrt(count)
+        allowed = (0.03 if units >= 10 else 0.05) * abs(found.mean())
+        assert score.chance == pytest.approx(found.mean(), abs=allowed + error), score.measure
+        assert error < 0.03 * max(abs(found.mean()), 0.2), "the permutations must be able to tell"
+
+
+def related(n, p, q, seed=0):
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, max(p, q) // 2)) * np.geomspace(2, 0.2, max(p, q) // 2)
+    return [shared @ rng.standard_normal((shared.shape[1], k)) + rng.standard_normal((n, k)) for k in (p, q)]
+
+
+def maps(images, side, p, q, seed=0):
+    """Rectified smooth random maps of two sets of channels that share what they see and where they see it."""
+    rng = np.random.default_rng(seed)
+    seen = rng.standard_normal((images, side * side, 6))
+    seen = seen + 2 * rng.standard_normal((images, 1, 6)) + 2 * rng.standard_normal((1, side * side, 6))
+    return [
+        np.maximum(
+            seen @ rng.standard_normal((6, k)) + rng.standard_normal((images, side * side, k)), 0
+        ).reshape(-1, k)
+        for k in (p, q)
+    ]
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Outputs of relu1 and relu2 of two networks of digits-lenet on all test images."""
+    images = torch.from_numpy(load_digits().images[-360:, None]).float() / 8 - 1
+    found = {}
+    for seed in (0, 1):
+        network = build("lenet_small", {}, (1, 8, 8), 10, seed)
+        for name in ("relu1", "relu2"):
+            network.get_submodule(name).register_forward_hook(
+                lambda _module, _inputs, output, key=(name, seed): found.update({key: output})
+            )
+        with torch.no_grad():
+            network.eval()(images)
+    return {
+        key: (output.permute(0, 2, 3, 1).flatten(0, 2).double().numpy(), output.shape[2] * output.shape[3])
+        for key, output in found.items()
+    }
+
+
+@pytest.mark.parametrize("n, p, q", [(2000, 16, 12), (150, 20, 30)])
+def test_independent_rows(n, p, q):
+    agree(*related(n, p, q), positions=1)
+
+
+def test_made_up_maps():
+    agree(*maps(100, 4, 14, 10), positions=16)
+
+
+@pytest.mark.parametrize("layer", ["relu1", "relu2"])
+def test_recorded_convolutions(recorded, layer):
+    (a, positions), (b, _) = recorded[layer, 0], recorded[layer, 1]
+    agree(a, b, positions)
+
+
+def test_permuting_rows_as_if_they_were_images_is_far_too_low(recorded):
+    """What the law of independent rows gives for a recorded convolution, and what images give."""
+    (a, positions), (b, _) = recorded["relu1", 0], recorded["relu1", 1]
+    rows, images = (
+        {score.measure: score.chance for score in compare(pair_of(a, b, count), MEASURES)}
+        for count in (1, positions)
+    )
+    assert images["cca"] > 5 * rows["cca"] and images["cka"] > 100 * rows["cka"]
+
+
+def test_maps_that_are_the_same_for_all_images_are_chance():
+    """All that two networks share is where something is, which any two networks share."""
+    rng = np.random.default_rng(0)
+    place = rng.standard_normal((1, 9, 5))
+    a, b = ((place + 0.1 * rng.standard_normal((300, 9, 5))).reshape(-1, 5) for _ in range(2))
+    found = {score.measure: score for score in compare(pair_of(a, b, 9), MEASURES)}
+    for name in ("cca", "cca_r2", "svcca", "pwcca", "cka", "nbs"):
+        assert found[name].value > 0.9 and found[name].chance == pytest.approx(found[name].value, rel=0.01)
+    for name in ("cka_debiased", "cca_cv"):
+        assert found[name].value == pytest.approx(0, abs=0.05) and found[name].chance == 0
+
+
+def test_chance_of_both_orders():
+    """It is the same, but for a measure that is not symmetric each order has its own."""
+    a, b = maps(200, 3, 8, 5)
+    there, back = compare(pair_of(a, b, 9), MEASURES), compare(pair_of(b, a, 9), MEASURES)
+    for one, other in zip(there, back, strict=True):
+        assert one.chance == pytest.approx(other.reverse_chance, rel=0.03), one.measure
+        assert (one.chance == one.reverse_chance) == (one.measure != "pwcca")
+
+
+def test_few_rows_counts_what_varies():
+    """Repeated rows add nothing; independent rows within an image count fully."""
+    rng, p = np.random.default_rng(0), 10
+    a, b = rng.standard_normal((150, p)), rng.standard_normal((150, p))
+    repeated = pair_of(np.repeat(a, 4, axis=0), np.repeat(b, 4, axis=0), 4)
+    independent = pair_of(rng.standard_normal((600, p)), rng.standard_normal((600, p)), 4)
+    assert repeated.unrelated.rows("units") == pytest.approx(150, rel=0.05)
+    assert independent.unrelated.rows("units") == pytest.approx(600, rel=0.1)
+    cca = [kinds.load("measure", "cca")]
+    assert compare(repeated, cca)[0].status == FEW and compare(independent, cca)[0].status == OK
+
+
+@pytest.mark.parametrize("images, positions", [(47, 9), (300, 1), (30, 50), (3, 4)])
+@pytest.mark.parametrize("rows", [7, 64, 1000])
+def test_folds_do_not_depend_on_chunks(images, positions, rows):
+    """Sums of each fold and position against NumPy; a chunk can be smaller than an image."""
+    x = np.random.default_rng(0).standard_normal((images * positions, 3)) + 5
+    gram = moments.all_pairs([x], rows=rows, positions=positions)
+    found, fold = gram.moments(0), Images.of(images).fold
+    cube = x.reshape(images, positions, 3)
+    assert found.images == images and found.positions == positions
+    assert fold.max() + 1 == min(FOLDS, images) and np.ptp(np.bincount(fold)) <= 1
+    np.testing.assert_allclose(found.covariance, np.cov(x.T, bias=True), atol=1e-12)
+    for half, in_half in enumerate((fold < (fold.max() + 1) // 2, fold >= (fold.max() + 1) // 2)):
+        centred = (cube[in_half] - cube[in_half].mean(axis=0)).reshape(-1, 3)
+        np.testing.assert_allclose(found.halves[half], centred.T @ centred / len(centred), atol=1e-12)
+    if positions > 1:
+        np.testing.assert_allclose(found.map, cube.mean(axis=0) - x.mean(axis=0), atol=1e-12)
+        sums = [(cube[fold == k] - cube.mean(axis=0)).sum(axis=0) for k in range(fold.max() + 1)]
+        np.testing.assert_allclose(found.folds, sums, atol=1e-11)

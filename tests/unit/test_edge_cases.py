@@ -1,0 +1,188 @@
+"""Matrices at the limits of floating-point numbers and of the definitions."""
+
+import numpy as np
+import pytest
+
+from prunescope import kinds
+from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
+from prunescope.similarity.pairs import compare
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import represent
+
+ALL = list(kinds.known("measure"))
+
+
+def score(a, b, measures=ALL, variance=0.99, positions=1):
+    own = Own([a, b], lambda _, found: represent(found, variance), positions=positions)
+    found = compare(own.pair(0, 1), [kinds.load("measure", name) for name in measures])
+    return {one.measure: one for one in found}
+
+
+def frame(n, k, seed=0):
+    """Centred orthonormal columns."""
+    x = np.random.default_rng(seed).standard_normal((n, k))
+    return np.linalg.qr(x - x.mean(axis=0))[0]
+
+
+def angles(cosines, n=600, seed=0):
+    """Two orthonormal frames with these canonical correlations."""
+    cosines = np.asarray(cosines, dtype=float)
+    basis = frame(n, 2 * cosines.size, seed)
+    left, other = basis[:, : cosines.size], basis[:, cosines.size :]
+    return left, left * cosines + other * np.sqrt(1 - cosines**2)
+
+
+def pwcca(a, b):
+    """The definition, from SVDs of the centred matrices."""
+    x = a - a.mean(axis=0)
+    (whole_a, _, _), (whole_b, _, _) = (
+        np.linalg.svd(m - m.mean(axis=0), full_matrices=False) for m in (a, b)
+    )
+    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b)
+    weights = np.abs((whole_a @ left).T @ x).sum(axis=1)
+    return weights @ rho / weights.sum()
+
+
+def related(n=400, p=6, q=5, seed=0):
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, 4))
+    return [shared @ rng.standard_normal((4, k)) + rng.standard_normal((n, k)) for k in (p, q)]
+
+
+def test_directions_of_tiny_correlations_are_orthogonal():
+    """Eight of twelve correlations around 1e-9; the left vectors must not be made from M's rounding."""
+    rng = np.random.default_rng(1)
+    left, right = angles([0.95, 0.9, 0.8, 0.7, *(np.arange(1, 9)[::-1] * 1e-9)])
+    a, b = left @ rng.standard_normal((12, 12)), right @ rng.standard_normal((12, 12))
+    found = score(a, b, ["pwcca"])["pwcca"]
+    assert found.value == pytest.approx(pwcca(a, b), abs=1e-8)
+
+
+def test_no_correlation_at_all():
+    """The cross-moments of columns of a Hadamard matrix are exactly 0."""
+    plus = np.array([[1.0]])
+    for _ in range(6):
+        plus = np.block([[plus, plus], [plus, -plus]])
+    found = score(plus[:, 1:3], plus[:, 3:5])
+    for name in ("cca", "cca_r2", "svcca", "pwcca", "cka", "nbs"):
+        assert found[name].value == found[name].reverse == 0, name
+
+
+def test_a_constant_unit_does_not_hide_small_components():
+    a, b = related()
+    beside = np.column_stack([1e-5 * a, np.full(len(a), 1e3)])
+    plain, found = score(a, b, ["svcca"])["svcca"], score(beside, b, ["svcca"])["svcca"]
+    assert found.rank_a == plain.rank_a and found.value == pytest.approx(plain.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("factor", [6e37, 1e-37, 1e-43])
+@pytest.mark.parametrize("positions", [1, 4])
+def test_numbers_at_the_ends_of_float32(factor, positions):
+    a, b = (np.clip(m, -5, 5) for m in related())
+    extreme = [(m * factor).astype(np.float32) for m in (a, b)]
+    same = [m.astype(np.float64) / factor for m in extreme]
+    expected, found = (score(*pair, positions=positions) for pair in (same, extreme))
+    for name in ALL:
+        assert found[name].value == pytest.approx(expected[name].value, abs=1e-9), name
+        assert found[name].status == expected[name].status
+        # PWCCA's chance depends on the order in which units of equal variance were taken.
+        assert found[name].chance == pytest.approx(
+            expected[name].chance, abs=1e-6, rel=0.05 if name == "pwcca" else 1e-6
+        ), name
+
+
+@pytest.mark.parametrize("positions", [1, 3])
+def test_units_that_fire_on_at_most_one_image(positions):
+    """No two images have anything in common, so the unbiased estimate is 0 / 0."""
+    images = np.zeros((120, 8))
+    images[np.arange(8) * 7, np.arange(8)] = np.arange(1, 9)
+    a = np.repeat(images, positions, axis=0)
+    b = np.repeat(related(120)[0], positions, axis=0)
+    for x, y in ((a, b), (b, a), (a, a.copy())):
+        found = score(x, y, ["cka_debiased"], positions=positions)["cka_debiased"]
+        assert found.status == UNDEFINED and np.isnan(found.value)
+
+
+def test_a_unit_that_makes_all_others_look_constant():
+    a, b = related()
+    a[:, 0] *= 1e8
+    found = score(a, b)
+    assert found["cca"].rank_a == 1
+    for name in ("cca", "cca_r2", "cca_cv", "pwcca"):
+        assert found[name].status == ILL, name
+    for name in ("cka", "cka_debiased", "nbs"):
+        assert found[name].status == OK, name
+    a[:, 1:] = 3.0  # these are constant
+    assert score(a, b)["cca"].status == RANK_LOST
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("condition", 10.0 ** np.arange(4, 12))
+def test_an_error_of_the_rank_is_never_ok(condition, seed):
+    rng = np.random.default_rng(seed)
+    a, b = related(n=800, p=12, q=9, seed=seed)
+    left, right = (np.linalg.qr(rng.standard_normal((12, 12)))[0] for _ in range(2))
+    mixed = a @ (left * np.geomspace(1, 1 / condition, 12)) @ right
+    found, expected = score(mixed, b, ["cca"])["cca"], score(a, b, ["cca"])["cca"]
+    assert found.status == ILL or found.value == pytest.approx(expected.value, abs=1e-6)
+    assert found.status == (OK if condition <= 1e6 else ILL)
+
+
+def test_dependent_units_are_not_ill_conditioned():
+    """Duplicates, sums and constants, also after rounding to float32."""
+    a, b = related(n=2000, p=12, q=9)
+    extra = [a[:, 0], a[:, 0] - 2 * a[:, 1], a.sum(axis=1), np.zeros(len(a)), np.full(len(a), 7.3)]
+    padded = np.column_stack([a, *extra])
+    for matrix in (padded, padded.astype(np.float32)):
+        assert score(matrix, b, ["cca"])["cca"].status == OK
+
+
+def test_a_tie_at_the_cut_of_svcca():
+    """Two components of the same variance, of which 90 % of the variance takes only one."""
+    n = 500
+    basis = frame(n, 8)
+    b = (basis[:, :4] + 0.5 * basis[:, 4:]) * [1.0, 0.8, 0.6, 0.5]
+    tied = basis[:, :4] * np.sqrt([6.0, 2.0, 2.0, 0.1])
+    distinct = basis[:, :4] * np.sqrt([6.0, 2.1, 2.0, 0.1])
+    for matrix, expected in ((tied, NOT_UNIQUE), (distinct, OK)):
+        found = score(matrix, b, ["svcca", "svcca_trim98", "cca"], variance=0.75)
+        assert found["svcca"].status == found["svcca_trim98"].status == expected
+        assert found["cca"].status == OK
+    assert score(tied, b, ["svcca"], variance=0.9)["svcca"].status == OK  # both or none
+
+
+def test_equal_correlations_of_pwcca():
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((4, 4))
+    for cosines, expected in (
+        ([0.9, 0.9, 0.3, 0.2], NOT_UNIQUE),
+        ([0.9, 0.8, 0.3, 0.2], OK),
+        ([0.9, 0.9, 0.9, 0.9], OK),  # then the weights do not matter
+    ):
+        left, right = angles(cosines)
+        found = score(left @ mix, right, ["pwcca", "cca"])
+        assert found["pwcca"].status == expected and found["cca"].status == OK
+    a, _ = related()
+    assert score(a, a.copy(), ["pwcca"])["pwcca"].status == OK
+
+
+def test_lost_rank_is_visible():
+    """One of 64 units left: a mean over one direction is not "1.000, ok"."""
+    a, _ = related(n=2000, p=64)
+    b = np.zeros_like(a)
+    b[:, 3] = a[:, 3]
+    found = score(a, b)
+    for name in ("cca", "cca_r2", "cca_cv", "svcca", "pwcca"):
+        assert found[name].status == RANK_LOST, name
+    assert found["cca"].value == pytest.approx(1) and found["cka"].status == OK and found["cka"].value < 0.6
+    half = a.copy()
+    half[:, :32] = 1.0
+    assert score(a, half, ["cca"])["cca"].status == OK
+    half[:, 32] = 1.0
+    assert score(a, half, ["cca"])["cca"].status == RANK_LOST
+
+
+def test_dead_layers_stay_dead():
+    a, _ = related()
+    for score_ in score(a, np.full((400, 3), 2.5), positions=4).values():
+        assert score_.status == DEAD and np.isnan(score_.value) and np.isnan(score_.chance)
