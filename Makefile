@@ -15,7 +15,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 # Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-slurm test-gpu soak lint format bench docs lock clean
+.PHONY: help env demo test test-slurm test-gpu soak lint format bench calibrate docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ format: $(READY) ## format the code
 
 bench: $(READY) ## measure speed against plain implementations, as ratios
 	for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (a quarter of an hour; DRAWS=n)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(DRAWS)
 
 docs: $(READY) ## write the reference of keys and kinds in config/README.md and docs/similarity.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.config.documentation

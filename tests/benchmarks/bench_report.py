@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
         networks = synthetic.networks(rounds, layers, range(seeds))
         start = time.process_time()
         measures = {measure: synthetic.MEASURES[measure] for measure in names}
-        found = verdicts.conclude(name, table, accuracy, shapes, measures)
+        found = verdicts.conclude(name, table, accuracy, shapes, measures, primary="cca", margin=0.05)
         page = experiment_page(
             Experiment(name, synthetic.SETTINGS, layers, table, accuracy, found),
             networks,

@@ -71,8 +71,8 @@ def test_nothing_changed_nothing_runs(built):
         ("training: {threads: 2}", TRAINING),
         ("similarity: {measures: [cka]}", jobs(*COMPARISON)),
         # Each row is one job, so one measure more costs the rows.
-        ("similarity: {measures: [cca, svcca, cka]}", jobs(*COMPARISON)),
-        ("similarity: {measures: [svcca, cca], threads: 2}", set()),
+        ("similarity: {measures: [cca, svcca, cka, cka_debiased]}", jobs(*COMPARISON)),
+        ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}", set()),
         ("similarity: {variance: 0.9}", jobs(*COMPARISON)),
         ("activations: {layers: [ReLU]}", jobs(*EXTRACTION)),
         ("activations: {view: pooled}", jobs(*EXTRACTION)),
@@ -85,6 +85,9 @@ def test_nothing_changed_nothing_runs(built):
         ),
         # The canonical correlations are in the rows already.
         ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
+        # Verdicts are drawn while the report is written.
+        ("findings: {measure: svcca}", jobs("write_report")),
+        ("findings: {margin: 0.1}", jobs("write_report")),
         ("figures: {dpi: 100}", jobs("draw_figures", "write_report")),
         ("dataset: digits", set()),
     ],

@@ -1,4 +1,4 @@
-"""Findings: verdicts follow from numbers, and stay silent where seeds are too few."""
+"""Findings: verdicts follow from numbers, and none is given where seeds are too few."""
 
 import json
 import subprocess
@@ -8,81 +8,162 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 import synthetic
 from prunescope import kinds
 from prunescope.errors import InputError
-from prunescope.findings import labels, slices, verdicts
-from prunescope.findings.statistics import UNDECIDED, spread
+from prunescope.findings import claims, labels, slices, verdicts, words
 
 LAYERS = ["conv1", "conv2", "conv3", "fc", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "conv3": [16, 2, 2], "fc": [32], "output": [10]}
+MIDDLE = ["conv2", "conv3", "fc"]
 
 
-def conclude(seeds=(0, 1, 2), middle=0.6, ceiling=None, change=lambda table: table):
-    table = change(synthetic.similarity(4, LAYERS, list(seeds), ["cca", "cka"], middle))
-    if ceiling is not None:
-        table = synthetic.across_seeds(table, ceiling)
-    return verdicts.conclude("made-up", table, synthetic.accuracy(4, list(seeds)), SHAPES, synthetic.MEASURES)
+def spread_out(table, sd=0.01, seed=1):
+    """Let seeds and layers differ, more so in later rounds."""
+    group = table.groupby(["seed_a", "layer_a"]).ngroup().to_numpy()
+    amount = np.random.default_rng(seed).normal(size=group.max() + 1)[group] * sd
+    apart = (table["round_a"] - table["round_b"]).abs() + (table["seed_a"] != table["seed_b"])
+    return table.assign(value=table["value"] + amount * (apart > 0) * (1 + apart / 3))
 
 
-def test_spread_is_students_interval():
-    values = [0.2, 0.5, 0.4, 0.7]
-    got = spread(values)
-    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
-    assert got["interval"] == pytest.approx([low, high])
-    assert (got["min"], got["max"], got["count"]) == (0.2, 0.7, 4)
-    assert got["sd"] == pytest.approx(np.std(values, ddof=1))
+def matrix(seeds=5, middle=0.6, rounds=4, seed=1):
+    """A matrix of two measures in which seeds differ."""
+    return spread_out(
+        synthetic.similarity(rounds, LAYERS, list(range(seeds)), ["cca", "cka"], middle), seed=seed
+    )
 
 
-def test_spread_of_one_or_no_value():
-    assert spread([0.5]) == {
-        "mean": 0.5,
-        "min": 0.5,
-        "max": 0.5,
-        "sd": None,
-        "interval": None,
-        "count": 1,
-    }
-    assert spread([np.nan]) is None
+def conclude(table, **more):
+    seeds, rounds = sorted(table["seed_a"].unique()), table["round_a"].max() + 1
+    given = {"primary": "cca", "margin": 0.05} | more
+    found = verdicts.conclude(
+        "made-up", table, synthetic.accuracy(rounds, seeds), SHAPES, synthetic.MEASURES, **given
+    )
+    json.dumps(found, allow_nan=False)
+    return found
 
 
-def test_claim_holds_where_the_middle_is_low_in_every_seed():
-    claim = conclude(middle=0.3)["measures"]["cca"]["claim"]
-    assert claim["verdict"] == "holds"
-    assert claim["first_layers"] == ["conv1"] and claim["output_layer"] == "output"
-    assert claim["middle_layers"] == ["conv2", "conv3", "fc"]
+def marked(table, status, rows, keep=True):
+    """Give some rows a status, and take their values away unless told to `keep` them."""
+    value = table["value"] if keep else table["value"].mask(rows)
+    return table.assign(status=table["status"].mask(rows, status), value=value)
 
 
-def test_claim_does_not_hold_where_the_middle_is_high():
-    def swap(table):
-        ends = table["layer_a"].isin(["conv1", "output"])
-        return table.assign(
-            value=np.where(
-                ends, table["value"] - 0.5 * (table["round_a"] != table["round_b"]), table["value"]
-            )
-        )
-
-    assert conclude(middle=0.9, change=swap)["measures"]["cca"]["claim"]["verdict"] == "does not hold"
+def layer_rows(table, layers, seeds=None):
+    rows = table["layer_a"].isin(layers) & (table["round_a"] != table["round_b"])
+    return rows if seeds is None else rows & table["seed_a"].isin(seeds)
 
 
-def test_one_seed_is_not_enough():
-    found = conclude(seeds=[0], middle=0.3)
-    assert found["measures"]["cca"]["claim"]["verdict"] == UNDECIDED
-    assert found["accuracy"]["verdict"] == UNDECIDED
-    assert any("too few seeds to tell" in sentence for sentence in found["text"])
-    assert any("inconclusive" in sentence for sentence in found["text"])
+# --- too few seeds
 
 
-def test_seeds_that_disagree_are_not_enough():
-    def flip(table):
-        wrong = (
-            (table["seed_a"] == 1) & table["layer_a"].isin(["conv1"]) & (table["round_a"] != table["round_b"])
-        )
-        return table.assign(value=np.where(wrong, 0.1, table["value"]))
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_get_one_sentence_and_no_verdict(seeds):
+    table = synthetic.across_seeds(matrix(seeds, 0.3), 0.7)
+    found = conclude(table, retrain=matrix(seeds, 0.9), untrained=table[table["seed_a"] != table["seed_b"]])
+    assert found["text"] == [
+        f"Verdicts need at least 3 seeds, and this experiment has {seeds}; docs/statistics.md tells how many "
+        "seeds show how large a difference."
+    ]
 
-    assert conclude(middle=0.3, change=flip)["measures"]["cca"]["claim"]["verdict"] == UNDECIDED
+    def walk(part):
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            if key in ("verdict", "stays_similar") and isinstance(value, str):
+                assert value == words.TOO_FEW_SEEDS
+            assert key not in ("p", "p_flips", "contrasts", "contrast")
+            if key in ("interval", "sd", "typical"):
+                assert value is None
+            if isinstance(value, dict | list):
+                walk(value)
+
+    walk(found)
+    assert found["measures"]["cca"]["layers"][0]["similarity"]["count"] == seeds, "numbers are still there"
+
+
+def test_a_question_counts_the_seeds_that_have_its_values():
+    table = matrix(5, 0.3)
+    found = conclude(marked(table, "dead layer", layer_rows(table, ["conv3"], [0, 2, 3]), keep=False))
+    assert found["claims"]["finding"]["verdict"] == words.TOO_FEW_SEEDS
+    assert any("Fewer than 3 seeds have all the values" in sentence for sentence in found["text"])
+    assert found["text"][-1] == (
+        "Values with a warning in the last round: conv3: dead layer in 3 seeds (0, 2, 3)."
+    )
+
+
+def test_only_dense_networks():
+    found = conclude(synthetic.similarity(1, LAYERS, [0, 1, 2], ["cca"]))
+    assert found["measures"] == {} and "claims" not in found
+    assert found["text"] == ["Only dense networks were trained, so there is nothing to compare."]
+
+
+# --- the paper's finding
+
+
+def test_finding_holds_where_the_middle_is_low_in_every_seed():
+    claim = conclude(matrix(middle=0.3))["claims"]["finding"]
+    assert claim["verdict"] == words.HOLDS
+    assert claim["groups"] == {"first": ["conv1"], "middle": MIDDLE, "output": ["output"]}
+    assert claim["contrasts"]["first"]["estimate"] == pytest.approx(0.47, abs=0.02)
+
+
+def test_finding_does_not_hold_where_one_contrast_is_below_the_margin():
+    claim = conclude(matrix(middle=0.99))["claims"]["finding"]
+    assert claim["verdict"] == words.FAILS
+    table = matrix(middle=0.3)
+    claim = conclude(table.assign(value=table["value"] - 0.5 * layer_rows(table, ["output"])))["claims"]
+    assert claim["finding"]["verdict"] == words.FAILS
+    assert claim["finding"]["contrasts"]["first"]["estimate"] > 0.4
+
+
+def test_margin_decides_what_counts():
+    table = matrix(middle=0.8)  # contrasts of about .1
+    assert conclude(table, margin=0.03)["claims"]["finding"]["verdict"] == words.HOLDS
+    assert conclude(table, margin=0.2)["claims"]["finding"]["verdict"] == words.FAILS
+
+
+def test_seeds_that_disagree_are_undecided():
+    table = matrix(middle=0.3)
+    wrong = layer_rows(table, ["conv1"], [1])
+    assert conclude(table.assign(value=table["value"].mask(wrong, 0.1)))["claims"]["finding"]["verdict"] == (
+        words.UNDECIDED
+    )
+
+
+def test_equal_seeds_show_no_spread_and_get_no_verdict():
+    table = matrix(1, 0.3)
+    found = conclude(pd.concat([table.assign(seed_a=seed, seed_b=seed) for seed in range(5)]))
+    claim = found["claims"]["finding"]
+    assert claim["verdict"] == words.UNDECIDED
+    assert claim["contrasts"]["first"]["interval"] is None
+    assert "(the same in all seeds)" in found["text"][0]
+
+
+def test_retraining_that_gives_the_same_shape_takes_the_finding_away():
+    table = matrix(middle=0.3)
+    beyond = conclude(table, retrain=matrix(middle=0.9, seed=2))["claims"]["beyond_retrain"]
+    assert beyond["verdict"] == words.HOLDS
+    assert beyond["contrasts"]["first"]["estimate"] == pytest.approx(0.4, abs=0.02)
+    found = conclude(table, retrain=matrix(middle=0.31, seed=2))
+    assert found["claims"]["finding"]["verdict"] == words.HOLDS
+    assert found["claims"]["beyond_retrain"]["verdict"] == words.FAILS
+    assert "Does not hold: the same beyond what retraining without pruning does." in found["text"][1]
+
+
+def test_without_a_control_the_text_says_what_is_not_separated():
+    found = conclude(matrix(middle=0.3))
+    assert found["claims"]["beyond_retrain"] is None and found["claims"]["untrained"] is None
+    assert "may be an effect of longer training" in found["text"][1]
+
+
+@pytest.mark.parametrize(("middle", "verdict"), [(0.3, words.HOLDS), (0.68, words.FAILS)])
+def test_untrained_networks_may_show_the_shape_anyway(middle, verdict):
+    table = spread_out(synthetic.across_seeds(matrix(), 0.7))
+    pairs = table[table["seed_a"] != table["seed_b"]]
+    low = pairs["layer_a"].isin(MIDDLE)
+    found = conclude(matrix(middle=0.3), untrained=pairs.assign(value=pairs["value"] - (0.7 - middle) * low))
+    assert found["claims"]["untrained"]["verdict"] == verdict
+    assert any(sentence.startswith("Untrained networks of different seeds") for sentence in found["text"])
 
 
 @pytest.mark.parametrize(
@@ -93,81 +174,185 @@ def test_seeds_that_disagree_are_not_enough():
         ({"conv1": [8, 8, 8], "output": [10]}, "between the first and the last"),
     ],
 )
-def test_claim_says_why_it_does_not_apply(shapes, reason):
-    values = pd.DataFrame({name: [0.5, 0.6] for name in shapes})
-    claim = verdicts.claim(values, shapes)
-    assert claim["verdict"] == "not applicable" and reason in claim["reason"]
+def test_networks_without_such_layers_say_why(shapes, reason):
+    with pytest.raises(ValueError, match=reason):
+        claims.groups(shapes)
+
+
+# --- values with a warning
+
+
+def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_other_seeds():
+    table = synthetic.across_seeds(matrix(middle=0.3), 0.6)
+    table = table.assign(
+        value=table["value"] + 0.001 * table["seed_a"] * table["seed_b"] * (table["round_a"] == 0)
+    )
+    plain = conclude(table)
+    found = conclude(marked(table, "few rows", table["layer_a"].isin(MIDDLE)))
+    assert found["claims"]["finding"]["verdict"] == words.NOT_APPLICABLE
+    assert found["claims"]["finding"]["reason"] == (
+        "middle layers have no value in the last round that can be compared between layers (few rows): "
+        "conv2, conv3, fc"
+    )
+    for layer in LAYERS:
+        assert found["layers"][layer]["ceiling"] == plain["layers"][layer]["ceiling"]
+    assert found["layers"]["conv2"]["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
+    assert found["layers"]["conv2"]["stays_similar"] == words.TOO_FEW_SEEDS
+    assert found["measures"]["cca"]["layers"][1]["warnings"] == {"few rows": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("status", ["rank lost", "ill-conditioned", "some later warning"])
+def test_any_other_warning_takes_a_value_out_of_all_verdicts(status):
+    table = synthetic.across_seeds(matrix(middle=0.3), 0.6)
+    found = conclude(marked(table, status, layer_rows(table, ["conv3"])))
+    assert found["claims"]["finding"]["groups"]["middle"] == ["conv2", "fc"]
+    assert found["layers"]["conv3"] == {
+        "ceiling": {"verdict": words.TOO_FEW_SEEDS, "seeds": []},
+        "stays_similar": words.TOO_FEW_SEEDS,
+    }
+    assert f"conv3: {status} in 5 seeds (0, 1, 2, 3, 4)" in found["text"][-1]
+    assert found["measures"]["cca"]["lowest"]["layer"] != "conv3"
+
+
+def test_unequal_rows_for_each_unit_are_mentioned_unless_the_measure_has_no_such_bias():
+    table = matrix(middle=0.3)
+    table = table.assign(width_a=table["layer_a"].map({"output": 10}).fillna(64).astype(int), width_b=10)
+    assert "from 78 to 500 rows for each unit" in conclude(table)["text"][0]
+    assert "rows for each unit" not in conclude(table.assign(chance=0.0))["text"][0]
+
+
+# --- the ceiling
+
+
+def ceiling(seeds=10):
+    table = spread_out(synthetic.across_seeds(matrix(seeds, 0.3), 0.7))
+    return table
 
 
 def test_layers_are_judged_against_networks_of_other_seeds():
-    found = conclude(middle=0.3, ceiling=0.7)
-    rows = {row["layer"]: row for row in found["measures"]["cca"]["layers"]}
-    assert rows["conv1"]["verdict"] == "stays similar"
-    assert rows["conv3"]["verdict"] == "less similar than seeds"
-    assert rows["conv1"]["ceiling"]["count"] == 3
-    assert any("Higher than the across-seed baseline: conv1 (" in sentence for sentence in found["text"])
+    found = conclude(ceiling())
+    judged = {layer: one["ceiling"]["verdict"] for layer, one in found["layers"].items()}
+    assert judged == {"conv1": "above", "conv2": "below", "conv3": "below", "fc": "below", "output": "above"}
+    assert any("dense networks of different seeds are: conv1, output." in text for text in found["text"])
+    assert found["measures"]["cca"]["layers"][0]["ceiling"]["count"] == 45
+
+
+def test_a_layer_like_other_seeds_shows_no_detectable_difference():
+    table = ceiling()
+    last = layer_rows(table, ["conv2"]) & (table["round_a"] == 3) & (table["round_b"] == 0)
+    rng = np.random.default_rng(0)
+    table = table.assign(value=table["value"].mask(last, 0.709 + 0.01 * rng.normal(size=len(table))))
+    assert conclude(table)["layers"]["conv2"]["ceiling"]["verdict"] == words.NO_DIFFERENCE
 
 
 def test_without_other_seeds_no_layer_is_judged():
-    found = conclude()
-    assert {row["verdict"] for row in found["measures"]["cca"]["layers"]} == {None}
+    found = conclude(matrix())
+    assert {one["ceiling"] for one in found["layers"].values()} == {None}
     assert any("across_seeds" in sentence for sentence in found["text"])
 
 
+def test_a_seed_whose_layer_is_dead_is_left_out_of_its_layer_only():
+    table = ceiling()
+    dead = (table["layer_a"] == "conv2") & ((table["seed_a"] == 3) | (table["seed_b"] == 3))
+    found = conclude(marked(table, "dead layer", dead, keep=False))
+    assert found["layers"]["conv2"]["ceiling"]["seeds"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert found["layers"]["conv2"]["ceiling"]["verdict"] == "below"
+    assert found["layers"]["fc"]["ceiling"]["seeds"] == list(range(10))
+    assert found["claims"]["finding"]["contrasts"]["first"]["count"] == 9
+
+
+def test_other_measures_have_numbers_and_no_verdicts():
+    found = conclude(ceiling())
+    assert set(found["measures"]) == {"cca", "cka"}
+    assert set(found["measures"]["cka"]) == {"layers", "lowest"}
+    assert not any("linear CKA" in sentence for sentence in found["text"])
+    assert any("linear CKA" in sentence for sentence in conclude(ceiling(), primary="cka")["text"])
+
+
+# --- over the rounds
+
+
+def test_the_middle_grows_apart_and_other_layers_stay():
+    found = conclude(matrix(10, middle=0.3))
+    assert found["claims"]["grows_apart"]["verdict"] == words.HOLDS
+    assert found["claims"]["stays_similar"]["verdict"] == words.FAILS
+    stays = {layer: one["stays_similar"] for layer, one in found["layers"].items()}
+    assert stays["conv1"] == stays["output"] == words.HOLDS and stays["conv3"] == words.UNDECIDED
+    # The synthetic similarity falls by a third of 1 - middle each round, averaged over the middle layers.
+    assert found["claims"]["grows_apart"]["contrasts"]["fall"]["estimate"] == pytest.approx(0.34, abs=0.04)
+
+
+def test_equivalence_is_shown_and_not_the_absence_of_significance():
+    similar = conclude(matrix(10, middle=0.99), margin=0.08)["claims"]
+    assert similar["stays_similar"]["verdict"] == words.HOLDS
+    assert similar["grows_apart"]["verdict"] == words.FAILS
+    table = matrix(3, middle=0.8)
+    fall = layer_rows(table, MIDDLE) * table["seed_a"].map({0: -0.1, 1: 0.0, 2: 0.1}) * table["round_a"] / 3
+    unsure = conclude(table.assign(value=table["value"] - fall))["claims"]
+    assert unsure["stays_similar"]["verdict"] == unsure["grows_apart"]["verdict"] == words.UNDECIDED
+
+
+def test_a_fall_that_retraining_shares_is_no_growing_apart():
+    found = conclude(matrix(middle=0.3), retrain=matrix(middle=0.31, seed=2))
+    assert found["claims"]["grows_apart"]["verdict"] == words.FAILS
+    assert found["claims"]["stays_similar"]["verdict"] == words.HOLDS
+
+
+def test_a_single_round_has_no_slope():
+    found = conclude(matrix(rounds=2))
+    assert found["claims"]["grows_apart"]["verdict"] == words.NOT_APPLICABLE
+    assert {one["stays_similar"] for one in found["layers"].values()} == {None}
+
+
+# --- accuracy and other numbers
+
+
+def test_accuracy_falls_in_every_seed():
+    found = conclude(matrix())["accuracy"]
+    assert found["verdict"] == words.BELOW
+    assert found["change"]["estimate"] == pytest.approx(-0.001 * 3 * 7, rel=0.01)
+
+
+def test_one_image_less_in_every_seed_is_no_verdict():
+    table = synthetic.accuracy(2, [0, 1, 2]).assign(test_accuracy=[0.95, 0.95 - 1 / 360] * 3)
+    assert claims.accuracy(table, 1)["verdict"] == words.NO_DIFFERENCE
+
+
 def test_lowest_is_the_smallest_mean_of_the_matrix():
-    table = synthetic.similarity(4, LAYERS, [0, 1, 2], ["cca", "cka"], 0.6)
-    lowest = conclude()["measures"]["cka"]["lowest"]
+    table = matrix()
+    lowest = conclude(table)["measures"]["cka"]["lowest"]
     part = table[(table["measure"] == "cka") & (table["round_b"] == 0)]
     means = part.groupby(["layer_a", "round_a"])["value"].mean()
     assert (lowest["layer"], lowest["round"]) == means.idxmin()
     assert lowest["similarity"]["mean"] == pytest.approx(means.min())
 
 
-def test_a_dead_layer_is_left_out_and_said():
-    def kill(table):
-        return table.assign(value=table["value"].where(table["layer_a"] != "conv2"))
-
-    found = conclude(change=kill)
-    rows = {row["layer"]: row for row in found["measures"]["cca"]["layers"]}
-    assert rows["conv2"]["similarity"] is None
-    json.dumps(found, allow_nan=False)
-
-
-def test_a_seed_without_all_layers_is_left_out_of_the_claim():
-    def kill(table):
-        return table.assign(value=table["value"].mask((table["layer_a"] == "conv2") & (table["seed_a"] == 1)))
-
-    claim = conclude(middle=0.3, change=kill)["measures"]["cca"]["claim"]
-    assert claim["middle_layers"] == ["conv2", "conv3", "fc"]
-    assert claim["margin"]["count"] == claim["first"]["count"] == 2
-
-
-def test_only_dense_networks():
-    table = synthetic.similarity(1, LAYERS, [0, 1], ["cca"])
-    found = verdicts.conclude("made-up", table, synthetic.accuracy(1, [0, 1]), SHAPES, synthetic.MEASURES)
-    assert found["measures"] == {} and "nothing to compare" in found["text"][0]
-
-
-def test_accuracy_falls_in_every_seed():
-    found = conclude()["accuracy"]
-    assert found["verdict"] == "lower"
-    assert found["change"]["mean"] == pytest.approx(-0.001 * 3 * 6)
-
-
 def test_all_layers_and_across_seeds_change_no_finding_but_the_ceiling():
-    plain = synthetic.similarity(3, LAYERS, [0, 1, 2], ["cca", "cka"])
-    full = synthetic.across_seeds(synthetic.all_layers(plain), 0.7)
-    accuracy = synthetic.accuracy(3, [0, 1, 2])
+    plain = matrix()
     one, other = (
-        verdicts.conclude("made-up", table, accuracy, SHAPES, synthetic.MEASURES) for table in (plain, full)
+        conclude(table) for table in (plain, synthetic.across_seeds(synthetic.all_layers(plain), 0.7))
     )
+    assert one["claims"] == other["claims"]
     for measure in ("cca", "cka"):
         one_measure, other_measure = one["measures"][measure], other["measures"][measure]
-        assert one_measure["claim"] == other_measure["claim"]
         assert one_measure["lowest"] == other_measure["lowest"]
         for row, with_ceiling in zip(one_measure["layers"], other_measure["layers"], strict=True):
             assert row["similarity"] == with_ceiling["similarity"]
-            assert row["ceiling"] is None and with_ceiling["ceiling"]["count"] == 3
+            assert row["ceiling"] is None and with_ceiling["ceiling"]["count"] == 10
+
+
+def test_every_word_of_a_verdict_is_explained():
+    constants = {value for name, value in vars(words).items() if name.isupper() and isinstance(value, str)}
+    assert set(words.MEANINGS) == constants
+
+
+def test_a_measure_that_depends_on_the_order_is_averaged_over_both():
+    rows = pd.DataFrame(
+        {"layer_a": "x", "seed_a": [0, 1, 0, 2], "seed_b": [1, 0, 2, 0], "value": [0.2, 0.4, 0.5, np.nan]}
+    )
+    table = slices.by_pair(rows, "x")
+    assert table.loc[0, 1] == table.loc[1, 0] == pytest.approx(0.3)
+    assert table.loc[0, 2] == 0.5 and np.isnan(table.loc[1, 2])
 
 
 def test_slices_of_a_full_matrix():
@@ -189,29 +374,6 @@ def test_slices_of_a_full_matrix():
     assert len(slices.each_pair_once(slices.ceiling(one))) == 2
     dense = slices.to_dense(one)
     assert (dense.loc[dense["round_a"] == 0, "value"] == 1).all()
-
-
-def test_a_group_without_values_is_named_with_the_reason():
-    def hide(table):
-        hidden = table["layer_a"].isin(["conv2", "conv3", "fc"])
-        status = table["status"].mask(hidden, "too few rows")
-        return table.assign(value=table["value"].mask(hidden), status=status)
-
-    found = conclude(change=hide)["measures"]["cca"]["claim"]
-    assert found["verdict"] == "not applicable"
-    assert found["reason"] == "middle layers have no value in the last round (too few rows): conv2, conv3, fc"
-
-
-def test_the_first_measure_is_described_and_the_others_are_summarised():
-    text = conclude(middle=0.3)["text"]
-    assert any("By mean CCA: yes. First (conv1) " in sentence for sentence in text)
-    assert text[-1] == "By linear CKA: yes."
-
-
-def test_one_round_is_not_a_plural():
-    table = synthetic.similarity(2, LAYERS, [0], ["cca"])
-    found = verdicts.conclude("made-up", table, synthetic.accuracy(2, [0]), SHAPES, synthetic.MEASURES)
-    assert found["text"][0].startswith("After 1 round, 80 % of the prunable weights are left (one seed, 0).")
 
 
 @pytest.fixture

@@ -128,6 +128,16 @@ def test_defaults_are_filled_in_everywhere(write):
             {"similarity__spectrum": True, "similarity__measures": ["cka"]},
             ["similarity.spectrum = true", "needs cca among similarity.measures"],
         ),
+        (
+            {"similarity__measures": ["cca", "cka"]},
+            ["findings.measure = null", "verdicts need one of similarity.measures: cca, cka"],
+        ),
+        (
+            {"findings__measure": "nbs"},
+            ['findings.measure = "nbs"', "one of similarity.measures: cca, svcca, cka_debiased"],
+        ),
+        ({"findings__measure": "cka_biased"}, ["findings.measure", "did you mean 'cka_debiased'"]),
+        ({"findings__margin": 0}, ["findings.margin = 0", "greater than 0"]),
         ({"similarity__pairs": "all-layers"}, ["similarity.pairs", "flatten or pooled"]),
         (
             {"training__schedule": {"name": "linear", "points": [[0, 1], [9, 0]]}},
@@ -142,6 +152,21 @@ def test_wrong_values_are_explained_in_one_line(write, change, words):
     assert text.startswith("config/experiments/x.yaml: ")
     for word in words:
         assert word in text, text
+
+
+@pytest.mark.parametrize(
+    ("change", "primary"),
+    [
+        ({}, "cka_debiased"),
+        ({"similarity__measures": ["nbs"]}, "nbs"),
+        ({"similarity__measures": ["cca", "cka_debiased"]}, "cka_debiased"),
+        ({"similarity__measures": ["cca", "cka_debiased"], "findings__measure": "cca"}, "cca"),
+    ],
+)
+def test_the_primary_measure_is_named_or_the_only_or_the_debiased_one(write, change, primary):
+    write("x", changed(**change, findings__margin=0.1))
+    params = stages.findings_params(load_experiment("x"))
+    assert params == {"primary": primary, "margin": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ rule write_report:
         runtime=growing(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
+        findings=of_experiment(lambda this, _: stages.findings_params(this)),
         shapes=lambda wildcards: facts(wildcards.experiment)["network"]["shapes"],
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,

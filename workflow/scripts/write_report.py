@@ -10,7 +10,7 @@ with jobs.job(snakemake) as log:
     similarity = read_parquet(snakemake.input.similarity)
     accuracy = read_parquet(snakemake.input.accuracy)
     networks = [read_json(path) for path in snakemake.input.metrics]
-    found = verdicts.conclude(name, similarity, accuracy, given.shapes, given.measures)
+    found = verdicts.conclude(name, similarity, accuracy, given.shapes, given.measures, **given.findings)
     page = experiment_page(
         Experiment(name, given.experiment, list(given.shapes), similarity, accuracy, found),
         networks,

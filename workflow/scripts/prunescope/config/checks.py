@@ -8,6 +8,14 @@ from prunescope.errors import InputError
 from prunescope.pruning import controls, criteria
 
 
+def primary_measure(experiment: dict) -> str | None:
+    """Return the measure that verdicts are about; None where the experiment has to name one."""
+    measures = experiment["similarity"]["measures"]
+    if experiment["findings"]["measure"] is not None:
+        return experiment["findings"]["measure"]
+    return measures[0] if len(measures) == 1 else "cka_debiased" if "cka_debiased" in measures else None
+
+
 def check(experiment: dict, where: str) -> None:
     """Check a complete experiment; `where` is its file, for messages.
 
@@ -53,6 +61,11 @@ def check(experiment: dict, where: str) -> None:
         refuse(
             "similarity.pairs",
             f"needs rows that correspond between layers: activations.view {' or '.join(aligned)}",
+        )
+    if primary_measure(experiment) not in experiment["similarity"]["measures"]:
+        refuse(
+            "findings.measure",
+            f"verdicts need one of similarity.measures: {', '.join(experiment['similarity']['measures'])}",
         )
     spectra = [kind.name for kind in kinds.known("measure").values() if kind.facts.get("spectrum")]
     if experiment["similarity"]["spectrum"] and not set(spectra) & set(experiment["similarity"]["measures"]):

@@ -1,4 +1,4 @@
-"""The reference of all configuration keys and kinds, made from the schemas and the kinds themselves.
+"""The reference of configuration keys, kinds and verdicts, made from their definitions.
 
 ``python -m prunescope.config.documentation`` (`make docs`) writes it; a test fails when it is out of date.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prunescope import kinds
 from prunescope.config import schema as schemas
+from prunescope.findings.words import MEANINGS
 from prunescope.similarity import measures
 
 REPOSITORY = Path(__file__).parents[4]
@@ -120,6 +121,11 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
         f"## config.yaml\n\n{table('config')}\n\n## experiments/NAME.yaml\n\n{table('experiment')}"
         f"\n\n## Kinds\n\n{kind_tables()}"
     )
+    verdicts = [
+        "| verdict | meaning |",
+        "|---|---|",
+        *(f"| `{word}` | {text} |" for word, text in MEANINGS.items()),
+    ]
     start = "<!-- made by `make docs` from workflow/schemas and the library; do not edit below -->"
     return {
         REPOSITORY / "config/README.md": [(start, "<!-- end -->", reference)],
@@ -127,7 +133,9 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
             ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measures.table())
         ],
         REPOSITORY / "results/README.md": [
-            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses())
+            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses())(
+                "<!-- verdicts: made by `make docs` -->", "<!-- end of verdicts -->", "\n".join(verdicts)
+            )
         ],
     }
 

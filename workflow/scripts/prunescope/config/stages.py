@@ -1,6 +1,7 @@
 """What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
 
 from prunescope import kinds
+from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.pruning import controls
@@ -96,6 +97,11 @@ def with_spectrum(experiment: dict) -> list[str]:
     """Return the measures whose rows hold the canonical correlations."""
     measures = sorted(experiment["similarity"]["measures"])
     return [name for name in measures if kinds.find("measure", name).facts.get("spectrum")]
+
+
+def findings_params(experiment: dict) -> dict:
+    """Return what `write_report` reads for the verdicts: the primary measure and the margin."""
+    return {"primary": primary_measure(experiment), "margin": experiment["findings"]["margin"]}
 
 
 def shown(experiment: dict) -> dict:

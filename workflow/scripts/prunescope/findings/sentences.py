@@ -1,126 +1,164 @@
-"""Findings in words, for the report and for ``text`` in findings.json."""
+"""Findings in words, for the report and for ``text`` in findings.json. The verdict comes first."""
 
-from prunescope.findings.statistics import UNDECIDED
+from prunescope.findings.statistics import FEWEST_SEEDS
+from prunescope.findings.words import (
+    ABOVE,
+    BELOW,
+    FAILS,
+    HOLDS,
+    NO_DIFFERENCE,
+    NOT_APPLICABLE,
+    TOO_FEW_SEEDS,
+    UNDECIDED,
+)
 
-# The report asks whether the paper's finding holds. The answer to each verdict:
-ANSWERS = {
-    "holds": "yes",
-    "does not hold": "no",
-    UNDECIDED: "inconclusive",
-    "not applicable": "not applicable",
+CEILING = {
+    ABOVE: "More similar to their own dense network than dense networks of different seeds are",
+    BELOW: "Less similar to their own dense network than dense networks of different seeds are",
+    NO_DIFFERENCE: "No detectable difference from dense networks of different seeds",
 }
-BASELINE = {
-    "stays similar": "Higher than the across-seed baseline",
-    "less similar than seeds": "Lower than the across-seed baseline",
-    UNDECIDED: "Inconclusive against the across-seed baseline",
+UNTRAINED = {
+    HOLDS: "Untrained networks of different seeds show the same shape, so it may not come from training",
+    FAILS: "Untrained networks of different seeds do not show this shape",
+    UNDECIDED: "Whether untrained networks show the same shape is undecided",
 }
+ACCURACY = {ABOVE: "is higher", BELOW: "is lower", NO_DIFFERENCE: "shows no detectable difference"}
 
 
-def in_words(found: dict, labels: dict[str, str]) -> list[str]:
+def in_words(found: dict) -> list[str]:
     """Put the findings of an experiment into sentences.
 
     Parameters
     ----------
     found : dict
         From `prunescope.findings.verdicts.conclude`, without its ``text``.
-    labels : dict of str to str
-        What to call each measure.
 
     Returns
     -------
     list of str
-        One paragraph each. The first measure is described in full, of the others only the paper's finding.
+        One paragraph each; a single sentence where there are too few seeds for any verdict.
     """
-    count, last = len(found["seeds"]), found["last_round"]
-    weights = f"{100 * found['last_density']:.3g} %"
-    seeds = f"mean of {count} seeds, range in parentheses" if count > 1 else f"one seed, {found['seeds'][0]}"
-    if not last:
-        return [f"Only dense networks were trained ({seeds}), so there is nothing to compare."]
-    numbers = found["accuracy"]
-    change = {
-        "higher": "it is higher",
-        "lower": "it is lower",
-        UNDECIDED: "too few seeds to tell whether it changed",
-    }[numbers["verdict"]]
-    sentences = [
-        f"After {last} {'round' if last == 1 else 'rounds'}, {weights} of the prunable weights are left "
-        f"({seeds}). "
-        f"Test accuracy goes from {_percent(numbers['dense'])} to {_percent(numbers['last'])}: {change}."
-    ]
-    for place, (measure, one) in enumerate(found["measures"].items()):
-        if place == 0:
-            sentences += _about_layers(labels[measure], one, weights)
-            sentences.append(_about_claim(labels[measure], one["claim"]))
-    others = list(found["measures"].items())[1:]
-    if others:
-        answers = (f"By {labels[name]}: {ANSWERS[one['claim']['verdict']]}." for name, one in others)
-        sentences.append(" ".join(answers))
-    return sentences
-
-
-def _about_layers(label: str, one: dict, weights: str) -> list[str]:
-    rows = [row for row in one["layers"] if row["similarity"]]
-    if not rows:
+    count = len(found["seeds"])
+    if not found["last_round"]:
+        return ["Only dense networks were trained, so there is nothing to compare."]
+    if count < FEWEST_SEEDS:
         return [
-            f"No layer has a value of {label} in the last round; the matrix gives the reasons in `status`."
+            f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "
+            "docs/statistics.md tells how many seeds show how large a difference."
         ]
-    ordered = sorted(rows, key=lambda row: -row["similarity"]["mean"])
-    listed = ", ".join(f"{row['layer']} {_number(row['similarity'])}" for row in ordered)
-    low = one["lowest"]
-    return [
-        f"Similarity to the dense network at {weights} of the weights ({label}), highest first: {listed}.",
-        f"The lowest similarity is {_number(low['similarity'])}, in {low['layer']} at round {low['round']}.",
-        _against_baseline(rows),
+    claims = found["claims"]
+    sentences = [
+        _finding(claims["finding"], found),
+        _beyond(claims["beyond_retrain"]),
+        _untrained(claims["untrained"]),
+        _trend(claims["grows_apart"], claims["stays_similar"], found),
+        _ceiling(found["layers"]),
+        _accuracy(found["accuracy"], found),
+        _warnings(found["measures"][found["primary"]]["layers"]),
     ]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _against_baseline(rows: list[dict]) -> str:
+def _finding(claim: dict, found: dict) -> str:
+    head = (
+        f"{claim['verdict'].capitalize()} (by {found['label']}, {len(found['seeds'])} seeds, margin "
+        f"{found['margin']:g}): after pruning, the first and the output layers stay more similar to the "
+        "dense network than the layers between them (Ansuini et al. 2020)."
+    )
+    if claim["verdict"] in (NOT_APPLICABLE, TOO_FEW_SEEDS):
+        return f"{head} {_reason(claim)}"
+    unequal = claim["rows_per_unit"]
+    bias = (
+        f" {found['label']} is too high where rows are few, and the layers have from {unequal[0]:.0f} to "
+        f"{unequal[1]:.0f} rows for each unit, so part of the difference may be bias; cka_debiased has none."
+        if unequal
+        else ""
+    )
+    return f"{head} {_contrasts(claim)}.{bias}"
+
+
+def _beyond(claim: dict | None) -> str:
+    if claim is None:
+        return "Without a control that retrains unpruned networks, this may be an effect of longer training."
+    head = f"{claim['verdict'].capitalize()}: the same beyond what retraining without pruning does."
+    if claim["verdict"] in (NOT_APPLICABLE, TOO_FEW_SEEDS):
+        return f"{head} {_reason(claim)}"
+    return f"{head} {_contrasts(claim)}."
+
+
+def _untrained(claim: dict | None) -> str:
+    return (
+        f"{UNTRAINED[claim['verdict']]}: {_contrasts(claim)}."
+        if claim and claim["verdict"] in UNTRAINED
+        else ""
+    )
+
+
+def _trend(grows: dict, stays: dict, found: dict) -> str:
+    if "contrasts" not in grows:
+        return ""
+    against = " more than in retrained networks" if found["claims"]["beyond_retrain"] else ""
+    text = (
+        f"{grows['verdict'].capitalize()}: while weights are removed, the similarity of the middle layers "
+        f"to the dense network falls{against}, by more than the margin: by "
+        f"{_estimate(grows['contrasts']['fall'])}."
+    )
+    if stays["verdict"] == HOLDS:
+        text += " It stays similar within the margin."
+    layers = [name for name, one in found["layers"].items() if one["stays_similar"] == HOLDS]
+    return text + (f" Layers that stay similar within the margin: {', '.join(layers)}." if layers else "")
+
+
+def _ceiling(layers: dict[str, dict]) -> str:
     groups: dict[str, list[str]] = {}
-    for row in rows:
-        if row["ceiling"]:
-            text = f"{row['layer']} ({row['similarity']['mean']:.3f} vs {row['ceiling']['mean']:.3f})"
-            groups.setdefault(row["verdict"], []).append(text)
+    for name, one in layers.items():
+        if one["ceiling"]:
+            groups.setdefault(one["ceiling"]["verdict"], []).append(name)
     if not groups:
         return (
-            "Similarity between independently trained dense networks was not computed "
-            "(similarity.across_seeds), so there is no baseline for these values."
+            "Dense networks of different seeds were not compared (similarity.across_seeds), so there is no "
+            "ceiling for these values."
         )
-    listed = [
-        f"{head}: {', '.join(groups[verdict])}." for verdict, head in BASELINE.items() if verdict in groups
-    ]
-    return " ".join(
-        ["The across-seed baseline is the similarity between independently trained dense networks.", *listed]
-    )
+    return " ".join(f"{head}: {', '.join(groups[word])}." for word, head in CEILING.items() if word in groups)
 
 
-def _about_claim(label: str, claim: dict) -> str:
-    question = "Is similarity higher in the first and output layers than between them (Ansuini et al. 2020)?"
-    if "reason" in claim:
-        return f"{question} Not applicable: {claim['reason']}."
-    margin = claim["margin"]
-    interval = f" (95 % interval {_pair(margin['interval'])})" if margin["interval"] else ""
+def _accuracy(numbers: dict, found: dict) -> str:
     return (
-        f"{question} By {label}: {ANSWERS[claim['verdict']]}. First ({', '.join(claim['first_layers'])}) "
-        f"{_number(claim['first'])}, middle {_number(claim['middle'])}, last ({claim['output_layer']}) "
-        f"{_number(claim['output'])}. The margin, the lower of first and last minus the middle, is "
-        f"{_signed(margin['mean'])}{interval}."
+        f"Test accuracy {ACCURACY[numbers['verdict']]} with {100 * found['last_density']:.3g} % of the "
+        f"prunable weights: {100 * numbers['last']['mean']:.2f} % after round {found['last_round']}, "
+        f"{100 * numbers['dense']['mean']:.2f} % before."
     )
 
 
-def _number(numbers: dict) -> str:
-    return f"{numbers['mean']:.3f}" + (
-        f" ({numbers['min']:.3f}–{numbers['max']:.3f})" if numbers["count"] > 1 else ""
-    )
+def _warnings(layers: list[dict]) -> str:
+    parts = [
+        f"{row['layer']}: {status} in {_seeds(seeds)}"
+        for row in layers
+        for status, seeds in row["warnings"].items()
+    ]
+    return f"Values with a warning in the last round: {'; '.join(parts)}." if parts else ""
 
 
-def _percent(numbers: dict) -> str:
-    spread = f" ({100 * numbers['min']:.2f}–{100 * numbers['max']:.2f})" if numbers["count"] > 1 else ""
-    return f"{100 * numbers['mean']:.2f} %{spread}"
+def _seeds(seeds: list[int]) -> str:
+    return f"{len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} ({', '.join(map(str, seeds))})"
+
+
+def _reason(claim: dict) -> str:
+    if claim["verdict"] == TOO_FEW_SEEDS:
+        return f"Fewer than {FEWEST_SEEDS} seeds have all the values."
+    return f"{claim['reason'][0].upper()}{claim['reason'][1:]}."
+
+
+def _contrasts(claim: dict) -> str:
+    return ", ".join(f"{name} − middle {_estimate(one)}" for name, one in claim["contrasts"].items())
+
+
+def _estimate(contrast: dict) -> str:
+    if contrast["interval"] is None:
+        return f"{_signed(contrast['estimate'])} (the same in all seeds)"
+    low, high = map(_signed, contrast["interval"])
+    return f"{_signed(contrast['estimate'])} (90 % interval {low} to {high})"
 
 
 def _signed(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
-
-
-def _pair(interval: list[float]) -> str:
-    return f"{_signed(interval[0])} to {_signed(interval[1])}"

@@ -7,6 +7,14 @@ with ``across_seeds``.
 
 import pandas as pd
 
+from prunescope.similarity.measures import FEW, OK
+
+# What a verdict may rest on. Few rows raise all values of a layer, the lower ones more: they still show which
+# of two values of the same layer is higher, but neither by how much nor which of two layers is more similar.
+# A value with any other warning shows none of these.
+SIZES = (OK,)
+ORDER = (OK, FEW)
+
 
 def measures(matrix: pd.DataFrame) -> list[str]:
     """Return the names of the measures in a matrix, in alphabetical order."""
@@ -69,6 +77,27 @@ def ceiling(matrix: pd.DataFrame) -> pd.DataFrame:
     """
     rows = same_layer(matrix)
     return rows[(rows["seed_a"] != rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]
+
+
+def trusted(rows: pd.DataFrame, statuses: tuple[str, ...]) -> pd.DataFrame:
+    """Return rows whose values are NaN wherever their status is not one of `statuses`, `SIZES` or `ORDER`."""
+    return rows.assign(value=rows["value"].where(rows["status"].isin(statuses)))
+
+
+def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Turn rows `to_dense` of one measure into a table: a row for each seed, a column for (round, layer)."""
+    return rows.pivot(index="seed_a", columns=["round_a", "layer_a"], values="value")
+
+
+def by_pair(rows: pd.DataFrame, layer: str) -> pd.DataFrame:
+    """Turn rows of one measure between seeds into the symmetric table seeds × seeds of a layer.
+
+    Measures that depend on the order of a pair are averaged over both orders.
+    """
+    table = rows[rows["layer_a"] == layer].pivot(index="seed_a", columns="seed_b", values="value")
+    seeds = sorted({*table.index, *table.columns})
+    table = table.reindex(index=seeds, columns=seeds)
+    return (table.fillna(table.T) + table.T.fillna(table)) / 2
 
 
 def each_pair_once(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,17 @@
 """What a reader should conclude from an experiment: numbers, their spread over seeds, and verdicts.
 
-A verdict compares numbers that every seed has measured. It is given only when Student's 95 % interval of
-their mean over the seeds leaves no doubt about the sign; otherwise it is "not enough seeds to say".
+Verdicts concern the primary measure, which is chosen before the run (`findings.measure`). Other measures are
+shown without verdicts. `prunescope.findings.claims` defines the questions.
 """
 
-import math
-
+import numpy as np
 import pandas as pd
 
-from prunescope.findings import slices
+from prunescope.findings import claims, slices
 from prunescope.findings.sentences import in_words
-from prunescope.findings.statistics import sign, spread
+from prunescope.findings.statistics import FEWEST_SEEDS, spread
+from prunescope.findings.words import TOO_FEW_SEEDS
+from prunescope.similarity.measures import OK
 
 
 def conclude(
@@ -19,6 +20,11 @@ def conclude(
     accuracy: pd.DataFrame,
     shapes: dict[str, list[int]],
     measures: dict[str, dict[str, str]],
+    *,
+    primary: str,
+    margin: float,
+    retrain: pd.DataFrame | None = None,
+    untrained: pd.DataFrame | None = None,
 ) -> dict:
     """Compute the findings of an experiment.
 
@@ -34,15 +40,20 @@ def conclude(
     measures : dict of str to dict
         What to show of each measure, by name; `prunescope.findings.labels.shown` makes it. Only ``label``
         is used.
+    primary : str
+        The measure of the verdicts.
+    margin : float
+        The smallest difference of interest between similarities.
+    retrain : pandas.DataFrame, optional
+        Matrix of the control that retrains without pruning, with the same seeds and rounds.
+    untrained : pandas.DataFrame, optional
+        Rows of the same columns that compare untrained networks of different seeds.
 
     Returns
     -------
     dict
-        JSON-ready. ``accuracy``: dense, last round, their difference. ``measures``: for each measure
-        ``layers`` (similarity of the last round to the dense network of the same seed; ``ceiling``:
-        similarity of dense networks of different seeds; ``verdict``: which of the two is higher),
-        ``lowest`` (layer and round) and ``claim`` (see `claim`). ``text``: the same in sentences, the first
-        measure in full.
+        JSON-ready; results/README.md lists the keys. With fewer than three seeds all verdicts are ``too few
+        seeds`` and there is neither an interval nor a test.
     """
     last = int(accuracy["round"].max())
     rows, ceiling = slices.pruned(slices.to_dense(similarity)), slices.ceiling(similarity)
@@ -51,113 +62,182 @@ def conclude(
         "seeds": sorted(int(seed) for seed in accuracy["seed"].unique()),
         "last_round": last,
         "last_density": float(accuracy.loc[accuracy["round"] == last, "density"].mean()),
-        "accuracy": _accuracy(accuracy, last),
+        "primary": primary,
+        "label": measures[primary]["label"],
+        "margin": margin,
+        "accuracy": claims.accuracy(accuracy, last),
         "measures": {
             measure: _measure(
-                slices.of_measure(rows, measure), slices.of_measure(ceiling, measure), last, shapes
+                slices.of_measure(rows, measure), slices.of_measure(ceiling, measure), last, list(shapes)
             )
             for measure in slices.measures(rows)
         },
     }
-    found["text"] = in_words(found, {measure: facts["label"] for measure, facts in measures.items()})
+    if last:
+        own, others, *controls = (
+            None if table is None else slices.of_measure(table, primary)
+            for table in (rows, ceiling, retrain, untrained)
+        )
+        # A control may have been compared by other measures.
+        controls = [None if table is None or table.empty else table for table in controls]
+        found["claims"] = _claims(own, accuracy, shapes, margin, *controls)
+        found["layers"] = _layers(own, others, accuracy, list(shapes), margin, controls[0])
+    return found | {"text": in_words(found)}
+
+
+def _claims(
+    rows: pd.DataFrame,
+    accuracy: pd.DataFrame,
+    shapes: dict[str, list[int]],
+    margin: float,
+    retrain: pd.DataFrame | None,
+    untrained: pd.DataFrame | None,
+) -> dict:
+    """Answer the questions about groups of layers; the controls' answers are None without a control."""
+    values, last = slices.by_seed(slices.trusted(rows, slices.SIZES)), rows["round_a"].max()
+    names = ["finding", "beyond_retrain", "untrained", "grows_apart", "stays_similar"]
+    if accuracy["seed"].nunique() < FEWEST_SEEDS:
+        return {question: {"verdict": TOO_FEW_SEEDS} for question in names}
+    try:
+        members = _with_values(claims.groups(shapes), values[last], rows[rows["round_a"] == last])
+    except ValueError as reason:
+        return {question: claims.not_applicable(str(reason)) for question in names}
+    shape = claims.group_means(values[last], members)
+    control = None if retrain is None else _values(retrain)
+    beyond = others = None
+    if control is not None:
+        beyond = claims.finding(shape, margin, claims.group_means(control[last], members))
+    if untrained is not None:
+        table = slices.trusted(untrained, slices.SIZES)
+        pairs = {layer: slices.by_pair(table, layer) for layers in members.values() for layer in layers}
+        others = claims.untrained(pairs, members, margin)
+    finding = claims.finding(shape, margin)
+    finding |= {"groups": members} | {group: spread(numbers) for group, numbers in shape.items()}
+    middle = _falls({"middle": members["middle"]}, values, accuracy, control)
+    return {
+        "finding": finding | {"rows_per_unit": _unequal(rows, members)},
+        "beyond_retrain": beyond,
+        "untrained": others,
+        "grows_apart": claims.grows_apart(middle["middle"], margin) if middle else _ONE_ROUND,
+        "stays_similar": claims.stays_similar(middle["middle"], margin) if middle else _ONE_ROUND,
+    }
+
+
+_ONE_ROUND = claims.not_applicable("fewer than two densities to fit a line to")
+
+
+def _layers(
+    rows: pd.DataFrame,
+    ceiling: pd.DataFrame,
+    accuracy: pd.DataFrame,
+    layers: list[str],
+    margin: float,
+    retrain: pd.DataFrame | None,
+) -> dict[str, dict]:
+    """Answer the questions about single layers: ``ceiling`` (None without other seeds), ``stays_similar``."""
+    last = rows["round_a"].max()
+    enough = accuracy["seed"].nunique() >= FEWEST_SEEDS
+    against = dict.fromkeys(layers)
+    if len(ceiling) and enough:
+        order = slices.trusted(ceiling, slices.ORDER)
+        pairs = {layer: slices.by_pair(order, layer) for layer in layers}
+        values = slices.by_seed(slices.trusted(rows, slices.ORDER))[last]
+        against = claims.against_ceiling(values, pairs)
+    elif len(ceiling):
+        against = {layer: {"verdict": TOO_FEW_SEEDS} for layer in layers}
+    stay = dict.fromkeys(layers, TOO_FEW_SEEDS)
+    if enough:
+        control = None if retrain is None else _values(retrain)
+        values = slices.by_seed(slices.trusted(rows, slices.SIZES))
+        falls = _falls({layer: [layer] for layer in layers}, values, accuracy, control)
+        stay = claims.layers_that_stay(falls, margin) if falls else dict.fromkeys(layers)
+    return {layer: {"ceiling": against[layer], "stays_similar": stay[layer]} for layer in layers}
+
+
+def _falls(
+    members: dict[str, list[str]], values: pd.DataFrame, accuracy: pd.DataFrame, control: pd.DataFrame | None
+) -> dict[str, claims.Contrast]:
+    """Return the fall of each group's mean, or nothing where the densities do not differ."""
+    rounds = values.columns.unique(0)
+    rounds = rounds if control is None else rounds.intersection(control.columns.unique(0))
+    log_density = np.log(accuracy.groupby("round")["density"].mean())
+    if log_density.loc[rounds].nunique() < 2:
+        return {}
+    found = {}
+    for name, layers in members.items():
+        means, others = (
+            table if table is None else _over_rounds(table, rounds, layers) for table in (values, control)
+        )
+        found[name] = claims.fall(means, log_density, others)
     return found
 
 
-def claim(values: pd.DataFrame, shapes: dict[str, list[int]], reasons: dict[str, str] | None = None) -> dict:
-    """Test the finding of Ansuini et al. (ICPRAM 2020): first and fully connected layers high, middle low.
+def _over_rounds(values: pd.DataFrame, rounds: pd.Index, layers: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({round: values[round][layers].mean(axis=1, skipna=False) for round in rounds})
 
-    ``first`` is the mean over the first quarter of the recorded convolutional layers (at least one),
-    ``output`` the last layer, which must be fully connected, ``middle`` the mean over all between. The margin
-    of a seed is min(first, output) - middle.
 
-    Parameters
-    ----------
-    values : pandas.DataFrame
-        Similarity of the last round to the dense network; a row for each seed, a column for each layer.
-    shapes : dict of str to list of int
-        Output shapes in the order of the network.
-    reasons : dict of str to str, optional
-        Why a layer has no value (its ``status``), for the explanation.
+def _values(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the trusted values of a control's matrix: seeds × (round, layer)."""
+    return slices.by_seed(slices.trusted(slices.pruned(slices.to_dense(matrix)), slices.SIZES))
 
-    Returns
-    -------
-    dict
-        ``verdict``: holds, does not hold, not enough seeds to say, or not applicable (with a ``reason``); the
-        groups' layers, and the statistics of ``first``, ``middle``, ``output`` and ``margin``.
+
+def _with_values(
+    members: dict[str, list[str]], values: pd.DataFrame, rows: pd.DataFrame
+) -> dict[str, list[str]]:
+    """Leave out layers without a trusted value in any seed; each group must keep one."""
+    status = rows[rows["status"] != OK].groupby("layer_a")["status"].agg("first")
+    kept = {}
+    for group, layers in members.items():
+        kept[group] = [layer for layer in layers if values[layer].notna().any()]
+        if not kept[group]:
+            why = ", ".join(dict.fromkeys(status.reindex(layers).dropna()))
+            raise ValueError(
+                f"{group} layers have no value in the last round that can be compared between layers "
+                f"({why}): {', '.join(layers)}"
+            )
+    return kept
+
+
+def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] | None:
+    """Return the fewest and the most rows for each unit where that biases the layers differently.
+
+    A measure whose chance is 0 has no such bias.
     """
-    layers = list(shapes)
-    maps = [layer for layer in layers if len(shapes[layer]) == 3]
-    first = maps[: math.ceil(len(maps) / 4)]
-    middle = [layer for layer in layers[:-1] if layer not in first]
-    if not maps:
-        return {"verdict": "not applicable", "reason": "no convolutional layer was recorded"}
-    if len(shapes[layers[-1]]) == 3:
-        return {"verdict": "not applicable", "reason": "the last recorded layer is not fully connected"}
-    if not middle:
-        return {"verdict": "not applicable", "reason": "no layer was recorded between the first and the last"}
-    measured = values.columns[values.notna().any()]
-    for group, members in {"first": first, "middle": middle, "output": layers[-1:]}.items():
-        if not set(members) & set(measured):
-            return {"verdict": "not applicable", "reason": _no_values(group, members, reasons or {})}
-    first, middle = ([layer for layer in group if layer in measured] for group in (first, middle))
-    # A seed in which one of the layers has no value is left out: its means would be over other layers.
-    groups = {
-        "first": values[first].mean(axis=1, skipna=False),
-        "middle": values[middle].mean(axis=1, skipna=False),
-        "output": values[layers[-1]],
-    }
-    margin = (groups["first"].clip(upper=groups["output"]) - groups["middle"]).dropna()
-    if margin.empty:
-        return {"verdict": "not applicable", "reason": "no seed has values in all layers of the last round"}
-    return {
-        "verdict": sign(margin, "holds", "does not hold"),
-        "first_layers": first,
-        "middle_layers": middle,
-        "output_layer": layers[-1],
-        **{group: spread(numbers[margin.index]) for group, numbers in groups.items()},
-        "margin": spread(margin),
-    }
+    used = rows[rows["layer_a"].isin([layer for layers in members.values() for layer in layers])]
+    rates = used["n"] / used[["width_a", "width_b"]].max(axis=1)
+    if (used["chance"] == 0).all() or rates.nunique() < 2:
+        return None
+    return [float(rates.min()), float(rates.max())]
 
 
-def _no_values(group: str, layers: list[str], reasons: dict[str, str]) -> str:
-    why = ", ".join(dict.fromkeys(reasons[layer] for layer in layers if layer in reasons))
-    return f"{group} layers have no value in the last round{f' ({why})' * bool(why)}: {', '.join(layers)}"
-
-
-def _accuracy(accuracy: pd.DataFrame, last: int) -> dict:
-    table = accuracy.pivot(index="seed", columns="round", values="test_accuracy")
-    change = table[last] - table[0]
-    return {
-        "dense": spread(table[0]),
-        "last": spread(table[last]),
-        "change": spread(change),
-        "verdict": sign(change, "higher", "lower"),
-    }
-
-
-def _measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, shapes: dict[str, list[int]]) -> dict:
-    """Findings of one measure from its rows `slices.to_dense` of pruned networks and its `slices.ceiling`."""
+def _measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: list[str]) -> dict:
+    """Numbers of one measure from its rows `slices.to_dense` of pruned networks and its `slices.ceiling`."""
     final = rows[rows["round_a"] == last]
-    values = final.pivot(index="seed_a", columns="layer_a", values="value").reindex(columns=list(shapes))
-    missing = final[final["value"].isna()]
-    reasons = dict(zip(missing["layer_a"], missing["status"], strict=True))
+    values = slices.by_seed(final)[last].reindex(columns=layers)
     return {
-        "layers": [_layer(layer, values[layer], ceiling[ceiling["layer_a"] == layer]) for layer in shapes],
-        "lowest": _lowest(rows),
-        "claim": claim(values, shapes, reasons),
+        "layers": [
+            {
+                "layer": layer,
+                "similarity": spread(values[layer]),
+                "ceiling": _of_pairs(ceiling[ceiling["layer_a"] == layer]),
+                "warnings": _warnings(final[final["layer_a"] == layer]),
+            }
+            for layer in layers
+        ],
+        "lowest": _lowest(slices.trusted(rows, slices.SIZES)),
     }
 
 
-def _layer(layer: str, values: pd.Series, ceiling: pd.DataFrame) -> dict:
-    pairs = slices.each_pair_once(ceiling)
-    others = spread(pairs["value"])
-    return {
-        "layer": layer,
-        "similarity": spread(values),
-        # Pairs share seeds, so they have no meaningful standard deviation or interval.
-        "ceiling": others and {key: others[key] for key in ("mean", "min", "max", "count")},
-        "verdict": others and sign(_above(values, pairs), "stays similar", "less similar than seeds"),
-    }
+def _of_pairs(rows: pd.DataFrame) -> dict | None:
+    # Pairs share seeds, so they have no meaningful standard deviation or interval.
+    numbers = spread(slices.each_pair_once(rows)["value"])
+    return numbers and {key: numbers[key] for key in ("mean", "min", "max", "count")}
+
+
+def _warnings(rows: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the seeds by status, of those that are not ok."""
+    marked = rows[rows["status"] != OK]
+    return {status: sorted(map(int, part["seed_a"])) for status, part in marked.groupby("status")}
 
 
 def _lowest(rows: pd.DataFrame) -> dict | None:
@@ -167,11 +247,3 @@ def _lowest(rows: pd.DataFrame) -> dict | None:
     layer, round = means.idxmin()
     here = rows[(rows["layer_a"] == layer) & (rows["round_a"] == round)]["value"]
     return {"layer": layer, "round": int(round), "similarity": spread(here)}
-
-
-def _above(values: pd.Series, pairs: pd.DataFrame) -> pd.Series:
-    """How far each seed's values are above its dense network's mean similarity to the other seeds'."""
-    both = pd.concat(
-        [pairs[["seed_a", "value"]], pairs[["seed_b", "value"]].rename(columns={"seed_b": "seed_a"})]
-    )
-    return (values - both.groupby("seed_a")["value"].mean()).dropna()

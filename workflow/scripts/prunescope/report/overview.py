@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from prunescope.findings.sentences import ANSWERS
 from prunescope.report import network_charts, page_tables, similarity_charts
 from prunescope.report.experiment import Experiment, measure_menu
 from prunescope.report.page import Section, render
@@ -34,7 +33,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             "experiments",
             "Experiments",
             tables=(
-                ("Mean (lowest to highest seed)", _summary(experiments, measures)),
+                ("Mean (lowest to highest seed)", _summary(experiments)),
                 ("Settings that differ", _differences(experiments)),
             ),
             links=tuple((f"Report of {name}", f"{name}/report.html") for name in names),
@@ -53,7 +52,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     return render("Experiments side by side", ", ".join(names), [measure_menu(measures)], sections, data)
 
 
-def _summary(experiments: list[Experiment], measures: dict[str, dict[str, str]]) -> pd.DataFrame:
+def _summary(experiments: list[Experiment]) -> pd.DataFrame:
     rows = []
     for one in experiments:
         found = one.findings
@@ -66,9 +65,10 @@ def _summary(experiments: list[Experiment], measures: dict[str, dict[str, str]])
             "dense accuracy (%)": _range(found["accuracy"]["dense"]),
             "last accuracy (%)": _range(found["accuracy"]["last"]),
         }
-        for measure, numbers in found["measures"].items():
-            question = f"{measures[measure]['label']}: first and output similar, middle not?"
-            row[question] = ANSWERS[numbers["claim"]["verdict"]]
+        if "claims" in found:
+            row["first and output layers more similar than the middle"] = (
+                f"{found['claims']['finding']['verdict']} ({found['label']})"
+            )
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
 
