@@ -157,6 +157,6 @@ MEASURES = {
 }
 SETTINGS = {
     "description": "A made-up experiment",
-    "figures": {"colormap": "viridis", "dpi": 100},
+    "figures": {"colormap": "viridis", "dpi": 100, "width": 5.5},
     "rounds": 2,
 }

@@ -7,7 +7,8 @@ from matplotlib.collections import PolyCollection
 
 import synthetic
 from prunescope import tables as made_tables
-from prunescope.report import drawing, figures
+from prunescope.report import drawing, figures, palette
+from prunescope.report.panels import PANELS, blocks
 
 LAYERS = ["conv1", "conv2", "output"]
 
@@ -50,15 +51,27 @@ def test_names(drawn):
         wanted |= {
             f"dense_{measure}",
             f"layers_{measure}",
+            f"profile_{measure}",
             *(f"rounds_{measure}_{layer}" for layer in LAYERS),
         }
     assert set(drawn) == wanted
 
 
-def test_every_figure_is_one_or_two_columns_wide_and_has_a_title(drawn):
+@pytest.mark.parametrize("width", [3.25, 5.5, 6.75])
+def test_every_figure_fits_its_width_without_a_title_and_with_text_of_at_least_7_points(tables, width):
+    drawn = figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis", width)
     for name, figure in drawn.items():
-        assert figure.get_size_inches()[0] in (drawing.COLUMN, drawing.PAGE), name
-        assert figure.axes[0].get_title("left"), name
+        assert figure.get_size_inches()[0] == (min(width, 3.25) if name.startswith("rounds") else width), name
+        assert not figure.get_suptitle()
+        titles = [axes.get_title(place) for axes in figure.axes for place in ("left", "center", "right")]
+        assert {*titles} <= {"", *LAYERS}, name
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox()
+        assert box.x0 >= -0.01 and box.x1 <= figure.get_size_inches()[0] + 0.01, name
+        assert box.y0 >= -0.01 and box.y1 <= figure.get_size_inches()[1] + 0.01, name
+        assert all(text.get_fontsize() >= 7 for text in figure.findobj(mpl.text.Text) if text.get_text()), (
+            name
+        )
 
 
 def test_heatmaps_share_the_scale_from_0_to_1(drawn):
@@ -89,17 +102,22 @@ def test_numbers_on_cells_can_be_read(drawn):
         assert contrast(cells.cmap(cells.norm(cells.get_array()[row, column])), text.get_color()) >= 4.5
 
 
-def test_lines_differ_from_the_paper_and_from_each_other(drawn):
-    lines = drawn["layers_cca"].axes[0].lines
-    assert len(lines) == len(LAYERS)
-    assert all(contrast(line.get_color(), "white") >= 3 for line in lines)
-    assert len({line.get_marker() for line in lines}) == len(LAYERS)
+def test_lines_differ_from_the_paper(drawn):
+    for name in ("accuracy", "density", "profile_cca", "layers_cca"):
+        for axes in drawn[name].axes:
+            assert all(contrast(line.get_color(), "white") >= 2.9 for line in axes.lines), name
 
 
-def test_bands_reach_from_the_lowest_to_the_highest_seed(tables, drawn):
-    (band,) = [part for part in drawn["accuracy"].axes[0].collections if isinstance(part, PolyCollection)]
-    percent = 100 * tables[1]["test_accuracy"]
-    corners = band.get_paths()[0].vertices[:, 1]
+def test_each_of_a_few_seeds_is_a_dot_and_more_are_a_band(tables, drawn):
+    percent = 100 * tables[1].pivot(index="seed", columns="round", values="test_accuracy")
+    *dots, line = drawn["accuracy"].axes[0].lines
+    np.testing.assert_allclose([one.get_ydata() for one in dots], percent)
+    np.testing.assert_allclose(line.get_ydata(), percent.mean())
+    many = synthetic.accuracy(4, range(6))
+    style = figures.Style(LAYERS, 100 * many.groupby("round")["density"].mean(), "viridis", 5.5)
+    axes = figures.draw_accuracy(many, style).axes[0]
+    (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
+    corners, percent = band.get_paths()[0].vertices[:, 1], 100 * many["test_accuracy"]
     assert (corners.min(), corners.max()) == pytest.approx((percent.min(), percent.max()))
 
 
@@ -108,14 +126,46 @@ def test_sparsity_axis_is_logarithmic_with_dense_on_the_left(drawn):
         axes = drawn[name].axes[0]
         left, right = axes.get_xlim()
         assert axes.get_xscale() == "log" and left > 100 > right
-        assert axes.get_xlabel() == "weights remaining (%)"
 
 
-def test_profile_shows_networks_of_other_seeds_only_where_compared(tables, drawn):
-    assert len(drawn["layers_cca"].axes[1].lines) == 2
+def named(axes):
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_profile_shows_chance_and_the_networks_of_other_seeds_where_compared(tables, drawn):
+    lines = named(drawn["profile_cca"].axes[0])
+    assert {"dense networks of other seeds", "chance level"} < set(lines)
+    np.testing.assert_allclose(lines["chance level"].get_ydata(), 0.01)
     table = tables[0][tables[0]["seed_a"] == tables[0]["seed_b"]]
     alone = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
-    assert len(alone["layers_cca"].axes[1].lines) == 1
+    assert "dense networks of other seeds" not in named(alone["profile_cca"].axes[0])
+
+
+def test_values_that_need_a_warning_are_hatched_and_hollow(tables):
+    table = tables[0].copy()
+    table.loc[(table["layer_a"] == "conv1") & (table["seed_a"] == 1), "status"] = "few rows"
+    drawn = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
+    hatched = drawn["dense_cka"].axes[0].patches
+    assert {(part.get_y() + 0.5, part.get_x() + 0.5) for part in hatched} == {
+        (0, round) for round in range(4)
+    }
+    assert list(named(drawn["profile_cka"].axes[0])["needs a warning"].get_xdata()) == [0]
+
+
+def test_panels_show_their_layers_before_all_others(tables, drawn):
+    for axes, layer in zip(drawn["layers_cka"].axes, LAYERS, strict=True):
+        assert axes.get_title("left") == layer
+        strong = [line for line in axes.lines if line.get_color() == palette.EXPERIMENT]
+        rows = tables[0].query("measure == 'cka' and seed_a == seed_b and layer_a == @layer and round_b == 0")
+        np.testing.assert_allclose(strong[-1].get_ydata(), rows.groupby("round_a")["value"].mean())
+
+
+@pytest.mark.parametrize("count", [1, 12, 13, 30, 100])
+def test_blocks_hold_every_layer_once_in_at_most_twelve_panels(count):
+    for layers in ([f"layer{i // 8}.{i}" for i in range(count)], [f"relu{i}" for i in range(count)]):
+        panels = blocks(layers)
+        assert [layer for panel in panels for layer in panel.members] == layers
+        assert len(panels) <= PANELS
 
 
 def test_files_are_the_same_bytes_twice(tables, drawn, tmp_path):
@@ -141,4 +191,4 @@ def test_one_seed_and_only_the_dense_network():
     drawn = figures.draw_all(
         table, synthetic.accuracy(1, [7]), densities, LAYERS, synthetic.MEASURES, "Greys"
     )
-    assert "seed 7" in drawn["accuracy"].axes[0].get_title("left")
+    assert len(drawn["accuracy"].axes[0].lines) == 1

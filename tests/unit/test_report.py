@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -12,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 
 import synthetic
 from prunescope.files import write_parquet
 from prunescope.findings import verdicts
-from prunescope.report import base
+from prunescope.report import page_tables, palette, summary
+from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
+from prunescope.report.similarity_charts import BASELINE, THIS
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -72,37 +73,130 @@ class Elements(HTMLParser):
 
 def unpack(html, name):
     packed = re.search(rf'id="table-{re.escape(name)}"[^>]*>([^<]*)<', html)[1]
-    return pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(packed))))
+    return pd.DataFrame(json.loads(gzip.decompress(base64.b64decode(packed))))
 
 
-def test_table_of_rounds_holds_every_value_of_the_matrix(html):
-    got = unpack(html, "rounds")
-    table = matrix()
+def test_table_of_rounds_holds_the_mean_of_every_pair(html):
+    got = unpack(html, "rounds").set_index(["measure", "layer", "round", "round_b"])["mean"]
+    table = matrix().rename(columns={"layer_a": "layer", "round_a": "round"})
+    own = table[(table["seed_a"] == table["seed_b"]) & (table["layer"] == table["layer_b"])]
+    want = own.groupby(["measure", "layer", "round", "round_b"])["value"].mean()
+    assert len(got) == len(want)
+    np.testing.assert_allclose(got.reindex(want.index), want, atol=1e-5)
+
+
+def test_profile_holds_each_seed_their_mean_and_the_baseline(html):
+    profile, table = unpack(html, "profile"), matrix()
+    own = profile[profile["series"] == THIS]
     want = table[(table["seed_a"] == table["seed_b"]) & (table["layer_a"] == table["layer_b"])]
-    keys = ["seed", "round", "round_b", "layer", "measure"]
-    want = want.rename(columns={"seed_a": "seed", "round_a": "round", "layer_a": "layer"})
-    merged = got.merge(want, on=keys, suffixes=("", "_want"), validate="one_to_one")
-    assert len(got) == len(want) == len(merged)
-    np.testing.assert_allclose(merged["value"], merged["value_want"], rtol=1e-5)
-    assert (merged["rank_a"] == merged["rank_a_want"]).all()
+    want = want[want["round_b"] == 0].groupby(["measure", "round_a", "layer_a"])["value"]
+    every = own[own["seed"] == ALL].set_index(["measure", "round", "layer"])
+    for column, numbers in (("mean", want.mean()), ("low", want.min()), ("high", want.max())):
+        np.testing.assert_allclose(every[column].reindex(numbers.index), numbers, atol=1e-5)
+    assert set(own["seed"]) == {ALL, *SEEDS}
+    others = profile[profile["series"] == BASELINE]
+    assert set(others["round"]) == {"*"} and set(others["seed"]) == {ALL, *SEEDS}
+    pair = table[(table["seed_a"] == 0) & (table["seed_b"] == 1) & (table["layer_a"] == table["layer_b"])]
+    pair = pair.groupby(["measure", "layer_a"])["value"].mean()
+    means = others[others["seed"] == ALL].set_index(["measure", "layer"])["mean"]
+    np.testing.assert_allclose(means.reindex(pair.index), pair, atol=1e-5)
 
 
-def test_table_of_the_dense_network_is_a_part_of_it(html):
-    dense, rounds = unpack(html, "dense"), unpack(html, "rounds")
-    assert len(dense) == len(rounds[rounds["round_b"] == 0])
-    assert set(dense["layer"]) == set(LAYERS)
-
-
-def test_profile_adds_dense_networks_of_different_seeds(html):
-    profile = unpack(html, "profile")
-    others = profile[profile["kind"] == "seeds"]
-    assert set(others["round"]) == {0} and len(others) == len(LAYERS) * 2 * 2
+def test_a_cell_over_seeds_counts_every_status():
+    table = matrix(False)
+    here = (table["layer_a"] == "conv1") & (table["measure"] == "cca")
+    table.loc[here & (table["seed_a"] == 0), "status"] = "few rows"
+    table.loc[here & (table["seed_a"] == 1) & (table["round_a"] == 2), ["value", "status"]] = [
+        None,
+        "dead layer",
+    ]
+    profile = page_tables.similarity_tables(table)["profile"]
+    rows = profile[
+        (profile["layer"] == "conv1") & (profile["measure"] == "cca") & (profile["series"] == THIS)
+    ]
+    rows = rows[rows["seed"] == ALL].set_index("round")
+    assert rows["status"].to_dict() == {
+        0: "few rows (1 of 2)",
+        1: "few rows (1 of 2)",
+        2: "dead layer (1 of 2), few rows (1 of 2)",
+    }
+    assert set(rows["warned"]) == {"warned"} and rows.loc[2, "seeds"] == 1
+    both = table.assign(value=np.nan, status="dead layer")
+    assert set(page_tables.similarity_tables(both)["profile"]["warned"]) == {"missing"}
 
 
 def test_layer_pairs_are_shown_only_where_they_were_computed(html):
     assert set(unpack(html, "pairs")["layer_b"]) == set(LAYERS)
     assert 'id="chart-pairs"' in html
     assert 'id="chart-pairs"' not in page(pairs=False)
+
+
+def specs(html):
+    """The specification of each chart by its name."""
+    figures = re.findall(
+        r'<figure id="chart-([^"]+)".*?<script type="application/json">(.*?)</script>', html, re.S
+    )
+    return {name: json.loads(text) for name, text in figures}
+
+
+def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
+    for name in ("profile", "layers"):
+        marks = [
+            mark["encode"]["update"].get("y", {}) for mark in specs(html)[name]["marks"] if "encode" in mark
+        ]
+        marks += [
+            mark["marks"][0]["encode"]["update"].get("y", {})
+            for mark in specs(html)[name]["marks"]
+            if "marks" in mark
+        ]
+        assert {"field": "chance", "scale": "y"} in marks, name
+    assert re.findall(
+        r'<option value="(\w+)">', re.search(r'<select id="scale".*?</select>', html, re.S)[0]
+    ) == [
+        "raw",
+        "above",
+    ]
+
+
+def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order(html):
+    verdict, facts, chart = (
+        html.index(text) for text in ('class="verdict"', 'class="facts"', 'id="chart-profile"')
+    )
+    assert verdict < facts < chart < html.index('id="chart-layers"') < html.index('id="chart-dense"')
+    assert '<span class="sign few">too few seeds</span>' in html
+    names = re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>", html)
+    assert dict(names)["Seeds"] == "2" and dict(names)["Missing values"] == "0"
+    assert re.search(r"<h3>mean CCA: conv2 is least similar above chance after 2 rounds", html)
+
+
+def test_every_chart_is_an_image_without_javascript(html):
+    for figure in re.findall(r"<figure.*?</figure>", html, re.S):
+        boxes = re.findall(
+            r'<div class="chart" role="img" aria-label="([^"]+)"[^>]*>(.*?)</svg>', figure, re.S
+        )
+        assert boxes
+        for label, image in boxes:
+            assert len(label) > 20 and image.count("<path") > 3
+    ids = re.findall(r'\bid="([^"]+)"', re.sub("<script.*?</script>", "", html, flags=re.S))
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sign", "word"),
+    [([0.9, 0.5, 0.9], "yes", "holds"), ([0.5, 0.9, 0.5], "no", "does not hold")],
+)
+def test_verdict_has_a_sign_and_a_word(numbers, sign, word):
+    seeds = list(range(5))
+    table = synthetic.similarity(3, LAYERS, seeds, ["cca"])
+    noise = np.random.default_rng(0).normal(0, 0.005, len(table))
+    target = table["layer_a"].map(dict(zip(LAYERS, numbers, strict=True))) + noise
+    apart = (table["round_a"] != table["round_b"]).astype(float)
+    table["value"] = 1 - apart * (1 - target)
+    found = verdicts.conclude(
+        "x", table, synthetic.accuracy(3, seeds), SHAPES, MEASURES, primary="cca", margin=0.05
+    )
+    shown = summary.verdict(found)
+    assert (shown.sign, shown.word) == (sign, word) and shown.sentence.count(".") <= 3
 
 
 def test_page_loads_nothing(html):
@@ -130,20 +224,12 @@ def test_structure_for_assistive_technology(html):
     levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
-    for text in re.findall(r'<script type="application/json">(.*?)</script>', html):
-        assert len(json.loads(text)["description"]) > 40
 
 
-def test_every_parameter_has_its_menu(html):
+def test_every_key_of_a_chart_is_a_menu(html):
     menus = {attributes["id"] for attributes in Elements(html).of("select")}
-    bound = set()
-    for text in re.findall(r'<script type="application/json">(.*?)</script>', html):
-        bound |= {
-            p["bind"]["element"][1:]
-            for p in json.loads(text).get("params", [])
-            if "element" in p.get("bind", {})
-        }
-    assert bound == menus == {"metric", "seed", "round", "layer", "measure"}
+    keys = {key for tag in Elements(html).of("figure") for key in tag["data-keys"].split()}
+    assert keys | {"scale"} == menus == {"metric", "seed", "round", "layer", "measure", "scale"}
 
 
 def test_curves_without_values_are_not_offered(html):
@@ -164,18 +250,23 @@ def luminance(color):
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_colours_have_the_contrast_that_wcag_asks_for(html):
-    def contrast_to_white(color):
-        return 1.05 / (luminance(color) + 0.05)
+def contrast(one, other):
+    low, high = sorted((luminance(to_rgb(one)), luminance(to_rgb(other))))
+    return (high + 0.05) / (low + 0.05)
 
-    low, high = base.DEPTH.to_dict()["extent"]
-    assert min(contrast_to_white(colormaps["inferno"](part)) for part in np.linspace(low, high, 20)) >= 3
+
+def test_colours_have_the_contrast_that_wcag_asks_for_in_both_themes(html):
     style = re.search("<style>(.*?)</style>", html, re.S)[1]
-    for color in re.findall(r"(?<![-\w])color: #(\w+)", style):
-        digits = color if len(color) == 6 else "".join(2 * digit for digit in color)
-        assert contrast_to_white([int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]) >= 4.5, (
-            color
-        )
+    themes = [
+        dict(re.findall(r"(--\w+): (#\w+)", part)) for part in style.split("prefers-color-scheme: dark")[:2]
+    ]
+    for theme in themes:
+        for name in ("ink", "soft", "link", "yes", "no", "open"):
+            for behind in ("paper", "box"):
+                assert contrast(theme[f"--{name}"], theme[f"--{behind}"]) >= 4.5, name
+        for color in (*palette.colors(7), palette.BASELINE, palette.CHANCE, palette.CONTEXT):
+            assert contrast(color, theme["--paper"]) >= 3, color
+    assert len(set(palette.colors(7))) == 7
 
 
 def test_overview_puts_experiments_and_their_differences_side_by_side():
@@ -188,14 +279,19 @@ def test_overview_puts_experiments_and_their_differences_side_by_side():
         attributes.get("id") for attributes in Elements(html).of("figure")
     }
     differences = re.search(r"Settings that differ</caption>.*?</table>", html, re.S)[0]
-    assert re.findall(r"<td>(.*?)</td>", differences) == ["pruning.criterion", "magnitude", "random"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", differences) == ["pruning.criterion", "magnitude", "random"]
     assert {"parent/report.html", "control/report.html"} <= {tag["href"] for tag in Elements(html).of("a")}
-    assert set(unpack(html, "accuracy")["experiment"]) == {"parent", "control"}
+    assert set(unpack(html, "accuracy")["series"]) == {"parent", "control"}
+    assert "… too few seeds" in html
 
 
-def test_table_of_training_holds_the_curves_as_recorded(html):
-    want = synthetic.training(3, SEEDS, 4).drop(columns="validation_accuracy")
-    pd.testing.assert_frame_equal(unpack(html, "training")[list(want)], want, check_exact=False, rtol=1e-5)
+def test_table_of_training_holds_the_curves_over_seeds(html):
+    got = unpack(html, "training")
+    curves = synthetic.training(3, SEEDS, 4)
+    assert set(got["metric"]) == {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr"}
+    want = curves.groupby(["round", "epoch"])["test_loss"].agg(["mean", "min", "max"])
+    rows = got[got["metric"] == "test_loss"].set_index(["round", "epoch"])
+    np.testing.assert_allclose(rows[["mean", "low", "high"]].loc[want.index], want, atol=1e-5)
 
 
 def test_measures_and_their_papers_are_shown_as_given(html):
@@ -210,7 +306,7 @@ def test_a_single_seed_is_not_called_a_mean():
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
-    assert "mean CCA to the dense network</summary>" in html and "mean over seeds</summary>" not in html
+    assert "Layers by mean CCA</caption>" in html and "mean of" not in html and "mean over seeds" not in html
     assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
 
 

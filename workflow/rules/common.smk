@@ -30,6 +30,7 @@ from prunescope.config import notes, sharing, stages, targets
 from prunescope.config.files import EXPERIMENTS, load_config, load_experiment, load_lineage, read_yaml
 from prunescope.errors import InputError
 from prunescope.findings.labels import shown
+from prunescope.report import names
 from prunescope.similarity import memory
 
 
@@ -287,14 +288,21 @@ def untrained(name):
     return [f"results/{sharing.owner_of_untrained(lineage(name))}/untrained/similarity.parquet"]
 
 
-def retrained(name):
-    """The matrix of the selected control that retrains an experiment without pruning, if there is one."""
-    controls = [
-        other
-        for other in sorted(CONFIG["experiments"])
-        if experiment(other)["control"] == "retrain" and lineage(other)[-2][0] == name
+def controls_of(name):
+    """The selected controls of an experiment: name by kind."""
+    found = {}
+    for other in sorted(CONFIG["experiments"]):
+        control = experiment(other)["control"]
+        if control != "none" and lineage(other)[-2][0] == name:
+            found.setdefault(control, other)
+    return found
+
+
+def of_controls(file):
+    """A file of each selected control of the job's experiment, in the order of `controls_of`."""
+    return lambda wildcards: [
+        f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
     ]
-    return [f"results/{other}/similarity.parquet" for other in controls[:1]]
 
 
 def failed_logs(paths):

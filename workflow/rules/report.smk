@@ -1,6 +1,9 @@
 # Stage 6, second half: what people look at.
 # Digests rather than inputs: the time of a checkout is no reason to write a report again.
-TEMPLATE = files.sha256(REPOSITORY / "workflow/scripts/prunescope/report/report.html.j2")
+TEMPLATE = [
+    files.sha256(REPOSITORY / "workflow/scripts/prunescope/report" / name)
+    for name in ("report.html.j2", "report.js")
+]
 LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
 
 
@@ -16,7 +19,11 @@ rule draw_figures:
             category="{experiment}",
             subcategory="Figures",
             caption="../report/figures.rst",
-            labels={"figure": "{name}"},
+            labels=lambda wildcards: names.labels(
+                wildcards.name,
+                labels_of([wildcards.experiment]),
+                list(facts(wildcards.experiment)["network"]["shapes"]),
+            ),
         ),
     log:
         "results/logs/{experiment}/draw_figures.log",
@@ -44,8 +51,9 @@ rule write_report:
         accuracy="results/{experiment}/accuracy.parquet",
         metrics=rules.assemble_accuracy.input.metrics,
         training=of_all_networks("training.csv"),
-        # What the verdicts compare with; empty where it is not computed.
-        retrain=lambda wildcards: retrained(wildcards.experiment),
+        # What verdicts and charts compare with; empty where it is not computed.
+        controls=of_controls("similarity.parquet"),
+        control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),
     output:
         report=report(
@@ -53,15 +61,16 @@ rule write_report:
             category="{experiment}",
             subcategory="Report",
             caption="../report/report.rst",
-            labels={"figure": "interactive report"},
+            labels={"figure": "Interactive report"},
         ),
-        findings=report(
-            "results/{experiment}/findings.json",
+        text=report(
+            "results/{experiment}/findings.txt",
             category="{experiment}",
             subcategory="Report",
             caption="../report/findings.rst",
-            labels={"figure": "findings"},
+            labels={"figure": "Findings"},
         ),
+        findings="results/{experiment}/findings.json",
     log:
         "results/logs/{experiment}/write_report.log",
     benchmark:
@@ -76,6 +85,7 @@ rule write_report:
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=of_experiment(lambda this, _: stages.findings_params(this)),
+        controls=lambda wildcards: list(controls_of(wildcards.experiment)),
         shapes=lambda wildcards: facts(wildcards.experiment)["network"]["shapes"],
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
@@ -95,7 +105,7 @@ rule write_overview:
             "results/overview.html",
             category="Overview",
             caption="../report/overview.rst",
-            labels={"figure": "experiments side by side"},
+            labels={"figure": "Experiments side by side"},
         ),
     log:
         "results/logs/write_overview.log",

@@ -19,6 +19,7 @@ with jobs.job(snakemake) as log:
         given.layers,
         given.measures,
         given.figures["colormap"],
+        given.figures["width"],
     )
     drawing.save(drawn, snakemake.output.figures, given.figures["dpi"])
     log.info("%d figures", len(drawn))

@@ -10,15 +10,31 @@ with jobs.job(snakemake) as log:
     similarity = read_parquet(snakemake.input.similarity)
     accuracy = read_parquet(snakemake.input.accuracy)
     networks = [read_json(path) for path in snakemake.input.metrics]
-    found = verdicts.conclude(name, similarity, accuracy, given.shapes, given.measures, **given.findings)
+    matrices = map(read_parquet, snakemake.input.controls)
+    accuracies = map(read_parquet, snakemake.input.control_accuracies)
+    controls = dict(zip(given.controls, zip(matrices, accuracies, strict=True), strict=True))
+    untrained = next(map(read_parquet, snakemake.input.untrained), None)
+    found = verdicts.conclude(
+        name,
+        similarity,
+        accuracy,
+        given.shapes,
+        given.measures,
+        retrain=controls["retrain"][0] if "retrain" in controls else None,
+        untrained=untrained,
+        **given.findings,
+    )
     page = experiment_page(
-        Experiment(name, given.experiment, list(given.shapes), similarity, accuracy, found),
+        Experiment(
+            name, given.experiment, list(given.shapes), similarity, accuracy, found, controls, untrained
+        ),
         networks,
         tables.training_curves(networks, snakemake.input.training),
         given.measures,
         {"commit": commit(), "lock (SHA-256 of envs/requirements.txt)": given.lock},
     )
     write_json(snakemake.output.findings, found)
+    write_text(snakemake.output.text, "\n\n".join(found["text"]) + "\n")
     write_text(snakemake.output.report, page)
     log.info("%.1f MB", len(page) / 1e6)
     for sentence in found["text"]:

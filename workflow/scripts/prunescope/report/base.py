@@ -1,10 +1,10 @@
-"""What all charts of the pages share: menus, aggregation over seeds, axes and lines.
+"""What all charts of the pages share: how they get their rows, axes, lines and marks.
 
-A chart is a Vega-Lite specification built with Altair, without its data. Its parameters are bound to the
-page's `<select>` elements by name (`measure`, `seed`, `round`, `layer`, `metric`), so one menu controls all
-charts. Similarities have the same scale, 0 to 1, everywhere, and bands span the lowest to the highest seed.
-Layers differ by colour and shape: dark to light with depth, each colour with a contrast of at least 3 to
-white.
+A chart is a Vega-Lite specification built with Altair, without data. The page selects the rows of the chart's
+table by the menus in `Chart.keys` and gives them to the chart as the data set ``rows``, so a chart never
+filters by a menu. Tables are aggregated beforehand (`prunescope.report.page_tables`): a row holds ``mean``,
+``low`` and ``high`` over the seeds, or those of one seed. Colours that depend on the page's theme are CSS
+variables.
 """
 
 import json
@@ -12,23 +12,17 @@ from dataclasses import dataclass
 
 import altair as alt
 
-ALL = "all"
-BLUE, GREY = "#0063A3", "#555555"
-DEPTH = alt.SchemeParams("inferno", extent=[0.05, 0.66])
-SHAPES = [
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "triangle-down",
-    "cross",
-    "triangle-right",
-    "triangle-left",
-]
-BANDS = "Bands span the lowest to the highest seed."
-# Filters of rows; the names without `datum` are menus of the page.
-OF_MEASURE = "datum.measure == measure"
-OF_SEED = f"seed == '{ALL}' || datum.seed == seed"
+from prunescope.report import palette
+from prunescope.report.panels import Panel
+
+ALL, ANY = "all", "*"
+INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
+ROWS = alt.NamedData("rows")
+DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
+# Of a chart's rows, those that summarise the seeds shown, and those of single seeds.
+SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
+DOTS = "Dots are seeds."
+RANGE = "Bands span the lowest to the highest seed."
 
 
 @dataclass(frozen=True)
@@ -38,54 +32,70 @@ class Chart:
     Attributes
     ----------
     name : str
-        Of the files that its buttons save.
+        Of its element and of the files that its buttons save.
     title, caption : str
+        The title is its finding where there is one.
     table : str
         The table of the page that it shows.
+    keys : tuple of str
+        Menus of the page. A row is shown when its columns of these names hold the selected values or `ANY`.
     spec : dict
-        Vega-Lite specification without data, with the chart's text alternative as its description.
+        Vega-Lite specification of the data set ``rows``.
+    description : str
+        Text alternative: what is drawn, not its values. A table of the rows shown stands behind each chart.
+    titles : dict of str to str
+        Titles for other measures than the first.
+    panels : tuple of Panel
+        Where it has several drawings of the same rows. Each has a parameter ``members``.
+    scaled : bool
+        Whether its values are similarities, which follow the menu ``scale``.
+    wide : bool
+        Whether it uses the width of the page.
     """
 
     name: str
     title: str
     caption: str
     table: str
+    keys: tuple[str, ...]
     spec: dict
+    description: str
+    titles: tuple[tuple[str, str], ...] = ()
+    panels: tuple[Panel, ...] = ()
+    scaled: bool = False
+    wide: bool = True
 
 
-def over_seeds(
-    chart: alt.Chart, filters: list[str], by: list[str], value: str = "value", **more: str
-) -> alt.Chart:
-    """Keep some rows and summarise each group of them over the seeds.
-
-    Parameters
-    ----------
-    chart : altair.Chart
-    filters : list of str
-        Vega expressions that a row must satisfy.
-    by : list of str
-        Columns that define the groups.
-    value : str
-        The column to summarise.
-    **more : str
-        Further aggregates by the name of their column.
-
-    Returns
-    -------
-    altair.Chart
-        With one row for each group: its columns `by`, ``mean``, ``low``, ``high``, ``seeds`` (number of
-        values) and those of `more`.
-    """
+def chart(*filters: str) -> alt.Chart:
+    """Start a layer from the rows for which all Vega expressions are true."""
+    started = alt.Chart(ROWS)
     for text in filters:
-        chart = chart.transform_filter(text)
-    return chart.transform_aggregate(
-        groupby=by,
-        mean=f"mean({value})",
-        low=f"min({value})",
-        high=f"max({value})",
-        seeds=f"valid({value})",
-        **more,
+        started = started.transform_filter(text)
+    return started
+
+
+def specification(chart: alt.TopLevelMixin) -> dict:
+    """Finish a chart: the page's fonts and colours, no ARIA node for each mark."""
+    chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    chart = chart.configure(
+        aria=False,
+        background="transparent",
+        font="system-ui, sans-serif",
+        axis=alt.AxisConfig(
+            labelColor=INK,
+            titleColor=INK,
+            gridColor=GRID,
+            domainColor=SOFT,
+            tickColor=SOFT,
+            titleFontWeight="normal",
+            labelLimit=160,
+        ),
+        legend=alt.LegendConfig(labelColor=INK, titleColor=INK, symbolLimit=0, labelLimit=300),
+        view=alt.ViewConfig(stroke=None),
     )
+    spec = chart.to_dict()
+    spec.pop("data", None)
+    return spec
 
 
 def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
@@ -99,81 +109,33 @@ def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
     ]
 
 
-def specification(chart: alt.TopLevelMixin, menus: list[str], description: str) -> dict:
-    """Finish a chart.
-
-    Parameters
-    ----------
-    chart : altair.Chart or altair.LayerChart
-    menus : list of str
-        Ids of the `<select>` elements whose values its expressions use.
-    description : str
-        Its text alternative.
-
-    Returns
-    -------
-    dict
-        Vega-Lite specification without data, which the page adds.
-    """
-    chart = chart.add_params(*map(_menu, menus)) if menus else chart
-    chart = chart.properties(
-        description=description, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
-    )
-    chart = chart.configure(
-        font="system-ui, sans-serif",
-        axis=alt.AxisConfig(
-            labelColor="#222",
-            titleColor="#222",
-            gridColor="#e4e4e4",
-            titleFontWeight="normal",
-            labelLimit=160,
-        ),
-        legend=alt.LegendConfig(labelColor="#222", titleColor="#222", symbolLimit=0, labelLimit=160),
-        view=alt.ViewConfig(stroke=None),
-    )
-    spec = chart.to_dict()
-    del spec["data"]
-    return spec
+def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
+    """Show a similarity with its range over seeds, its chance level and what it was computed from."""
+    return [
+        *tooltip(*first, mean="similarity", format=".4f"),
+        alt.Tooltip("chance_level:N", title="chance level"),
+        alt.Tooltip("n:Q", title="n (rows)"),
+        alt.Tooltip("images:Q", title="images"),
+        alt.Tooltip("ranks:N", title="ranks"),
+        alt.Tooltip("status:N", title="status"),
+    ]
 
 
-def _menu(name: str) -> alt.Parameter:
-    """Return a parameter that follows the page's <select> of that name."""
-    # Some browsers send only `change` from a select.
-    return alt.param(name=name, value="", bind=alt.BindDirect(element=f"#{name}", event="change"))
-
-
-def lines(
-    base: alt.Chart, key: str, names: list[str], x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip]
-) -> alt.LayerChart:
-    """Draw a line and a band from `low` to `high` for each name; a click in the legend singles one out.
-
-    Parameters
-    ----------
-    base : altair.Chart
-    key : str
-        The column that holds the names.
-    names : list of str
-        In the order of the colours.
-    x, y : altair.X, altair.Y
-    tooltip : list of altair.Tooltip
-    """
-    pick = alt.selection_point(name="picked", fields=[key], bind="legend")
+def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tuple[alt.Color, alt.Shape]:
+    """Return colour and shape of the column `series` with one legend, which lists only these names."""
     legend = alt.Legend(
         title=None,
-        orient="bottom",
-        columns=alt.ExprRef("max(1, floor(width / 130))"),
+        orient="top",
         symbolOpacity=1,
-        symbolSize=70,
+        columnPadding=24,
+        columns=alt.ExprRef("width > 560 ? 4 : 1"),
     )
-    color = alt.Color(f"{key}:N", scale=alt.Scale(domain=names, scheme=DEPTH), legend=legend)
-    shape = alt.Shape(f"{key}:N", scale=alt.Scale(domain=names, range=SHAPES), legend=legend)
-    base = base.encode(x)
-    shade = alt.condition(pick, alt.value(0.15), alt.value(0.02))
-    band = base.mark_area(aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color, opacity=shade)
-    faint = alt.condition(pick, alt.value(1), alt.value(0.12))
-    line = base.mark_line(aria=False).encode(y, color, opacity=faint)
-    points = base.mark_point(filled=True, size=45).encode(y, color, shape, opacity=faint, tooltip=tooltip)
-    return alt.layer(band, line, points.add_params(pick)).properties(width="container", height=320)
+    if len(names) == 1:
+        legend = None
+    return (
+        alt.Color("series:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
+        alt.Shape("series:N", scale=alt.Scale(domain=names, range=marks), legend=legend),
+    )
 
 
 def round_axis(percents: dict[int, str]) -> alt.Axis:
@@ -194,9 +156,9 @@ def layer_axis(layers: list[str], title: str | None = None) -> alt.Axis:
 
 def sparsity(field: str, percents: dict[int, str] | None = None) -> alt.X:
     """Return an axis of weights remaining: logarithmic, dense on the left, ticks at `percents` if given."""
-    ticks = {"values": [float(text) for text in percents.values()], "grid": True} if percents else {}
+    more = {"values": [float(text) for text in percents.values()], "grid": True} if percents else {}
     return alt.X(
         field,
-        scale=alt.Scale(type="log", reverse=True, nice=False, padding=12),
-        axis=alt.Axis(title="weights remaining (%)", format=".3~g", labelOverlap="greedy", **ticks),
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
+        axis=alt.Axis(title="weights remaining (%)", format=".3~g", labelOverlap="greedy", **more),
     )

@@ -4,7 +4,6 @@ Matplotlib's object interface throughout: no global state, no display. Axes are 
 engine would take more time than all the drawing.
 """
 
-import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,31 +11,36 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from prunescope.files import atomic_path
+from prunescope.report.palette import CHANCE, FEW_SEEDS
 
-COLUMN, PAGE = 3.5, 7.0
-BLUE, GREY = "#0072B2", "0.35"
-MARKERS = "osD^vP<>X*"
+# No text is smaller, in points: journals and conferences ask for 7 at final size.
+SMALLEST = 7
 # The same drawing gives the same bytes: no dates, no random ids. Fonts are embedded as TrueType because many
 # publishers do not accept Type 3 fonts.
 mpl.rcParams.update(
     {
         "svg.hashsalt": "prunescope",
-        "svg.fonttype": "none",
+        # Letters are outlines in SVG files, so that they look the same everywhere.
+        "svg.fonttype": "path",
+        "font.family": "DejaVu Sans",
         "pdf.fonttype": 42,
-        "font.size": 7,
-        "axes.titlesize": 8,
+        "font.size": SMALLEST,
+        "axes.titlesize": SMALLEST,
         "axes.titlelocation": "left",
+        "axes.titlepad": 3,
         "axes.linewidth": 0.6,
         "axes.grid": False,
         "grid.color": "0.9",
         "grid.linewidth": 0.6,
         "lines.linewidth": 1.1,
         "lines.markersize": 3.2,
-        "legend.fontsize": 6.5,
+        "legend.fontsize": SMALLEST,
         "legend.frameon": False,
+        "hatch.linewidth": 0.4,
     }
 )
 FORMATS = {
@@ -52,7 +56,7 @@ def save(figures: dict[str, Figure], folder: str | Path, dpi: int) -> None:
     Parameters
     ----------
     figures : dict of str to matplotlib.figure.Figure
-        By file name without suffix.
+        By file name without suffix (`prunescope.report.names.file_name`).
     folder : path
     dpi : int
         Resolution of the PNG files.
@@ -61,10 +65,10 @@ def save(figures: dict[str, Figure], folder: str | Path, dpi: int) -> None:
         part.mkdir()
         for name, figure in figures.items():
             for suffix, options in FORMATS.items():
-                figure.savefig(part / f"{_file_name(name)}.{suffix}", dpi=dpi, **options)
+                figure.savefig(part / f"{name}.{suffix}", dpi=dpi, **options)
 
 
-def canvas(width, height, left, right=0.12, bottom=0.42, top=0.28) -> tuple[Figure, Axes]:
+def canvas(width, height, left, right=0.12, bottom=0.42, top=0.1) -> tuple[Figure, Axes]:
     """Make a figure with one panel; sizes and margins in inches."""
     figure = Figure(figsize=(width, height))
     return figure, panel(figure, left, bottom, width - left - right, height - bottom - top)
@@ -78,34 +82,56 @@ def panel(figure: Figure, left, bottom, width, height) -> Axes:
     return axes
 
 
-def lines(axes: Axes, table: pd.DataFrame, layers: list[str]) -> None:
-    """Draw `value` against `x` over the rounds, a line and a band over the seeds for each layer."""
-    colors = mpl.colormaps["inferno"](np.linspace(0.05, 0.66, len(layers)))
-    for index, layer in enumerate(layers):
-        rounds = table[table["layer"] == layer].groupby("round")
-        x, values = rounds["x"].mean(), rounds["value"]
-        color = colors[index]
-        axes.fill_between(x, values.min(), values.max(), color=color, alpha=0.15, linewidth=0)
-        axes.plot(x, values.mean(), MARKERS[index % len(MARKERS)] + "-", color=color, label=layer)
+def over_seeds(axes: Axes, x, values: pd.DataFrame, color: str, mark: str, label: str | None = None) -> None:
+    """Draw the mean of several seeds as a line, and each seed as a dot, or a band where there are many.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    x : sequence of float
+        One place for each column.
+    values : pandas.DataFrame
+        A row for each seed.
+    color, mark : str
+    label : str, optional
+        For a legend.
+    """
+    if len(values) > FEW_SEEDS:
+        axes.fill_between(x, values.min(), values.max(), color=color, alpha=0.2, linewidth=0)
+    elif len(values) > 1:
+        for _, row in values.iterrows():
+            axes.plot(x, row, mark, color=color, markersize=1.8, markerfacecolor="none", markeredgewidth=0.5)
+    axes.plot(x, values.mean(), mark + "-", color=color, label=label)
 
 
 def heatmap(
-    figure: Figure, axes: Axes, values: np.ndarray, colormap: str, label: str, numbers: float | None
+    figure: Figure,
+    axes: Axes,
+    values: np.ndarray,
+    warned: np.ndarray,
+    colormap: str,
+    label: str,
+    numbers: bool,
 ) -> None:
-    """Draw values on the common scale, with numbers of a font size; a missing one is a cross on white."""
+    """Draw values on the common scale: hatched where `warned`, with numbers if asked, × where missing."""
     image = axes.imshow(values, vmin=0, vmax=1, cmap=colormap, aspect="auto", interpolation="nearest")
     width, _ = figure.get_size_inches()
     box = axes.get_position()
     bar = figure.add_axes((box.x1 + 0.08 / width, box.y0, 0.1 / width, box.height))
     figure.colorbar(image, cax=bar, label=label).ax.tick_params(length=2, pad=2)
     for row, column in np.argwhere(np.isnan(values)):
-        axes.text(column, row, "×", ha="center", va="center", color=GREY)
-    if numbers is None:
+        axes.text(column, row, "×", ha="center", va="center", color=CHANCE)
+    for row, column in np.argwhere(warned & ~np.isnan(values)):
+        cell = Rectangle(
+            (column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", linewidth=0, edgecolor="0.4"
+        )
+        axes.add_patch(cell)
+    if not numbers:
         return
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             text = f"{value:.2f}".removeprefix("0")
-            axes.text(column, row, text, ha="center", va="center", fontsize=numbers, color=_ink(image, value))
+            axes.text(column, row, text, ha="center", va="center", color=_ink(image, value))
 
 
 def _ink(image, value: float) -> str:
@@ -115,7 +141,7 @@ def _ink(image, value: float) -> str:
     return "white" if linear @ [0.2126, 0.7152, 0.0722] < 0.179 else "black"
 
 
-def sparsity_axis(axes: Axes, percents: pd.Series) -> None:
+def sparsity_axis(axes: Axes, percents: pd.Series, label: bool = True) -> None:
     """Make the horizontal axis weights remaining: logarithmic, dense on the left, ticks at data."""
     axes.set_xscale("log")
     high, low = percents.max(), percents.min()
@@ -125,7 +151,7 @@ def sparsity_axis(axes: Axes, percents: pd.Series) -> None:
     axes.xaxis.set_major_locator(FixedLocator(_spaced(percents, (high / low) ** (0.38 / inches))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.set_xlabel("weights remaining (%)")
+    axes.set_xlabel("weights remaining (%)" if label else "")
     axes.grid(True)
 
 
@@ -140,25 +166,27 @@ def _spaced(values, ratio: float) -> list[float]:
     return ticks
 
 
-def legend(axes: Axes) -> None:
-    """Put the legend to the right of the axes."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6, labelspacing=0.3)
+def label_ends(axes: Axes, ends: pd.Series) -> None:
+    """Write the names of lines at their right ends, moved apart where they would overlap."""
+    figure = axes.figure
+    high = axes.get_position().height * figure.get_size_inches()[1]
+    scale = axes.transAxes.inverted()
+    wanted = {name: scale.transform(axes.transData.transform((1, value)))[1] for name, value in ends.items()}
+    step, place = 0.125 / high, -0.02
+    ordered = sorted(wanted.items(), key=lambda item: item[1])
+    # Where there is no room for all names, every second, third, ... one is written.
+    for name, at in ordered[:: 1 + int(step * (len(ordered) - 1))]:
+        place = max(at, place)
+        axes.text(1.02, place, name, transform=axes.transAxes, va="center", clip_on=False)
+        place += step
 
 
-def legend_width(layers: list[str]) -> float:
-    """Return how many inches a legend of these layers takes."""
-    return 0.5 + 0.052 * max(12, *map(len, layers))
+def legend_columns(names: list[str], width: float) -> int:
+    """Return how many columns of a legend with these names a figure of this width in inches has room for."""
+    longest = 0.5 + 0.056 * max(map(len, names))
+    return max(1, min(len(names), int((width - 0.5) / longest)))
 
 
 def label_width(labels: list[str]) -> float:
     """Return how many inches these labels of a vertical axis take."""
     return 0.18 + 0.058 * max(map(len, labels))
-
-
-def height(layers: list[str]) -> float:
-    """Return how many inches a figure with a legend of these layers is high."""
-    return max(2.4, 0.8 + 0.135 * len(layers))
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)

@@ -2,17 +2,17 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from prunescope import tables
-from prunescope.findings import slices
-from prunescope.report import network_charts, page_tables, similarity_charts
+from prunescope.report import network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL
-from prunescope.report.page import Menu, Section, render
+from prunescope.report.page import Menu, Page, Section, render
+from prunescope.report.palette import FEW_SEEDS
 
 PAPERS = (
     (
@@ -44,6 +44,10 @@ class Experiment:
         Its matrix and accuracy table.
     findings : dict
         From `prunescope.findings.verdicts.conclude`.
+    controls : dict of str to (pandas.DataFrame, pandas.DataFrame)
+        Matrix and accuracy table of each control, by what to call it.
+    untrained : pandas.DataFrame or None
+        Rows of the same columns that compare untrained networks of different seeds.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Experiment:
     similarity: pd.DataFrame
     accuracy: pd.DataFrame
     findings: dict
+    controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    untrained: pd.DataFrame | None = None
 
     @property
     def percents(self) -> dict[int, str]:
@@ -63,6 +69,16 @@ class Experiment:
     def colormap(self) -> str:
         """Vega's name of the heatmaps' colour scheme."""
         return self.settings["figures"]["colormap"].lower()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Its seeds, in order."""
+        return self.findings["seeds"]
+
+    @property
+    def dots(self) -> bool:
+        """Whether there are so few seeds, but more than one, that charts draw each."""
+        return 1 < len(self.seeds) <= FEW_SEEDS
 
 
 def experiment_page(
@@ -92,29 +108,38 @@ def experiment_page(
         HTML. The same arguments give the same text.
     """
     densities = tables.layer_densities(networks)
-    data = page_tables.similarity_tables(experiment.similarity) | {
-        "accuracy": page_tables.in_percent(experiment.accuracy),
-        "density": page_tables.in_percent(densities),
-        "training": page_tables.measured(training),
+    matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
+    accuracies = {name: accuracy for name, (_, accuracy) in experiment.controls.items()}
+    data = page_tables.similarity_tables(experiment.similarity, matrices, experiment.untrained) | {
+        "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies),
+        "density": page_tables.density_table(densities),
+        "training": page_tables.training_table(training),
     }
-    seeds = sorted(experiment.accuracy["seed"].unique())
-    every = {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {}
-    menus = [
-        measure_menu(measures),
-        Menu("seed", "Seed", every | {str(seed): str(seed) for seed in seeds}),
-    ]
+    labels = {measure: facts["label"] for measure, facts in measures.items()}
     sections = [
-        Section("findings", "Findings", tuple(experiment.findings["text"])),
-        _to_dense(experiment, measures, len(seeds)),
-        _by_layer(experiment, "pairs" in data),
+        _by_layer(experiment, data, labels),
+        Section(
+            "layers",
+            "Layers while pruning",
+            charts=(
+                similarity_charts.while_pruning(experiment.layers, experiment.percents, experiment.dots),
+                similarity_charts.to_dense(experiment.layers, experiment.percents, experiment.colormap),
+            ),
+        ),
+        Section("table", "Layers in numbers", tables=(summary.layer_table(experiment, data["profile"]),)),
+        Section(
+            "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
+        ),
         _between_rounds(experiment),
         _accuracy_and_density(experiment, densities),
         _training(data["training"]),
         Section(
             "settings",
             "Networks and settings",
-            tables=(page_tables.about_networks(networks),),
-            folded=(("All settings", page_tables.flat(experiment.settings)),),
+            folded=(
+                page_tables.about_networks(networks),
+                ("All settings", page_tables.flat(experiment.settings)),
+            ),
         ),
         _reproduce(experiment, page_tables.provenance(networks, origin)),
         Section(
@@ -124,46 +149,52 @@ def experiment_page(
             links=(*PAPERS, *dict.fromkeys(_source(facts) for facts in measures.values())),
         ),
     ]
-    return render(experiment.name, experiment.settings["description"], menus, sections, data)
-
-
-def measure_menu(measures: dict[str, dict[str, str]]) -> Menu:
-    """Make the menu of the measures of a page, in alphabetical order of their names."""
-    return Menu("measure", "Measure", {name: measures[name]["label"] for name in sorted(measures)})
-
-
-def _to_dense(experiment: Experiment, measures: dict[str, dict[str, str]], seeds: int) -> Section:
-    layers, percents = experiment.layers, experiment.percents
-    mean = ", mean over seeds" if seeds > 1 else ""
-    return Section(
-        "dense",
-        "Similarity to the dense network",
-        charts=(
-            similarity_charts.to_dense(layers, percents, experiment.colormap),
-            similarity_charts.while_pruning(layers, percents),
-        ),
-        folded=tuple(
-            (
-                f"{measures[measure]['label']} to the dense network{mean}",
-                page_tables.values_to_dense(experiment.similarity, measure, layers),
-            )
-            for measure in slices.measures(experiment.similarity)
-        ),
+    return render(
+        Page(
+            experiment.name,
+            experiment.settings["description"],
+            _menus(experiment, labels, data["profile"]),
+            sections,
+            data,
+            summary.verdict(experiment.findings),
+            summary.facts(experiment, data["profile"]),
+        )
     )
 
 
-def _by_layer(experiment: Experiment, pairs: bool) -> Section:
-    charts = [similarity_charts.by_layer(experiment.layers)]
-    if pairs:
+def measure_menu(labels: dict[str, str], primary: str) -> Menu:
+    """Make the menu of the measures of a page: the primary one, then the others in alphabetical order."""
+    names = [primary, *sorted(set(labels) - {primary})]
+    return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
+
+
+def _menus(experiment: Experiment, labels: dict[str, str], profile: pd.DataFrame) -> list[Menu]:
+    seeds, percents = experiment.seeds, experiment.percents
+    every = {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {}
+    menus = [
+        measure_menu(labels, experiment.findings["primary"]),
+        Menu("seed", "Seed", every | {str(seed): str(seed) for seed in seeds}),
+        Menu(
+            "round",
+            "Round",
+            {str(round): f"{round} ({percents[round]} % of weights)" for round in reversed(percents)},
+        ),
+    ]
+    if profile["chance"].notna().any():
+        menus.append(Menu("scale", "Scale", {"raw": "similarity", "above": "similarity − chance"}))
+    return menus
+
+
+def _by_layer(experiment: Experiment, data: dict[str, pd.DataFrame], labels: dict[str, str]) -> Section:
+    profile = data["profile"]
+    order = measure_menu(labels, experiment.findings["primary"]).options
+    titles = {measure: summary.headline(experiment, profile, measure, labels[measure]) for measure in order}
+    series = [name for name in profile["series"].drop_duplicates() if name != similarity_charts.THIS]
+    chance = bool(profile["chance"].notna().any())
+    charts = [similarity_charts.profile(experiment.layers, series, titles, experiment.dots, chance)]
+    if "pairs" in data:
         charts.append(similarity_charts.layer_pairs(experiment.layers, experiment.colormap))
-    percents = experiment.percents
-    rounds = {str(round): f"{round} ({percents[round]} % of weights)" for round in reversed(percents)}
-    return Section(
-        "profile",
-        "Similarity by layer",
-        menus=(Menu("round", "Round", rounds),),
-        charts=tuple(charts),
-    )
+    return Section("profile", "Similarity by layer", charts=tuple(charts))
 
 
 def _between_rounds(experiment: Experiment) -> Section:
@@ -181,19 +212,21 @@ def _accuracy_and_density(experiment: Experiment, densities: pd.DataFrame) -> Se
         "networks",
         "Accuracy and density",
         charts=(
-            network_charts.accuracy(experiment.percents),
+            network_charts.accuracy(
+                [similarity_charts.THIS, *experiment.controls], experiment.percents, experiment.dots
+            ),
             network_charts.density(prunable, experiment.percents, above_zero),
         ),
     )
 
 
 def _training(curves: pd.DataFrame) -> Section:
-    metrics = {name: label for name, label in network_charts.METRICS.items() if name in curves}
+    metrics = {name: label for name, label in network_charts.METRICS.items() if name in set(curves["metric"])}
     return Section(
         "training",
         "Training",
         menus=(Menu("metric", "Metric", metrics),),
-        charts=(network_charts.training(),),
+        charts=(network_charts.training(curves["round"].nunique()),),
     )
 
 

@@ -1,17 +1,47 @@
 """Figures for papers: accuracy and density while pruning, similarity to the dense network, rounds × rounds.
 
-Every figure is 3.5 or 7 inches wide (one or two columns). Similarities share one scale, 0 to 1, everywhere.
-Bands span the lowest to the highest seed. Layers differ by colour and marker; the colours run from dark to
-light with depth, so that they also differ without hue, and all have a contrast of at least 3 to white.
+All figures of an experiment have the same width. Similarities share one scale, from 0 (or the lowest
+value, if it is negative) to 1. Figures have no titles: the paper has captions. Each of up to five seeds is a
+dot; bands span the lowest to the highest of more. Colours and marks are those of the report
+(`prunescope.report.palette`).
 """
 
+from dataclasses import dataclass
+from math import ceil
+
+import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from prunescope.findings import slices
-from prunescope.report import drawing
-from prunescope.report.drawing import BLUE, COLUMN, GREY, PAGE
+from prunescope.report import drawing, palette
+from prunescope.report.names import file_name
+from prunescope.report.panels import blocks
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an experiment's figures look.
+
+    Attributes
+    ----------
+    layers : list of str
+        In the order of the network.
+    percents : pandas.Series
+        Weights remaining by round: mean over seeds.
+    colormap : str
+        Of the heatmaps.
+    width : float
+        In inches.
+    """
+
+    layers: list[str]
+    percents: pd.Series
+    colormap: str
+    width: float
 
 
 def draw_all(
@@ -21,6 +51,7 @@ def draw_all(
     layers: list[str],
     measures: dict[str, dict[str, str]],
     colormap: str,
+    width: float = 5.5,
 ) -> dict[str, Figure]:
     """Draw every figure of an experiment.
 
@@ -36,201 +67,252 @@ def draw_all(
         From `prunescope.findings.labels.shown`; only ``label`` is used.
     colormap : str
         Of the heatmaps.
+    width : float, default 5.5
+        In inches.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name without suffix: ``accuracy``, ``density``, and for each measure ``dense_{measure}``,
-        ``layers_{measure}`` and one ``rounds_{measure}_{layer}`` for each layer.
+        By file name without suffix: ``accuracy``, ``density``, and for each measure ``profile_{measure}``,
+        ``layers_{measure}``, ``dense_{measure}`` and one ``rounds_{measure}_{layer}`` for each layer.
     """
-    figures = {"accuracy": draw_accuracy(accuracy), "density": draw_density(densities)}
+    style = Style(layers, 100 * accuracy.groupby("round")["density"].mean(), colormap, width)
+    figures = {"accuracy": draw_accuracy(accuracy, style), "density": draw_density(densities, style)}
     for measure in slices.measures(similarity):
         rows, label = slices.of_measure(similarity, measure), measures[measure]["label"]
         own = slices.to_dense(rows)
-        figures[f"dense_{measure}"] = draw_to_dense(own, accuracy, layers, label, colormap)
-        figures[f"layers_{measure}"] = draw_layers(own, slices.ceiling(rows), accuracy, layers, label)
+        figures[file_name("profile", measure)] = draw_profile(own, slices.ceiling(rows), label, style)
+        figures[file_name("layers", measure)] = draw_layers(own, label, style)
+        figures[file_name("dense", measure)] = draw_to_dense(own, label, style)
         for layer in layers:
-            part = slices.between_rounds(rows, layer)
-            figures[f"rounds_{measure}_{layer}"] = draw_rounds(part, layer, label, colormap)
+            figures[file_name("rounds", measure, layer)] = draw_rounds(
+                slices.between_rounds(rows, layer), label, style
+            )
     return figures
 
 
-def draw_accuracy(accuracy: pd.DataFrame) -> Figure:
-    """Draw test accuracy against the weights left: mean over seeds, band from lowest to highest.
+def draw_accuracy(accuracy: pd.DataFrame, style: Style) -> Figure:
+    """Draw test accuracy against the weights left.
 
     Parameters
     ----------
     accuracy : pandas.DataFrame
         The experiment's accuracy table.
+    style : Style
 
     Returns
     -------
     matplotlib.figure.Figure
-        One column wide.
     """
-    figure, axes = drawing.canvas(COLUMN, 2.4, left=0.55)
-    table = accuracy.assign(percent=100 * accuracy["test_accuracy"]).groupby("round")
-    density = 100 * table["density"].mean()
-    axes.fill_between(
-        density, table["percent"].min(), table["percent"].max(), color=BLUE, alpha=0.2, linewidth=0
-    )
-    axes.plot(density, table["percent"].mean(), "o-", color=BLUE)
-    drawing.sparsity_axis(axes, density)
-    axes.set(ylabel="test accuracy (%)", title=f"Accuracy against density: {_of_seeds(accuracy['seed'])}")
+    figure, axes = drawing.canvas(style.width, 2.2, left=0.55)
+    table = accuracy.assign(percent=100 * accuracy["test_accuracy"])
+    table = table.pivot(index="seed", columns="round", values="percent")
+    drawing.over_seeds(axes, style.percents, table, palette.EXPERIMENT, "o")
+    drawing.sparsity_axis(axes, style.percents)
+    axes.set(ylabel="test accuracy (%)")
     return figure
 
 
-def draw_density(densities: pd.DataFrame) -> Figure:
+def draw_density(densities: pd.DataFrame, style: Style) -> Figure:
     """Draw the fraction of weights left in each prunable layer against that of all layers together.
 
     Parameters
     ----------
     densities : pandas.DataFrame
         `prunescope.tables.layer_densities`.
+    style : Style
 
     Returns
     -------
     matplotlib.figure.Figure
-        One column wide.
     """
     layers = list(dict.fromkeys(densities["layer"]))
-    figure, axes = drawing.canvas(
-        COLUMN, drawing.height(layers), left=0.55, right=drawing.legend_width(layers)
-    )
+    names = 0.15 + 0.058 * max(map(len, [*layers, "all prunable"]))
+    figure, axes = drawing.canvas(style.width, max(2.2, 0.13 * len(layers) + 0.6), left=0.55, right=names)
     overall = 100 * densities.groupby("round")["density_all_layers"].mean()
-    table = densities.assign(value=100 * densities["density"], x=100 * densities["density_all_layers"])
-    drawing.lines(axes, table, layers)
-    axes.plot(overall, overall, "--", color=GREY, linewidth=0.8, label="all prunable")
+    colors = mpl.colormaps["viridis"](np.linspace(*palette.DEPTH, len(layers)))
+    means = 100 * densities.groupby(["layer", "round"])["density"].mean().unstack().reindex(layers)
+    for color, (_, values) in zip(colors, means.iterrows(), strict=True):
+        axes.plot(overall, values, "-", color=color)
+    axes.plot(overall, overall, "--", color=palette.CHANCE, linewidth=0.8)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     drawing.sparsity_axis(axes, overall)
-    axes.set(ylabel="weights remaining in the layer (%)", title="Density of each layer while pruning")
-    drawing.legend(axes)
+    axes.set(ylabel="weights remaining in the layer (%)")
+    ends = pd.concat([means.iloc[:, -1], pd.Series({"all prunable": overall.iloc[-1]})])
+    drawing.label_ends(axes, ends)
     return figure
 
 
-def draw_to_dense(
-    rows: pd.DataFrame, accuracy: pd.DataFrame, layers: list[str], label: str, colormap: str
-) -> Figure:
+def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: Style) -> Figure:
+    """Draw similarity to the dense network in the last round by layer, with baseline and chance level.
+
+    Parameters
+    ----------
+    rows, ceiling : pandas.DataFrame
+        `slices.to_dense` and `slices.ceiling` of one measure. Without rows, the baseline is left out.
+    label : str
+        What to call the measure.
+    style : Style
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    layers = style.layers
+    last = rows["round_a"].max()
+    final = rows[rows["round_a"] == last]
+    values = final.pivot(index="seed_a", columns="layer_a", values="value").reindex(columns=layers)
+    chance = final.groupby("layer_a")["chance"].mean().reindex(layers)
+    warned = set(final[(final["status"] != "ok") & final["value"].notna()]["layer_a"])
+    name = f"round {last}, {style.percents[last]:.3g} % of weights"
+    names = [name, "dense networks of other seeds", "chance level", "needs a warning"]
+    columns = drawing.legend_columns(names, style.width)
+    upright = len(layers) > 6 or max(map(len, layers)) > 7
+    below = max(0.42, 0.12 + 0.06 * max(map(len, layers))) if upright else 0.3
+    top = 0.1 + 0.15 * ceil(len(names) / columns)
+    figure, axes = drawing.canvas(style.width, 1.6 + below + top, left=0.5, bottom=below, top=top)
+    places = list(range(len(layers)))
+    drawing.over_seeds(axes, places, values, palette.EXPERIMENT, "o", names[0])
+    if len(ceiling):
+        pairs = slices.each_pair_once(ceiling).groupby("layer_a")["value"].mean().reindex(layers)
+        axes.plot(places, pairs, "s-", color=palette.BASELINE, markersize=2.5, zorder=1.9, label=names[1])
+    if chance.notna().any():
+        axes.plot(places, chance, ":", color=palette.CHANCE, linewidth=0.9, label=names[2])
+    marked = [place for place in places if layers[place] in warned]
+    if marked:
+        means = values.mean().to_numpy()[marked]
+        axes.plot(marked, means, "o", color=palette.EXPERIMENT, markerfacecolor="white", label=names[3])
+    step = ceil(0.12 * len(layers) / (style.width - 0.62)) if upright else 1
+    axes.set_xticks(places[::step], layers[::step], rotation=90 if upright else 0)
+    axes.set(ylim=_scale(values, ceiling["value"], chance), ylabel=label)
+    axes.grid(True)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, handlelength=1.6, columnspacing=1.2
+    )
+    return figure
+
+
+def draw_layers(rows: pd.DataFrame, label: str, style: Style) -> Figure:
+    """Draw similarity to the dense network against the weights left: a small panel for each layer or block.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        `slices.to_dense` of one measure.
+    label : str
+        What to call the measure.
+    style : Style
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    groups = blocks(style.layers)
+    columns = min(len(groups), max(2, int(style.width / 1.4)))
+    lines = ceil(len(groups) / columns)
+    left, bottom, gap, up = 0.42, 0.42, 0.3, 1.15
+    wide = (style.width - left - 0.16 - gap * (columns - 1)) / columns
+    figure = Figure(figsize=(style.width, bottom + lines * up))
+    every = rows.pivot_table(index="layer_a", columns="round_a", values="value", dropna=False)
+    limits = _scale(rows["value"], rows["chance"])
+    for place, group in enumerate(groups):
+        row, column = divmod(place, columns)
+        across, height = left + column * (wide + gap), up - 0.3
+        axes = drawing.panel(figure, across, bottom + (lines - 1 - row) * up, wide, height)
+        for layer in style.layers:
+            axes.plot(style.percents, every.loc[layer], color=palette.CONTEXT, linewidth=0.5, alpha=0.6)
+        for layer in group.members:
+            _panel(axes, rows[rows["layer_a"] == layer], style)
+        below = place + columns >= len(groups)
+        drawing.sparsity_axis(axes, style.percents, label=False)
+        axes.set(ylim=limits, title=group.title)
+        axes.tick_params(labelbottom=below, labelleft=column == 0)
+    figure.text(0.5, 0.06 / (bottom + lines * up), "weights remaining (%)", ha="center", va="bottom")
+    figure.text(0.02 / style.width, 0.5, label, rotation=90, ha="left", va="center")
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
+    values = rows.pivot(index="seed_a", columns="round_a", values="value")
+    drawing.over_seeds(axes, style.percents, values, palette.EXPERIMENT, ".")
+    axes.plot(
+        style.percents, rows.groupby("round_a")["chance"].mean(), ":", color=palette.CHANCE, linewidth=0.9
+    )
+
+
+def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     """Draw the heatmap of layers × rounds: similarity to the dense network, mean over seeds.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         `slices.to_dense` of one measure.
-    accuracy : pandas.DataFrame
-        The experiment's accuracy table.
-    layers : list of str
-        In the order of the network.
     label : str
         What to call the measure.
-    colormap : str
+    style : Style
 
     Returns
     -------
     matplotlib.figure.Figure
-        One column wide, or two when there are more than nine rounds.
     """
-    table = rows.pivot_table(index="layer_a", columns="round_a", values="value", aggfunc="mean", dropna=False)
-    table = table.reindex(layers)
-    density = 100 * accuracy.groupby("round")["density"].mean()
+    table, warned = _means(rows, "layer_a", "round_a")
+    table, warned = table.reindex(style.layers), warned.reindex(style.layers, fill_value=False)
     rounds = table.shape[1]
-    width = COLUMN if rounds <= 9 else PAGE
-    left, height = drawing.label_width(layers), 0.2 * len(layers) + 0.85
-    figure, axes = drawing.canvas(width, height, left=left, right=0.65, bottom=0.55)
-    drawing.heatmap(figure, axes, table.to_numpy(), colormap, label, 6 if width / rounds > 0.25 else None)
-    axes.set_xticks(range(rounds), [f"{round}\n{density[round]:.3g}" for round in table.columns], fontsize=6)
-    axes.set_yticks(range(len(layers)), layers)
-    axes.set(xlabel="round, weights remaining (%)", title=f"Similarity to the dense network: {label}")
-    return figure
-
-
-def draw_layers(
-    rows: pd.DataFrame, ceiling: pd.DataFrame, accuracy: pd.DataFrame, layers: list[str], label: str
-) -> Figure:
-    """Draw similarity to the dense network on one scale: while pruning, and in the last round by layer.
-
-    Parameters
-    ----------
-    rows, ceiling : pandas.DataFrame
-        `slices.to_dense` and `slices.ceiling` of one measure. Without rows, the ceiling is left out.
-    accuracy : pandas.DataFrame
-        The experiment's accuracy table.
-    layers : list of str
-        In the order of the network.
-    label : str
-        What to call the measure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Two columns wide.
-    """
-    upright = len(layers) > 6 or max(map(len, layers)) > 7
-    below = max(0.42, 0.12 + 0.054 * max(map(len, layers))) if upright else 0.42
-    height, left, legend = drawing.height(layers) - 0.42 + below, 0.5, drawing.legend_width(layers)
-    figure = Figure(figsize=(PAGE, height))
-    wide = (PAGE - 2 * left - legend) / 2
-    axes = drawing.panel(figure, left, below, wide, height - below - 0.28)
-    density = 100 * accuracy.groupby("round")["density"].mean()
-    drawing.lines(
-        axes, rows.assign(layer=rows["layer_a"], round=rows["round_a"], x=100 * rows["density_a"]), layers
+    left, height = drawing.label_width(style.layers), 0.17 * len(style.layers) + 0.75
+    figure, axes = drawing.canvas(style.width, height, left=left, right=0.65, bottom=0.55)
+    cell = (style.width - left - 0.65) / rounds
+    drawing.heatmap(
+        figure, axes, table.to_numpy(), warned.to_numpy(bool), style.colormap, label, numbers=cell > 0.24
     )
-    drawing.sparsity_axis(axes, density)
-    seeds = _of_seeds(rows["seed_a"])
-    axes.set(ylim=(0, 1.02), ylabel=label, title=f"Similarity to the dense network: {seeds}")
-    drawing.legend(axes)
-
-    axes = drawing.panel(figure, 2 * left + legend + wide - 0.12, below, wide, height - below - 0.28)
-    last = rows["round_a"].max()
-    places = range(len(layers))
-    profiles = [
-        (rows[rows["round_a"] == last], BLUE, "o-", f"round {last}, {density[last]:.3g} % of weights")
-    ]
-    if len(ceiling):
-        profiles.append((ceiling, GREY, "s--", "dense networks of other seeds"))
-    for part, color, style, name in profiles:
-        values = part.groupby("layer_a")["value"].agg(["mean", "min", "max"]).reindex(layers)
-        axes.fill_between(places, values["min"], values["max"], color=color, alpha=0.2, linewidth=0)
-        axes.plot(places, values["mean"], style, color=color, label=name)
-    axes.set_xticks(places, layers, rotation=90 if upright else 0)
-    axes.set(ylim=(0, 1.02), title="Final round, by layer")
-    axes.grid(True)
-    axes.legend(loc="lower left")
+    step = max(1, ceil(0.3 / cell))
+    shown = list(range(0, rounds, step))
+    axes.set_xticks(shown, [f"{table.columns[at]}\n{style.percents[table.columns[at]]:.3g}" for at in shown])
+    axes.set_yticks(range(len(style.layers)), style.layers)
+    axes.set(xlabel="round, weights remaining (%)")
     return figure
 
 
-def draw_rounds(rows: pd.DataFrame, layer: str, label: str, colormap: str) -> Figure:
+def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     """Draw the heatmap of rounds × rounds for one layer, mean over seeds.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         `slices.between_rounds` of one measure and layer.
-    layer : str
-        What to call the layer.
     label : str
         What to call the measure.
-    colormap : str
+    style : Style
 
     Returns
     -------
     matplotlib.figure.Figure
-        One column wide.
+        At most 3.25 inches wide.
     """
-    table = rows.pivot_table(index="round_a", columns="round_b", values="value", aggfunc="mean", dropna=False)
-    figure, axes = drawing.canvas(COLUMN, 2.95, left=0.45, right=0.65)
-    drawing.heatmap(figure, axes, table.to_numpy(), colormap, label, None)
+    table, warned = _means(rows, "round_a", "round_b")
+    figure, axes = drawing.canvas(min(style.width, 3.25), 2.6, left=0.45, right=0.65)
+    drawing.heatmap(
+        figure, axes, table.to_numpy(), warned.to_numpy(bool), style.colormap, label, numbers=False
+    )
     step = 1 if len(table) <= 11 else 5
     places = range(0, len(table), step)
     axes.set_xticks(places, table.columns[::step])
     axes.set_yticks(places, table.index[::step])
-    axes.set(xlabel="round (0 is dense)", ylabel="round", title=f"{layer}: similarity between rounds")
+    axes.set(xlabel="round (0 is dense)", ylabel="round")
     return figure
 
 
-def _of_seeds(seeds: pd.Series) -> str:
-    count = seeds.nunique()
-    return f"mean, range of {count} seeds" if count > 1 else f"seed {seeds.iloc[0]}"
+def _means(rows: pd.DataFrame, index: str, columns: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return means over seeds as a table, and where any seed has a status other than ok."""
+    rows = rows.assign(warned=rows["status"] != "ok")
+    means = rows.pivot_table(index=index, columns=columns, values="value", aggfunc="mean", dropna=False)
+    return means, rows.pivot_table(index=index, columns=columns, values="warned", aggfunc="any", dropna=False)
+
+
+def _scale(*values) -> tuple[float, float]:
+    lowest = min(
+        (float(np.nanmin(part)) for part in values if np.isfinite(np.asarray(part, float)).any()), default=0
+    )
+    return min(0.0, np.floor(20 * lowest) / 20), 1.02

@@ -1,12 +1,12 @@
 """Charts of the networks themselves: accuracy, density and training curves.
 
-Arguments that they share: `layers`, names in the order of the network; `percents`, the weights remaining by
-round, in percent and as text.
+Arguments that they share: `percents`, the weights remaining by round, in percent and as text; `dots`, whether
+each seed is drawn.
 """
 
 import altair as alt
 
-from prunescope.report import base
+from prunescope.report import base, palette
 from prunescope.report.base import Chart
 
 METRICS = {
@@ -20,72 +20,58 @@ METRICS = {
 }
 
 
-def accuracy(percents: dict[int, str]) -> Chart:
-    """Make the line chart of test accuracy against weights remaining: mean, range and each seed.
+def accuracy(series: list[str], percents: dict[int, str] | None, dots: bool, title: str = "") -> Chart:
+    """Make the line chart of test accuracy against weights remaining, a line for each series.
 
     Parameters
     ----------
-    percents : dict of int to str
+    series : list of str
+        The experiment and its controls, or several experiments.
+    percents : dict of int to str or None
+        None where the series have different ones.
+    dots : bool
+    title : str, optional
 
     Returns
     -------
     Chart
         Of the table ``accuracy``.
     """
-    title = "Test accuracy against weights remaining"
-    text = f"Line chart: weights remaining across, test accuracy upwards; mean, range and each seed. {title}."
-    rows = alt.Chart(alt.NamedData("accuracy"))
-    scale = alt.Scale(zero=False)
-    mean = _accuracy_over_seeds(rows, ["round"]).encode(base.sparsity("density:Q", percents))
-    y = alt.Y("mean:Q", title="test accuracy (%)", scale=scale)
-    band = mean.mark_area(color=base.BLUE, opacity=0.18, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"))
-    line = mean.mark_line(color=base.BLUE, aria=False).encode(y)
-    points = mean.mark_point(color=base.BLUE, filled=True, size=60, opacity=1).encode(
-        y, tooltip=_accuracy_tooltip(alt.Tooltip("round:O"))
+    color, shape = base.series_scales(series, palette.colors(len(series)), palette.marks(len(series), "vega"))
+    # Series at equal densities would hide each other: each is moved a little along the logarithmic axis.
+    middle = (len(series) - 1) / 2
+    shift = f"datum.weights * pow(1.012, {middle} - indexof({series}, datum.series))"
+    x = base.sparsity("place:Q", percents)
+    y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(zero=False))
+    tip = base.tooltip(
+        alt.Tooltip("series:N"),
+        alt.Tooltip("seed:N"),
+        alt.Tooltip("round:O"),
+        alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
+        mean="accuracy (%)",
+        format=".3f",
     )
-    each = rows.mark_point(color="#444", shape="stroke", size=70, strokeWidth=1.5, opacity=1).encode(
-        base.sparsity("density:Q", percents),
-        alt.Y("test_accuracy:Q", title="test accuracy (%)", scale=scale),
-        tooltip=[
-            alt.Tooltip("seed:O"),
-            alt.Tooltip("round:O"),
-            alt.Tooltip("density:Q", title="weights (%)", format=".3f"),
-            alt.Tooltip("test_accuracy:Q", title="accuracy (%)", format=".3f"),
-            alt.Tooltip("test_loss:Q", title="test loss", format=".5f"),
-        ],
+    rows = base.chart(base.SUMMARY).transform_calculate(place=shift).encode(x)
+    parts = [
+        rows.mark_line(aria=False).encode(y, color),
+        rows.mark_point(filled=True, size=60, opacity=1).encode(y, color, shape, tooltip=tip),
+    ]
+    if dots:
+        single = base.chart(base.SINGLE).transform_calculate(place=shift).encode(x)
+        parts.append(single.mark_point(size=20, opacity=0.9).encode(y, color, shape, tooltip=tip))
+    else:
+        parts.insert(
+            0, rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color)
+        )
+    return Chart(
+        "accuracy",
+        title or "Test accuracy against weights remaining",
+        f"Lines: mean over the seeds shown. {base.DOTS if dots else base.RANGE}",
+        "accuracy",
+        ("seed",),
+        base.specification(alt.layer(*parts).properties(width="container", height=280)),
+        "Line chart: weights remaining across, test accuracy upwards.",
     )
-    chart = alt.layer(band, line, each, points).properties(width="container", height=280)
-    caption = "Line: mean over seeds. Band: lowest to highest seed. Dashes: each seed."
-    return Chart("accuracy", title, caption, "accuracy", base.specification(chart, [], text))
-
-
-def accuracies(experiments: list[str]) -> Chart:
-    """Make the line chart of test accuracy against weights remaining, a line for each experiment.
-
-    Parameters
-    ----------
-    experiments : list of str
-        Their names.
-
-    Returns
-    -------
-    Chart
-        Of the table ``accuracy`` with the column ``experiment``.
-    """
-    title = "Test accuracy against weights remaining, by experiment"
-    text = (
-        f"Line chart: weights remaining across, test accuracy upwards, one line for each experiment. {title}."
-    )
-    chart = base.lines(
-        _accuracy_over_seeds(alt.Chart(alt.NamedData("accuracy")), ["experiment", "round"]),
-        "experiment",
-        experiments,
-        base.sparsity("density:Q"),
-        alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(zero=False)),
-        _accuracy_tooltip(alt.Tooltip("experiment:N"), alt.Tooltip("round:O")),
-    )
-    caption = f"{base.BANDS} Click an experiment's name to highlight it."
-    return Chart("accuracy", title, caption, "accuracy", base.specification(chart, [], text))
 
 
 def density(layers: list[str], percents: dict[int, str], above_zero: bool) -> Chart:
@@ -104,73 +90,78 @@ def density(layers: list[str], percents: dict[int, str], above_zero: bool) -> Ch
     Chart
         Of the table ``density``.
     """
-    title = "Where weights are removed: density of each prunable layer"
-    text = f"Line chart, logarithmic: weights remaining in all layers across, in each layer upwards. {title}."
-    rows = base.over_seeds(
-        alt.Chart(alt.NamedData("density")),
-        [base.OF_SEED],
-        ["layer", "round"],
-        "density",
-        weights="mean(density_all_layers)",
-        kept="mean(kept)",
-        total="mean(total)",
-        dead="max(dead_channels)",
-        channels="max(channels)",
-    )
-    tooltip = [
+    tip = [
         *base.tooltip(
             alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="weights left in the layer (%)", format=".3f"
         ),
         alt.Tooltip("weights:Q", title="in all layers (%)", format=".3f"),
         alt.Tooltip("kept:Q", title="weights left"),
         alt.Tooltip("total:Q", title="of"),
-        alt.Tooltip("dead:Q", title="dead channels (max)"),
+        alt.Tooltip("dead:Q", title="dead channels (mean)"),
         alt.Tooltip("channels:Q", title="channels"),
     ]
     # A layer may lose its last weight, which a logarithmic axis cannot show.
     scale = alt.Scale(type="log", nice=False) if above_zero else alt.Scale(type="symlog", constant=0.1)
     ticks = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-    axis = alt.Axis(values=ticks, format=".3~g", labelOverlap="greedy")
-    y = alt.Y("mean:Q", title="weights remaining in the layer (%)", scale=scale, axis=axis)
-    chart = base.lines(rows, "layer", layers, base.sparsity("weights:Q", percents), y, tooltip)
-    return Chart("density", title, base.BANDS, "density", base.specification(chart, ["seed"], text))
+    y = alt.Y(
+        "mean:Q",
+        title="weights remaining in the layer (%)",
+        scale=scale,
+        axis=alt.Axis(values=ticks, format=".3~g", labelOverlap="greedy"),
+    )
+    depth = alt.Color("layer:O", sort=layers, scale=alt.Scale(scheme=base.DEPTH), legend=None)
+    rows = base.chart(base.SUMMARY).encode(base.sparsity("weights:Q", percents), y, depth)
+    end = rows.transform_filter(f"datum.round == {max(percents)}")
+    chart = alt.layer(
+        rows.mark_line(aria=False),
+        rows.mark_point(filled=True, size=30, opacity=1).encode(tooltip=tip),
+        end.mark_text(align="right", dy=-7, fontSize=10, aria=False).encode(
+            text="layer:N", color=alt.value(base.INK)
+        ),
+    ).properties(width="container", height=320)
+    return Chart(
+        "density",
+        "Density of each prunable layer",
+        "Lines: mean over the seeds shown, dark to light with depth.",
+        "density",
+        ("seed",),
+        base.specification(chart),
+        "Line chart: weights remaining in all layers across, in each layer upwards.",
+    )
 
 
-def training() -> Chart:
-    """Make the line chart of the training curves, a line for each round.
+def training(rounds: int) -> Chart:
+    """Make the line chart of the training curves, a line and a band for each round.
+
+    Parameters
+    ----------
+    rounds : int
+        Number of rounds, the dense network included.
 
     Returns
     -------
     Chart
-        Of the table ``training``; the menu `metric` selects the column.
+        Of the table ``training``; the menu `metric` selects the metric.
     """
-    title = "Training curves of all rounds"
-    text = f"Line chart: epochs across, the selected metric upwards, one line for each round. {title}."
-    rows = base.over_seeds(
-        alt.Chart(alt.NamedData("training")).transform_calculate(value="datum[metric]"),
-        [base.OF_SEED],
-        ["round", "epoch"],
+    legend = alt.Legend(title="round", orient="right", tickMinStep=1) if rounds > 1 else None
+    rows = base.chart().encode(
+        alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False)),
+        alt.Color("round:Q", scale=alt.Scale(scheme=base.DEPTH), legend=legend),
+        alt.Detail("round:O"),
     )
-    legend = alt.Legend(title="round", orient="right", tickMinStep=1)
-    chart = (
-        rows.mark_line(point=alt.OverlayMarkDef(size=14, aria=False), aria=False)
-        .encode(
-            alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False)),
-            alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False)),
-            alt.Color("round:Q", scale=alt.Scale(scheme=base.DEPTH), legend=legend),
-            alt.Detail("round:O"),
-            tooltip=base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".6f"),
-        )
-        .properties(width="container", height=300)
+    y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
+    tip = base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".4f")
+    chart = alt.layer(
+        rows.mark_area(opacity=0.15, aria=False).encode(alt.Y("low:Q", title=None), alt.Y2("high")),
+        rows.mark_line(aria=False).encode(y),
+        rows.mark_point(filled=True, size=14, opacity=1).encode(y, tooltip=tip),
+    ).properties(width="container", height=300)
+    return Chart(
+        "training",
+        "Training curves of all rounds",
+        f"Lines: mean over all seeds. {base.RANGE} Round 0 is the dense network.",
+        "training",
+        ("metric",),
+        base.specification(chart),
+        "Line chart: epochs across, the selected metric upwards, one line for each round.",
     )
-    caption = "Mean over seeds unless a seed is selected. Round 0 is the dense network."
-    return Chart("training", title, caption, "training", base.specification(chart, ["metric", "seed"], text))
-
-
-def _accuracy_over_seeds(rows: alt.Chart, by: list[str]) -> alt.Chart:
-    return base.over_seeds(rows, [], by, "test_accuracy", density="mean(density)")
-
-
-def _accuracy_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
-    weights = alt.Tooltip("density:Q", title="weights (%)", format=".3f")
-    return base.tooltip(*first, weights, mean="mean accuracy (%)", format=".3f")

@@ -4,7 +4,17 @@ import pandas as pd
 
 from prunescope.report import network_charts, page_tables, similarity_charts
 from prunescope.report.experiment import Experiment, measure_menu
-from prunescope.report.page import Section, render
+from prunescope.report.page import Page, Section, render
+from prunescope.report.summary import SIGNS, SYMBOLS
+
+# The questions of `prunescope.findings`, as column heads.
+QUESTIONS = {
+    "finding": "first and output layers stay more similar than the middle",
+    "beyond_retrain": "beyond retraining without pruning",
+    "untrained": "untrained networks show it, too",
+    "grows_apart": "middle layers grow apart",
+    "stays_similar": "middle layers stay similar",
+}
 
 
 def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, str]]) -> str:
@@ -23,22 +33,41 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     """
     names = [one.name for one in experiments]
     accuracies = pd.concat(
-        [one.accuracy.assign(experiment=one.name) for one in experiments], ignore_index=True
+        [
+            page_tables.accuracy_table(one.accuracy)
+            .assign(series=one.name)
+            .query(_ALL_SEEDS[len(one.seeds) > 1])
+            for one in experiments
+        ],
+        ignore_index=True,
     )
-    data = {"accuracy": page_tables.in_percent(accuracies)}
+    data = {"accuracy": accuracies}
     for one in experiments:
-        data[f"dense-{one.name}"] = page_tables.similarity_tables(one.similarity)["dense"]
+        profile = page_tables.similarity_tables(one.similarity)["profile"]
+        shown = profile[profile["series"] == similarity_charts.THIS].query(_ALL_SEEDS[len(one.seeds) > 1])
+        data[f"profile-{one.name}"] = shown.drop(columns="seed")
+    links = tuple((f"Report of {name}", f"{name}/report.html") for name in names)
+    labels = {measure: facts["label"] for measure, facts in measures.items()}
     sections = [
         Section(
             "experiments",
             "Experiments",
             tables=(
-                ("Mean (lowest to highest seed)", _summary(experiments)),
+                ("Verdicts", _verdicts(experiments)),
                 ("Settings that differ", _differences(experiments)),
             ),
-            links=tuple((f"Report of {name}", f"{name}/report.html") for name in names),
+            links=links,
         ),
-        Section("accuracy", "Accuracy", charts=(network_charts.accuracies(names),)),
+        Section(
+            "accuracy",
+            "Accuracy",
+            tables=(("Test accuracy: mean (lowest to highest seed)", _summary(experiments)),),
+            charts=(
+                network_charts.accuracy(
+                    names, None, False, "Test accuracy against weights remaining, by experiment"
+                ),
+            ),
+        ),
         Section(
             "dense",
             "Similarity to the dense network",
@@ -49,28 +78,43 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             grid=True,
         ),
     ]
-    return render("Experiments side by side", ", ".join(names), [measure_menu(measures)], sections, data)
+    primary = experiments[0].findings["primary"]
+    return render(
+        Page("Experiments side by side", ", ".join(names), [measure_menu(labels, primary)], sections, data)
+    )
+
+
+# Rows over all seeds, or the only seed's: by whether there are several.
+_ALL_SEEDS = {True: "seed == 'all'", False: "seed != 'all'"}
+
+
+def _verdicts(experiments: list[Experiment]) -> pd.DataFrame:
+    rows = []
+    for one in experiments:
+        claims = one.findings.get("claims", {})
+        row = {"experiment": one.name, "measure": one.findings["label"], "seeds": len(one.findings["seeds"])}
+        for name, question in QUESTIONS.items():
+            if claims.get(name):
+                word = claims[name]["verdict"]
+                row[question] = f"{SYMBOLS[SIGNS[word]]} {word}"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
 
 
 def _summary(experiments: list[Experiment]) -> pd.DataFrame:
-    rows = []
-    for one in experiments:
-        found = one.findings
-        row = {
-            "experiment": one.name,
-            "description": one.settings["description"],
-            "seeds": len(found["seeds"]),
-            "rounds": found["last_round"],
-            "weights left (%)": f"{100 * found['last_density']:.3g}",
-            "dense accuracy (%)": _range(found["accuracy"]["dense"]),
-            "last accuracy (%)": _range(found["accuracy"]["last"]),
-        }
-        if "claims" in found:
-            row["first and output layers more similar than the middle"] = (
-                f"{found['claims']['finding']['verdict']} ({found['label']})"
-            )
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("")
+    return pd.DataFrame(
+        [
+            {
+                "experiment": one.name,
+                "description": one.settings["description"],
+                "rounds": one.findings["last_round"],
+                "weights left (%)": f"{100 * one.findings['last_density']:.3g}",
+                "dense (%)": _range(one.findings["accuracy"]["dense"]),
+                "last round (%)": _range(one.findings["accuracy"]["last"]),
+            }
+            for one in experiments
+        ]
+    )
 
 
 def _range(numbers: dict) -> str:

@@ -1,22 +1,30 @@
 """A page: sections with text, menus, charts and tables, laid out as one HTML file that needs no network.
 
-Its menus are plain ``<select>`` elements to which the charts' parameters are bound by name
-(`prunescope.report.base`), so one menu controls all charts.
+A chart is drawn twice from one specification: here, as an image that needs no JavaScript, with the menus'
+first options; and in the browser when it comes into view, so that it follows the menus.
 """
 
 import base64
 import gzip
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import altair as alt
 import jinja2
 import pandas as pd
 import vl_convert
+from markupsafe import Markup
 
-from prunescope.report.base import Chart
+from prunescope.report.base import ALL, ANY, Chart
 
 TEMPLATE = "report.html.j2"
+VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
+# A number in a table, perhaps with a unit or a range.
+NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
+# Width of the images that need no JavaScript; they are scaled to the page.
+WIDTH, PANEL_WIDTH = 900, 260
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,24 @@ class Menu:
     name: str
     label: str
     options: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A key figure: a name, a number as text, and what it is about."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a page: its sign (``yes``, ``no``, ``open``, ``few``, ``none``), a word, a sentence."""
+
+    sign: str
+    word: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,8 @@ class Section:
         Tables with their captions; the folded ones are closed at first.
     texts : tuple of (str, str)
         Long texts with their captions, closed at first.
+    details : tuple of (str, list of str)
+        Paragraphs under a summary, closed at first.
     links : tuple of (str, str or None)
         Texts with their addresses.
     command : str
@@ -60,30 +88,48 @@ class Section:
     tables: tuple[tuple[str, pd.DataFrame], ...] = ()
     folded: tuple[tuple[str, pd.DataFrame], ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
+    details: tuple[tuple[str, list[str]], ...] = ()
     links: tuple[tuple[str, str | None], ...] = ()
     command: str = ""
     grid: bool = False
 
 
-def render(
-    title: str, description: str, menus: list[Menu], sections: list[Section], tables: dict[str, pd.DataFrame]
-) -> str:
-    """Lay a page out as one HTML file with everything in it.
+@dataclass(frozen=True)
+class Page:
+    """What a page shows.
 
-    Parameters
+    Attributes
     ----------
     title, description : str
     menus : list of Menu
         Those that control the whole page.
     sections : list of Section
+        The first one stands on the first screen, without a heading.
     tables : dict of str to pandas.DataFrame
         Those that the charts name.
+    verdict : Verdict or None
+    facts : list of Fact
+    """
+
+    title: str
+    description: str
+    menus: list[Menu]
+    sections: list[Section]
+    tables: dict[str, pd.DataFrame]
+    verdict: Verdict | None = None
+    facts: list[Fact] = field(default_factory=list)
+
+
+def render(page: Page) -> str:
+    """Lay a page out as one HTML file with everything in it.
 
     Returns
     -------
     str
-        HTML. The same arguments give the same text.
+        HTML. The same page gives the same text.
     """
+    menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
+    selected = {menu.name: next(iter(menu.options)) for menu in menus}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -91,25 +137,114 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["cells"] = _cells
+    drawn = {
+        chart.name: _draw(chart, page.tables[chart.table], selected)
+        for section in page.sections
+        for chart in section.charts
+    }
     return environment.get_template(TEMPLATE).render(
-        title=title,
-        description=description,
-        menus=menus,
-        sections=sections,
-        tables={name: _packed(table) for name, table in tables.items()},
-        formats={name: _format(table) for name, table in tables.items()},
-        libraries=vl_convert.javascript_bundle(
-            vl_version=alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
-        ),
+        page=page,
+        drawn=drawn,
+        packed={name: _packed(table) for name, table in page.tables.items()},
+        libraries=vl_convert.javascript_bundle(vl_version=VEGA_LITE),
     )
 
 
+def shown(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> pd.DataFrame:
+    """Return the rows of a table that a chart shows, with the column `role`: ``summary`` or ``seed``.
+
+    Parameters
+    ----------
+    chart : Chart
+    table : pandas.DataFrame
+    selected : dict of str to str
+        Value of each menu.
+    """
+    table = table.assign(role="summary")
+    for key in chart.keys:
+        if key not in table or key not in selected:
+            continue
+        values, wanted = table[key].astype(str), selected[key]
+        here = values.isin([wanted, ANY])
+        if key == "seed" and wanted == ALL:
+            table["role"] = table["role"].where(here, "seed")
+        else:
+            table = table[here]
+    return table
+
+
+def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
+    """Compile a chart for the browser, and draw its images for the menus' first options."""
+    rows = json.loads(shown(chart, table, selected).to_json(orient="records", double_precision=6))
+    spec = json.loads(
+        json.dumps(
+            vl_convert.vegalite_to_vega({**chart.spec, "data": {"name": "rows"}}, vl_version=VEGA_LITE)
+        )
+    )
+    _follow_scale(spec) if chart.scaled else None
+    images = []
+    width = PANEL_WIDTH if chart.panels else WIDTH if chart.wide else 560
+    for panel in chart.panels or [None]:
+        filled = json.loads(json.dumps(spec))
+        for data in filled["data"]:
+            if data["name"] == "rows":
+                data["values"] = rows
+        for signal in filled["signals"]:
+            if panel and signal["name"] == "members":
+                signal["value"] = list(panel.members)
+            if signal["name"] == "width":
+                signal.clear()
+                signal |= {"name": "width", "value": width}
+        images.append(_inline(vl_convert.vega_to_svg(filled), f"{chart.name}-{len(images)}"))
+    return {"spec": spec, "images": images}
+
+
+def _inline(image: str, name: str) -> str:
+    """Make an SVG file part of a page: scaled to it, with ids of its own, rounded to tenths of a pixel."""
+    image = re.sub(
+        r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
+    )
+    # Ids count all drawings of the process.
+    for place, known in enumerate(re.findall(r' id="([^"]+)"', image)):
+        own = f"{name}-{place}"
+        image = image.replace(f' id="{known}"', f' id="{own}"').replace(f"url(#{known})", f"url(#{own})")
+    return re.sub(r' (?:d="[^"]*"|transform="[^"]*"|[xy]\d?="[^"]*")', _rounded, image)
+
+
+def _rounded(match: re.Match) -> str:
+    return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", match[0])
+
+
+def _follow_scale(spec: dict) -> None:
+    """Let the axis of similarities follow the page: its title, and a lower end below 0 where needed."""
+    spec["signals"].append({"name": "lower", "value": 0})
+    spec["signals"].append({"name": "similarity_title", "value": "similarity"})
+    for scale in spec.get("scales", []):
+        if scale["name"] == "y" and scale.get("domain") == [0, 1]:
+            scale["domain"] = {"signal": "[lower, 1]"}
+    for axis in spec.get("axes", []):
+        if axis.get("title") == "similarity":
+            axis["title"] = {"signal": "similarity_title"}
+
+
+def _cells(table: pd.DataFrame) -> dict:
+    """Return a table's columns and rows as texts, each with whether it is a number."""
+    rows = [[_cell(value) for value in row] for row in table.to_numpy().tolist()]
+    numbers = [all(cell[1] for cell in column) for column in zip(*rows, strict=True)] or [
+        False
+    ] * table.shape[1]
+    return {"columns": list(zip(map(str, table), numbers, strict=True)), "rows": rows}
+
+
+def _cell(value) -> tuple[str, bool]:
+    if hasattr(value, "__html__"):
+        return Markup(value), False
+    return str(value), bool(NUMBER.fullmatch(str(value)))
+
+
 def _packed(table: pd.DataFrame) -> str:
-    """Pack a table as CSV for the page: six significant digits, compressed, in base64."""
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """Pack a table for the page, column by column: four decimals, compressed, in base64."""
+    columns = {name: json.loads(table[name].to_json(orient="values", double_precision=5)) for name in table}
+    text = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-
-
-def _format(table: pd.DataFrame) -> dict:
-    types = {name: "number" if pd.api.types.is_numeric_dtype(table[name]) else "string" for name in table}
-    return {"type": "csv", "parse": types}

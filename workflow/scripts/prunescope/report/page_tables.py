@@ -2,54 +2,184 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from prunescope.findings import slices
+from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
+from prunescope.report.similarity_charts import BASELINE, THIS, UNTRAINED
 
 # --- for charts -------------------------------------------------------------------------------------------
 
 
-def similarity_tables(similarity: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Cut the matrix into the tables that the charts show.
+def similarity_tables(
+    similarity: pd.DataFrame,
+    beside: dict[str, pd.DataFrame] | None = None,
+    untrained: pd.DataFrame | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Aggregate the matrix into the tables that the charts show.
 
     Parameters
     ----------
     similarity : pandas.DataFrame
         An experiment's matrix.
+    beside : dict of str to pandas.DataFrame, optional
+        Matrices of its controls by name.
+    untrained : pandas.DataFrame, optional
+        Rows that compare untrained networks of different seeds.
 
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``dense``: each layer against the same layer of the dense network, with the weights remaining in
-        percent; ``profile``: the same and, as kind ``seeds``, dense networks of different seeds against each
-        other; ``rounds``: each layer in every pair of rounds, both orders of a pair next to each other;
-        ``pairs``: each layer against all layers of the dense network, only where layers were compared with
-        others.
+        ``profile``: each layer against the same layer of the dense network, by `series` (`THIS`, each
+        control, `BASELINE`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in every pair of
+        rounds; ``pairs``: each layer against all layers of the dense network, only where layers were compared
+        with others. The columns that all share: those of `summary`. In ``profile``, `seed` is `ALL` (over the
+        seeds), or the seed of a row of its own.
     """
-    keep = ["measure", "value", "chance", "n", "rank_a", "rank_b", "status"]
-    dense = _columns(slices.to_dense(similarity), ["seed", "round", "weights", "layer", *keep])
-    ceiling = _columns(slices.ceiling(similarity), ["seed", "round", "weights", "layer", *keep])
-    rounds = _columns(slices.between_rounds(similarity), ["seed", "round", "round_b", "layer", *keep])
-    ordered = pd.DataFrame(
-        {"low": rounds[["round", "round_b"]].min(axis=1), "high": rounds[["round", "round_b"]].max(axis=1)}
-    )
-    ordered = rounds[["measure", "layer", "seed"]].join(ordered)
+    own = _columns(slices.to_dense(similarity))
+    profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=THIS)]
+    for name, matrix in (beside or {}).items():
+        rows = _columns(slices.to_dense(matrix))
+        profiles.append(_all_and_each(rows, ["measure", "round", "layer"]).assign(series=name))
+    for name, pairs in ((BASELINE, slices.ceiling(similarity)), (UNTRAINED, untrained)):
+        if pairs is not None and len(pairs):
+            keys = ["measure", "layer"]
+            over_all = summary(_columns(slices.each_pair_once(pairs)), keys).assign(seed=ALL)
+            each = summary(_columns(pairs), [*keys, "seed"])
+            profiles.append(pd.concat([over_all, each]).assign(series=name, round=ANY))
+    between = _columns(slices.between_rounds(similarity))
     found = {
-        "dense": dense,
-        "profile": pd.concat([dense.assign(kind="dense"), ceiling.assign(kind="seeds")]),
-        # Equal numbers next to each other take half the room when they are compressed.
-        "rounds": rounds.loc[ordered.sort_values(list(ordered), kind="stable").index],
+        "profile": pd.concat(profiles, ignore_index=True),
+        "rounds": summary(between, ["measure", "layer", "round", "round_b"]),
     }
     pairs = slices.all_layers_to_dense(similarity)
-    if len(pairs) > len(dense):
-        found["pairs"] = _columns(pairs, ["seed", "round", "layer", "layer_b", *keep])
+    if len(pairs) > len(own):
+        found["pairs"] = summary(_columns(pairs), ["measure", "round", "layer", "layer_b"])
     return found
 
 
-def _columns(rows: pd.DataFrame, keep: list[str]) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Summarise the values of each group over its seeds, and say how many have which status.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of the matrix, with the columns `by`.
+    by : list of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        `by`; `weights` (%); `mean`, `low`, `high` and `chance` over the seeds; `seeds`, those with a value;
+        `n`, `images` and `ranks`; `warned` (``''``, ``warned`` or ``missing``); and `status`, which names each
+        status and its number of seeds.
+    """
+    counts = pd.get_dummies(rows["status"]).astype(int)
+    names = list(counts)
+    groups = rows.join(counts).groupby(by, sort=False)
+    table = groups.agg(
+        weights=("weights", "mean"),
+        mean=("value", "mean"),
+        low=("value", "min"),
+        high=("value", "max"),
+        chance=("chance", "mean"),
+        seeds=("value", "count"),
+        n=("n", "min"),
+        images=("images", "min"),
+        rank_a=("rank_a", "min"),
+        rank_b=("rank_b", "min"),
+    )
+    numbers = groups[names].sum()
+    every = numbers.sum(axis=1)
+    alright = numbers["ok"] == every if "ok" in names else pd.Series(False, index=table.index)
+    text = pd.Series("ok", index=table.index).where(alright, "")
+    for name in (name for name in names if name != "ok"):
+        part = (" (" + numbers[name].astype(str) + " of " + every.astype(str) + ")").where(
+            numbers[name] < every, ""
+        )
+        text = text.where(numbers[name] == 0, text + ", " + name + part)
+    table["warned"] = np.select([table["seeds"] == 0, ~alright], ["missing", "warned"], "")
+    table["status"] = text.str.removeprefix(", ")
+    table["ranks"] = table.pop("rank_a").astype(str) + ", " + table.pop("rank_b").astype(str)
+    return table.reset_index()
+
+
+def _all_and_each(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    each = summary(rows, [*by, "seed"])
+    if rows["seed"].nunique() == 1:
+        return each
+    return pd.concat([summary(rows, by).assign(seed=ALL), each], ignore_index=True)
+
+
+def _columns(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(weights=100 * rows["density_a"])
-    return rows.rename(columns={"layer_a": "layer", "seed_a": "seed", "round_a": "round"})[keep]
+    return rows.rename(columns={"layer_a": "layer", "seed_a": "seed", "round_a": "round"})
+
+
+def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd.DataFrame:
+    """Summarise a number over the seeds, and keep each seed's: `seed` is `ALL` or the seed.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    by : list of str
+        Columns of a group besides the seed.
+    value : str
+        The column to summarise.
+    **more : str
+        Columns of which the mean is kept, by their new names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `by`, `seed`, `mean`, `low`, `high`, `seeds` and `more`.
+    """
+    columns = {
+        "mean": (value, "mean"),
+        "low": (value, "min"),
+        "high": (value, "max"),
+        "seeds": (value, "count"),
+    }
+    columns |= {name: (column, "mean") for name, column in more.items()}
+    each = rows.groupby([*by, "seed"], sort=False).agg(**columns).reset_index()
+    if rows["seed"].nunique() == 1:
+        return each
+    every = rows.groupby(by, sort=False).agg(**columns).reset_index().assign(seed=ALL)
+    return pd.concat([every, each], ignore_index=True)
+
+
+def accuracy_table(accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
+    """Summarise test accuracy, in percent, of an experiment and those beside it by `series`."""
+    tables = {THIS: accuracy} | (beside or {})
+    return pd.concat(
+        [
+            over_seeds(in_percent(table), ["round"], "test_accuracy", weights="density").assign(series=name)
+            for name, table in tables.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def density_table(densities: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the density of each prunable layer, in percent."""
+    table = in_percent(densities)
+    more = {"weights": "density_all_layers", "kept": "kept", "total": "total"}
+    more |= {"dead": "dead_channels", "channels": "channels"}
+    return over_seeds(table, ["layer", "round"], "density", **more)
+
+
+def training_table(training: pd.DataFrame) -> pd.DataFrame:
+    """Summarise each metric of the training curves that has a value over the seeds, by `metric`."""
+    parts = []
+    for metric in METRICS:
+        if metric in training and training[metric].notna().any():
+            part = over_seeds(training, ["round", "epoch"], metric)
+            parts.append(
+                part[part["seed"] == part["seed"].iloc[0]].assign(metric=metric).drop(columns="seed")
+            )
+    return pd.concat(parts, ignore_index=True)
 
 
 def in_percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -58,23 +188,7 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: 100 * table[name] for name in columns})
 
 
-def measured(training: pd.DataFrame) -> pd.DataFrame:
-    """Keep the metrics of `METRICS` that have a value in the training curves."""
-    metrics = [name for name in METRICS if name in training and training[name].notna().any()]
-    return training[["seed", "round", "epoch", *metrics]]
-
-
 # --- for people -------------------------------------------------------------------------------------------
-
-
-def values_to_dense(similarity: pd.DataFrame, measure: str, layers: list[str]) -> pd.DataFrame:
-    """Write similarity to the dense network as text, mean over seeds: layers × rounds."""
-    rows = slices.to_dense(slices.of_measure(similarity, measure))
-    table = rows.pivot_table(index="layer_a", columns="round_a", values="value", dropna=False).reindex(layers)
-    table = table.map(lambda value: "×" if pd.isna(value) else f"{value:.3f}").reset_index()
-    return table.rename(
-        columns={"layer_a": "layer"} | {name: f"round {name}" for name in table if name != "layer_a"}
-    )
 
 
 def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:

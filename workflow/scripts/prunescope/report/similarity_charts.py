@@ -1,18 +1,174 @@
 """Charts of similarities.
 
 Arguments that they share: `layers`, names in the order of the network; `percents`, the weights remaining by
-round, in percent and as text; `colormap`, the name of a Vega colour scheme.
+round, in percent and as text; `colormap`, the name of a Vega colour scheme; `dots`, whether each seed is
+drawn.
 """
-
-import json
 
 import altair as alt
 
-from prunescope.report import base
+from prunescope.report import base, palette
 from prunescope.report.base import Chart
+from prunescope.report.panels import blocks
 
+THIS, CHANCE = "this experiment", "chance level"
+BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
 IDENTICAL = "1 means identical up to the measure's invariances."
+FLAGS = "Hatched: the value needs a warning. ×: no value. The table below the chart gives the reasons."
 SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
+CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
+CHANCE_LEVEL = "isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known'"
+
+
+def profile(
+    layers: list[str], series: list[str], titles: dict[str, str], dots: bool, chance: bool = True
+) -> Chart:
+    """Make the main chart: similarity to the dense network in one round by layer, with what it compares to.
+
+    Parameters
+    ----------
+    layers : list of str
+    series : list of str
+        Those that have rows: `THIS`, controls, `BASELINE`.
+    titles : dict of str to str
+        The chart's finding by measure, the measure shown first in front.
+    dots : bool
+    chance : bool, default True
+        Whether any measure has a chance level.
+
+    Returns
+    -------
+    Chart
+        Of the table ``profile``; the menu `round` selects the round.
+    """
+    others = [name for name in series if name not in (THIS, BASELINE)]
+    names = [THIS, *others, *([BASELINE] if BASELINE in series else []), *([CHANCE] if chance else [])]
+    known = dict(zip([THIS, *others], palette.colors(1 + len(others)), strict=True))
+    known |= {BASELINE: palette.BASELINE, CHANCE: palette.CHANCE}
+    color, shape = base.series_scales(
+        names,
+        [known[name] for name in names],
+        [*palette.marks(len(names) - chance, "vega"), "stroke"][: len(names)],
+    )
+    x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
+    tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
+    rows = _levels(base.chart(base.SUMMARY)).encode(x)
+    line = rows.mark_line(aria=False).encode(SIMILARITY, color)
+    parts = [line]
+    if dots:
+        single = _levels(base.chart(base.SINGLE)).encode(x)
+        parts.append(single.mark_point(size=22, opacity=0.9).encode(SIMILARITY, color, shape, tooltip=tip))
+    else:
+        parts.insert(0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color))
+    solid = rows.transform_filter("datum.warned == ''")
+    hollow = rows.transform_filter("datum.warned == 'warned'")
+    parts.append(
+        solid.mark_point(filled=True, size=75, opacity=1).encode(SIMILARITY, color, shape, tooltip=tip)
+    )
+    parts.append(
+        hollow.mark_point(fill=base.PAPER, size=75, strokeWidth=2, opacity=1).encode(
+            SIMILARITY, color, shape, tooltip=tip
+        )
+    )
+    if chance:
+        level = _levels(base.chart(base.SUMMARY, f"datum.series == '{THIS}'")).encode(x)
+        parts.append(
+            level.mark_line(**CHANCE_LINE).encode(
+                alt.Y("chance:Q", title="similarity"), alt.ColorDatum(CHANCE)
+            )
+        )
+    chart = alt.layer(*parts).properties(width="container", height=300)
+    first, *more = titles.items()
+    caption = (
+        "Layers in the order of the network, in the selected round. "
+        f"{base.DOTS if dots else base.RANGE} Hollow marks need a warning (few rows, lost rank, …). "
+        f"{IDENTICAL} The chance level is what two unrelated networks would score on these images."
+    )
+    return Chart(
+        "profile",
+        first[1],
+        caption,
+        "profile",
+        ("measure", "seed", "round"),
+        base.specification(chart),
+        "Line chart: layers in the order of the network across, similarity to the dense network upwards.",
+        titles=tuple(more),
+        scaled=True,
+    )
+
+
+def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Chart:
+    """Make small multiples: similarity to the dense network against weights remaining, a panel per layer.
+
+    Many layers share panels by block (`prunescope.report.panels.blocks`).
+
+    Parameters
+    ----------
+    layers : list of str
+    percents : dict of int to str
+    dots : bool
+
+    Returns
+    -------
+    Chart
+        Of the table ``profile``.
+    """
+    panels = blocks(layers)
+    places = sorted(percents)
+    x = base.sparsity(
+        "weights:Q", {place: percents[place] for place in {places[0], places[len(places) // 2], places[-1]}}
+    )
+    y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
+    mine, detail = "indexof(members, datum.layer) >= 0", alt.Detail("layer:N")
+    own = f"datum.series == '{THIS}'"
+    others = base.chart(own, base.SUMMARY).mark_line(
+        color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
+    )
+    this = base.chart(own, base.SUMMARY, mine)
+    line = this.mark_line(color=palette.EXPERIMENT, strokeWidth=2.2, aria=False)
+    level = this.mark_line(color=palette.CHANCE, **CHANCE_LINE)
+    tip = base.similarity_tooltip(
+        alt.Tooltip("layer:N"),
+        alt.Tooltip("round:O"),
+        alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
+        alt.Tooltip("seed:N"),
+    )
+    marks = _levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.EXPERIMENT)
+    parts = [
+        others.encode(x, y, detail),
+        line.encode(x, y, detail),
+        level.encode(x, alt.Y("chance:Q", title=None), detail),
+        marks.encode(x, y, tooltip=tip),
+    ]
+    if dots:
+        single = base.chart(own, base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
+        parts.append(single.encode(x, y))
+    if any(len(panel.members) > 1 for panel in panels):
+        # Only the lowest line has room for its name.
+        lowest = (
+            this.transform_filter(f"datum.round == {max(percents)}")
+            .transform_joinaggregate(lowest="min(mean)")
+            .transform_filter("datum.mean == datum.lowest")
+        )
+        name = lowest.mark_text(align="right", dy=12, fontSize=10, color=base.INK, aria=False)
+        parts.append(name.encode(x, y, text="layer:N"))
+    chart = (
+        alt.layer(*parts)
+        .add_params(alt.param(name="members", value=[]))
+        .properties(width="container", height=130)
+    )
+    return Chart(
+        "layers",
+        "Similarity to the dense network while weights are removed",
+        "Blue: the layers of the panel; where there are several, the lowest is named. Grey: all others. "
+        f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
+        "profile",
+        ("measure", "seed"),
+        base.specification(chart),
+        "Small line charts, one for each layer or block: weights remaining across, similarity upwards.",
+        panels=tuple(panels),
+        scaled=True,
+    )
 
 
 def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experiment: str = "") -> Chart:
@@ -24,109 +180,30 @@ def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experim
     percents : dict of int to str
     colormap : str
     experiment : str, optional
-        One of several experiments on a page: the chart shows the table ``dense-{experiment}`` and has no
-        menu of seeds. By default it shows ``dense``.
+        One of several experiments on a page: the chart shows the table ``profile-{experiment}`` and has no
+        menu of seeds. By default it shows ``profile``.
 
     Returns
     -------
     Chart
     """
-    title = "Layer similarity to the dense network, by round"
-    text = f"Heatmap: layers as rows, pruning rounds as columns, colour from 0 to 1. {title}"
-    text += f": {experiment}." if experiment else "."
-    name = f"dense-{experiment}" if experiment else "dense"
     chart = _heatmap(
-        _mean(name, ["layer", "round"], *([] if experiment else [base.OF_SEED])),
+        base.chart(base.SUMMARY, f"datum.series == '{THIS}'"),
         alt.X("round:O", axis=base.round_axis(percents)),
         alt.Y("layer:N", sort=layers, title=None),
         colormap,
-        _tooltip(alt.Tooltip("layer:N"), alt.Tooltip("round:O")),
+        base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("round:O")),
         26 * len(layers),
     )
     return Chart(
-        name,
-        experiment or title,
-        f"{IDENTICAL} Round 0 is the dense network itself. × marks a pair without a value.",
-        name,
-        base.specification(chart, ["measure"] if experiment else ["measure", "seed"], text),
-    )
-
-
-def while_pruning(layers: list[str], percents: dict[int, str]) -> Chart:
-    """Make the line chart of similarity to the dense network against weights remaining, a line per layer.
-
-    Parameters
-    ----------
-    layers : list of str
-    percents : dict of int to str
-
-    Returns
-    -------
-    Chart
-        Of the table ``dense``.
-    """
-    title = "Similarity to the dense network while weights are removed"
-    text = f"Line chart: weights remaining across, similarity upwards, one line for each layer. {title}."
-    chart = base.lines(
-        _mean("dense", ["layer", "round"], base.OF_SEED).transform_calculate(
-            weights=f"toNumber({json.dumps(percents)}[datum.round])"
-        ),
-        "layer",
-        layers,
-        base.sparsity("weights:Q", percents),
-        SIMILARITY,
-        _tooltip(
-            alt.Tooltip("layer:N"), alt.Tooltip("round:O"), alt.Tooltip("weights:Q", title="weights (%)")
-        ),
-    )
-    caption = f"{base.BANDS} Click a layer's name to highlight it."
-    return Chart("lines", title, caption, "dense", base.specification(chart, ["measure", "seed"], text))
-
-
-def by_layer(layers: list[str]) -> Chart:
-    """Make the line chart of similarity in one round against the layers, with the across-seed baseline.
-
-    Parameters
-    ----------
-    layers : list of str
-
-    Returns
-    -------
-    Chart
-        Of the table ``profile``; the menu `round` selects the round.
-    """
-    names = ["selected round and its own dense network", "dense networks of different seeds"]
-    title = "Similarity to the dense network by layer, in one round"
-    text = f"Line chart: layers in the order of the network across, similarity from 0 to 1 upwards. {title}."
-    legend = alt.Legend(
-        title=None,
-        orient="bottom",
-        columns=alt.ExprRef("width > 520 ? 2 : 1"),
-        labelLimit=300,
-        symbolOpacity=1,
-    )
-    color = alt.Color(
-        "compared:N", scale=alt.Scale(domain=names, range=[base.BLUE, base.GREY]), legend=legend
-    )
-    shape = alt.Shape("compared:N", scale=alt.Scale(domain=names, range=["circle", "square"]), legend=legend)
-    selected = "datum.kind == 'seeds' || datum.round == round"
-    rows = (
-        _mean("profile", ["layer", "kind"], base.OF_SEED, selected)
-        .transform_calculate(compared=f"datum.kind == 'dense' ? '{names[0]}' : '{names[1]}'")
-        .encode(alt.X("layer:N", sort=layers, axis=base.layer_axis(layers)))
-    )
-    band = rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color)
-    line = rows.mark_line(aria=False).encode(SIMILARITY, color)
-    points = rows.mark_point(filled=True, size=60, opacity=1).encode(
-        SIMILARITY, color, shape, tooltip=_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("compared:N"))
-    )
-    chart = alt.layer(band, line, points).properties(width="container", height=300)
-    caption = (
-        f"{base.BANDS} Similarity between dense networks of different seeds, where it was computed, is what "
-        "independently trained networks share. If a seed is selected, it is compared with the other seeds."
-    )
-    return Chart(
-        "profile", title, caption, "profile", base.specification(chart, ["measure", "seed", "round"], text)
+        f"dense-{experiment}" if experiment else "dense",
+        experiment or "Layer similarity to the dense network, by round",
+        f"{IDENTICAL} Round 0 is the dense network itself. {FLAGS}",
+        f"profile-{experiment}" if experiment else "profile",
+        ("measure",) if experiment else ("measure", "seed"),
+        base.specification(chart),
+        "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
+        scaled=True,
     )
 
 
@@ -143,21 +220,27 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     Chart
         Of the table ``pairs``; the menu `round` selects the round.
     """
-    title = "All layers against all layers of the dense network"
-    text = f"Heatmap: layers of the selected round as rows, layers of the dense network as columns. {title}."
     chart = _heatmap(
-        _mean("pairs", ["layer", "layer_b"], base.OF_SEED, "datum.round == round"),
+        base.chart(),
         alt.X("layer_b:N", sort=layers, axis=base.layer_axis(layers, title="dense network")),
         alt.Y("layer:N", sort=layers, title="selected round"),
         colormap,
-        _tooltip(
+        base.similarity_tooltip(
             alt.Tooltip("layer:N", title="layer"),
             alt.Tooltip("layer_b:N", title="layer of the dense network"),
         ),
         26 * len(layers),
     )
     return Chart(
-        "pairs", title, IDENTICAL, "pairs", base.specification(chart, ["measure", "seed", "round"], text)
+        "pairs",
+        "All layers against all layers of the dense network",
+        f"Mean over all seeds, in the selected round. {IDENTICAL} {FLAGS}",
+        "pairs",
+        ("measure", "round"),
+        base.specification(chart),
+        "Heatmap: layers of the selected round as rows, layers of the dense network as columns.",
+        scaled=True,
+        wide=False,
     )
 
 
@@ -175,67 +258,50 @@ def between_rounds(count: int, colormap: str) -> Chart:
     Chart
         Of the table ``rounds``; the menu `layer` selects the layer.
     """
-    title = "Similarity of one layer between all pairs of rounds"
-    text = f"Heatmap: rounds as rows and as columns, colour from 0 to 1. {title}."
     chart = _heatmap(
-        _mean("rounds", ["round", "round_b"], base.OF_SEED, "datum.layer == layer"),
+        base.chart(),
         alt.X("round_b:O", title="round b", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
         alt.Y("round:O", title="round a"),
         colormap,
-        _tooltip(alt.Tooltip("round:O", title="round a"), alt.Tooltip("round_b:O", title="round b")),
+        base.similarity_tooltip(
+            alt.Tooltip("round:O", title="round a"), alt.Tooltip("round_b:O", title="round b")
+        ),
         max(220, min(40 * count, 460)),
     )
-    caption = f"{IDENTICAL} Blocks of high values are rounds in which the layer hardly changed."
     return Chart(
-        "rounds", title, caption, "rounds", base.specification(chart, ["measure", "seed", "layer"], text)
+        "rounds",
+        "Similarity of one layer between all pairs of rounds",
+        "Mean over all seeds. Blocks of high values are rounds in which the layer hardly changed. "
+        f"{IDENTICAL} {FLAGS}",
+        "rounds",
+        ("measure", "layer"),
+        base.specification(chart),
+        "Heatmap: rounds as rows and as columns, similarity of the selected layer as colour.",
+        scaled=True,
+        wide=False,
     )
 
 
-def _mean(table: str, by: list[str], *filters: str) -> alt.Chart:
-    """Summarise the selected measure over seeds, with what the values were computed from."""
-    return base.over_seeds(
-        alt.Chart(alt.NamedData(table)),
-        [base.OF_MEASURE, *filters],
-        by,
-        chance="mean(chance)",
-        n="min(n)",
-        rank_a="min(rank_a)",
-        rank_b="min(rank_b)",
-        status="max(status)",
-    ).transform_calculate(chance_level="isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known'")
-
-
-def _tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
-    """Show the exact value, its range over seeds, and what it was computed from."""
-    return [
-        *base.tooltip(*first, mean="similarity", format=".6f"),
-        alt.Tooltip("chance_level:N", title="chance level"),
-        alt.Tooltip("n:Q", title="n (rows)"),
-        alt.Tooltip("rank_a:Q", title="rank a"),
-        alt.Tooltip("rank_b:Q", title="rank b"),
-        alt.Tooltip("status:N", title="status"),
-    ]
+def _levels(rows: alt.Chart) -> alt.Chart:
+    return rows.transform_calculate(chance_level=CHANCE_LEVEL)
 
 
 def _heatmap(
     rows: alt.Chart, x: alt.X, y: alt.Y, colormap: str, tooltip: list[alt.Tooltip], height: int
 ) -> alt.LayerChart:
-    """Draw `mean` as coloured cells from 0 to 1, with numbers where they fit and a cross for a missing value.
-
-    Of a missing value the tooltip shows what identifies the cell, the number of rows, the ranks and the
-    status.
-    """
+    """Draw `mean` as cells from 0 to 1: numbers where they fit, hatches for warnings, × for no value."""
     scale = alt.Scale(scheme=colormap, domain=[0, 1], clamp=True)
     color = alt.Color(
         "mean:Q", scale=scale, legend=alt.Legend(title=None, gradientLength=alt.ExprRef("height"))
     )
     ink = "luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'"
-    rows = rows.encode(x, y, tooltip=tooltip)
+    rows = _levels(rows).encode(x, y, tooltip=tooltip)
     known = rows.transform_filter("isValid(datum.mean)")
-    cells = known.mark_rect().encode(color=color)
+    cells = known.mark_rect(aria=False).encode(color=color)
+    hatched = known.transform_filter("datum.warned == 'warned'").mark_rect(fill="url(#hatch)", aria=False)
     numbers = known.mark_text(
         fontSize=10, color=alt.ExprRef(ink), opacity=alt.ExprRef("bandwidth('x') > 26 ? 1 : 0"), aria=False
     ).encode(text=alt.Text("mean:Q", format=".2f"))
-    missing = rows.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.GREY, text="×")
+    missing = rows.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.INK, text="×")
     missing = missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]])
-    return alt.layer(cells, numbers, missing).properties(width="container", height=height)
+    return alt.layer(cells, hatched, numbers, missing).properties(width="container", height=height)

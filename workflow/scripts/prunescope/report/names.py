@@ -1,0 +1,41 @@
+"""What to call a figure, from the name of its file."""
+
+import re
+
+KINDS = {
+    "accuracy": "Test accuracy",
+    "density": "Density of each layer",
+    "profile": "Similarity by layer in the last round",
+    "layers": "Similarity while weights are removed",
+    "dense": "Similarity to the dense network",
+    "rounds": "Similarity between rounds",
+}
+
+
+def file_name(*parts: str) -> str:
+    """Join kind, measure and layer of a figure to the name of its file, without a suffix."""
+    return re.sub(r"[^\w.-]", "_", "_".join(parts))
+
+
+def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) -> dict[str, str]:
+    """Return what `snakemake --report` shows of a figure: its kind, measure and layer.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without its suffix.
+    measures : dict of str to dict
+        From `prunescope.findings.labels.shown`; only ``label`` is used.
+    layers : list of str
+
+    Returns
+    -------
+    dict of str to str
+    """
+    known = {file_name(kind): (kind, "", "") for kind in KINDS}
+    for kind in KINDS:
+        for measure, facts in measures.items():
+            known[file_name(kind, measure)] = (kind, facts["label"], "")
+            known |= {file_name(kind, measure, layer): (kind, facts["label"], layer) for layer in layers}
+    kind, measure, layer = known[name]
+    return {"figure": KINDS[kind], "measure": measure, "layer": layer}

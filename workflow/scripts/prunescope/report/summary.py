@@ -1,0 +1,182 @@
+"""The first screen of a report: the verdict, key figures, the chart's finding, and the table of layers."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from prunescope.findings import words
+from prunescope.report.base import ALL
+from prunescope.report.page import Fact, Verdict
+from prunescope.report.palette import EXPERIMENT
+from prunescope.report.similarity_charts import BASELINE, THIS
+
+SIGNS = {
+    words.HOLDS: "yes",
+    words.FAILS: "no",
+    words.UNDECIDED: "open",
+    words.TOO_FEW_SEEDS: "few",
+    words.NOT_APPLICABLE: "none",
+}
+# How a verdict is drawn where there is no room for its word.
+SYMBOLS = {"yes": "✓", "no": "✗", "open": "?", "few": "…", "none": "–"}
+FINDING = {
+    words.HOLDS: "The first and output layers stay more similar to the dense network than those between.",
+    words.FAILS: "The first and output layers do not stay more similar than those between.",
+    words.UNDECIDED: "Whether the first and output layers stay more similar than those between is undecided.",
+}
+
+
+def verdict(found: dict) -> Verdict:
+    """Return whether the paper's finding holds, as one sentence.
+
+    Parameters
+    ----------
+    found : dict
+        From `prunescope.findings.verdicts.conclude`.
+    """
+    finding = found.get("claims", {}).get("finding")
+    if finding is None or finding["verdict"] not in FINDING:
+        word = finding["verdict"] if finding else words.NOT_APPLICABLE
+        return Verdict(SIGNS[word], word, found["text"][0])
+    word = finding["verdict"]
+    how = f"By {found['label']}, {len(found['seeds'])} seeds, margin {found['margin']:g}."
+    return Verdict(SIGNS[word], word, f"{FINDING[word]} {how}")
+
+
+def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
+    """Return the key figures of an experiment.
+
+    Parameters
+    ----------
+    experiment : prunescope.report.experiment.Experiment
+    profile : pandas.DataFrame
+        From `prunescope.report.page_tables.similarity_tables`.
+    """
+    found, last = experiment.findings, experiment.findings["last_round"]
+    accuracy = found["accuracy"]
+    rows = final(profile, experiment, found["primary"])
+    low = lowest(rows)
+    every = experiment.similarity[experiment.similarity["round_a"] > experiment.similarity["round_b"]]
+    missing = int(every["value"].isna().sum())
+    warned = int((every["status"] != "ok").sum()) - missing
+    count = len(found["seeds"])
+    pairs = count * (count - 1) // 2
+    baseline = bool((profile["series"] == BASELINE).any())
+    return [
+        Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", f"after {_rounds(last)}"),
+        Fact(
+            "Test accuracy",
+            f"{100 * accuracy['dense']['mean']:.2f} → {100 * accuracy['last']['mean']:.2f}\u00a0%",
+            "dense → last" + (", mean over seeds" if count > 1 else ""),
+        ),
+        Fact("Least similar layer", *(_low(low, found["label"]) if low is not None else ("–", "no value"))),
+        Fact("Seeds", str(count), "" if count >= 3 else "verdicts need 3"),
+        Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
+        Fact(
+            "Baseline",
+            _many(pairs, "pair") if baseline else "none",
+            "of dense networks of different seeds" if baseline else "needs similarity.across_seeds",
+        ),
+    ]
+
+
+def headline(experiment, profile: pd.DataFrame, measure: str, label: str) -> str:
+    """Return the main chart's finding for a measure: which layer is the least similar, above chance."""
+    last = experiment.findings["last_round"]
+    low = lowest(final(profile, experiment, measure))
+    if low is None:
+        return f"{label}: no layer has a value after {_rounds(last)}"
+    if pd.isna(low["chance"]):
+        return f"{label}: {low['layer']} is least similar after {_rounds(last)} ({low['mean']:.3f})"
+    numbers = f"{low['mean']:.3f}, chance {low['chance']:.3f}"
+    return f"{label}: {low['layer']} is least similar above chance after {_rounds(last)} ({numbers})"
+
+
+def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
+    """Return the last round's rows of one measure over all seeds, with the column `above` chance."""
+    seeds = experiment.seeds
+    rows = profile[
+        (profile["measure"] == measure)
+        & (profile["series"] == THIS)
+        & (profile["round"].astype(str) == str(experiment.findings["last_round"]))
+        & (profile["seed"].astype(str) == (ALL if len(seeds) > 1 else str(seeds[0])))
+    ]
+    return rows.assign(above=rows["mean"] - rows["chance"].fillna(0))
+
+
+def lowest(rows: pd.DataFrame) -> pd.Series | None:
+    """Return the row with the lowest value above chance, or None when no row has a value."""
+    known = rows[rows["mean"].notna()]
+    return known.loc[known["above"].idxmin()] if len(known) else None
+
+
+def layer_table(experiment, profile: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Make the table of layers by the primary measure: value, chance, baseline, verdict, curve, status."""
+    found = experiment.findings
+    measure = found["primary"]
+    rows = final(profile, experiment, measure).set_index("layer")
+    others = profile[
+        (profile["measure"] == measure) & (profile["series"] == BASELINE) & (profile["seed"] == ALL)
+    ]
+    others = others.set_index("layer")["mean"]
+    curves = profile[
+        (profile["measure"] == measure)
+        & (profile["series"] == THIS)
+        & (profile["seed"].astype(str) == (ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])))
+    ]
+    lines = []
+    for layer in experiment.layers:
+        row = rows.loc[layer]
+        curve = curves[curves["layer"] == layer].sort_values("weights", ascending=False)["mean"]
+        against = found.get("layers", {}).get(layer, {}).get("ceiling")
+        lines.append(
+            {
+                "layer": layer,
+                "last round": _value(row["mean"]),
+                "chance": _value(row["chance"]),
+                "baseline": _value(others.get(layer)),
+                "against the baseline": against["verdict"] if against else "–",
+                "while pruning": Sparkline(layer, tuple(curve)),
+                "status": row["status"],
+            }
+        )
+    seeds = ", mean over seeds" if len(experiment.seeds) > 1 else ""
+    return f"Layers by {found['label']}{seeds}", pd.DataFrame(lines)
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """Values from 0 to 1 as a small line in a table."""
+
+    name: str
+    values: tuple[float, ...]
+
+    def __html__(self) -> str:
+        step = 90 / max(len(self.values) - 1, 1)
+        points = " ".join(
+            f"{5 + step * place:.1f},{22 - 20 * max(0.0, value):.1f}"
+            for place, value in enumerate(self.values)
+            if not pd.isna(value)
+        )
+        return Markup(
+            '<svg role="img" aria-label="{}" width="100" height="24" viewBox="0 0 100 24">'
+            '<polyline points="{}" fill="none" stroke="{}" stroke-width="1.5"/></svg>'
+        ).format(f"{self.name} while pruning", points, EXPERIMENT)
+
+
+def _low(row: pd.Series, label: str) -> tuple[str, str]:
+    chance = "chance not known" if pd.isna(row["chance"]) else f"{row['above']:.3f} above chance"
+    return row["layer"], f"{label} {row['mean']:.3f}, {chance}"
+
+
+def _value(value) -> str:
+    return "×" if value is None or pd.isna(value) else f"{value:.3f}"
+
+
+def _rounds(count: int) -> str:
+    return _many(count, "round")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
