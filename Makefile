@@ -15,7 +15,8 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 # Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-slurm test-gpu soak lint format bench calibrate docs lock clean
+
+.PHONY: help env demo test test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +53,9 @@ test-gpu: $(READY) ## compare GPU and CPU and watch a GPU's jobs (skips without 
 
 soak: $(READY) ## kill the workflow 300 times at random moments and compare the bytes (half an hour; KILLS=n)
 	PRUNESCOPE_KILLS=$(or $(KILLS),300) PRUNESCOPE_KILL_SEED=$$RANDOM $(BIN)/python -m pytest tests/e2e -k again_and_again
+
+flips: $(READY) ## flip 2,000 random bits in files of every kind: none may change what is read (a minute; FLIPS=n per kind)
+	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py
 
 lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
 	$(BIN)/ruff format --check .

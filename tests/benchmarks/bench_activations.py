@@ -5,7 +5,8 @@
 The network is the VGG of the SVHN experiments on 32 x 32 colour images, every ReLU and pool recorded. The
 forward pass alone runs over the same batches without hooks; what must be written is written once more by
 itself, plainly, because a disk can be slower than a network. Formats are compared by time, size, and the
-largest change of each measure between two networks.
+largest change of each measure between two networks. Reading with verified checksums is compared with reading
+without, in the chunks of a comparison and in turn.
 """
 
 import argparse
@@ -22,9 +23,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
+from prunescope.activations import store
 from prunescope.activations.record import ActivationSettings, extract
 from prunescope.networks.build import build, normalise
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.moments import chunk_rows
 
 FORMATS = [("float32", "none"), ("float16", "none"), ("float32", "lzf"), ("float32", "gzip")]
 MEAN, STD = [0.45, 0.45, 0.47], [0.2, 0.2, 0.2]
@@ -61,6 +64,17 @@ def write(path, size):
             file.write(block[: size - start])
         file.flush()
         os.fsync(file.fileno())
+
+
+def read(path, verify):
+    """Read all layers, chunk by chunk as a comparison does."""
+    with store.recordings([path]) as (recording,):
+        matrices = list(recording.matrices.values())
+        rows = chunk_rows(sum(matrix.shape[1] for matrix in matrices))
+        for matrix in matrices:
+            source = matrix if verify else matrix.data
+            for start in range(0, matrix.shape[0], rows):
+                source[start : start + rows]
 
 
 def timed(function, *arguments, **keywords):
@@ -101,6 +115,16 @@ def main():
                 f"which takes {writing / alone:.2f} of a forward pass",
                 flush=True,
             )
+        record(path, pair[0], images)
+        plain, verified = np.inf, np.inf
+        for _ in range(3 * arguments.repeat):
+            plain, verified = min(plain, timed(read, path, False)), min(verified, timed(read, path, True))
+        print(
+            f"reading {path.stat().st_size / 2**20:.0f} MiB with checksums: "
+            f"{plain / verified:.2f} of the rate without",
+            flush=True,
+        )
+        path.unlink()
         base_time = base_size = base = None
         for dtype, compression in FORMATS:
             keywords = {"positions": 16, "dtype": dtype, "compression": compression}

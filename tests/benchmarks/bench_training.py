@@ -27,6 +27,7 @@ SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import torch  # noqa: E402
+from snakemake.rules import Namedlist  # noqa: E402
 from torch import nn  # noqa: E402
 
 from prunescope.data import datasets  # noqa: E402
@@ -152,6 +153,7 @@ def dense_job(folder: str) -> None:
     names = {"checkpoint": "checkpoint.pt", "training": "training.csv", "metrics": "metrics.json"}
     names["rewind"] = "rewind.pt"
     params = {"network": {"name": "lenet5", "arguments": {}}, "training": settings, "code": ""}
+    params["provenance"] = {"own": {}, "inputs": [{}]}
     params["rewind"] = {"epoch": 0, "step": None}
     job = SimpleNamespace(
         rule="train_dense",
@@ -159,8 +161,8 @@ def dense_job(folder: str) -> None:
         threads=1,
         wildcards=Wildcards(["bench", "0", "0"]),
         resources=SimpleNamespace(gpu=0),
-        input=SimpleNamespace(dataset=str(work / "data.h5")),
-        output=SimpleNamespace(**{key: str(work / name) for key, name in names.items()}),
+        input=Namedlist(fromdict={"dataset": str(work / "data.h5")}),
+        output=Namedlist(fromdict={key: str(work / name) for key, name in names.items()}),
         params=SimpleNamespace(**params),
     )
     runpy.run_path(str(SCRIPTS / "train_dense.py"), init_globals={"snakemake": job})

@@ -231,6 +231,33 @@ def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
 
 
+REMADE = jobs("prune_round", "extract_activations", "compare_round", rounds=(1, 2))
+# Round 0 is not affected by another pruning rate; it is made again because here its files are missing.
+DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", rounds=(0,))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("similarity.parquet", REMADE | DENSE | jobs("assemble_matrix")),
+        ("accuracy.parquet", jobs("train_dense", "prune_round", "assemble_accuracy", rounds=(1, 2))),
+        ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
+        ("findings.json", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "write_report")),
+        ("seed1/round2/similarity.parquet", {job for job in REMADE | DENSE if " tiny 1" in job}
+         - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
+    ],
+)  # fmt: skip
+def test_a_target_stands_only_while_all_that_is_behind_it_is_current(project, target, expected):
+    """Snakemake itself says "Nothing to be done" when a killed job has left a gap before the target."""
+    results = project.folder / "results/tiny"
+    for path in [path for path in results.rglob("*.*") if path.is_file()]:
+        if results / target not in (path, *path.parents):
+            path.unlink()
+    assert project.jobs(f"results/tiny/{target}") == set(), "everything is current, though deleted"
+    project.add_keys("pruning: {rate: 0.3}")
+    assert project.jobs(f"results/tiny/{target}") == expected
+
+
 def test_another_experiment_beside_it(project):
     shutil.copy(
         project.folder / "config/experiments/tiny.yaml", project.folder / "config/experiments/other.yaml"

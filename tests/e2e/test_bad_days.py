@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,3 +246,53 @@ def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, l
     assert {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")} == kept
     project.snakemake(MATRIX)
     assert (project.folder / MATRIX).read_bytes() == before
+
+
+def test_after_a_kill_at_any_stage_no_old_matrix_passes_for_a_new_one(project):
+    """A target that is there must not hide that a job before it was killed."""
+    project.add_keys("{seeds: [0], pruning: {densities: [0.8, 0.5]}}")
+    before = (project.folder / MATRIX).read_bytes()
+    for stage in ("prune_round", "extract_activations", "compare_round", "assemble_matrix"):
+        process = start(project, MATRIX)
+        victims = []
+        while not victims:
+            assert process.poll() is None, f"{stage} never ran"
+            time.sleep(0.01)
+            victims = [one for one in scripts_of(process.pid) if stage in " ".join(one.cmdline())]
+        for victim in victims:
+            victim.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=120) != 0
+        assert any(job.startswith(stage) for job in project.jobs(MATRIX)), f"{stage} was killed"
+    assert not (project.folder / MATRIX).exists(), "the job that writes it was killed"
+    project.snakemake("--resources", "gpu=0", "--", MATRIX)
+    assert (project.folder / MATRIX).read_bytes() != before
+    assert project.jobs(MATRIX) == set()
+
+
+def test_a_valid_file_of_another_seed_is_named_and_never_used(project):
+    results = project.folder / "results/tiny"
+    swapped = {
+        "seed0/round2/checkpoint.pt": ("seed1/round2/checkpoint.pt", "seed0/round2/activations.h5"),
+        "seed1/round1/activations.h5": ("seed1/round0/activations.h5", "seed1/round1/similarity.parquet"),
+        "seed1/round0/metrics.json": ("seed0/round0/metrics.json", "accuracy.parquet"),
+        "seed0/round0/similarity.parquet": ("seed1/round0/similarity.parquet", "similarity.parquet"),
+    }
+    for file, (other, wanted) in swapped.items():
+        times = (results / file).stat()
+        shutil.copy(results / other, results / file)
+        os.utime(results / file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        (results / wanted).unlink()
+    targets = [f"results/tiny/{wanted}" for _, wanted in swapped.values()]
+    first = project.snakemake("--keep-going", "--resources", "gpu=0", "--", *targets[:3], check=False)
+    second = project.snakemake(
+        "--resources", "gpu=0", "--rerun-triggers", "mtime", "--", targets[3], check=False
+    )
+    printed = first.stdout + second.stdout
+    assert first.returncode != 0 and second.returncode != 0 and "Traceback" not in printed
+    for file, (other, wanted) in swapped.items():
+        is_, should = (
+            "experiment tiny, seed {}, round {}".format(*re.findall(r"\d", path)) for path in (other, file)
+        )
+        line = f"results/tiny/{file}: this file is of {is_}; expected {should}; delete the file and run again"
+        assert line in printed, printed
+        assert not (results / wanted).exists()

@@ -100,7 +100,7 @@ def test_channels(tmp_path, batch_size):
     assert attributes["relu"]["shape"].tolist() == [5, 6, 6] and attributes["relu"]["width"] == 5
     assert attributes["relu"]["positions"].tolist() == list(range(36))
     assert sorted(attributes, key=lambda name: attributes[name]["order"]) == ["relu", "pool", "output"]
-    assert origin == ORIGIN | {"schema": 1, "view": "channels", "positions": "all"}
+    assert origin == ORIGIN | {"schema": 2, "view": "channels", "positions": "all"}
 
 
 def test_before_and_after_the_activation_function(tmp_path):

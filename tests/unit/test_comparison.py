@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunescope import files, kinds
+from prunescope import files, hdf5, kinds
 from prunescope.errors import InputError
 from prunescope.similarity import moments, passes
 from prunescope.similarity.matrix import COLUMNS, SimilaritySettings, compare_round, compare_seeds
@@ -31,7 +31,7 @@ def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, 
     n = len(next(iter(layers.values())))
     with h5py.File(path, "w") as file:
         common = {
-            "schema": 1,
+            "schema": 2,
             "seed": seed,
             "round": round,
             "view": view,
@@ -43,6 +43,7 @@ def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, 
         for order, (name, matrix) in enumerate(layers.items()):
             data = file.create_dataset(f"layers/{name}", data=matrix)
             data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:], positions=positions)
+    hdf5.seal(path)
     return path
 
 
@@ -295,6 +296,8 @@ def test_damaged_files(rounds, tmp_path):
     incomplete = record(tmp_path / "incomplete.h5")
     with h5py.File(incomplete, "a") as file:
         del file["layers/output"].attrs["width"]
+    one_line(incomplete, None, ["damaged"], compare_round, [incomplete], SimilaritySettings())
+    hdf5.seal(incomplete)
     one_line(incomplete, None, ["not a readable"], compare_round, [incomplete], SimilaritySettings())
     foreign = record(tmp_path / "foreign.h5", schema=99)
     one_line(foreign, None, ["schema 99"], compare_round, [foreign], SimilaritySettings())
@@ -312,6 +315,8 @@ def test_damage_inside_a_compressed_layer(tmp_path):
     content = bytearray(path.read_bytes())
     content[place.byte_offset : place.byte_offset + 200] = bytes(200)
     path.write_bytes(content)
+    one_line(path, None, ["damaged"], compare_round, [path], SimilaritySettings())
+    hdf5.seal(path)
     one_line(path, None, ["layer x"], compare_round, [path], SimilaritySettings())
 
 

@@ -81,3 +81,74 @@ def test_csv_and_json(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "t.json", {"loss": float("nan")})
     assert not (tmp_path / "t.json").exists()
+
+
+def test_who_claims_a_file_last_writes_it(tmp_path):
+    """The second claim is another process's, as far as the first can see."""
+    result = tmp_path / "result.json"
+    with (
+        files.claimed([result]),
+        pytest.raises(InputError, match=r"result\.json: another job writes this file now"),
+    ):
+        files.write_json(result, {"by": "the first"})
+        with files.atomic_path(result) as part:
+            part.write_text("late")
+            (tmp_path / ".result.json.owner").write_text("the second")
+    assert files.read_json(result) == {"by": "the first"}
+    with files.claimed([result]):
+        (tmp_path / ".result.json.owner").unlink()  # the second is done
+        for write in (lambda: files.write_json(result, {}), lambda: files.discard(result)):
+            with pytest.raises(InputError, match="this job ends and changes nothing"):
+                write()
+    assert files.read_json(result) == {"by": "the first"}
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json"}
+
+
+def test_a_claim_removes_what_earlier_owners_left_and_nothing_else(tmp_path):
+    keep = [
+        "activations.h5",
+        ".activations.more.12ab.part.h5",
+        ".training-state.pt",
+        ".activations.ab.part.pt",
+    ]
+    litter = [".activations.4711.part.h5", ".activations.00ff00ff00ff00ff.part.h5"]
+    for name in [*keep, *litter]:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".activations.1234.part.h5").mkdir()
+    with files.claimed([tmp_path / "activations.h5"]):
+        assert {path.name for path in tmp_path.iterdir()} == {*keep, ".activations.h5.owner"}
+    assert {path.name for path in tmp_path.iterdir()} == set(keep)
+
+
+def test_a_claim_ends_with_its_block(tmp_path):
+    with files.claimed([tmp_path / "a"]):
+        pass
+    files.write_text(tmp_path / "a", "no claim, no check")
+    assert (tmp_path / "a").read_text() == "no claim, no check"
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.parquet"])
+def test_a_file_without_a_checksum_is_refused(tmp_path, name):
+    import pandas as pd
+
+    path = tmp_path / name
+    if name == "t.json":
+        path.write_text('{"accuracy": 0.9}')
+        read = files.read_json
+    else:
+        pd.DataFrame({"accuracy": [0.9]}).to_parquet(path)
+        read = files.read_parquet
+    with pytest.raises(InputError, match=rf"{name}: not a \w+ file of this version; delete it and run again"):
+        read(path)
+
+
+def test_equal_tables_have_equal_bytes_and_any_reader_reads_them(tmp_path):
+    import pandas as pd
+
+    table = pd.DataFrame({"x": [1.5, float("nan")], "y": ["a", None], "z": [[1.0], []]})
+    for name in ("a.parquet", "b.parquet"):
+        files.write_parquet(tmp_path / name, table)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    for found in (files.read_parquet(tmp_path / "a.parquet"), pd.read_parquet(tmp_path / "a.parquet")):
+        assert found["x"].equals(table["x"]) and found["y"].isna().tolist() == [False, True]
+        assert [list(item) for item in found["z"]] == [[1.0], []]

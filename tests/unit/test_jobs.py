@@ -41,13 +41,25 @@ def test_gpu_benchmark_is_a_table_of_one_line(tmp_path):
     assert rows == [{"gpu": "NVIDIA A100", "gpu_seconds": "12.3457", "peak_gpu_mb": "3.00"}]
 
 
+def of_a_job(log: Path, *outputs: Path) -> SimpleNamespace:
+    """What Snakemake gives to the script of a job without inputs."""
+    return SimpleNamespace(
+        input=[],
+        output=[str(path) for path in outputs],
+        log=[str(log)],
+        rule="rule",
+        wildcards=["a"],
+        threads=1,
+        params=SimpleNamespace(provenance={"own": {"experiment": "a"}, "inputs": []}),
+        resources=SimpleNamespace(gpu=0),
+    )
+
+
 def test_a_job_without_a_gpu_leaves_no_gpu_benchmark_not_even_an_old_one(tmp_path):
     log = tmp_path / "logs/rule.log"
     path = jobs.gpu_benchmark(log)
     jobs.write_gpu_benchmark(path, "of an earlier run", 1, 1)
-    given = SimpleNamespace(
-        log=[str(log)], rule="rule", wildcards=["a"], threads=1, resources=SimpleNamespace(gpu=0)
-    )
+    given = of_a_job(log)
     with jobs.job(given):
         jobs.device(given)
     assert path.parent.is_dir() and not path.exists()
@@ -55,7 +67,7 @@ def test_a_job_without_a_gpu_leaves_no_gpu_benchmark_not_even_an_old_one(tmp_pat
 
 def test_sigterm_ends_a_job_with_one_line_and_without_temporary_files(tmp_path):
     """It is what Ctrl-C and a cancelled cluster job send; the shell reports 130, as for Ctrl-C."""
-    given = SimpleNamespace(log=[str(tmp_path / "logs/rule.log")], rule="rule", wildcards=["a"], threads=1)
+    given = of_a_job(tmp_path / "logs/rule.log")
     with pytest.raises(SystemExit) as ended, jobs.job(given), atomic_path(tmp_path / "result") as part:
         part.write_text("half")
         os.kill(os.getpid(), signal.SIGTERM)

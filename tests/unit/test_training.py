@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from snakemake.rules import Namedlist
 from torch import nn
 from torch.nn import functional as F
 
@@ -362,7 +363,7 @@ def dropout_training(prepared, folder):
     content = {"weights": checkpoints.snapshot(network), "rewind": progress.rewind}
     checkpoints.write(folder / "result.pt", content)
     measures = [[v for k, v in entry.items() if "second" not in k] for entry in progress.history]
-    files.write_json(folder / "history.json", measures)
+    files.write_json(folder / "history.json", {"measures": measures})
 
 
 def kill_when(command, ready, timeout=60):
@@ -455,8 +456,18 @@ class Wildcards(list):
 def run_script(job: dict) -> None:
     wildcards = Wildcards(job["wildcards"].values())
     vars(wildcards).update(job["wildcards"])
-    parts = {name: SimpleNamespace(**job[name]) for name in ("input", "output", "params", "resources")}
-    given = SimpleNamespace(rule=job["rule"], log=[job["log"]], threads=1, wildcards=wildcards, **parts)
+    files_ = {name: Namedlist(fromdict=job[name]) for name in ("input", "output")}
+    own = {"experiment": "tiny", "seed": int(job["wildcards"]["seed"]), "recipe": "ab12"}
+    provenance = {"own": own, "inputs": [{} for _ in job["input"]]}
+    given = SimpleNamespace(
+        rule=job["rule"],
+        log=[job["log"]],
+        threads=1,
+        wildcards=wildcards,
+        params=SimpleNamespace(**job["params"], provenance=provenance),
+        resources=SimpleNamespace(**job["resources"]),
+        **files_,
+    )
     runpy.run_path(str(SCRIPTS / f"{job['rule']}.py"), init_globals={"snakemake": given})
 
 

@@ -19,6 +19,7 @@ rule extract_activations:
         mem_mb=extraction_mb,
         runtime=growing(60),
     params:
+        provenance=provenance("extract_activations"),
         activations=of_experiment(lambda this, _: stages.activation_params(this)),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
         code=code("extract_activations"),
@@ -43,6 +44,7 @@ rule extract_untrained:
         mem_mb=extraction_mb,
         runtime=growing(60),
     params:
+        provenance=provenance("extract_untrained"),
         network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
         normalisation=of_experiment(lambda this, _: stages.untrained_params(this)["normalisation"]),
         activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),

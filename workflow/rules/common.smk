@@ -23,6 +23,8 @@ LIBRARY = str(REPOSITORY / "workflow/scripts")
 sys.path.insert(0, LIBRARY)
 # Scripts, too, use this library rather than an installed one: digests are of this one's code.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])))
+# Scripts end when this process does.
+os.environ.update(PRUNESCOPE_SNAKEMAKE=str(os.getpid()))
 
 from prunescope import digests, files, kinds
 from prunescope.config import facts as sizes

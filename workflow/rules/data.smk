@@ -17,6 +17,7 @@ rule prepare_dataset:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        provenance=provenance("prepare_dataset"),
         source=source_of,
         # An image folder is tracked by its path, sizes and times of change.
         stamp=stamp_of,

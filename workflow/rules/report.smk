@@ -36,6 +36,7 @@ rule draw_figures:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("draw_figures"),
         figures=of_experiment(lambda this, _: this["figures"]),
         # The order in which the network computes them, and the order in which they are drawn.
         layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
@@ -83,6 +84,7 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("write_report"),
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=of_experiment(lambda this, _: stages.findings_params(this)),
         controls=lambda wildcards: list(controls_of(wildcards.experiment)),
@@ -119,6 +121,7 @@ rule write_overview:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("write_overview"),
         experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
         layers=lambda _: {name: list(facts(name)["network"]["shapes"]) for name in CONFIG["experiments"]},
         measures=lambda _: labels_of(CONFIG["experiments"]),

@@ -22,6 +22,7 @@ rule train_dense:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
+        provenance=provenance("train_dense"),
         network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
         rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
@@ -57,6 +58,7 @@ rule prune_round:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
+        provenance=provenance("prune_round"),
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),

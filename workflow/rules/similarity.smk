@@ -21,6 +21,7 @@ rule compare_round:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
+        provenance=provenance("compare_round"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_round"),
     script:
@@ -48,6 +49,7 @@ rule compare_seeds:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
+        provenance=provenance("compare_seeds"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_seeds"),
     script:
@@ -76,6 +78,7 @@ rule compare_untrained:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
+        provenance=provenance("compare_untrained"),
         similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
         code=code("compare_untrained"),
     script:
@@ -99,6 +102,7 @@ rule assemble_matrix:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("assemble_matrix"),
         code=code("assemble_matrix"),
     script:
         "../scripts/assemble_matrix.py"
@@ -121,6 +125,7 @@ rule assemble_spectrum:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("assemble_spectrum"),
         measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
         code=code("assemble_spectrum"),
     script:
@@ -144,6 +149,7 @@ rule assemble_accuracy:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        provenance=provenance("assemble_accuracy"),
         code=code("assemble_accuracy"),
     script:
         "../scripts/assemble_accuracy.py"

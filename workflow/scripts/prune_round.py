@@ -5,7 +5,7 @@ from prunescope.data import datasets
 from prunescope.pruning import rounds
 from prunescope.training.data import TrainingSettings
 
-with jobs.job(snakemake):
+with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     # Only what the round starts from is there; Snakemake gives an empty list for the others.
     every = {"previous": given.previous, "rewind": given.rewind, "masks": given.masks}

@@ -5,7 +5,7 @@ from prunescope.data import datasets
 from prunescope.pruning import rounds
 from prunescope.training.data import TrainingSettings
 
-with jobs.job(snakemake):
+with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
     params, output = snakemake.params, snakemake.output
     this = rounds.Round(
         experiment=snakemake.wildcards.experiment,

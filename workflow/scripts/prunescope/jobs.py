@@ -4,30 +4,38 @@ import gc
 import itertools
 import logging
 import os
+import select
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from prunescope import devices
+from prunescope import devices, files, provenance
 from prunescope.errors import InputError
-from prunescope.files import atomic_path
 
 # Importing torch makes hundreds of thousands of objects that stay. Searching them for garbage after every 700
 # new ones, and once more at the end, takes a quarter of the time; `job` takes them out of the search, too.
 gc.set_threshold(100_000)
+
+# Environment variable with the process id of the Snakemake that runs a script.
+SNAKEMAKE = "PRUNESCOPE_SNAKEMAKE"
 
 log = logging.getLogger("prunescope")
 _leases = []  # device, since when, and its lock: one that nothing refers to is released
 
 
 @contextmanager
-def job(snakemake) -> Iterator[logging.Logger]:
+def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger]:
     """Run a script's body with its log file open and the linear algebra held to its declared threads.
+
+    The job claims its outputs: should Snakemake be killed and start the job again, only the new job can
+    replace them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
+    body are checked and marked as `prunescope.provenance` describes.
 
     An `InputError` ends the process with that one line, in the log and on standard error. SIGTERM and Ctrl-C
     interrupt the body, so that it removes its temporary files, and end the process with one line in the log.
@@ -37,7 +45,10 @@ def job(snakemake) -> Iterator[logging.Logger]:
     Parameters
     ----------
     snakemake : object
-        What Snakemake gives to a script: `log`, `rule`, `wildcards` and `threads` are used.
+        What Snakemake gives to a script: `input`, `output`, `log`, `rule`, `wildcards`, `threads` and
+        `params.provenance` are used.
+    hidden : iterable of path, optional
+        Files besides the outputs that only this job may write.
     """
     gc.freeze()
     kept = _open_log(Path(snakemake.log[0]))
@@ -52,8 +63,16 @@ def job(snakemake) -> Iterator[logging.Logger]:
     log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
     # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    made = snakemake.params.provenance
+    outputs = dict.fromkeys(snakemake.output, made["own"])
+    inputs = dict(zip(snakemake.input, made["inputs"], strict=True))
     try:
-        with threadpool_limits(snakemake.threads):
+        end_with_snakemake()
+        with (
+            threadpool_limits(snakemake.threads),
+            files.claimed([*snakemake.output, *hidden]),
+            provenance.declared(outputs, inputs),
+        ):
             yield log
     except InputError as error:
         log.error("%s", error)
@@ -73,6 +92,34 @@ def job(snakemake) -> Iterator[logging.Logger]:
         signal.signal(signal.SIGTERM, before)
         log.removeHandler(handler)
         handler.close()
+
+
+def end_with_snakemake() -> None:
+    """End this process, as SIGTERM does, as soon as the Snakemake that started it has ended for any reason.
+
+    A shell stands between the two, so the kernel's parent-death signal would come from the wrong process.
+    Does nothing outside the workflow and where the system cannot watch a process; there, claims protect the
+    outputs.
+    """
+    pid = os.environ.get(SNAKEMAKE)
+    if pid is None or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        watched = os.pidfd_open(int(pid))
+    except ProcessLookupError:
+        watched = None
+    except OSError:  # not permitted here
+        return
+
+    def wait() -> None:
+        if watched is not None:
+            poll = select.poll()
+            poll.register(watched, select.POLLIN)
+            poll.poll()
+        log.info("Snakemake has ended, and this job with it")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _open_log(path: Path) -> Path:
@@ -113,7 +160,7 @@ def write_gpu_benchmark(path: str | Path, gpu: str, seconds: float, peak_bytes: 
     peak_bytes : int
         The most memory it took on the device; written in MiB, as Snakemake's ``max_rss`` is.
     """
-    with atomic_path(path) as part:
+    with files.atomic_path(path) as part:
         part.write_text(f"gpu\tgpu_seconds\tpeak_gpu_mb\n{gpu}\t{seconds:.4f}\t{peak_bytes / 2**20:.2f}\n")
 
 

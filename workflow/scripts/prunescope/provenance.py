@@ -1,11 +1,24 @@
-"""Where a result comes from: seeds and environment."""
+"""Where a result comes from: seeds, environment, and which job made a file from what.
+
+Every file of the workflow names what it is (experiment, seed, round) and holds its *recipe*: a digest of the
+settings and code of its rule and of all rules before it. The workflow tells each job the recipes of its
+outputs and inputs; the functions that write and read files use `mark` and `check`.
+"""
 
 import hashlib
 import os
 import platform
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+
+from prunescope.errors import InputError
+
+# Marks of the running job's outputs and inputs, by absolute path; empty outside the workflow.
+_outputs: dict[Path, dict] = {}
+_inputs: dict[Path, dict] = {}
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "h5py", "pandas", "snakemake")
 
@@ -30,6 +43,58 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def declared(outputs: Mapping[str, dict], inputs: Mapping[str, dict]) -> Iterator[None]:
+    """Declare what a job writes and reads, until the block ends.
+
+    Parameters
+    ----------
+    outputs, inputs : dict of str to dict
+        By path: what each file is, e.g. ``experiment``, ``seed``, ``round``, and its ``recipe``.
+    """
+    for known, given in ((_outputs, outputs), (_inputs, inputs)):
+        known.update({Path(path).absolute(): dict(mark) for path, mark in given.items()})
+    try:
+        yield
+    finally:
+        _outputs.clear()
+        _inputs.clear()
+
+
+def mark(path: str | Path) -> dict:
+    """Return what to write into an output of the running job; an empty dictionary outside a job."""
+    return dict(_outputs.get(Path(path).absolute(), {}))
+
+
+def check(path: str | Path, found: Mapping) -> None:
+    """Make sure that a file is the input that the running job expects; outside a job everything is accepted.
+
+    Parameters
+    ----------
+    path : path
+    found : mapping
+        What the file says it is; more keys than expected do no harm.
+
+    Raises
+    ------
+    InputError
+        Names the file, what it is and what was expected.
+    """
+    expected = _inputs.get(Path(path).absolute(), {})
+    wrong = [key for key, value in expected.items() if found.get(key) != value]
+    if wrong == ["recipe"]:
+        raise InputError(
+            f"{path}: made with other settings, code or data than the experiment has now (recipe "
+            f"{found.get('recipe')}, expected {expected['recipe']}); delete the file and run again"
+        )
+    if wrong:
+        is_, should = (
+            ", ".join(f"{key} {given.get(key)}" for key in expected if key != "recipe")
+            for given in (found, expected)
+        )
+        raise InputError(f"{path}: this file is of {is_}; expected {should}; delete the file and run again")
 
 
 def environment() -> dict:

@@ -3,7 +3,8 @@
 import pandas as pd
 import pyarrow as pa
 
-from prunescope.files import read_csv, read_json, read_table
+from prunescope.errors import InputError
+from prunescope.files import read_csv, read_json, read_table, sha256
 
 ACCURACY = (
     "seed",
@@ -18,8 +19,22 @@ ACCURACY = (
 
 
 def concatenate(paths: list[str]) -> pa.Table:
-    """Put Parquet files of the same columns together, in the order of `paths`."""
-    return pa.concat_tables([read_table(path) for path in paths])
+    """Put rows of the similarity matrix together, in the order of `paths`.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be used, or networks of different data sets were compared.
+    """
+    tables = [read_table(path) for path in paths]
+    checksums = [(table.schema.metadata or {}).get(b"dataset", b"").decode() for table in tables]
+    for path, checksum in zip(paths, checksums, strict=True):
+        if checksum != checksums[0]:
+            raise InputError(
+                f"{path}: its networks saw another data set (checksum {checksum}) than those of {paths[0]} "
+                f"({checksums[0]}); delete both files and run again"
+            )
+    return pa.concat_tables(tables)
 
 
 def accuracy(paths: list[str]) -> pd.DataFrame:
@@ -75,9 +90,20 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The files' columns after seed and round.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read or is not the one whose checksum metrics.json holds.
     """
     curves = []
     for network, path in zip(networks, paths, strict=True):
+        if sha256(path) != network["training_csv"]:
+            raise InputError(
+                f"{path}: damaged or of another training: it does not match the checksum in metrics.json of "
+                f"experiment {network['experiment']}, seed {network['seed']}, round {network['round']}; "
+                "delete both files and run again"
+            )
         curve = read_csv(path)
         curve.insert(0, "seed", network["seed"])
         curve.insert(1, "round", network["round"])

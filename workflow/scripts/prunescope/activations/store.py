@@ -4,7 +4,8 @@ An activation file holds ``/layers/<dotted module name>``, one n × p matrix per
 same order for every round and seed; ``/examples``, the indices of the images in the test set; ``/labels``.
 Attributes of a layer: ``order`` in the network, ``shape`` of the module's output for one image, ``positions``
 that were sampled from it, and ``width``, the number of units, which is p unless the matrix was rotated.
-Attributes of the file say what was recorded (``view``, ``positions``) and of which network.
+Attributes of the file say what was recorded (``view``, ``positions``) and of which network. Checksums follow
+at the end of the file, see `prunescope.hdf5`.
 """
 
 import os
@@ -17,14 +18,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from prunescope import hdf5, provenance
 from prunescope.errors import InputError
-from prunescope.files import atomic_path
+from prunescope.files import atomic_path, damaged
 
-SCHEMA = 1
+SCHEMA = 2
 # Of compressed data sets, before compression.
 CHUNK_BYTES = 2**20
 # Rows read at a time where only one matrix is read.
-ROWS = 1024
+ROWS = hdf5.BLOCK
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -32,7 +34,7 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class Matrix:
-    """One layer's matrix in an open activation file; slices into arrays.
+    """One layer's matrix in an open activation file; slices into arrays, whose checksums are verified.
 
     Attributes
     ----------
@@ -47,6 +49,8 @@ class Matrix:
     positions : ndarray
         Sampled positions of the module's output.
     data : h5py.Dataset
+    sums : ndarray of uint64 or None
+        Checksums of the rows, see `prunescope.hdf5`; None if they were verified when the file was opened.
     """
 
     path: str
@@ -57,6 +61,7 @@ class Matrix:
     width: int
     positions: np.ndarray
     data: h5py.Dataset
+    sums: np.ndarray | None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,11 +79,14 @@ class Matrix:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:
-            return self.data[rows]
-        except OSError as error:
+            found = self.data[rows] if self.sums is None else hdf5.read_rows(self.data, self.sums, rows)
+        except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.path}: layer {self.layer} cannot be read ({error}); delete the file and run again"
             ) from None
+        if found is None:
+            raise damaged(f"{self.path}: layer {self.layer}")
+        return found
 
     def count_not_finite(self) -> tuple[int, int]:
         """Return how many activations are NaN or infinite, and how many there are."""
@@ -128,6 +136,7 @@ def recordings(paths: Sequence[str | Path]) -> Iterator[list[Recording]]:
 
 def _recording(path: str, stack: ExitStack) -> Recording:
     try:
+        sums = hdf5.verify(path)
         file = stack.enter_context(h5py.File(path))
         if file.attrs["schema"] != SCHEMA:
             raise InputError(
@@ -138,13 +147,24 @@ def _recording(path: str, stack: ExitStack) -> Recording:
         recorded = sorted(file["layers"].items(), key=lambda item: item[1].attrs["order"])
         matrices = {
             layer: Matrix(
-                path, seed, number, layer, density, int(data.attrs["width"]), data.attrs["positions"], data
+                path,
+                seed,
+                number,
+                layer,
+                density,
+                int(data.attrs["width"]),
+                data.attrs["positions"],
+                data,
+                sums.get(f"layers/{layer}"),
             )
             for layer, data in recorded
         }
+        provenance.check(path, dict(file.attrs))
         facts = {key: file.attrs[key] for key in ("dataset", "view", "positions")}
         return Recording(path, seed, number, **facts, examples=file["examples"], matrices=matrices)
-    except (OSError, KeyError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError(
             f"{path}: not a readable activation file ({error}); delete it and run again"
         ) from None
@@ -162,7 +182,7 @@ def writing(
     labels: np.ndarray,
     attributes: dict,
 ) -> Iterator[h5py.Group]:
-    """Write an activation file, atomically.
+    """Write an activation file with checksums, atomically.
 
     Parameters
     ----------
@@ -181,11 +201,14 @@ def writing(
     h5py.Group
         The layers, for `Writer`.
     """
-    with atomic_path(path) as part, h5py.File(part, "w", rdcc_nbytes=0) as file:
-        file.attrs.update(schema=SCHEMA, view=view, positions=str(positions), **attributes)
-        file["examples"] = examples
-        file["labels"] = labels
-        yield file.create_group("layers")
+    recipe = {key: value for key, value in provenance.mark(path).items() if key == "recipe"}
+    with atomic_path(path) as part:
+        with h5py.File(part, "w", rdcc_nbytes=0) as file:
+            file.attrs.update(schema=SCHEMA, view=view, positions=str(positions), **attributes, **recipe)
+            file["examples"] = examples
+            file["labels"] = labels
+            yield file.create_group("layers")
+        hdf5.seal(part)
 
 
 @dataclass(frozen=True)

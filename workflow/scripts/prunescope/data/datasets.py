@@ -1,8 +1,9 @@
 """The prepared data set: one HDF5 file that every later stage reads.
 
 ``/train/images`` and ``/test/images`` are uint8 (N, C, H, W), ``/train/labels`` and ``/test/labels`` int64;
-file attributes: ``schema``, ``name``, ``source``, ``checksum``, ``classes``, ``mean`` and ``std`` per channel
-of the training images scaled to [0, 1].
+file attributes: ``schema``, ``name``, ``source``, ``checksum`` of images, labels and classes, ``classes``,
+``mean`` and ``std`` per channel of the training images scaled to [0, 1] and ``recipe`` (see
+`prunescope.provenance`). Checksums of the file follow at its end, see `prunescope.hdf5`.
 """
 
 import hashlib
@@ -12,10 +13,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from prunescope import hdf5, provenance
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,22 @@ class Dataset:
 def save(path: str | Path, dataset: Dataset) -> None:
     """Write a data set to `path`, atomically."""
     mean, std = dataset.statistics()
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
-        file.attrs.update(
-            schema=SCHEMA,
-            name=dataset.name,
-            source=dataset.source,
-            checksum=dataset.checksum(),
-            classes=list(dataset.classes),
-            mean=mean,
-            std=std,
-        )
-        for split in ("train", "test"):
-            file[f"{split}/images"] = getattr(dataset, f"{split}_images")
-            file[f"{split}/labels"] = getattr(dataset, f"{split}_labels")
+    with atomic_path(path) as part:
+        with h5py.File(part, "w") as file:
+            file.attrs.update(
+                schema=SCHEMA,
+                name=dataset.name,
+                source=dataset.source,
+                checksum=dataset.checksum(),
+                classes=list(dataset.classes),
+                mean=mean,
+                std=std,
+                recipe=provenance.mark(path).get("recipe", ""),
+            )
+            for split in ("train", "test"):
+                file[f"{split}/images"] = getattr(dataset, f"{split}_images")
+                file[f"{split}/labels"] = getattr(dataset, f"{split}_labels")
+        hdf5.seal(part)
 
 
 @dataclass(frozen=True)
@@ -103,20 +108,22 @@ class Prepared(Dataset):
 
 
 def load(path: str | Path) -> Prepared:
-    """Read a prepared data set.
+    """Read a prepared data set and verify its checksums.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, or of another schema.
+        When the file is missing, damaged, of another schema, or not the one that the running job expects.
     """
     try:
+        hdf5.verify(path)
         with h5py.File(path) as file:
             if file.attrs.get("schema") != SCHEMA:
                 raise InputError(
                     f"{path}: data set schema {file.attrs.get('schema')}, this version reads {SCHEMA}; "
                     "delete the file and run again"
                 )
+            provenance.check(path, {"dataset": file.attrs["name"], "recipe": file.attrs["recipe"]})
             return Prepared(
                 name=file.attrs["name"],
                 source=file.attrs["source"],
@@ -129,7 +136,9 @@ def load(path: str | Path) -> Prepared:
                 std=file.attrs["std"],
                 digest=file.attrs["checksum"],
             )
-    except (OSError, KeyError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes make the reader fail in any way
         raise InputError(
             f"{path}: not a readable data set ({error}); delete the file and run again"
         ) from None

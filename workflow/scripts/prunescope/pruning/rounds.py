@@ -320,7 +320,7 @@ def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind:
     if rewind is not None:
         checkpoints.save_rewind(rewind, outcome.checkpoint, *outcome.rewind)
     files.write_csv(training, outcome.history)
-    files.write_json(metrics, outcome.metrics)
+    files.write_json(metrics, outcome.metrics | {"training_csv": files.sha256(training)})
     if outcome.state:
         outcome.state.discard()
 

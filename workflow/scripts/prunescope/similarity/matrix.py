@@ -108,7 +108,7 @@ def compare_round(
     -------
     pyarrow.Table
         Columns `COLUMNS`; both orders of every pair, and each layer of round r with itself. The measures of a
-        pair are in alphabetical order.
+        pair are in alphabetical order. The metadata ``dataset`` is the data set's checksum.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def compare_round(
     """
     with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
         check_correspondence(recordings, settings.pairs)
-        return _table(this.rows(recordings[-1], recordings[:-1], itself=True))
+        return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings[0].dataset)
 
 
 def compare_seeds(
@@ -133,7 +133,7 @@ def compare_seeds(
         rows = []
         for i in range(1, len(recordings)):
             rows += this.rows(recordings[i], recordings[:i], itself=False)
-        return _table(rows)
+        return _table(rows, recordings[0].dataset)
 
 
 def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
@@ -294,5 +294,5 @@ def _named(side: dict, which: str) -> dict:
     return {f"{key}_{which}": value for key, value in side.items()}
 
 
-def _table(rows: list[dict]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=COLUMNS)
+def _table(rows: list[dict], dataset: str) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=COLUMNS.with_metadata({"dataset": dataset}))

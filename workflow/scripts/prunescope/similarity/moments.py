@@ -331,8 +331,12 @@ def row(
 
 
 def chunk_rows(columns: int) -> int:
-    """Rows per chunk for matrices with this total number of columns."""
-    return min(max(BUFFER_NUMBERS // max(columns, 1), LEAST_ROWS), MOST_ROWS)
+    """Rows per chunk for matrices with this total number of columns.
+
+    A multiple of `LEAST_ROWS`, the rows of which activation files keep one checksum.
+    """
+    rows = BUFFER_NUMBERS // max(columns, 1) // LEAST_ROWS * LEAST_ROWS
+    return min(max(rows, LEAST_ROWS), MOST_ROWS)
 
 
 def _groups(widths: Sequence[int]) -> list[range]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prunescope import checkpoints
+from prunescope import checkpoints, files
 from prunescope.errors import InputError
 from prunescope.training.optimizers import Optimizer
 
@@ -95,6 +95,5 @@ class State:
         checkpoints.write(self.path, content)
 
     def discard(self) -> None:
-        """Remove the state, and what a killed job may have left while writing it: the job is done."""
-        for path in [self.path, *self.path.parent.glob(f".{self.path.stem}.*.part{self.path.suffix}")]:
-            path.unlink(missing_ok=True)
+        """Remove the state: the job is done."""
+        files.discard(self.path)

@@ -1,0 +1,72 @@
+# What every file is and what it was made from: the settings and code of its rule and of all rules before it.
+#
+# A job's parameter `provenance` holds this for its output and for each input. Scripts write it into their outputs and
+# compare it with what their inputs say. And it makes a target out of date as soon as anything before it has changed,
+# also if a file in between is missing: Snakemake alone does not look past a target that is there.
+import hashlib
+import json
+
+from snakemake.io import apply_wildcards
+from snakemake.rules import Wildcards
+
+# Whether the files of a source were touched decides what runs again, but must not show in the bytes of a result.
+ONLY_HERE = {"provenance", "stamp"}
+# Rules with the parameter `provenance`.
+STAGES = []
+
+
+@cache
+def producer(path):
+    """The rule that makes a file, and the values of its wildcards."""
+    for name in STAGES:
+        stage = getattr(rules, name).rule
+        if stage.is_producer(path):
+            return name, Wildcards(fromdict=stage.get_wildcards(path))
+    raise WorkflowError(f"no rule makes {path}")
+
+
+@cache
+def identity(path):
+    """Experiment, seed, round or data set of a file, and its recipe."""
+    wildcards = producer(path)[1]
+    numbers = {key: int(wildcards[key]) for key in ("seed", "round") if key in wildcards.keys()}
+    return {**dict(wildcards.items()), **numbers, "recipe": recipe(path)}
+
+
+@cache
+def recipe(path, stamped=False):
+    """Digest of the settings and code behind a file. It does not depend on the experiment's name."""
+    name, wildcards = producer(path)
+    settings = {
+        key: value(wildcards) if callable(value) else value
+        for key, value in getattr(rules, name).params.items()
+        if key not in ONLY_HERE or (stamped and key == "stamp")
+    }
+    place = {key: value for key, value in wildcards.items() if key != "experiment"}
+    inputs = [recipe(file, stamped) for file in inputs_of(name, wildcards)]
+    text = json.dumps([name, place, settings, inputs], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def inputs_of(name, wildcards):
+    """The files that a rule reads, in order."""
+    found = []
+    for item in getattr(rules, name).input:
+        files = item(wildcards) if callable(item) else apply_wildcards(str(item), wildcards)
+        found += [files] if isinstance(files, str) else files
+    return found
+
+
+def provenance(name):
+    """The parameter `provenance` of a rule's jobs. It depends on wildcards alone: no other is a reason to rerun."""
+
+    def of_job(wildcards):
+        path = apply_wildcards(str(getattr(rules, name).output[0]), wildcards)
+        return {
+            "own": identity(path),
+            "inputs": [identity(file) for file in inputs_of(name, wildcards)],
+            "stamped": recipe(path, stamped=True),
+        }
+
+    STAGES.append(name)
+    return of_job
