@@ -51,8 +51,9 @@ test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debi
 test-gpu: $(READY) ## compare GPU and CPU and watch a GPU's jobs (skips without one)
 	$(BIN)/python -m pytest tests/gpu
 
-soak: $(READY) ## kill the workflow 300 times at random moments and compare the bytes (half an hour; KILLS=n)
-	PRUNESCOPE_KILLS=$(or $(KILLS),300) PRUNESCOPE_KILL_SEED=$$RANDOM $(BIN)/python -m pytest tests/e2e -k again_and_again
+soak: $(READY) ## kill, edit and flip bits at random, and say how many held (an hour; KILLS=, EDITS=, FLIPS=, SEED=)
+	PYTHONPATH=.:workflow/scripts $(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),60) --edits $(or $(EDITS),60) --flips $(or $(FLIPS),5000) \
+	  --seed $(or $(SEED),$$RANDOM)
 
 flips: $(READY) ## flip 2,000 random bits in files of every kind: none may change what is read (a minute; FLIPS=n per kind)
 	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py

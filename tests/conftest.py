@@ -75,10 +75,10 @@ class Project:
         assert not check or done.returncode == 0, "\n".join(done.stdout.splitlines()[-25:])
         return done
 
-    def jobs(self, *arguments: str) -> set[str]:
+    def jobs(self, *arguments: str, **environment: str) -> set[str]:
         """Return the jobs that would run, as ``rule experiment seed round`` with what applies."""
         found = set()
-        text = self.snakemake("--dry-run", *arguments).stdout
+        text = self.snakemake("--dry-run", *arguments, **environment).stdout
         for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
             rule = re.match(r"(?:local)?rule (\w+):", block)[1]
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)

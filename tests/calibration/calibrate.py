@@ -168,7 +168,8 @@ def _fall(rng, n, how, size: float, rounds: int = 5) -> Contrast:
 def accuracy_differs(rng, n, how) -> bool:
     """The same chance to classify each of 360 images: accuracies with ties."""
     images = 360
-    right = [rng.binomial(images, how.of_seeds(rng, n, [0.97])[:, 0]) for _ in range(2)]
+    chances = [np.clip(how.of_seeds(rng, n, [0.97])[:, 0], 0, 1) for _ in range(2)]
+    right = [rng.binomial(images, chance) for chance in chances]
     table = pd.DataFrame(
         [(seed, round, right[round][seed] / images) for seed in range(n) for round in range(2)],
         columns=["seed", "round", "test_accuracy"],

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -253,7 +255,6 @@ def test_a_target_stands_only_while_all_that_is_behind_it_is_current(project, ta
     for path in [path for path in results.rglob("*.*") if path.is_file()]:
         if results / target not in (path, *path.parents):
             path.unlink()
-    assert project.jobs(f"results/tiny/{target}") == set(), "everything is current, though deleted"
     project.add_keys("pruning: {rate: 0.3}")
     assert project.jobs(f"results/tiny/{target}") == expected
 
@@ -278,7 +279,7 @@ LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
     ("keys", "expected"),
     [
         ("pruning: {rate: 0.3}", LATER),
-        # The report of tiny compares it with this control.
+        # The report of tiny shows its controls.
         ("control: retrain", LATER | jobs("write_report")),
         # The networks of round 0 are shared, what is measured of them is not.
         ("similarity: {measures: [cka]}", LATER | of_other("compare_round")),
@@ -296,7 +297,7 @@ def test_an_experiment_that_extends_another_shares_its_dense_training(project, k
 def test_which_experiments_are_selected_does_not_change_what_they_share(project):
     (project.folder / "config/experiments/other.yaml").write_text("extends: tiny\ncontrol: new-weights\n")
     project.edit("config/config.yaml", "[tiny]", "[other, tiny]")
-    assert project.jobs() == LATER
+    assert project.jobs() == LATER | jobs("write_report")
     project.edit("config/config.yaml", "[other, tiny]", "[other]")
     assert project.jobs() == LATER - {"write_overview"}
 
@@ -369,3 +370,50 @@ def test_a_machine_without_a_gpu_is_told_the_better_command(built):
     (line,) = notes(built, "--resources", "gpu=1")
     assert "no GPU was found here" in line and "--resources gpu=0 runs up to 2 on the CPU" in line
     assert notes(built, "--resources", "gpu=0") == []
+
+
+def test_a_configuration_that_would_never_end_is_refused_before_snakemake_reads_it(create, tmp_path):
+    project = create(tmp_path / "project")
+    laughs = "a0: &a0 [x]\n" + "".join(
+        f"a{level}: &a{level} [{', '.join(9 * [f'*a{level - 1}'])}]\n" for level in range(1, 10)
+    )
+    (project.folder / "laughs.yaml").write_text(laughs)
+    for file, arguments in (("config/config.yaml", ()), ("laughs.yaml", ("--configfile", "laughs.yaml"))):
+        (project.folder / file).write_text(laughs)
+        done = project.snakemake("--dry-run", *arguments, check=False)
+        assert done.returncode != 0 and "Traceback" not in done.stdout
+        assert f"{file}, line 6: more than 30,000 values" in done.stdout.splitlines()[-1]
+        (project.folder / file).write_text("experiments: [tiny]\n")
+
+
+def test_a_limit_on_memory_is_refused_before_torch_is_imported(create, tmp_path):
+    """Under a limit, imports of libraries end in tracebacks or in a signal."""
+    project = create(tmp_path / "project")
+    command = f"ulimit -v 1500000; exec {sys.executable} -m snakemake --dry-run --cores 1"
+    done = subprocess.run(["bash", "-c", command], cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("prunescope: ulimit -v allows 1,536 MB of address space, but importing torch may")
+
+
+def upgraded(folder, package):
+    """An environment in which a package claims to be of another version."""
+    about = folder / f"{package}-99.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_another_version_of_torch_is_reported_and_reruns_nothing_unless_told_to(project, tmp_path):
+    torch, pandas = (upgraded(tmp_path / name, name) for name in ("torch", "pandas"))
+    plan = project.snakemake("--dry-run", **torch).stdout
+    (line,) = [line for line in plan.splitlines() if "were trained with" in line]
+    assert "tiny: 6 of 6 networks were trained with torch 2." in line and "here is torch 99.0" in line
+    assert "Nothing to be done" in plan
+    # Where the versions count, all are parameters. Touching records them without running anything.
+    project.edit("config/config.yaml", "experiments:", "environment: rerun\nexperiments:")
+    assert project.jobs() == TRAINING | jobs("prepare_dataset")
+    project.snakemake("--touch")
+    assert project.jobs() == set()
+    assert project.jobs(**pandas) == jobs(*TABLES)
+    assert project.jobs(**torch) == TRAINING

@@ -110,8 +110,15 @@ def test_figures_are_there_as_svg_and_png(built):
 
 def test_run_again_from_nothing_gives_the_same_bytes(create, built, tmp_path):
     project = create(tmp_path / "again")
-    project.snakemake("results/tiny/similarity.parquet", "--resources", "gpu=0")
-    for file in ("similarity.parquet", "seed0/round2/checkpoint.pt", "seed1/round1/activations.h5"):
+    project.snakemake("--resources", "gpu=0")
+    tables = (
+        "similarity.parquet",
+        "accuracy.parquet",
+        "findings.json",
+        "report.html",
+        "figures/accuracy.svg",
+    )
+    for file in (*tables, "seed0/round2/checkpoint.pt", "seed1/round1/activations.h5"):
         assert (project.folder / "results/tiny" / file).read_bytes() == (
             results(built) / file
         ).read_bytes(), file

@@ -253,3 +253,12 @@ def test_a_digest_covers_little_that_is_never_run(ran, named):
             and name in {other for _, other in top_level(digests.LIBRARY / file)}
         }
         assert len(names) > 0.5 * len(defined), (script, sorted(defined - names))
+
+
+def test_another_package_of_the_same_name_is_not_used(create, tmp_path):
+    """Neither in the folder where Snakemake runs nor in PYTHONPATH, by Snakemake or by scripts."""
+    project = create(tmp_path / "project")
+    for folder in (project.folder, tmp_path / "elsewhere"):
+        (folder / "prunescope").mkdir(parents=True)
+        (folder / "prunescope/__init__.py").write_text("raise SystemExit('another package of this name')")
+    project.snakemake("results/data/digits.h5", PYTHONPATH=str(tmp_path / "elsewhere"))

@@ -17,8 +17,8 @@ LINE = (
 LOGS = "results/logs/tiny/seed0/round0"
 
 
-def interrupted(project, moment) -> str:
-    """Press Ctrl-C as soon as `moment` is there; return all that was printed."""
+def interrupted(project, moment, pause) -> str:
+    """Press Ctrl-C as soon as `moment` is there, and again after a pause; return all that was printed."""
     printed = project.folder / "printed.txt"
     with open(printed, "w") as output:
         process = subprocess.Popen(
@@ -35,7 +35,9 @@ def interrupted(project, moment) -> str:
             time.sleep(0.01)
         # A terminal sends it to all processes of the group at once; the impatient press twice.
         os.killpg(process.pid, signal.SIGINT)
-        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(pause)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=60)
     finally:
         if process.poll() is None:
@@ -70,8 +72,8 @@ def test_ctrl_c_at_any_moment_prints_one_line_and_the_same_command_continues(cre
     project.add_keys("{seeds: [0], rounds: 1, training: {epochs: 2, batch_size: 2}}")
     project.snakemake("results/data/digits.h5")
     undisturbed = project.copy(tmp_path / "undisturbed")
-    for moment in (planning, importing, training, extracting):
-        printed = interrupted(project, moment)
+    for moment, pause in ((planning, 0.2), (importing, 0), (training, 0.2), (extracting, 0)):
+        printed = interrupted(project, moment, pause)
         assert "Traceback" not in printed and "Exception ignored" not in printed, printed
         assert [line for line in printed.splitlines() if line.startswith("prunescope: inter")] == [LINE]
         assert "these jobs failed" not in printed

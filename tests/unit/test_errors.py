@@ -1,10 +1,17 @@
 """What happens when memory is not enough."""
 
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from prunescope.errors import InputError, shrinking
+from prunescope.errors import InputError, out_of_memory, require_address_space, require_threads, shrinking
 
 
 @pytest.mark.parametrize("allocate", [torch.empty, np.empty])
@@ -25,3 +32,73 @@ def test_out_of_memory_halves_the_size_until_it_fits(allocate):
 def test_what_is_no_lack_of_memory_is_raised_as_it_is():
     with pytest.raises(RuntimeError, match="shape"):
         shrinking(lambda size: torch.ones(2) @ torch.ones(3, 3), 4, "image", "")
+
+
+LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
+# Each takes what it is given no room for, in a process with that much address space.
+GREEDY = {
+    "numpy": "import numpy; limit(); numpy.ones(10**9)",
+    "torch": "import torch; limit(); torch.ones(10**9)",
+    "arrow": "import pyarrow; limit(); pyarrow.allocate_buffer(10**10)",
+    "a library": "limit(); import torch",
+    "a thread": "import threading; threading.stack_size(2**30); limit(); "
+    "[threading.Thread(target=threading.Event().wait, daemon=True).start() for _ in range(9)]",
+}
+
+
+@pytest.mark.parametrize("what", GREEDY)
+def test_the_lack_of_memory_is_recognised_whoever_reports_it(what):
+    program = (
+        "import os, resource, sys\n"
+        "from prunescope.errors import out_of_memory\n"
+        "def limit():\n"
+        "    size = 4096 * int(open('/proc/self/statm').read().split()[0]) + 2**28\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
+        "try:\n"
+        f"    {GREEDY[what]}\n"
+        "except BaseException as error:\n"
+        "    print(out_of_memory(error), repr(error))\n"
+        "    sys.stdout.flush(); os._exit(0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("True"), (done.stdout, done.stderr[-500:])
+
+
+def test_what_is_no_lack_of_memory_is_not_taken_for_one():
+    for error in (
+        RuntimeError("shapes differ"),
+        OSError(28, "No space left on device"),
+        ValueError("memory"),
+    ):
+        assert not out_of_memory(error)
+
+
+def test_a_limit_on_address_space_is_refused_with_what_is_needed(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2_500_000_000, -1))
+    require_address_space("a job", 1_500, 1_000)
+    with pytest.raises(InputError, match=r"allows 2,500 MB .* a job may need 2,501 MB \(1,501 MB of memory"):
+        require_address_space("a job", 1_501, 1_000)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
+    require_address_space("a job", 10**9, 0)
+
+
+def test_a_limit_on_threads_is_refused(monkeypatch):
+    """The real one (``ulimit -u``) does not hold for root."""
+    require_threads(20)
+    start, before = threading.Thread.start, threading.active_count()
+
+    def start_three(self):
+        if threading.active_count() >= before + 3:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    with pytest.raises(InputError, match="only 3 more threads can be started here, 20 are needed"):
+        require_threads(20)
+    assert threading.active_count() == before

@@ -7,7 +7,7 @@ from matplotlib.collections import PolyCollection
 
 import synthetic
 from prunescope import tables as made_tables
-from prunescope.report import drawing, figures, palette
+from prunescope.report import drawing, figures, names, palette
 from prunescope.report.panels import PANELS, blocks
 
 LAYERS = ["conv1", "conv2", "output"]
@@ -55,6 +55,17 @@ def test_names(drawn):
             *(f"rounds_{measure}_{layer}" for layer in LAYERS),
         }
     assert set(drawn) == wanted
+
+
+def test_every_figure_has_labels_for_snakemakes_report(drawn):
+    found = {name: names.labels(name, synthetic.MEASURES, LAYERS) for name in drawn}
+    assert found["rounds_cca_conv2"] == {
+        "figure": "Similarity between rounds",
+        "measure": "mean CCA",
+        "layer": "conv2",
+    }
+    assert found["accuracy"] == {"figure": "Test accuracy", "measure": "", "layer": ""}
+    assert len({tuple(labels.values()) for labels in found.values()}) == len(drawn)
 
 
 @pytest.mark.parametrize("width", [3.25, 5.5, 6.75])

@@ -194,6 +194,7 @@ def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_oth
         "middle layers have no value in the last round that can be compared between layers (few rows): "
         "conv2, conv3, fc"
     )
+    assert "Not applicable" in found["text"][0] and "Not applicable" not in "".join(found["text"][1:])
     for layer in LAYERS:
         assert found["layers"][layer]["ceiling"] == plain["layers"][layer]["ceiling"]
     assert found["layers"]["conv2"]["ceiling"]["verdict"] != words.TOO_FEW_SEEDS

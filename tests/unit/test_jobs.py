@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from prunescope import jobs
+from prunescope import jobs, provenance
 from prunescope.files import atomic_path
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -77,3 +77,24 @@ def test_sigterm_ends_a_job_with_one_line_and_without_temporary_files(tmp_path):
     lines = (tmp_path / "logs/rule.log").read_text().splitlines()
     assert len(lines) == 2 and "rule a: interrupted after" in lines[1]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_lack_of_memory_is_one_line_with_the_bound_of_the_rule(tmp_path):
+    given = of_a_job(tmp_path / "logs/rule.log")
+    given.resources.mem_mb = 2345
+    with pytest.raises(SystemExit) as ended, jobs.job(given):
+        bytearray(10**17)
+    assert str(ended.value).startswith("rule a: not enough memory (MemoryError); the job may need 2,345 MB")
+    assert str(ended.value).partition(": ")[2] in Path(given.log[0]).read_text()
+    assert "Traceback" not in Path(given.log[0]).read_text()
+
+
+def test_a_job_does_not_run_code_that_was_edited_after_the_plan(tmp_path, monkeypatch):
+    given = of_a_job(tmp_path / "logs/rule.log")
+    monkeypatch.setenv(provenance.SOURCES, provenance.sources())
+    with jobs.job(given):
+        pass
+    monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
+    (tmp_path / "edited.py").touch()
+    with pytest.raises(SystemExit, match="was edited after this run had been planned"), jobs.job(given):
+        pytest.fail("the body ran")

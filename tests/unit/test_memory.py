@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from prunescope import kinds
+from prunescope import hdf5, kinds
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
 from prunescope.similarity.memory import peak_bytes
 
@@ -24,7 +24,7 @@ def record(path, round, widths, n, ill):
     rng = np.random.default_rng(round + 1)
     with h5py.File(path, "w") as file:
         file.attrs.update(
-            schema=1, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
+            schema=2, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
         )
         file["examples"] = np.arange(10)
         for order, width in enumerate(widths):
@@ -33,6 +33,7 @@ def record(path, round, widths, n, ill):
             rows = rows + rng.standard_normal((n, width), np.float32) * np.float32(1e-3 if ill else 1)
             data = file.create_dataset(f"layers/{order}", data=rows)
             data.attrs.update(order=order, width=width, shape=[width], positions=[0])
+    hdf5.seal(path)
     return path
 
 
@@ -73,7 +74,7 @@ def test_sizes_and_status_are_known_without_torch_or_scipy():
     """The workflow's graph asks for them."""
     program = """
 import sys
-from prunescope import kinds
+from prunescope import hdf5, kinds
 from prunescope.similarity import measures, memory
 memory.peak_bytes([64], 2)
 measures.described("cca").foreseen(100, 64)

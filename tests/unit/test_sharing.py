@@ -14,6 +14,7 @@ ROOT = {
     "network": {"name": "lenet_small"},
     "training": {"epochs": 4, "optimizer": {"name": "sgd", "lr": 0.1}},
     "activations": {"layers": ["ReLU"]},
+    "similarity": {"measures": ["cca", "cka_debiased"]},
 }
 
 
@@ -46,7 +47,7 @@ OWN = dict.fromkeys(sharing.ROUND0, "b")
         ({"activations": {"layers": ["output"]}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
         ({"activations": {"threads": 2}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
         ({"similarity": {"measures": ["cka"]}}, ALL | {"similarity.parquet": "b"}),
-        ({"similarity": {"measures": ["svcca", "cca"], "threads": 2, "across_seeds": True}}, ALL),
+        ({"similarity": {"measures": ["cka_debiased", "cca"], "threads": 2, "across_seeds": True}}, ALL),
         # Everything that changes the bits of the dense network.
         ({"training": {"epochs": 5}}, OWN),
         ({"training": {"optimizer": {"lr": 0.2}}}, OWN),

@@ -2,8 +2,13 @@
 
 import gzip
 import io
+import re
+import shutil
+import struct
 import tarfile
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,7 @@ import pytest
 from PIL import Image
 
 from prunescope.data import datasets, sources
+from prunescope.data.sources import imagefolder
 from prunescope.errors import InputError
 
 MNIST = Path(__file__).parents[2].parent / "shared/data/mnist"
@@ -29,6 +35,18 @@ FILES = {
     "test/ape/d.png": png(40),
     "test/cat/e.png": png(50),
 }
+
+
+def declaring(width, height) -> bytes:
+    """A PNG of a hundred bytes that declares any size."""
+
+    def part(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(bytes(99))) + part(b"IEND", b"")
 
 
 def make(kind: str, files: dict, folder: Path) -> str:
@@ -98,6 +116,12 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
         ({"train/cat/x.png": png(1)}, ["no images under test/CLASS/"]),
         (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
         (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
+        (FILES | {"train/cat/x.png": declaring(9000, 9000)}, ["train/cat/x.png", "9000×9000 pixels"]),
+        (FILES | {"train/cat/x.png": declaring(2**31 - 1, 2**31 - 1)}, ["train/cat/x.png", "pixels"]),
+        (
+            FILES | {"train/cat/x.png": b"%!PS-Adobe-3.0 EPSF-3.0\n"},
+            ["train/cat/x.png", "not a readable image"],
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -144,6 +168,78 @@ def test_an_archive_cut_between_two_members_is_refused(tmp_path):
     )  # each member is one block of header and one of content
     with pytest.raises(InputError, match="damaged archive"):
         sources.fetch("x", source.replace("images.tar.gz", "cut.tar"), str(tmp_path), False)
+
+
+class Zeros(io.RawIOBase):
+    """A file of any number of zeros."""
+
+    def __init__(self, size):
+        self.left = size
+
+    def read(self, size=-1):
+        size = min(self.left, size)
+        self.left -= size
+        return bytes(size)
+
+
+@pytest.mark.parametrize("bomb", ["zip", "tar.gz", "a long name", "attributes"])
+def test_a_small_archive_that_unpacks_to_much_is_refused_in_little_memory(bomb, tmp_path):
+    """3 MB of archive for 3 GB, under a name that is read."""
+    size = 3 * 2**30
+    path = tmp_path / ("x.zip" if bomb == "zip" else "x.tar.gz")
+    if bomb == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("train/cat/x.png", bytes(2**22))
+        declared = struct.pack("<I", 2**22), struct.pack("<I", size)
+        path.write_bytes(path.read_bytes().replace(*declared))
+    else:
+        member = tarfile.TarInfo("train/cat/x.png")
+        member.size = size
+        member.type = {"a long name": tarfile.GNUTYPE_LONGNAME, "attributes": tarfile.XHDTYPE}.get(bomb, b"0")
+        with gzip.open(path, "wb") as file:
+            file.write(member.tobuf(tarfile.GNU_FORMAT))
+            shutil.copyfileobj(Zeros(2**26), file, 2**20)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="3,221,225,472 bytes"):
+        sources.fetch("pets", f"imagefolder:{path.name}", str(tmp_path), False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_a_zip_member_that_declares_less_than_it_holds_is_refused(tmp_path):
+    source = make("zip", FILES, tmp_path)
+    path, size = tmp_path / "images.zip", len(FILES["train/cat/a.png"])
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", size), struct.pack("<I", size - 9)))
+    with pytest.raises(InputError, match="not a readable image"):
+        sources.fetch("pets", source, str(tmp_path), False)
+
+
+def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagefolder, "LARGEST_FILE", 50)
+    with pytest.raises(InputError, match=r"d\.png: this image file has \d+ bytes, more than 50"):
+        sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
+
+
+def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    """480 PNG files of 16 KB each, for instance, are 8 GB."""
+    source = make("zip", {**FILES, "train/cat/c.png": declaring(6, 4)}, tmp_path)
+    monkeypatch.setattr(imagefolder, "MOST_BYTES", 6 * 24 - 1)
+    with pytest.raises(InputError, match="when decoded, half of this machine's memory"):
+        sources.fetch("pets", source, str(tmp_path), False)
+
+
+def test_an_encrypted_archive_is_refused(tmp_path):
+    source = make("zip", FILES, tmp_path)
+    path = tmp_path / "images.zip"
+    content = bytearray(path.read_bytes())
+    for name in (b"PK\x03\x04", b"PK\x01\x02"):  # bit 0 of each member's flags
+        offset = 6 if name == b"PK\x03\x04" else 8
+        for start in [match.start() for match in re.finditer(name, content)]:
+            content[start + offset] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="encrypted"):
+        sources.fetch("pets", source, str(tmp_path), False)
 
 
 def test_a_missing_archive_names_its_path(tmp_path):

@@ -453,12 +453,21 @@ class Wildcards(list):
     """Values in order and by name, as Snakemake's are."""
 
 
+def named(paths: dict) -> Namedlist:
+    """Paths in order and by name; an empty one has a name only."""
+    found = Namedlist(fromdict={name: path for name, path in paths.items() if path})
+    for name in paths:
+        if not paths[name]:
+            setattr(found, name, [])
+    return found
+
+
 def run_script(job: dict) -> None:
     wildcards = Wildcards(job["wildcards"].values())
     vars(wildcards).update(job["wildcards"])
-    files_ = {name: Namedlist(fromdict=job[name]) for name in ("input", "output")}
+    files_ = {name: named(job[name]) for name in ("input", "output")}
     own = {"experiment": "tiny", "seed": int(job["wildcards"]["seed"]), "recipe": "ab12"}
-    provenance = {"own": own, "inputs": [{} for _ in job["input"]]}
+    provenance = {"own": own, "inputs": [{} for _ in files_["input"]]}
     given = SimpleNamespace(
         rule=job["rule"],
         log=[job["log"]],
@@ -511,7 +520,7 @@ class Chain:
             }
             every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
             inputs |= {key: str(path) if key in needed else [] for key, path in every.items()}
-            params["experiments"] = dict.fromkeys(needed, "tiny")
+            params["owners"] = dict.fromkeys(needed, "tiny")
             params["pruning"] = self.pruning
         self.path(round, "").mkdir(parents=True, exist_ok=True)
         return {

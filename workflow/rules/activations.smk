@@ -22,6 +22,7 @@ rule extract_activations:
         provenance=provenance("extract_activations"),
         activations=of_experiment(lambda this, _: stages.activation_params(this)),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        environment=stages.environment("extract_activations", CONFIG["environment"]),
         code=code("extract_activations"),
     script:
         "../scripts/extract_activations.py"
@@ -46,9 +47,10 @@ rule extract_untrained:
     params:
         provenance=provenance("extract_untrained"),
         network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
-        normalisation=of_experiment(lambda this, _: stages.untrained_params(this)["normalisation"]),
+        training=of_experiment(lambda this, _: stages.untrained_params(this)["training"]),
         activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        environment=stages.environment("extract_untrained", CONFIG["environment"]),
         code=code("extract_untrained"),
     script:
         "../scripts/extract_untrained.py"

@@ -5,9 +5,11 @@ import os
 import re
 import signal
 import sys
+import threading
 from functools import cache
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -16,6 +18,8 @@ from snakemake.logging import logger
 # time of a large `snakemake -n`; a search after every million new objects is enough.
 gc.set_threshold(1_000_000)
 
+# What importing torch (with CUDA's libraries) needs before any work is done, in MB.
+TORCH_MB = 2000
 SHIPPED = REPOSITORY / "config"
 MODULE = not workflow.modifier.is_main_snakefile()
 # Without it, an installed library is used.
@@ -26,14 +30,48 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.g
 # Scripts end when this process does.
 os.environ.update(PRUNESCOPE_SNAKEMAKE=str(os.getpid()))
 
+
+def interrupt(*_):
+    """On Ctrl-C let Snakemake end its jobs; then print one line."""
+    global interrupted
+    interrupted = True
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whatever Ctrl-C breaks into (an event loop that cannot be closed then, an import) has no news for anyone.
+    logger.disabled = True
+    sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *_: None
+    advice = "finished jobs are kept and a training continues from its last epoch: run the same command again"
+    atexit.register(print, f"prunescope: interrupted; {advice}", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
+
+
+interrupted = False
+# In a module the host workflow decides. Where Ctrl-C is ignored from the start (nohup), it stays ignored.
+if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, interrupt)
+    # A terminal sends Ctrl-C to all processes at once, also to a Python that is still importing and would print
+    # a traceback. A script in the background ignores it; its shell sends it SIGTERM, which jobs.job handles.
+    shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
+    shell.suffix("<&0 & wait $!")
+
 from prunescope import digests, files, kinds
 from prunescope.config import facts as sizes
 from prunescope.config import notes, sharing, stages, targets
-from prunescope.config.files import EXPERIMENTS, load_config, load_experiment, load_lineage, read_yaml
-from prunescope.errors import InputError
+from prunescope.config.files import (
+    EXPERIMENTS,
+    FILE,
+    load_config,
+    load_experiment,
+    load_lineage,
+    read_yaml,
+)
+from prunescope.errors import RESERVED_BY_TORCH, InputError, require_address_space, require_threads
 from prunescope.findings.labels import shown
+from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
 from prunescope.similarity import memory
+
+# Jobs compare; those of a cluster, which read this file again, with the code of the main process.
+os.environ.setdefault(SOURCES, sources())
 
 
 def refuse(error):
@@ -93,35 +131,36 @@ def code(script):
     )
 
 
-def interrupt(*_):
-    """On Ctrl-C let Snakemake end its jobs; then print one line, after all of Snakemake's."""
-    global interrupted
-    interrupted = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    advice = "finished jobs are kept and a training continues from its last epoch: run the same command again"
-    atexit.register(print, f"prunescope: interrupted; {advice}", file=sys.stderr)
-    sys.exit(128 + signal.SIGINT)
+# Another folder (--directory) may have a configuration of its own; without one, the shipped configuration counts.
+if not MODULE:
+    own = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
+    # Snakemake reads these files without limits and ends with a traceback.
+    try:
+        for path in (own, *workflow.overwrite_configfiles):
+            read_yaml(Path(path))
+    except InputError as error:
+        refuse(error)
 
-
-interrupted = False
-# In a module the host workflow decides. Where Ctrl-C is ignored from the start (nohup), it stays ignored.
-if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, interrupt)
-    # A terminal sends Ctrl-C to all processes at once, also to a Python that is still importing and would print
-    # a traceback. A script in the background ignores it; its shell sends it SIGTERM, which jobs.job handles.
-    shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
-    shell.suffix("<&0 & wait $!")
+    configfile: str(own)
 
 
 # A wrong configuration stops here, before any job, with one line and no traceback.
 try:
     files.check_writable(".snakemake")
+    if workflow.is_main_process:
+        # A disk without any room would end in tracebacks of Snakemake's.
+        files.write_text(".snakemake/prunescope/room", 4096 * " ")
     folders = [EXPERIMENTS, SHIPPED / "experiments"]
     if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
         folders.pop()
     CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # What scripts see as `snakemake.config` is the checked configuration.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share")})
+    if workflow.is_main_process:
+        require_threads(16 + os.cpu_count())
+        targets.check_results(Path("results", name) for name in ("data", *CONFIG["experiments"]))
+    # Before anything imports torch, which a limit would end in the middle.
+    require_address_space("importing torch", TORCH_MB, RESERVED_BY_TORCH)
     said, recordings = [], set()
     for name in CONFIG["experiments"]:
         # An experiment that is not selected may train the round 0 of one that is.
@@ -130,6 +169,10 @@ try:
         own = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
         recordings.update(own)
         said += notes.notes(name, experiment(name), facts(name), own)
+    # With --sdm, the packages here are not those of the jobs; Snakemake itself tracks those.
+    if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:
+        networks = {name: files_of_all_networks(name, "metrics.json") for name in CONFIG["experiments"]}
+        said += filter(None, (notes.environment_note(name, paths) for name, paths in networks.items()))
     said += notes.machine_notes(workflow.global_resources, workflow.local_exec)
 except InputError as error:
     refuse(error)
@@ -213,10 +256,6 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# What importing torch (with CUDA's libraries) needs before any work is done, in MB.
-TORCH_MB = 2000
-
-
 def source_of(wildcards):
     return sizes.source_of(wildcards.dataset, CONFIG["data"], "target results/data")
 
@@ -265,6 +304,17 @@ def comparison_mb(wildcards, attempt):
     return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 
 
+def check_memory():
+    """Refuse a limit on address space (``ulimit -v``) under which the largest job could not run."""
+    for name in CONFIG["experiments"]:
+        job = SimpleNamespace(experiment=name)
+        largest = max(bound(job, 1) for bound in (training_mb, extraction_mb, comparison_mb))
+        try:
+            require_address_space(f"a job of {name}", largest, RESERVED_BY_TORCH)
+        except InputError as error:
+            refuse(error)
+
+
 def of_all_networks(file):
     """One file of every seed and round of the job's experiment, seed by seed."""
     return lambda wildcards: files_of_all_networks(wildcards.experiment, file)
@@ -307,7 +357,10 @@ def of_controls(file):
     ]
 
 
-def failed_logs(paths):
-    """The logs of failed jobs that Snakemake's own log names, each once."""
+def failures(paths):
+    """What Snakemake's own log says of failed jobs: their logs, each once, and the signals that ended some."""
     text = "".join(Path(path).read_text() for path in ([paths] if isinstance(paths, str) else paths))
-    return dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE))
+    logs = dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE))
+    codes = {int(code) for code in re.findall(r"returned non-zero exit status (\d+)\.$", text, re.MULTILINE)}
+    signals = {signal.Signals(code - 128).name for code in codes if code - 128 in set(signal.Signals)}
+    return logs, sorted(signals | set(re.findall(r"died with <Signals\.(\w+)", text)))

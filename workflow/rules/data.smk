@@ -21,6 +21,7 @@ rule prepare_dataset:
         source=source_of,
         # An image folder is tracked by its path, sizes and times of change.
         stamp=stamp_of,
+        environment=stages.environment("prepare_dataset", CONFIG["environment"]),
         code=lambda wildcards: digest("prepare_dataset", (("source", source_of(wildcards)),)),
     script:
         "../scripts/prepare_dataset.py"

@@ -9,8 +9,8 @@ import json
 from snakemake.io import apply_wildcards
 from snakemake.rules import Wildcards
 
-# Whether the files of a source were touched decides what runs again, but must not show in the bytes of a result.
-ONLY_HERE = {"provenance", "stamp"}
+# Whether the files of a source were touched, and what experiments are called, must not show in the bytes of a result.
+ONLY_HERE = {"provenance", "stamp", "owners"}
 # Rules with the parameter `provenance`.
 STAGES = []
 

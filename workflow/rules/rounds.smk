@@ -28,6 +28,7 @@ rule train_dense:
         rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
         # Another number of threads rounds differently.
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
+        environment=stages.environment("train_dense", CONFIG["environment"]),
         code=code("train_dense"),
     script:
         "../scripts/train_dense.py"
@@ -62,8 +63,9 @@ rule prune_round:
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
-        experiments=lambda wildcards: {key: whose for key, (whose, _) in starting_files(wildcards).items()},
+        owners=lambda wildcards: {key: whose for key, (whose, _) in starting_files(wildcards).items()},
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
+        environment=stages.environment("prune_round", CONFIG["environment"]),
         code=code("prune_round"),
     script:
         "../scripts/prune_round.py"

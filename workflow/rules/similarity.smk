@@ -23,6 +23,7 @@ rule compare_round:
     params:
         provenance=provenance("compare_round"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
+        environment=stages.environment("compare_round", CONFIG["environment"]),
         code=code("compare_round"),
     script:
         "../scripts/compare_round.py"
@@ -51,6 +52,7 @@ rule compare_seeds:
     params:
         provenance=provenance("compare_seeds"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
+        environment=stages.environment("compare_seeds", CONFIG["environment"]),
         code=code("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"
@@ -80,6 +82,7 @@ rule compare_untrained:
     params:
         provenance=provenance("compare_untrained"),
         similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
+        environment=stages.environment("compare_untrained", CONFIG["environment"]),
         code=code("compare_untrained"),
     script:
         "../scripts/compare_untrained.py"
@@ -103,6 +106,7 @@ rule assemble_matrix:
         runtime=growing(10),
     params:
         provenance=provenance("assemble_matrix"),
+        environment=stages.environment("assemble_matrix", CONFIG["environment"]),
         code=code("assemble_matrix"),
     script:
         "../scripts/assemble_matrix.py"
@@ -127,6 +131,7 @@ rule assemble_spectrum:
     params:
         provenance=provenance("assemble_spectrum"),
         measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
+        environment=stages.environment("assemble_spectrum", CONFIG["environment"]),
         code=code("assemble_spectrum"),
     script:
         "../scripts/assemble_spectrum.py"
@@ -150,6 +155,7 @@ rule assemble_accuracy:
         runtime=growing(10),
     params:
         provenance=provenance("assemble_accuracy"),
+        environment=stages.environment("assemble_accuracy", CONFIG["environment"]),
         code=code("assemble_accuracy"),
     script:
         "../scripts/assemble_accuracy.py"

@@ -4,22 +4,24 @@ from prunescope import jobs
 from prunescope.activations import record
 from prunescope.data import datasets
 from prunescope.pruning import rounds
+from prunescope.training.data import TrainingSettings
 
-with jobs.job(snakemake) as log:
+with jobs.job(snakemake):
     params = snakemake.params
-    dataset = datasets.load(snakemake.input.dataset)
-    network = rounds.untrained(
-        snakemake.wildcards.experiment,
-        int(snakemake.wildcards.seed),
-        params.network,
-        params.normalisation,
-        dataset,
+    this = rounds.Round(
+        experiment=snakemake.wildcards.experiment,
+        seed=int(snakemake.wildcards.seed),
+        number=0,
+        network=params.network,
+        training=TrainingSettings(**params.training),
+        dataset=datasets.load(snakemake.input.dataset),
+        device=jobs.device(snakemake),
     )
     record.record_network(
         snakemake.output.activations,
-        network,
-        dataset,
+        rounds.untrained(this),
+        this.dataset,
         record.ActivationSettings(**params.activations),
         params.code,
-        jobs.device(snakemake),
+        this.device,
     )

@@ -21,6 +21,6 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         state=rounds.state_beside(output.checkpoint),
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
     )
-    previous, early, masks = rounds.read(this, params.experiments, paths)
+    previous, early, masks = rounds.read(this, params.owners, paths)
     outcome = rounds.prune(this, rounds.PruningSettings(**params.pruning), previous, early, masks)
     rounds.save(outcome, output.checkpoint, output.training, output.metrics)

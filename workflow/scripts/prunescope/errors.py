@@ -2,6 +2,8 @@
 
 import difflib
 import logging
+import resource
+import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -16,6 +18,10 @@ class InputError(ValueError):
     it without a traceback; anything else that is raised is a bug and keeps its traceback.
     """
 
+    def __init__(self, message: str):
+        # Libraries' messages, which are often part of it, may have several lines.
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
 
 def guess(name: str, known: Iterable) -> str:
     """Return `` (did you mean 'x'?)`` with the known name most like `name`, or an empty string."""
@@ -25,13 +31,85 @@ def guess(name: str, known: Iterable) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Return whether an error of NumPy or torch means that the host's or a device's memory was not enough."""
+# What NumPy, torch, HDF5, Arrow, the C library and Python itself call it.
+NO_MEMORY = (
+    *("can't allocate memory", "Cannot allocate memory", "bad_alloc", "bad allocation", "out of memory"),
+    *("Unable to allocate", "unable to allocate", "memory allocation failed", "malloc of size"),
+    *("failed to map segment", "cannot allocate memory", "can't start new thread"),
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that the host's or a device's memory, or its threads, were not enough."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
+        or (
+            isinstance(error, OSError | RuntimeError | ImportError)
+            and any(t in str(error) for t in NO_MEMORY)
+        )
     )
+
+
+# Address space in MB that libraries reserve without using it as memory: torch with CUDA; the JavaScript
+# engine that puts a report together.
+RESERVED_BY_TORCH = 2_000
+RESERVED_BY_REPORT = 68_000
+
+
+def address_space() -> int | None:
+    """Return the limit on this process's address space (``ulimit -v``) in MB; None without one."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit // 1_000_000
+
+
+def require_address_space(what: str, memory: int, reserved: int) -> None:
+    """Refuse a limit under which libraries would end the process while they are imported.
+
+    Parameters
+    ----------
+    what : str
+        What needs the memory, for the message.
+    memory, reserved : int
+        Memory that may be used, and address space that is reserved besides, in MB.
+
+    Raises
+    ------
+    InputError
+        With the limit and what is needed.
+    """
+    limit = address_space()
+    if limit is not None and limit < memory + reserved:
+        raise InputError(
+            f"ulimit -v allows {limit:,} MB of address space, but {what} may need {memory + reserved:,} MB "
+            f"({memory:,} MB of memory; libraries reserve the rest); raise the limit or remove it "
+            "(ulimit -v unlimited)"
+        )
+
+
+def require_threads(count: int) -> None:
+    """Refuse a limit under which so many threads cannot be started: libraries would hang or crash.
+
+    Raises
+    ------
+    InputError
+        With how many could be started.
+    """
+    stop, started = threading.Event(), []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=stop.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        raise InputError(
+            f"only {len(started)} more threads can be started here, {count} are needed; raise the limit on "
+            "processes (ulimit -u, or that of the container)"
+        ) from None
+    finally:
+        stop.set()
+        for thread in started:
+            thread.join()
 
 
 def shrinking(run: Callable[[int], T], size: int, unit: str, remedy: str) -> T:

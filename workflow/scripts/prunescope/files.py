@@ -79,13 +79,18 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     except BaseException as error:
         _remove(part)
         # torch.save raises an error of its own while it handles the system's.
-        number = getattr(error if isinstance(error, OSError) else error.__context__, "errno", None)
-        if number in FULL:
-            reason = os.strerror(number)
-            raise InputError(f"{final}: cannot be written: {reason}; make room and run again") from None
+        _explain(final, error if isinstance(error, OSError) else error.__context__)
         if isinstance(error, OSError):
             check_claim(final)  # the other process has removed the temporary file
         raise
+
+
+def _explain(final: str | Path, error: BaseException | None) -> None:
+    """Raise an `InputError` if an error means that there is no room for a file."""
+    number = getattr(error, "errno", None)
+    if number in FULL:
+        reason = os.strerror(number)
+        raise InputError(f"{final}: cannot be written: {reason}; make room and run again") from None
 
 
 @contextmanager
@@ -96,12 +101,16 @@ def claimed(paths: Iterable[str | Path]) -> Iterator[None]:
     token, so a process that is still running after its workflow was killed cannot replace the results of its
     successor. Temporary files that earlier owners have left are removed.
     """
-    token = secrets.token_hex(8)
+    token, paths = secrets.token_hex(8), list(paths)
     finals = [Path(path).absolute() for path in paths]
-    for final in finals:
-        check_writable(final.parent)
+    for path, final in zip(paths, finals, strict=True):
+        check_writable(Path(path).parent)
         final.parent.mkdir(parents=True, exist_ok=True)
-        _owner(final).write_text(token)
+        try:
+            _owner(final).write_text(token)
+        except OSError as error:
+            _explain(path, error)
+            raise
         _claims[final] = token
         temporary = re.compile(rf"\.{re.escape(final.stem)}\.[0-9a-f]+\.part{re.escape(final.suffix)}")
         for path in final.parent.iterdir():

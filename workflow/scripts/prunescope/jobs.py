@@ -16,7 +16,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from prunescope import devices, files, provenance
-from prunescope.errors import InputError
+from prunescope.errors import InputError, out_of_memory
 
 # Importing torch makes hundreds of thousands of objects that stay. Searching them for garbage after every 700
 # new ones, and once more at the end, takes a quarter of the time; `job` takes them out of the search, too.
@@ -37,7 +37,8 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     replace them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
     body are checked and marked as `prunescope.provenance` describes.
 
-    An `InputError` ends the process with that one line, in the log and on standard error. SIGTERM and Ctrl-C
+    An `InputError` ends the process with that one line, in the log and on standard error; so does a lack of
+    memory, with the bound of the job's rule. SIGTERM and Ctrl-C
     interrupt the body, so that it removes its temporary files, and end the process with one line in the log.
     Any other exception is logged with its traceback and raised. A job that ends well on a GPU records for how
     long it held the GPU and how much memory it took there.
@@ -46,7 +47,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     ----------
     snakemake : object
         What Snakemake gives to a script: `input`, `output`, `log`, `rule`, `wildcards`, `threads` and
-        `params.provenance` are used.
+        `resources` and `params.provenance` are used.
     hidden : iterable of path, optional
         Files besides the outputs that only this job may write.
     """
@@ -67,6 +68,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     outputs = dict.fromkeys(snakemake.output, made["own"])
     inputs = dict(zip(snakemake.input, made["inputs"], strict=True))
     try:
+        provenance.check_sources()
         end_with_snakemake()
         with (
             threadpool_limits(snakemake.threads),
@@ -80,7 +82,11 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     except KeyboardInterrupt:
         log.info("%s: interrupted after %.1f s", name, time.monotonic() - start)
         sys.exit(128 + signal.SIGINT)
-    except BaseException:
+    except BaseException as error:
+        if out_of_memory(error):
+            line = _lack_of_memory(error, snakemake.resources)
+            log.error("%s", line)
+            sys.exit(f"{name}: {line}")
         log.exception("%s: failed", name)
         raise
     else:
@@ -92,6 +98,14 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         signal.signal(signal.SIGTERM, before)
         log.removeHandler(handler)
         handler.close()
+
+
+def _lack_of_memory(error: BaseException, resources) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return (
+        f"not enough memory ({reason}); the job may need {resources.mem_mb:,} MB (mem_mb of its rule); raise "
+        "the limit (ulimit -v, ulimit -u, the cluster's --mem), or run fewer jobs at a time (--cores)"
+    )
 
 
 def end_with_snakemake() -> None:

@@ -9,18 +9,23 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from prunescope.errors import InputError
 
+SCRIPTS = Path(__file__).parents[1]
+# Environment variable with what `sources` returned when the workflow was planned.
+SOURCES = "PRUNESCOPE_SOURCES"
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "h5py", "pandas", "pyarrow"),
+    "snakemake",
+)
 # Marks of the running job's outputs and inputs, by absolute path; empty outside the workflow.
 _outputs: dict[Path, dict] = {}
 _inputs: dict[Path, dict] = {}
-
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "h5py", "pandas", "snakemake")
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -43,6 +48,28 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def sources() -> str:
+    """Digest of the code in workflow/scripts as it is on disk now."""
+    digest = hashlib.sha256()
+    for path in sorted(SCRIPTS.rglob("*.py")):
+        digest.update(f"{path.relative_to(SCRIPTS)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def check_sources() -> None:
+    """Refuse to run code that was edited after the workflow was planned: its digests are of the code of then.
+
+    Raises
+    ------
+    InputError
+        When `SOURCES` is in the environment and is not what `sources` returns.
+    """
+    if os.environ.get(SOURCES, found := sources()) != found:
+        raise InputError(
+            f"the code in {SCRIPTS} was edited after this run had been planned; run the same command again"
+        )
 
 
 @contextmanager
@@ -106,19 +133,24 @@ def environment() -> dict:
         JSON-ready: ``python``, ``platform``, ``processor``, ``instruction_set`` (the widest vector
         instructions the processor offers) and one version for each package.
     """
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
         **_processor(),
         "cores": os.cpu_count(),
-        "packages": versions,
+        "packages": versions(PACKAGES),
     }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """Return the installed version of each package; None for one that is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
 
 
 def _processor() -> dict:

@@ -21,6 +21,7 @@ import numpy as np
 from prunescope import hdf5, provenance
 from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
+from prunescope.links import refuse_links
 
 SCHEMA = 2
 # Of compressed data sets, before compression.
@@ -138,6 +139,7 @@ def _recording(path: str, stack: ExitStack) -> Recording:
     try:
         sums = hdf5.verify(path)
         file = stack.enter_context(h5py.File(path))
+        refuse_links(path, file)
         if file.attrs["schema"] != SCHEMA:
             raise InputError(
                 f"{path}: activations of schema {file.attrs['schema']}, this version reads {SCHEMA}; "

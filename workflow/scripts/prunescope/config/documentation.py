@@ -133,9 +133,8 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
             ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measures.table())
         ],
         REPOSITORY / "results/README.md": [
-            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses())(
-                "<!-- verdicts: made by `make docs` -->", "<!-- end of verdicts -->", "\n".join(verdicts)
-            )
+            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses()),
+            ("<!-- verdicts: made by `make docs` -->", "<!-- end of verdicts -->", "\n".join(verdicts)),
         ],
     }
 

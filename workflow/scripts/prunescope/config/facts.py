@@ -125,12 +125,18 @@ def _check_count(where: str, key: str, wanted: int | None, there: int, what: str
 
 
 def _remember(what: str, key: list, compute) -> dict:
-    """Return `compute()`, kept in a file as long as the key stays the same."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    path = KEPT / f"{what}-{digest}.json"
+    """Return `compute()`, kept in a file as long as the key stays the same; a damaged file is replaced."""
+    path = KEPT / f"{what}-{_digest(key)[:24]}.json"
     try:
-        return read_json(path)
-    except InputError:
-        value = compute()
-        write_json(path, value)
-        return value
+        kept = read_json(path)
+        if kept["digest"] == _digest(kept["value"]):
+            return kept["value"]
+    except (InputError, LookupError, TypeError):
+        pass
+    value = compute()
+    write_json(path, {"digest": _digest(value), "value": value})
+    return value
+
+
+def _digest(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,10 +20,42 @@ FILE = "config/config.yaml"
 NO_CONTROL = "none"
 # Names of results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
+# Far more than any configuration needs, and little enough to refuse the rest at once.
+LARGEST_FILE = 1_000_000
+DEEPEST = 50
+MOST_VALUES = 30_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key counts once and 1e-3 is a number, as a reader expects."""
+    """YAML in which a key counts once and 1e-3 is a number, as a reader expects.
+
+    Depth and number of values are limited while the file is parsed. An alias counts as all that it stands
+    for: a few lines of nested aliases can stand for billions of values.
+    """
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self._depth, self._values, self._sizes = 0, 0, {}
+
+    def compose_node(self, parent, index):
+        mark, is_alias = self.peek_event().start_mark, self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEEPEST} levels", mark)
+        before = self._values
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not is_alias:
+            self._values += 1 + len(node.value) // 100  # a long text counts more
+            self._sizes[node] = self._values - before
+        elif node not in self._sizes:
+            raise yaml.composer.ComposerError(None, None, "an anchor that contains itself", mark)
+        else:
+            self._values += self._sizes[node]
+        if self._values > MOST_VALUES:
+            problem = f"more than {MOST_VALUES:,} values, counting what aliases stand for"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        return node
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -48,10 +81,15 @@ def read_yaml(path: Path) -> dict:
     Raises
     ------
     InputError
-        When the file cannot be read, is not YAML, repeats a key or is not a mapping.
+        When the file cannot be read, is not YAML, is too large or deep, repeats a key or is not a mapping.
     """
     try:
-        value = yaml.load(path.read_text(), Loader=_Loader)
+        # Opening a pipe would wait for its writer.
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not a regular file; replace it")
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes; a configuration is shorter")
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
@@ -59,6 +97,10 @@ def read_yaml(path: Path) -> dict:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InputError(f"{path}{where}: {problem}") from None
+    except ValueError as error:  # of a date or number that YAML allows and Python does not
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: {error}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: must be a mapping of keys to values, not {kind_of(value)}")
     return value
@@ -89,7 +131,7 @@ class Catalogue:
         """Return the file of an experiment, or its key if it is given inline; for messages."""
         if name in self.inline:
             return f"experiments.{name}"
-        return str(next(path for folder in self.folders if (path := folder / f"{name}.yaml").is_file()))
+        return str(next(path for folder in self.folders if os.path.lexists(path := folder / f"{name}.yaml")))
 
     def read(self, name: str) -> dict:
         """Return an experiment as it is written, without what it extends."""

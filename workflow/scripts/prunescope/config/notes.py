@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunescope import kinds
-from prunescope.config.stages import prunes
+from prunescope import kinds, provenance
+from prunescope.config.stages import LEARNING, prunes
+from prunescope.errors import RESERVED_BY_REPORT, InputError, address_space
+from prunescope.files import read_json
 from prunescope.pruning.amounts import idle_round
 from prunescope.similarity.measures import OK, described
 
@@ -134,6 +137,33 @@ def _idle(name: str, experiment: dict, facts: dict) -> str:
     return f"{name}: from round {first} on, pruning removes no more weights; set rounds to {first - 1}"
 
 
+def environment_note(name: str, paths: Iterable[str]) -> str:
+    """Return a note on an experiment's networks that were trained with other versions of packages.
+
+    The versions are those in each network's metrics.json, of which `paths` are given. Packages that are not
+    installed where Snakemake runs are not compared.
+    """
+    here = {key: value for key, value in provenance.versions(LEARNING).items() if value}
+    made, others = 0, {}
+    for path in paths:
+        try:
+            then = read_json(path)["environment"]["packages"]
+        except (InputError, LookupError, TypeError):
+            continue  # missing or damaged: not for this note
+        made += 1
+        if other := {key: then.get(key) for key in here if then.get(key) != here[key]}:
+            others[path] = other
+    if not others:
+        return ""
+    packages = {key: sorted({str(other[key]) for other in others.values() if key in other}) for key in here}
+    there = ", ".join(f"{key} {' and '.join(found)}" for key, found in packages.items() if found)
+    now = ", ".join(f"{key} {here[key]}" for key, found in packages.items() if found)
+    return (
+        f"{name}: {len(others)} of {made} networks were trained with {there}, here is {now}: new results may "
+        "differ in bits from those; set environment: rerun in config/config.yaml to recompute them"
+    )
+
+
 def machine_notes(resources: dict, local: bool) -> list[str]:
     """Return what should be known of how this machine is used, a line each.
 
@@ -144,10 +174,17 @@ def machine_notes(resources: dict, local: bool) -> list[str]:
     local : bool
         Whether jobs run on this machine.
     """
+    lines = []
+    if (limit := address_space()) is not None and limit < RESERVED_BY_REPORT:
+        lines.append(
+            f"ulimit -v allows {limit:,} MB of address space; all but reports can be made: they need "
+            f"{RESERVED_BY_REPORT:,} MB"
+        )
     gpus, cores = (getattr(resources.get(key), "value", resources.get(key)) for key in ("gpu", "_cores"))
     if not local or not gpus or not cores or gpus >= cores or any(map(os.path.exists, GPUS)):
-        return []
+        return lines
     return [
+        *lines,
         f"no GPU was found here, and --resources gpu={gpus} lets only {gpus} job at a time train or record; "
-        f"--resources gpu=0 runs up to {cores} on the CPU"
+        f"--resources gpu=0 runs up to {cores} on the CPU",
     ]

@@ -1,10 +1,41 @@
 """What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
 
-from prunescope import kinds
+from prunescope import kinds, provenance
 from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.pruning import controls
+
+# Packages that can change the bytes of what a rule writes.
+LEARNING = ("torch", "torchvision", "numpy")
+COMPARING = ("torch", "numpy", "scipy", "h5py", "pyarrow")
+TABLES = ("pandas", "pyarrow")
+PACKAGES = {
+    "prepare_dataset": ("torchvision", "numpy", "scikit-learn", "pillow", "h5py"),
+    "train_dense": LEARNING,
+    "prune_round": LEARNING,
+    "extract_activations": (*LEARNING, "h5py"),
+    "extract_untrained": (*LEARNING, "h5py"),
+    "compare_round": COMPARING,
+    "compare_seeds": COMPARING,
+    "compare_untrained": COMPARING,
+    "assemble_matrix": TABLES,
+    "assemble_spectrum": TABLES,
+    "assemble_accuracy": TABLES,
+}
+
+
+def environment(rule: str, policy: str) -> dict:
+    """Return the versions that a rule's results depend on; empty unless another version is to rerun it.
+
+    Parameters
+    ----------
+    rule : str
+        A key of `PACKAGES`.
+    policy : str
+        ``environment`` of the top-level configuration: ``warn`` or ``rerun``.
+    """
+    return provenance.versions(PACKAGES[rule]) if policy == "rerun" else {}
 
 
 def train_params(experiment: dict) -> dict:
@@ -74,10 +105,11 @@ def similarity_params(experiment: dict) -> dict:
 
 
 def untrained_params(experiment: dict) -> dict:
-    """Return what `extract_untrained` reads."""
+    """Return what `extract_untrained` reads. Of the training only the scaling of the pixels counts."""
+    normalisation = experiment["training"]["normalisation"]
     return {
-        "network": experiment["network"],
-        "normalisation": experiment["training"]["normalisation"],
+        "network": train_params(experiment)["network"],
+        "training": {"epochs": 0, "optimizer": {}, "normalisation": normalisation},
         "activations": activation_params(experiment),
     }
 

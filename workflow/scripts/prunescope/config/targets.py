@@ -2,12 +2,17 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 from prunescope.config import sharing, stages
 from prunescope.config.facts import source_of
 from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.errors import InputError, guess
+
+# Suffixes of what the rules make below results/.
+PRODUCTS = (".h5", ".pt", ".csv", ".json", ".parquet", ".html", ".log", ".tsv")
 
 
 def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, data: dict) -> None:
@@ -31,6 +36,38 @@ def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, dat
     for target in map(os.path.normpath, targets):
         if target.startswith("results/"):
             _check(target, patterns, catalogue, data)
+
+
+def check_results(folders: Iterable[Path]) -> None:
+    """Refuse folders, pipes, devices and circular links in place of results: reading them may never end.
+
+    Parameters
+    ----------
+    folders : iterable of pathlib.Path
+        Searched with all their folders; a missing one is empty.
+
+    Raises
+    ------
+    InputError
+        Names the first such file.
+    """
+    for start in folders:
+        for folder, inner, names in os.walk(start):
+            for path in (Path(folder, name) for name in (*inner, *names)):
+                if path.suffix in PRODUCTS or path.name in names:
+                    _check_file(path)
+
+
+def _check_file(path: Path) -> None:
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:  # a link that leads nowhere, or a temporary file that is gone: it is missing
+        return
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); delete it and run again") from None
+    if not regular:
+        kind = "folder" if path.is_dir() else "pipe or device"
+        raise InputError(f"{path}: a {kind} is in place of a file; delete it and run again")
 
 
 def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from prunescope import hdf5, provenance
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
+from prunescope.links import refuse_links
 
 SCHEMA = 2
 
@@ -118,6 +119,7 @@ def load(path: str | Path) -> Prepared:
     try:
         hdf5.verify(path)
         with h5py.File(path) as file:
+            refuse_links(path, file)
             if file.attrs.get("schema") != SCHEMA:
                 raise InputError(
                     f"{path}: data set schema {file.attrs.get('schema')}, this version reads {SCHEMA}; "

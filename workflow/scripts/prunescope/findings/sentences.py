@@ -49,7 +49,7 @@ def in_words(found: dict) -> list[str]:
     claims = found["claims"]
     sentences = [
         _finding(claims["finding"], found),
-        _beyond(claims["beyond_retrain"]),
+        _beyond(claims),
         _untrained(claims["untrained"]),
         _trend(claims["grows_apart"], claims["stays_similar"], found),
         _ceiling(found["layers"]),
@@ -77,11 +77,16 @@ def _finding(claim: dict, found: dict) -> str:
     return f"{head} {_contrasts(claim)}.{bias}"
 
 
-def _beyond(claim: dict | None) -> str:
+def _beyond(claims: dict) -> str:
+    claim = claims["beyond_retrain"]
     if claim is None:
-        return "Without a control that retrains unpruned networks, this may be an effect of longer training."
+        shown = HOLDS in (claims["finding"]["verdict"], claims["grows_apart"]["verdict"])
+        text = "Without a control that retrains unpruned networks, this may be an effect of longer training."
+        return text if shown else ""
+    if claim["verdict"] == NOT_APPLICABLE:
+        return ""  # the sentence on the finding gives the reason
     head = f"{claim['verdict'].capitalize()}: the same beyond what retraining without pruning does."
-    if claim["verdict"] in (NOT_APPLICABLE, TOO_FEW_SEEDS):
+    if claim["verdict"] == TOO_FEW_SEEDS:
         return f"{head} {_reason(claim)}"
     return f"{head} {_contrasts(claim)}."
 

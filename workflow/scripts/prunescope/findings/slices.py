@@ -7,13 +7,13 @@ with ``across_seeds``.
 
 import pandas as pd
 
-from prunescope.similarity.measures import FEW, OK
+from prunescope.similarity.measures import FEW, TRUSTED
 
 # What a verdict may rest on. Few rows raise all values of a layer, the lower ones more: they still show which
 # of two values of the same layer is higher, but neither by how much nor which of two layers is more similar.
 # A value with any other warning shows none of these.
-SIZES = (OK,)
-ORDER = (OK, FEW)
+SIZES = TRUSTED
+ORDER = (*TRUSTED, FEW)
 
 
 def measures(matrix: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ from prunescope.networks.build import build
 from prunescope.networks.inspect import census
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.pruning import controls
-from prunescope.training.data import Data, TrainingSettings, place, scaling, steps_per_epoch
+from prunescope.training.data import Data, TrainingSettings, place, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution, peak_memory
 from prunescope.training.loop import Task, train
 from prunescope.training.resume import Progress, State
@@ -77,6 +77,10 @@ class Round:
     def built(self) -> dict:
         """What `prunescope.networks.build.build` needs besides a seed."""
         return {**self.network, "shape": list(self.dataset.shape), "classes": len(self.dataset.classes)}
+
+    def initial(self) -> nn.Module:
+        """Return the network that round 0 starts from."""
+        return build(**self.built, seed=provenance.derive_seed(self.seed, "initialisation"))
 
     def unfinished(self, **more) -> State | None:
         """Return where this training is kept; `more` says what else makes it what it is."""
@@ -177,7 +181,7 @@ def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) ->
     rewind_step : int, optional
         Step (batch) to keep instead.
     """
-    network = build(**this.built, seed=provenance.derive_seed(this.seed, "initialisation"))
+    network = this.initial()
     state = this.unfinished(rewind={"epoch": rewind_epoch, "step": rewind_step})
 
     def task(data: Data) -> tuple[nn.Module, Task]:
@@ -243,40 +247,10 @@ def _starting_point(
     return previous.build(), 0
 
 
-def untrained(experiment: str, seed: int, network: dict, normalisation: str, dataset: Prepared) -> Checkpoint:
-    """Return the network of round 0 as it is before its training.
-
-    Parameters
-    ----------
-    experiment : str
-    seed : int
-    network : dict
-        ``name`` and ``arguments``.
-    normalisation : str
-        `training.normalisation` of the experiment.
-    dataset : Prepared
-
-    Returns
-    -------
-    Checkpoint
-        Its accuracy is NaN: it was not measured.
-    """
-    built = {**network, "shape": list(dataset.shape), "classes": len(dataset.classes)}
-    fresh = build(**built, seed=provenance.derive_seed(seed, "initialisation"))
-    mean, std = scaling(dataset, normalisation)
-    return Checkpoint(
-        experiment=experiment,
-        seed=seed,
-        round=0,
-        network=built,
-        mean=mean.tolist(),
-        std=std.tolist(),
-        weights=checkpoints.snapshot(fresh),
-        masks={},
-        density=1.0,
-        accuracy=float("nan"),
-        dataset=dataset.digest,
-    )
+def untrained(this: Round) -> Checkpoint:
+    """Return the network that round 0 starts from, before its training. Its accuracy is NaN: not measured."""
+    data = place(this.dataset, this.training, this.device)
+    return _checkpoint(this, this.initial(), data, {}, float("nan"))
 
 
 def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Module, Task]]) -> Outcome:
@@ -286,7 +260,15 @@ def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Modul
         data = place(this.dataset, this.training, this.device)
         network, todo = task(data)
         trained = train(network, data, this.training, todo, state)
-    checkpoint = Checkpoint(
+    checkpoint = _checkpoint(this, network, data, todo.masks, trained.history[-1]["test_accuracy"])
+    counts = census(network, todo.masks, this.dataset.shape)
+    metrics = _metrics(this, checkpoint, trained, counts, time.monotonic() - started)
+    rewind = None if todo.rewind is None else (todo.rewind, trained.rewind)
+    return Outcome(checkpoint, trained.history, metrics, rewind, state)
+
+
+def _checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
+    return Checkpoint(
         experiment=this.experiment,
         seed=this.seed,
         round=this.number,
@@ -294,15 +276,11 @@ def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Modul
         mean=data.mean.tolist(),
         std=data.std.tolist(),
         weights=checkpoints.snapshot(network),
-        masks=todo.masks,
-        density=density(todo.masks),
-        accuracy=trained.history[-1]["test_accuracy"],
+        masks=masks,
+        density=density(masks),
+        accuracy=accuracy,
         dataset=this.dataset.digest,
     )
-    counts = census(network, todo.masks, this.dataset.shape)
-    metrics = _metrics(this, checkpoint, trained, counts, time.monotonic() - started)
-    rewind = None if todo.rewind is None else (todo.rewind, trained.rewind)
-    return Outcome(checkpoint, trained.history, metrics, rewind, state)
 
 
 def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind: str | None = None) -> None:

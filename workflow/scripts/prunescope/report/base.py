@@ -39,6 +39,10 @@ class Chart:
         The table of the page that it shows.
     keys : tuple of str
         Menus of the page. A row is shown when its columns of these names hold the selected values or `ANY`.
+    fixed : tuple of (str, str)
+        Columns and the values that they must hold, whatever the menus have selected.
+    dots : bool
+        Whether it also shows the rows of single seeds when all are selected.
     spec : dict
         Vega-Lite specification of the data set ``rows``.
     description : str
@@ -62,6 +66,8 @@ class Chart:
     description: str
     titles: tuple[tuple[str, str], ...] = ()
     panels: tuple[Panel, ...] = ()
+    fixed: tuple[tuple[str, str], ...] = ()
+    dots: bool = False
     scaled: bool = False
     wide: bool = True
 

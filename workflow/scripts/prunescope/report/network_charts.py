@@ -71,6 +71,7 @@ def accuracy(series: list[str], percents: dict[int, str] | None, dots: bool, tit
         ("seed",),
         base.specification(alt.layer(*parts).properties(width="container", height=280)),
         "Line chart: weights remaining across, test accuracy upwards.",
+        dots=dots,
     )
 
 
@@ -110,7 +111,7 @@ def density(layers: list[str], percents: dict[int, str], above_zero: bool) -> Ch
         axis=alt.Axis(values=ticks, format=".3~g", labelOverlap="greedy"),
     )
     depth = alt.Color("layer:O", sort=layers, scale=alt.Scale(scheme=base.DEPTH), legend=None)
-    rows = base.chart(base.SUMMARY).encode(base.sparsity("weights:Q", percents), y, depth)
+    rows = base.chart().encode(base.sparsity("weights:Q", percents), y, depth)
     end = rows.transform_filter(f"datum.round == {max(percents)}")
     chart = alt.layer(
         rows.mark_line(aria=False),

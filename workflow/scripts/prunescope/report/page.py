@@ -17,6 +17,7 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
+from prunescope.errors import RESERVED_BY_REPORT, require_address_space
 from prunescope.report.base import ALL, ANY, Chart
 
 TEMPLATE = "report.html.j2"
@@ -127,7 +128,13 @@ def render(page: Page) -> str:
     -------
     str
         HTML. The same page gives the same text.
+
+    Raises
+    ------
+    InputError
+        When the process's address space is limited: the JavaScript engine would end the process.
     """
+    require_address_space("a report", 2_000, RESERVED_BY_REPORT)
     menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
     selected = {menu.name: next(iter(menu.options)) for menu in menus}
     environment = jinja2.Environment(
@@ -167,10 +174,12 @@ def shown(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> pd.Dat
             continue
         values, wanted = table[key].astype(str), selected[key]
         here = values.isin([wanted, ANY])
-        if key == "seed" and wanted == ALL:
+        if chart.dots and key == "seed" and wanted == ALL:
             table["role"] = table["role"].where(here, "seed")
         else:
             table = table[here]
+    for key, value in chart.fixed:
+        table = table[table[key] == value]
     return table
 
 

@@ -33,10 +33,10 @@ def similarity_tables(
     -------
     dict of str to pandas.DataFrame
         ``profile``: each layer against the same layer of the dense network, by `series` (`THIS`, each
-        control, `BASELINE`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in every pair of
-        rounds; ``pairs``: each layer against all layers of the dense network, only where layers were compared
-        with others. The columns that all share: those of `summary`. In ``profile``, `seed` is `ALL` (over the
-        seeds), or the seed of a row of its own.
+        control, `BASELINE`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
+        every pair of rounds; ``pairs``: each layer against all layers of the dense network, only where layers
+        were compared with others. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over
+        the seeds), or the seed of a row of its own.
     """
     own = _columns(slices.to_dense(similarity))
     profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=THIS)]
@@ -73,8 +73,8 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `by`; `weights` (%); `mean`, `low`, `high` and `chance` over the seeds; `seeds`, those with a value;
-        `n`, `images` and `ranks`; `warned` (``''``, ``warned`` or ``missing``); and `status`, which names each
-        status and its number of seeds.
+        `n`, `images` and `ranks`; `warned` (``''``, ``warned`` or ``missing``); and `status`, which names
+        each status and its number of seeds.
     """
     counts = pd.get_dummies(rows["status"]).astype(int)
     names = list(counts)
@@ -192,7 +192,10 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
-    """Make the table of networks and its caption from their metrics.json."""
+    """Make the table of networks and its caption from their metrics.json.
+
+    Times are left to metrics.json: without them, two equal runs give the same page.
+    """
     one = networks[0]
     sizes = f"{one['parameters']:,} parameters and {one['macs_dense']:,} multiply–adds when dense"
     table = pd.DataFrame(
@@ -207,8 +210,6 @@ def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
                 "test accuracy (%)": f"{100 * one['test_accuracy']:.2f}",
                 "test loss": f"{one['test_loss']:.4f}",
                 "epochs": one["epochs"],
-                "time (s)": f"{one['seconds']:.1f}",
-                "images/s": f"{one['images_per_second']:,.0f}",
             }
             for one in networks
         ]

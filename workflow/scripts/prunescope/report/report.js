@@ -36,13 +36,15 @@ function read(name) {
 async function select(figure) {
   const rows = await read(figure.dataset.table);
   const keys = figure.dataset.keys.split(" ").filter((key) => key in state && key in (rows[0] ?? {}));
+  const fixed = JSON.parse(figure.dataset.fixed);
   const others = keys.filter((key) => key !== "seed");
   const fits = (row, key) => row[key] === "*" || String(row[key]) === state[key];
   const found = [];
   for (const row of rows) {
     if (!others.every((key) => fits(row, key))) continue;
+    if (!fixed.every(([key, value]) => row[key] === value)) continue;
     const summary = !keys.includes("seed") || fits(row, "seed");
-    if (summary || state.seed === "all") found.push({ ...row, role: summary ? "summary" : "seed" });
+    if (summary || (figure.dataset.dots && state.seed === "all")) found.push({ ...row, role: summary ? "summary" : "seed" });
   }
   if (figure.dataset.scaled && state.scale === "above") {
     const above = (value, chance) => (value === null || chance === null ? null : value - chance);
@@ -92,9 +94,11 @@ async function draw(figure) {
       spec.data.find((data) => data.name === "rows").values = rows;
       const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       const options = { mode: "vega", renderer: "svg", actions: false, tooltip: { theme } };
-      figure.views[place] = (await library()(box, spec, options)).view;
       // The box has a description, and a table of the values stands below.
-      box.querySelector("svg").setAttribute("aria-hidden", "true");
+      const inside = document.createElement("div");
+      inside.ariaHidden = "true";
+      box.replaceChildren(inside);
+      figure.views[place] = (await library()(inside, spec, options)).view;
     }
     await pause();
   }

@@ -93,6 +93,7 @@ def profile(
         base.specification(chart),
         "Line chart: layers in the order of the network across, similarity to the dense network upwards.",
         titles=tuple(more),
+        dots=dots,
         scaled=True,
     )
 
@@ -120,11 +121,10 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
     )
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
     mine, detail = "indexof(members, datum.layer) >= 0", alt.Detail("layer:N")
-    own = f"datum.series == '{THIS}'"
-    others = base.chart(own, base.SUMMARY).mark_line(
+    others = base.chart(base.SUMMARY).mark_line(
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
     )
-    this = base.chart(own, base.SUMMARY, mine)
+    this = base.chart(base.SUMMARY, mine)
     line = this.mark_line(color=palette.EXPERIMENT, strokeWidth=2.2, aria=False)
     level = this.mark_line(color=palette.CHANCE, **CHANCE_LINE)
     tip = base.similarity_tooltip(
@@ -141,7 +141,7 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
         marks.encode(x, y, tooltip=tip),
     ]
     if dots:
-        single = base.chart(own, base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
+        single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
         # Only the lowest line has room for its name.
@@ -167,6 +167,8 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
         base.specification(chart),
         "Small line charts, one for each layer or block: weights remaining across, similarity upwards.",
         panels=tuple(panels),
+        fixed=(("series", THIS),),
+        dots=dots,
         scaled=True,
     )
 
@@ -188,7 +190,7 @@ def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experim
     Chart
     """
     chart = _heatmap(
-        base.chart(base.SUMMARY, f"datum.series == '{THIS}'"),
+        base.chart(),
         alt.X("round:O", axis=base.round_axis(percents)),
         alt.Y("layer:N", sort=layers, title=None),
         colormap,
@@ -203,6 +205,7 @@ def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experim
         ("measure",) if experiment else ("measure", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
+        fixed=(("series", THIS),),
         scaled=True,
     )
 

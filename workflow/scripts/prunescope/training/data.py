@@ -104,34 +104,19 @@ def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -
             images, labels = images[rows], labels[rows]
         return Split(images.contiguous().to(device), labels.to(device))
 
-    mean, std = scaling(dataset, settings.normalisation)
+    mean, std = torch.from_numpy(dataset.mean), torch.from_numpy(dataset.std)
+    colour = (255 * mean).round().to(torch.uint8)
+    if settings.normalisation == "symmetric":
+        mean, std = torch.full_like(mean, 0.5), torch.full_like(std, 0.5)
     return Data(
         train=split(dataset.train_images, dataset.train_labels, chosen),
         test=split(dataset.test_images, dataset.test_labels),
         validation=split(dataset.train_images, dataset.train_labels, held_out) if len(held_out) else None,
         mean=mean.to(device),
-        std=std.to(device),
-        colour=(255 * torch.from_numpy(dataset.mean)).round().to(torch.uint8).to(device),
+        # A channel that never changes would be divided by zero.
+        std=torch.where(std > 0, std, 1.0).to(device),
+        colour=colour.to(device),
     )
-
-
-def scaling(dataset: Prepared, normalisation: str) -> tuple[Tensor, Tensor]:
-    """Return the mean and the standard deviation with which pixels / 255 are normalised.
-
-    Parameters
-    ----------
-    dataset : Prepared
-    normalisation : {'dataset', 'symmetric'}
-
-    Returns
-    -------
-    tuple of Tensor of float64, shape (C,)
-    """
-    mean, std = torch.from_numpy(dataset.mean), torch.from_numpy(dataset.std)
-    if normalisation == "symmetric":
-        return torch.full_like(mean, 0.5), torch.full_like(std, 0.5)
-    # A channel that never changes would be divided by zero.
-    return mean, torch.where(std > 0, std, 1.0)
 
 
 def batches(

@@ -6,7 +6,6 @@ from prunescope import provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.kinds import control
 from prunescope.networks import modules
-from prunescope.networks.build import build
 from prunescope.networks.masks import Masks
 from prunescope.pruning import criteria, selection
 from prunescope.pruning.rounds import PruningSettings, Round
@@ -20,14 +19,13 @@ def none(this: Round, settings: PruningSettings, previous: Checkpoint, data: Dat
     network = previous.build()
     weights = modules.prunable(network, settings.prunable)
     seed = provenance.derive_seed(this.seed, "random masks", this.number)
-    initial = provenance.derive_seed(this.seed, "initialisation")
     # A criterion gets copies: what it does to them must not change what is trained.
     offers = {
         "weights": lambda: {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()},
         "gradients": lambda: gradients(network, list(weights), data, this.training),
         "generator": lambda: torch.Generator().manual_seed(seed),
         "network": lambda: copy.deepcopy(network).to(data.train.labels.device),
-        "untrained": lambda: build(**this.built, seed=initial),
+        "untrained": this.initial,
         "data": lambda: data,
     }
     return selection.prune(

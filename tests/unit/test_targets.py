@@ -1,0 +1,35 @@
+"""What is in place of a result, and is none, is refused before Snakemake opens it."""
+
+import os
+import re
+
+import pytest
+
+from prunescope.config import targets
+from prunescope.errors import InputError
+
+IN_PLACE = {
+    "a pipe or device is in place of a file": os.mkfifo,
+    "a folder is in place of a file": lambda path: (path / "inside").mkdir(parents=True),
+    "Too many levels of symbolic links": lambda path: path.symlink_to(path.name),
+}
+
+
+@pytest.mark.parametrize("line", IN_PLACE)
+@pytest.mark.parametrize(
+    "name", ["similarity.parquet", "seed0/round1/checkpoint.pt", "seed0/round0/.training-state.pt"]
+)
+def test_no_product_can_be_a_folder_a_pipe_or_a_loop(line, name, tmp_path):
+    path = tmp_path / "tiny" / name
+    path.parent.mkdir(parents=True)
+    (path.parent / "log").touch()
+    (path.parent / "leads_nowhere.h5").symlink_to("nothing")
+    folders = [tmp_path / "data", tmp_path / "tiny"]
+    targets.check_results(folders)
+    IN_PLACE[line](path)
+    with pytest.raises(InputError, match=rf"^{re.escape(str(path))}: .*{line}.*; delete it and run again$"):
+        targets.check_results(folders)
+
+
+def test_an_error_is_one_line_whatever_a_library_says():
+    assert str(InputError("x: cannot be read (time = 1\n , errno = 21); delete it")).count("\n") == 0

@@ -1,0 +1,42 @@
+"""HDF5 files must hold what they say: nothing that leads to another file or another place."""
+
+from pathlib import Path
+
+import h5py
+
+from prunescope.errors import InputError
+
+
+def refuse_links(path: str | Path, file: h5py.File) -> None:
+    """Refuse soft and external links, external storage and virtual data sets: such a file reads other files.
+
+    Parameters
+    ----------
+    path : path
+        Of the file, for the message.
+    file : h5py.File
+
+    Raises
+    ------
+    InputError
+        Names the first such item.
+    """
+    seen, groups = set(), [file]
+    while groups:
+        group = groups.pop()
+        if (place := h5py.h5o.get_info(group.id).addr) in seen:  # a group that contains itself
+            continue
+        seen.add(place)
+        for name in group:
+            where = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refused(path, where, "a link")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+            elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                raise _refused(path, where, "stored in another file")
+
+
+def _refused(path: str | Path, where: str, what: str) -> InputError:
+    return InputError(f"{path}: {where} is {what}; refused; delete the file and run again")
