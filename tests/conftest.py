@@ -82,7 +82,7 @@ class Project:
         for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
             rule = re.match(r"(?:local)?rule (\w+):", block)[1]
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
-            values = [part.split("=")[1] for part in wildcards[1].split(", ")] if wildcards else []
+            values = [part.split("=", 1)[1] for part in wildcards[1].split(", ")] if wildcards else []
             if rule != "all":
                 found.add(" ".join([rule, *values]))
         return found

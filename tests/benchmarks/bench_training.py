@@ -159,6 +159,7 @@ def dense_job(folder: str) -> None:
         rule="train_dense",
         log=[str(work / "log")],
         threads=1,
+        config={"data": {"download": False}},
         wildcards=Wildcards(["bench", "0", "0"]),
         resources=SimpleNamespace(gpu=0),
         input=Namedlist(fromdict={"dataset": str(work / "data.h5")}),

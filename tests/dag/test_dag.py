@@ -268,8 +268,13 @@ def test_another_experiment_beside_it(project):
     assert project.jobs() == expected | {"write_overview"}, "the data set is shared, tiny is untouched"
 
 
+def of(name: str, found: set[str]) -> set[str]:
+    """The same jobs of another experiment."""
+    return {job.replace(" tiny", f" {name}") for job in found}
+
+
 def of_other(*rules: str, rounds=ROUNDS) -> set[str]:
-    return {job.replace(" tiny", " other") for job in jobs(*rules, rounds=rounds)} | {"write_overview"}
+    return of("other", jobs(*rules, rounds=rounds)) | {"write_overview"}
 
 
 LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
@@ -300,6 +305,40 @@ def test_which_experiments_are_selected_does_not_change_what_they_share(project)
     assert project.jobs() == LATER | jobs("write_report")
     project.edit("config/config.yaml", "[other, tiny]", "[other]")
     assert project.jobs() == LATER - {"write_overview"}
+
+
+ROUNDS_OF_GRID = jobs("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
+
+
+def with_grid(project, grid: str) -> None:
+    text = f"extends: tiny\ngrid: {grid}\n"
+    (project.folder / "config/experiments/sweep.yaml").write_text(text)
+
+
+def test_a_grid_is_its_combinations_and_shares_the_dense_training(project):
+    project.edit("config/config.yaml", "[tiny]", "[sweep]")
+    with_grid(project, "{pruning.rate: [0.2, 0.5], pruning.scope: [global, layer]}")
+    combinations = [
+        f"sweep-rate={rate}-scope={scope}" for rate in (0.2, 0.5) for scope in ("global", "layer")
+    ]
+    expected = {"write_overview"}.union(*(of(name, ROUNDS_OF_GRID) for name in combinations))
+    assert project.jobs() == expected, "round 0 of tiny is there"
+    # One combination is an experiment like any other.
+    name = combinations[1]
+    assert project.jobs(f"results/{name}/report.html") == of(name, ROUNDS_OF_GRID) - {f"draw_figures {name}"}
+    assert project.jobs("--config", f"experiments=[{name}]") == of(name, ROUNDS_OF_GRID)
+
+
+def test_a_grid_over_the_training_trains_each_dense_network_once(create, tmp_path):
+    project = create(tmp_path / "project")
+    project.edit("config/config.yaml", "[tiny]", "[sweep]")
+    with_grid(project, "{pruning.rate: [0.2, 0.5], training.optimizer.lr: [0.01, 0.02]}")
+    found = project.jobs()
+    trained = {job for job in found if job.startswith("train_dense")}
+    assert trained == {f"train_dense sweep-lr={lr} {seed}" for lr in (0.01, 0.02) for seed in SEEDS}
+    for lr in (0.01, 0.02):
+        for rate in (0.2, 0.5):
+            assert of(f"sweep-lr={lr}-rate={rate}", ROUNDS_OF_GRID) <= found
 
 
 def test_an_experiment_that_is_not_listed_is_built_by_naming_its_target(project):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunescope import digests, kinds
+from prunescope import digests, kinds, syntax
 
 LIBRARY = digests.LIBRARY
 SCRIPTS = LIBRARY.parent
@@ -273,7 +273,7 @@ def test_every_string_that_ends_in_a_message_is_recognised():
                 for node in ast.walk(function)
                 if isinstance(node, ast.Assign) and _words(node.value)
                 for target in node.targets
-                if isinstance(target, ast.Name) and target.id in raised - digests.MESSAGES
+                if isinstance(target, ast.Name) and target.id in raised - syntax.MESSAGES
             ]
     assert found == []
 

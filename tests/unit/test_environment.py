@@ -53,6 +53,7 @@ def test_the_conda_environment_is_made_from_both():
 
 def test_everything_the_project_imports_is_a_direct_dependency():
     modules = {
+        "huggingface_hub": "huggingface-hub",
         "PIL": "pillow",
         "vl_convert": "vl-convert-python",
         "sklearn": "scikit-learn",

@@ -52,6 +52,7 @@ def of_a_job(log: Path, *outputs: Path) -> SimpleNamespace:
         threads=1,
         params=SimpleNamespace(provenance={"own": {"experiment": "a"}, "inputs": []}),
         resources=SimpleNamespace(gpu=0),
+        config={},
     )
 
 

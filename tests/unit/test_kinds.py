@@ -73,7 +73,8 @@ def test_a_file_of_another_encoding_is_named_and_hidden_files_are_left_out(folde
         ("source", "torchvision:NAME", ["unknown", "did you mean"]),
         ("source", "torchvision:MINST", ["did you mean 'torchvision:MNIST'"]),
         ("source", "MNIST", ["did you mean 'torchvision:MNIST'"]),
-        ("network", "resnet50", ["did you mean 'torchvision/resnet50'"]),
+        ("network", "resnet50", ["did you mean 'timm/resnet50' or 'torchvision/resnet50'?"]),
+        ("network", "googlenet", ["did you mean 'torchvision/googlenet'?", "file:PATH.py:NAME"]),
         ("measure", "ccca", ["did you mean 'cca'", "allowed: cca, cca_cv, cca_r2"]),
     ],
 )

@@ -8,6 +8,8 @@ from torch import nn
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import build as building
+from prunescope.networks import modules, torchvision
+from prunescope.networks.inspect import census, inspect
 from prunescope.networks.lenet import lenet5
 
 COLOUR, GREY, SMALL = (3, 32, 32), (1, 28, 28), (1, 8, 8)
@@ -32,7 +34,7 @@ def build(name, shape, classes=10, seed=0, **arguments):
 
 
 def test_every_network_is_covered_here():
-    assert set(PARAMETERS) | {"torchvision"} == set(kinds.known("network"))
+    assert set(PARAMETERS) | {"torchvision", "timm"} == set(kinds.known("network"))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -117,7 +119,7 @@ def test_torchvision_networks_by_name():
             {},
             "torchvision.models has no classifier named 'resnet181' (did you",
         ),
-        ("resnet50", COLOUR, {}, "unknown (did you mean 'torchvision/resnet50'?)"),
+        ("resnet50", COLOUR, {}, "unknown (did you mean 'timm/resnet50' or 'torchvision/resnet50'?)"),
         ("torchvision/vit_b_16", COLOUR, {"patch_size": 5}, "does not fit images of 3×32×32"),
         ("torchvision/resnet18", COLOUR, {"widht": 1}, "widht"),
         (
@@ -152,3 +154,157 @@ def test_normalise_is_the_textbook_formula_and_keeps_the_memory_format():
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(building.normalise(images, mean.tolist(), std.tolist()), found)
+
+
+# --- what can be pruned ----------------------------------------------------------------------------------
+
+VIT = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+
+
+class Mixed(nn.Module):
+    """Weights of many names: attention, recurrence, parametrisations, a class token, an own matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 2))
+        self.old = nn.utils.weight_norm(nn.Linear(8, 8))
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.split = nn.MultiheadAttention(8, 2, kdim=4, vdim=4)
+        self.lstm = nn.LSTM(8, 4)
+        self.norm = nn.LayerNorm(8)
+        self.inner = Inner()
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.mixing = nn.Parameter(torch.ones(8, 8))
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        return Mixed()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("Conv2d", {"conv.parametrizations.weight.original1"}),
+        (
+            "Linear",
+            {
+                "old.weight_v",
+                "spectral.parametrizations.weight.original",
+                "attention.out_proj.weight",
+                "split.out_proj.weight",
+            },
+        ),
+        (
+            "MultiheadAttention",
+            {"attention.in_proj_weight", "split.q_proj_weight", "split.k_proj_weight", "split.v_proj_weight"},
+        ),
+        ("MultiheadAttention:att*", {"attention.in_proj_weight"}),
+        ("*.in_proj_weight", {"attention.in_proj_weight"}),
+        ("LSTM", {"lstm.weight_ih_l0", "lstm.weight_hh_l0"}),
+        ("inner.mixing", {"inner.mixing"}),
+    ],
+)
+def test_patterns_reach_weights_of_any_name(mixed, pattern, names):
+    found = modules.prunable(mixed, [pattern])
+    assert set(found) == names
+    assert modules.layer_rates(mixed, list(found), {pattern: 0.3}) == dict.fromkeys(names, 0.3)
+
+
+@pytest.mark.parametrize("pattern", ["inner", "LayerNorm", "norm"])
+def test_what_is_no_weight_is_not_pruned(mixed, pattern):
+    with pytest.raises(InputError, match="matches no module with a prunable weight"):
+        modules.prunable(mixed, [pattern])
+
+
+def test_zeros_of_a_parametrisation_are_zeros_of_the_weight(mixed):
+    class Symmetric(nn.Module):
+        def forward(self, weight):
+            return weight + weight.T
+
+    modules.check_zeros(mixed, modules.prunable(mixed, ["*"]))
+    before = mixed.conv.weight.detach().clone()
+    assert torch.equal(mixed.conv.weight, before), "the check leaves the weights alone"
+    linear = nn.Sequential(nn.Linear(4, 4))
+    nn.utils.parametrize.register_parametrization(linear[0], "weight", Symmetric())
+    with pytest.raises(InputError, match=r"pruning\.prunable: 0\.weight has a parametrisation that does not"):
+        modules.check_zeros(linear, modules.prunable(linear, ["Linear"]))
+
+
+def test_all_weights_of_a_vision_transformer_can_be_pruned():
+    network = build("torchvision/vit_b_16", COLOUR, **VIT)
+    some, every = (
+        modules.prunable(network, patterns)
+        for patterns in (["Conv2d", "Linear"], ["Conv2d", "Linear", "MultiheadAttention"])
+    )
+    assert set(every) - set(some) == {
+        f"encoder.layers.encoder_layer_{i}.self_attention.in_proj_weight" for i in (0, 1)
+    }
+    masks = {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in some.items()}
+    counts = census(network, masks, COLOUR)
+    left_out = counts["unpruned"]
+    assert left_out["MultiheadAttention.in_proj_weight"]["parameters"] == 2 * 3 * 16 * 16
+    parameters = sum(part["parameters"] for part in left_out.values())
+    assert parameters == counts["parameters"] - counts["prunable"]
+    assert sum(part["share"] for part in left_out.values()) == pytest.approx(
+        parameters / counts["parameters"]
+    )
+    assert "Encoder.pos_embedding" in left_out and "VisionTransformer.class_token" in left_out
+    assert census(network, {}, COLOUR)["unpruned"] == {}, "round 0 prunes nothing"
+    # Arithmetic: 16 patches of 3·8·8, 17 tokens in two blocks of 3d² + d² + 2·d·32, and the head.
+    dense = 16 * 16 * 3 * 64 + 2 * 17 * (4 * 16 * 16 + 2 * 16 * 32) + 16 * 10
+    assert counts["macs_dense"] == dense
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "recorded", "shape"),
+    [
+        ("torchvision/resnet18", {}, "ReLU", [512, 1, 1]),
+        ("torchvision/mobilenet_v3_small", {}, "Hardswish", [1024]),
+        ("torchvision/vit_b_16", VIT, "encoder.layers.*_1", [17, 16]),
+        ("timm/vit_tiny_patch16_224", {"img_size": 32, "patch_size": 8, "depth": 2}, "blocks.1", [17, 192]),
+    ],
+)
+def test_networks_of_torchvision_and_timm_can_be_planned(name, arguments, recorded, shape):
+    network = {"name": name, "arguments": arguments}
+    if recorded == "ReLU":
+        with pytest.raises(InputError, match=r"layer1\.0\.relu' runs more than once"):
+            inspect(network, [3, 32, 32], 10, ["Conv2d", "Linear"], {}, ["ReLU"])
+        recorded = "layer4"
+    facts = inspect(network, [3, 32, 32], 10, ["Conv2d", "Linear"], {}, [recorded])
+    assert list(facts["shapes"].values())[-1] == shape
+    assert facts["macs"] > 0 and sum(facts["prunable"].values()) < facts["parameters"]
+
+
+def test_vision_transformers_are_torchvisions():
+    from torchvision import models
+
+    names = [name for name in models.list_models(module=models) if name.startswith("vit_")]
+    assert len(names) == 5
+    with torch.device("meta"):
+        for name in names:
+            ours = torchvision.torchvision(name, (3, 224, 224), 10).state_dict()
+            theirs = models.get_model(name, num_classes=10).state_dict()
+            assert {key: value.shape for key, value in ours.items()} == {
+                key: value.shape for key, value in theirs.items()
+            }
+
+
+def test_timm_fits_channels_and_classes_and_refuses_what_it_cannot():
+    assert build("timm/test_vit", (1, 160, 160), classes=7)(torch.zeros(1, 1, 160, 160)).shape == (1, 7)
+    for name, arguments, words in (
+        ("timm/test_vitt", {}, "timm has no model named 'test_vitt' (did you mean 'test_vit'?)"),
+        ("timm/hf-hub:a/b", {}, "timm has no model named"),
+        ("timm/test_vit", {"checkpoint_path": "x"}, "checkpoint_path cannot be set here"),
+        ("timm/vit_tiny_patch16_224", {"depth": 1}, "does not fit images of 3×32×32"),
+    ):
+        with pytest.raises(InputError, match=r"^[^\n]*$") as caught:
+            build(name, COLOUR, **arguments)
+        assert words in str(caught.value)

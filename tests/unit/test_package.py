@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import prunescope
 from prunescope import cli, files, kinds
@@ -106,14 +107,17 @@ def test_the_sdist_holds_the_library_and_what_describes_it(built):
 def test_importing_it_imports_nothing_else(installed, tmp_path):
     code = """
 import json, sys
-before = set(sys.modules)
-import prunescope, prunescope.cli
-new = {name.split(".")[0] for name in set(sys.modules) - before}
-print(json.dumps([prunescope.__file__, sorted(new - sys.stdlib_module_names)]))
+before, new = set(sys.modules), []
+import prunescope
+new.append({name.split(".")[0] for name in set(sys.modules) - before})
+import prunescope.cli
+new.append({name.split(".")[0] for name in set(sys.modules) - before})
+print(json.dumps([prunescope.__file__, *(sorted(names - sys.stdlib_module_names) for names in new)]))
 """
-    file, new = python(installed, code, tmp_path)
+    file, library, command = python(installed, code, tmp_path)
     assert Path(file).is_relative_to(installed.parent)
-    assert new == ["prunescope"]
+    assert library == ["prunescope"]
+    assert command == ["click", "prunescope"]
 
 
 def test_every_module_can_be_imported_from_elsewhere(installed, tmp_path):
@@ -159,12 +163,29 @@ def test_the_metadata_is_that_of_the_project(wheel):
     assert any(name.endswith("/licenses/LICENSE") for name in wheel)
 
 
-def test_the_command(installed, tmp_path, capsys):
+def test_the_command(installed, tmp_path):
     command = installed / "prunescope"
     assert run(command, "--version", cwd=tmp_path) == f"prunescope {prunescope.__version__}\n"
-    assert "example:\n  prunescope kinds " in run(command, "--help", cwd=tmp_path)
-    assert cli.main(["kinds"]) == 0
-    assert run(command, "kinds", cwd=tmp_path) == capsys.readouterr().out
+    assert "Example:\n    prunescope layers " in run(command, "--help", cwd=tmp_path)
+    assert run(command, "kinds", cwd=tmp_path) == CliRunner().invoke(cli.main, ["kinds"]).output
+
+
+def test_an_installed_library_compares_arrays_and_lists_layers(installed, tmp_path):
+    """Away from any checkout: neither experiments nor a configuration are there."""
+    code = """
+import json, numpy as np, prunescope as ps
+x = np.random.default_rng(0).normal(size=(100, 3))
+print(json.dumps([ps.compare(x, 2 * x, ["cca"])["value"][0], issubclass(ps.InputError, ValueError)]))
+"""
+    value, is_value_error = python(installed, code, tmp_path)
+    assert value == pytest.approx(1) and is_value_error
+    listed = run(installed / "prunescope", "layers", "lenet5", "--shape", 1, 28, 28, cwd=tmp_path)
+    assert listed.splitlines()[1].split() == ["conv1", "Conv2d", "6×24×24", "yes", "150"]
+    refused = subprocess.run(
+        [installed / "prunescope", "layers", "x"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert refused.stderr.startswith("prunescope: config/config.yaml: ")
 
 
 # --- the command, the public names ---------------------------------------------------------------------
@@ -181,39 +202,30 @@ def criteria(tmp_path, monkeypatch):
     kinds.known.cache_clear()
 
 
-def test_kinds_are_listed_by_family(criteria, capsys):
+def test_kinds_are_listed_by_family(criteria):
     (criteria / "size.py").write_text(
         '@criterion()\ndef size(w):\n    """Absolute value of the weight."""\n'
         '@criterion(form="norm/ORDER")\ndef norm(w):\n    """Norm of the unit\'s weights."""\n'
         "@criterion()\ndef plain(w): ...\n"
     )
-    assert cli.main(["kinds", "criterion"]) == 0
     listed = """\
 criterion
   norm/ORDER  Norm of the unit's weights
   plain
   size        Absolute value of the weight
 """
-    assert capsys.readouterr().out == listed
-    assert cli.main(["kinds"]) == 0
-    everything = capsys.readouterr().out
+    assert CliRunner().invoke(cli.main, ["kinds", "criterion"]).output == listed
+    everything = CliRunner().invoke(cli.main, ["kinds"]).output
     assert re.findall(r"^\S+", everything, re.MULTILINE) == list(kinds.FAMILIES)
     assert listed in everything
 
 
-def test_a_mistake_is_one_line(criteria, capsys):
+def test_a_mistake_is_one_line(criteria):
     (criteria / "broken.py").write_text("def broken(:\n")
-    assert cli.main(["kinds"]) == 1
-    error = capsys.readouterr().err
+    done = CliRunner().invoke(cli.main, ["kinds"])
+    error = done.stderr
+    assert done.exit_code == 1
     assert error.startswith("prunescope: ") and "broken.py, line 1" in error and error.count("\n") == 1
-
-
-@pytest.mark.parametrize("arguments", [[], ["kinds", "nonsense"], ["nonsense"]])
-def test_a_command_that_cannot_be_parsed(arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
-    assert stop.value.code == 2
-    assert "usage: prunescope" in capsys.readouterr().err
 
 
 def test_public_names_are_imported_when_used(monkeypatch):

@@ -100,7 +100,7 @@ def test_defaults_are_filled_in_everywhere(write):
             {"similarity__measures": ["cca", "cka2"]},
             ["similarity.measures[1]", "cka2", "did you mean 'cka'", "svcca"],
         ),
-        ({"network__name": "resnet50"}, ["network.name = 'resnet50'", "did you mean 'torchvision/resnet50'"]),
+        ({"network__name": "resnet50"}, ["network.name = 'resnet50'", "or 'torchvision/resnet50'?"]),
         ({"similarity__measures": ["cca", "cca"]}, ["similarity.measures", "twice"]),
         ({"similarity__variance": 1.5}, ["similarity.variance = 1.5", "at most 1"]),
         ({"activations__positions": "some"}, ["activations.positions", "at least 1", "all"]),

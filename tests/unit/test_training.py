@@ -473,6 +473,7 @@ def run_script(job: dict) -> None:
         log=[job["log"]],
         threads=1,
         wildcards=wildcards,
+        config={"data": {"download": False}},
         params=SimpleNamespace(**job["params"], provenance=provenance),
         resources=SimpleNamespace(**job["resources"]),
         **files_,

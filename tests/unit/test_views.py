@@ -10,11 +10,13 @@ VIEWS = list(kinds.known("view"))
 
 
 @pytest.mark.parametrize("name", VIEWS)
-@pytest.mark.parametrize("shape", [(7,), (3, 4, 4), (5, 1, 1), (2, 6, 3)])
-@pytest.mark.parametrize("wanted", ["all", 1, 5, 100])
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 4), (5, 1, 1), (2, 6, 3), (6, 5), (1, 4)])
+@pytest.mark.parametrize("wanted", ["all", 1, 5, 100, [0]])
 def test_sizes_are_those_of_the_rows(name, shape, wanted):
     view = kinds.load("view", name)
-    assert view.accepts(shape)
+    if not view.accepts(shape):
+        assert (name, len(shape)) in {("tokens", 3), ("channels", 2)}
+        return
     positions = view.positions(shape, wanted)
     assert len(positions) == view.rows(shape, wanted)
     assert list(positions) == sorted(set(positions))
@@ -39,5 +41,17 @@ def test_positions_of_channels_are_drawn_once_for_a_map():
 
 def test_facts():
     aligned = {name: kind.facts["aligned"] for name, kind in kinds.known("view").items()}
-    assert aligned == {"channels": False, "flatten": True, "pooled": True}
-    assert not kinds.load("view", "pooled").accepts((6, 6))
+    assert aligned == {"channels": False, "flatten": True, "pooled": True, "tokens": False}
+
+
+def test_rows_of_tokens_are_the_tokens():
+    tokens, pooled = kinds.load("view", "tokens"), kinds.load("view", "pooled")
+    output = torch.arange(2 * 4 * 3).reshape(2, 4, 3).float()
+    assert torch.equal(tokens.to_rows(output), output.reshape(8, 3))
+    class_token = torch.from_numpy(tokens.positions((4, 3), [0]))
+    assert torch.equal(tokens.to_rows(output, class_token), output[:, 0])
+    assert torch.equal(pooled.to_rows(output), output.mean(1))
+    drawn = tokens.positions((9, 5), 4)
+    assert np.array_equal(drawn, tokens.positions((9, 99), 4)), "the same tokens in every layer"
+    # The logits of a classifier have no tokens.
+    assert tokens.rows((10,), [3]) == 1 and tokens.positions((10,), [3]).tolist() == [0]

@@ -53,7 +53,7 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
     shell.suffix("<&0 & wait $!")
 
-from prunescope import digests, files, kinds
+from prunescope import digests, files, kinds, own
 from prunescope.config import facts as sizes
 from prunescope.config import notes, sharing, stages, targets
 from prunescope.config.files import (
@@ -133,15 +133,15 @@ def code(script):
 
 # Another folder (--directory) may have a configuration of its own; without one, the shipped configuration counts.
 if not MODULE:
-    own = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
+    given = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
     # Snakemake reads these files without limits and ends with a traceback.
     try:
-        for path in (own, *workflow.overwrite_configfiles):
+        for path in (given, *workflow.overwrite_configfiles):
             read_yaml(Path(path))
     except InputError as error:
         refuse(error)
 
-    configfile: str(own)
+    configfile: str(given)
 
 
 # A wrong configuration stops here, before any job, with one line and no traceback.
@@ -155,7 +155,8 @@ try:
         folders.pop()
     CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # What scripts see as `snakemake.config` is the checked configuration.
-    config.update({key: CONFIG[key] for key in ("data", "gpu_share")})
+    config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
+    own.use(CONFIG["code_folder"])
     if workflow.is_main_process:
         require_threads(16 + os.cpu_count())
         targets.check_results(Path("results", name) for name in ("data", *CONFIG["experiments"]))
@@ -166,9 +167,9 @@ try:
         # An experiment that is not selected may train the round 0 of one that is.
         for seed in experiment(name)["seeds"]:
             facts(owner(name, seed, "checkpoint.pt"))
-        own = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
-        recordings.update(own)
-        said += notes.notes(name, experiment(name), facts(name), own)
+        new = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
+        recordings.update(new)
+        said += notes.notes(name, experiment(name), facts(name), new)
     # With --sdm, the packages here are not those of the jobs; Snakemake itself tracks those.
     if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:
         networks = {name: files_of_all_networks(name, "metrics.json") for name in CONFIG["experiments"]}
@@ -197,7 +198,7 @@ def check_targets():
 
 
 wildcard_constraints:
-    experiment=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    experiment=r"[A-Za-z0-9][A-Za-z0-9_.=-]*",
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     seed=r"[0-9]+",
     round=r"[0-9]+",

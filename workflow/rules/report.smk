@@ -109,6 +109,7 @@ rule write_overview:
             caption="../report/overview.rst",
             labels={"figure": "Experiments side by side"},
         ),
+        table="results/overview.parquet",
     log:
         "results/logs/write_overview.log",
     benchmark:

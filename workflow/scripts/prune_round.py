@@ -20,6 +20,7 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         device=jobs.device(snakemake),
         state=rounds.state_beside(output.checkpoint),
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
+        download=snakemake.config["data"]["download"],
     )
     previous, early, masks = rounds.read(this, params.owners, paths)
     outcome = rounds.prune(this, rounds.PruningSettings(**params.pruning), previous, early, masks)

@@ -17,6 +17,7 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         device=jobs.device(snakemake),
         state=rounds.state_beside(output.checkpoint),
         made_from={"code": params.code},
+        download=snakemake.config["data"]["download"],
     )
     outcome = rounds.dense(this, params.rewind["epoch"], params.rewind["step"])
     rounds.save(outcome, output.checkpoint, output.training, output.metrics, output.rewind)

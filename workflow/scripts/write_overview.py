@@ -1,9 +1,10 @@
 """Put several experiments side by side."""
 
 from prunescope import jobs
-from prunescope.files import read_json, read_parquet, write_text
+from prunescope.files import read_json, read_parquet, write_parquet, write_text
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
+from prunescope.report.side_by_side import overview_table
 
 with jobs.job(snakemake) as log:
     given, tables = snakemake.params, snakemake.input
@@ -18,5 +19,6 @@ with jobs.job(snakemake) as log:
         )
         for index, (name, settings) in enumerate(given.experiments.items())
     ]
+    write_parquet(snakemake.output.table, overview_table(experiments))
     write_text(snakemake.output.overview, overview_page(experiments, given.measures))
     log.info("%d experiments", len(experiments))

@@ -1,5 +1,10 @@
 """What does pruning change inside a network? The library behind the workflow, importable without it.
 
+>>> import prunescope as ps  # doctest: +SKIP
+>>> ps.compare(x, y, measures=["cca"])  # two arrays  # doctest: +SKIP
+>>> ps.compare_models(a, b, images, layers=["ReLU"])  # two torch modules  # doctest: +SKIP
+>>> ps.load("results/digits-lenet")  # the results of an experiment  # doctest: +SKIP
+
 Importing it is fast: neither torch nor NumPy is loaded before something that needs them is used.
 
 Rooms, in the order in which the workflow uses them:
@@ -29,6 +34,8 @@ Rooms, in the order in which the workflow uses them:
     statistics and verdicts from the matrix
 ``report``
     charts, figures, pages
+``notebook``
+    the public functions above
 """
 
 from importlib import import_module
@@ -36,7 +43,13 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 # The public API: a name and the module that defines it. The module is imported when the name is first used.
-_PUBLIC: dict[str, str] = {}
+# `__init__.pyi` has the same names for type checkers.
+_PUBLIC = {
+    "InputError": "prunescope.errors",
+    "compare": "prunescope.notebook.arrays",
+    "compare_models": "prunescope.notebook.models",
+    "load": "prunescope.notebook.run",
+}
 
 
 def __getattr__(name: str):

@@ -27,7 +27,9 @@ class Checkpoint:
     experiment : str
     seed, round : int
     network : dict
-        ``name``, ``arguments``, ``shape`` (channels, height, width) and ``classes``.
+        ``name``, ``arguments``, ``shape`` (channels, height, width) and ``classes``. If there is more to say,
+        ``more`` has ``code``, the digest of a user's file; ``weights`` and ``digest``, what the training
+        started from; and ``resizing``, see `prunescope.networks.preprocessing.Preprocessing`.
     mean, std : list of float, length C
         With which pixels / 255 are normalised.
     weights : dict of str to Tensor
@@ -53,6 +55,11 @@ class Checkpoint:
     density: float
     accuracy: float
     dataset: str
+
+    @property
+    def resizing(self) -> dict | None:
+        """How images are resized for this network."""
+        return self.network.get("more", {}).get("resizing")
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode, on the CPU."""

@@ -1,78 +1,179 @@
-"""The command ``prunescope``."""
+"""The command ``prunescope``. What a command needs is imported when it runs, so that completion is fast."""
 
-import argparse
-import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
 
 from prunescope import __version__, kinds
 from prunescope.errors import InputError
 
-DESCRIPTION = "What does pruning change inside a network?"
-EXAMPLE = """\
-example:
-  prunescope kinds measure      list the measures that an experiment can ask for
+
+class _Refusal(click.ClickException):
+    """An error of the user, as one line without a traceback; exit status 1."""
+
+    def show(self, file=None) -> None:
+        click.echo(f"prunescope: {self.message}", file=file, err=True)
+
+
+class _Program(click.Group):
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            raise _Refusal(str(error)) from None
+
+
+COMPLETION = """\b
+Completion of names with the tab key, in ~/.bashrc (or zsh_source, fish_source):
+  eval "$(_PRUNESCOPE_COMPLETE=bash_source prunescope)"
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
+@click.group(
+    "prunescope",
+    cls=_Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"""\b
+Example:
+  prunescope layers torchvision/resnet18 --shape 3 32 32
 
-    Parameters
-    ----------
-    arguments : list of str, optional
-        The command line without the command itself; ``sys.argv[1:]`` by default.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 after an error, which is printed as one line to stderr.
-
-    Raises
-    ------
-    SystemExit
-        After ``--help`` and ``--version``, and for a command line that cannot be parsed (status 2).
-    """
-    parser = argparse.ArgumentParser(
-        "prunescope",
-        description=DESCRIPTION,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"prunescope {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = commands.add_parser("kinds", help="list what can be named in an experiment")
-    listing.add_argument(
-        "family",
-        nargs="?",
-        choices=kinds.FAMILIES,
-        metavar="FAMILY",
-        help=f"one of {', '.join(kinds.FAMILIES)}; all of them by default",
-    )
-    listing.set_defaults(run=lambda options: list_kinds(options.family))
-    options = parser.parse_args(arguments)
-    try:
-        options.run(options)
-    except InputError as error:
-        print(f"prunescope: {error}", file=sys.stderr)
-        return 1
-    return 0
+{COMPLETION}""",
+)
+@click.version_option(__version__, prog_name="prunescope", message="%(prog)s %(version)s")
+def main() -> None:
+    """What does pruning change inside a network?"""
 
 
-def list_kinds(family: str | None = None) -> None:
-    """Print the kinds of one family, or of all: how each is written in an experiment, and its summary.
+# --- kinds -----------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    family : str, optional
-        A key of `prunescope.kinds.FAMILIES`.
 
-    Raises
-    ------
-    InputError
-        When the library's files cannot be read as kinds.
-    """
+@main.command("kinds", epilog="\b\nExample:\n  prunescope kinds measure")
+@click.argument("family", required=False, type=click.Choice(list(kinds.FAMILIES)))
+def list_kinds(family: str | None) -> None:
+    """List what an experiment can name, of one FAMILY or of all."""
     for name in [family] if family else kinds.FAMILIES:
         known = kinds.known(name).values()
-        width = max((len(kind.form) for kind in known), default=0)
-        print(name)
-        for kind in known:
-            print(f"  {kind.form:{width}}  {kind.summary}".rstrip())
+        click.echo(name)
+        for line in _aligned([[f"  {kind.form}", kind.summary] for kind in known]):
+            click.echo(line)
+
+
+# --- layers ----------------------------------------------------------------------------------------------
+
+
+def _complete_target(_context, _parameter, incomplete: str) -> list[str]:
+    from prunescope.config.files import configuration_of
+
+    names = [kind.form for kind in kinds.known("network").values()]
+    with suppress(InputError):
+        names += configuration_of()["catalogue"].names()
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  prunescope layers digits-lenet
+  prunescope layers torchvision/resnet18 --shape 3 32 32
+  prunescope layers torchvision/vit_b_16 --shape 3 32 32 -a image_size=32"""
+)
+@click.argument("target", shell_complete=_complete_target)
+@click.option(
+    "--shape",
+    type=click.IntRange(min=1),
+    nargs=3,
+    metavar="C H W",
+    help="Channels, height and width of an image.",
+)
+@click.option(
+    "--classes", type=click.IntRange(min=1), default=10, show_default=True, help="Outputs of the network."
+)
+@click.option(
+    "-a",
+    "--argument",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of the network, as network.arguments in an experiment.",
+)
+def layers(target: str, shape: tuple[int, int, int] | None, classes: int, arguments: tuple[str, ...]) -> None:
+    """List the modules of a network, their outputs and weights.
+
+    Shown are the type, the shape of the output for one image, whether the output can be recorded, and how
+    many weights can be pruned. TARGET is a network, with --shape, or an experiment of the working directory.
+    For an experiment, * marks what activations.layers records and pruning.prunable prunes.
+    """
+    from prunescope.notebook.layers import layers_of_experiment, layers_of_network
+
+    if shape:
+        listed = layers_of_network(target, dict(map(_argument, arguments)), shape, classes)
+    elif arguments:
+        raise InputError(
+            f"--argument: {target} needs --shape to be a network; an experiment has its own arguments"
+        )
+    else:
+        listed = layers_of_experiment(target)
+    for line in _aligned([list(listed[0]), *(row.values() for row in listed)]):
+        click.echo(line)
+
+
+def _argument(text: str) -> tuple[str, object]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--argument {text}: must be KEY=VALUE")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"--argument {text}: the value is not YAML") from None
+
+
+# --- compare ---------------------------------------------------------------------------------------------
+
+
+def _complete_measure(_context, _parameter, incomplete: str) -> list[str]:
+    return [name for name in kinds.known("measure") if name.startswith(incomplete)]
+
+
+@main.command(epilog="\b\nExample:\n  prunescope compare a.npy b.npy -m cca -m cka")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "-m",
+    "--measure",
+    "measures",
+    multiple=True,
+    shell_complete=_complete_measure,
+    help="A measure; repeat it for several. By default those of experiments.",
+)
+def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
+    """Compare two .npy files of activations.
+
+    Their shapes are (n, p) and (n, q); row i of both is the same example.
+    """
+    from prunescope.notebook.arrays import compare_named
+
+    arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
+    table = compare_named(arrays, measures or None)
+    click.echo(table.to_string(index=False, float_format="{:.6g}".format))
+
+
+def _array(path: Path):
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        problem = getattr(error, "strerror", None) or "not a .npy file of numbers"
+        raise InputError(f"{path}: {problem}; write it with numpy.save") from None
+
+
+def _aligned(rows) -> list[str]:
+    """Write rows of text in columns."""
+    rows = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

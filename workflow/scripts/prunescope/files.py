@@ -14,6 +14,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from prunescope import provenance
@@ -321,6 +322,17 @@ def write_text(path: str | Path, text: str) -> None:
     """Write text as UTF-8, atomically."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def unchanging_sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read again only when its size or time of change differ."""
+    stat = Path(path).stat()
+    return _sha256(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _sha256(path: str, _mtime: int, _size: int) -> str:
+    return sha256(path)
 
 
 def sha256(path: str | Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from prunescope import devices, files, provenance
+from prunescope import devices, files, own, provenance
 from prunescope.errors import InputError, out_of_memory
 
 # Importing torch makes hundreds of thousands of objects that stay. Searching them for garbage after every 700
@@ -52,6 +52,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         Files besides the outputs that only this job may write.
     """
     gc.freeze()
+    own.use(snakemake.config.get("code_folder", "."))
     kept = _open_log(Path(snakemake.log[0]))
     benchmark = gpu_benchmark(snakemake.log[0])
     benchmark.unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
@@ -88,6 +89,8 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
             log.error("%s", line)
             sys.exit(f"{name}: {line}")
         log.exception("%s: failed", name)
+        if problem := own.problem(error):
+            sys.exit(f"{name}: {problem}")
         raise
     else:
         log.info("%s: done in %.1f s", name, time.monotonic() - start)

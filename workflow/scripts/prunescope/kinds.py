@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from prunescope import own
 from prunescope.errors import InputError, guess
 
 LIBRARY = Path(__file__).parent
@@ -34,18 +35,28 @@ class Family:
         Facts that each one must state in its decorator.
     optional : tuple of str
         Facts that it may state besides `COMMON`.
+    files : bool
+        Whether one may also be in a file of the user's own project, see `prunescope.own`.
     """
 
     folder: str
     title: str
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    files: bool = False
 
 
+# How a kind in a file of the user's own project is written.
+FILE = "file:PATH.py:NAME"
 # Facts that a kind of any family may state.
 COMMON = ("name", "reference", "url", "form", "names", "settings")
 FAMILIES = {
-    "network": Family("networks", "Networks (`network.name`)"),
+    "network": Family(
+        "networks",
+        "Networks (`network.name`)",
+        optional=("pretrained", "preprocessing"),
+        files=True,
+    ),
     "source": Family("data/sources", "Sources of images (`data.datasets`)"),
     "criterion": Family("pruning/criteria", "Pruning criteria (`pruning.criterion`)"),
     "control": Family("pruning/controls", "Controls (`control`)", optional=("fresh",)),
@@ -63,7 +74,7 @@ FAMILIES = {
     ),
 }
 # Facts that are functions: known only when the kind is imported.
-FUNCTIONS = ("chance",)
+FUNCTIONS = ("chance", "pretrained", "preprocessing")
 
 
 @dataclass(frozen=True)
@@ -115,8 +126,28 @@ def mark(**_facts) -> Callable[[T], T]:
     return lambda definition: definition
 
 
+def network(pretrained: Callable | None = None, preprocessing: Callable | None = None, **_facts):
+    """Mark a function as a network, and keep what it knows of trained weights.
+
+    Parameters
+    ----------
+    pretrained : callable, optional
+        Called with the name that the form adds, `network.arguments`, and whether it may download; returns
+        trained weights as a state dict.
+    preprocessing : callable, optional
+        Called with the name that the form adds; returns the `prunescope.networks.build.Preprocessing` of
+        these weights.
+    """
+
+    def keep(definition: T) -> T:
+        definition.pretrained, definition.preprocessing = pretrained, preprocessing
+        return definition
+
+    return keep
+
+
 # The name of the decorator says which family it is. The one of measures is `similarity.measures.measure`.
-network = source = criterion = control = optimizer = schedule = view = mark
+source = criterion = control = optimizer = schedule = view = mark
 
 
 @cache
@@ -159,15 +190,33 @@ def find(family: str, text: str, where: str = "") -> Kind:
         When there is no such kind.
     """
     kinds = known(family)
+    if FAMILIES[family].files and text.startswith("file:"):
+        return _of_file(family, text, where)
     for kind in kinds.values():
-        fixed, own = _prefix(kind) == kind.form, rest(kind, text)
-        if (fixed and kind.form == text) or (own and text != kind.form and _lists(kind, own)):
+        fixed, part = _prefix(kind) == kind.form, rest(kind, text)
+        if (fixed and kind.form == text) or (part and text != kind.form and _lists(kind, part)):
             return kind
-    forms = [kind.form for kind in kinds.values()]
-    options = forms + [_prefix(kind) + name for kind in kinds.values() for name in _names(kind)]
+    options = [kind.form for kind in kinds.values()]
+    options += [_prefix(kind) + name for kind in kinds.values() for name in _names(kind)]
     likely = [option for option in options if option.endswith(("/" + text, ":" + text))]
-    hint = f" (did you mean {likely[0]!r}?)" if likely else guess(text, options)
-    raise InputError(f"{where or family} = {text!r}: unknown{hint}; allowed: {', '.join(forms)}")
+    hint = f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else guess(text, options)
+    raise InputError(f"{where or family} = {text!r}: unknown{hint}; allowed: {', '.join(forms(family))}")
+
+
+def forms(family: str) -> list[str]:
+    """Return how the kinds of a family are written in a configuration file."""
+    return [kind.form for kind in known(family).values()] + [FILE] * FAMILIES[family].files
+
+
+def _of_file(family: str, text: str, where: str) -> Kind:
+    """Return a kind in a file of the user's own project."""
+    try:
+        path, definition = own.locate(text.removeprefix("file:"))
+    except InputError as error:
+        raise InputError(f"{where or family} = {text!r}: {error}") from None
+    if path.is_relative_to(LIBRARY.resolve().parent):
+        raise InputError(f"{where or family} = {text!r}: the file is part of prunescope; copy it elsewhere")
+    return Kind(family, text, path, definition, {}, "", (), True)
 
 
 def _prefix(kind: Kind) -> str:
@@ -201,15 +250,22 @@ def rest(kind: Kind, text: str) -> str:
     return text.removeprefix(prefix) if prefix != kind.form and text.startswith(prefix) else ""
 
 
-@cache
 def load(family: str, text: str, where: str = ""):
     """Import the kind that a configuration value names and return its function or class.
 
     Raises
     ------
     InputError
-        When there is no such kind.
+        When there is no such kind, or the user's file that defines it cannot be imported.
     """
+    if FAMILIES[family].files and text.startswith("file:"):
+        kind = find(family, text, where)
+        return own.load(kind.path, kind.definition)
+    return _load(family, text, where)
+
+
+@cache
+def _load(family: str, text: str, where: str):
     kind = find(family, text, where)
     return getattr(_module(kind), kind.definition)
 

@@ -36,8 +36,8 @@ class ActivationSettings:
         Number of test images; None is all.
     view : str
         Name of a view.
-    positions : int or str
-        Positions per image for the view ``channels``, or ``all``.
+    positions : int, str or list of int
+        Positions per image for the views ``channels`` and ``tokens``: how many, ``all``, or which.
     dtype : str
         ``float32`` or ``float16``.
     compression : str
@@ -49,7 +49,7 @@ class ActivationSettings:
     layers: list[str]
     examples: int | None = 500
     view: str = "channels"
-    positions: int | str = "all"
+    positions: int | str | list[int] = "all"
     dtype: str = "float32"
     compression: str = "none"
     batch_size: int = 250
@@ -101,7 +101,7 @@ def record_network(
     """Record the layers of a network that is in memory; see `record`."""
 
     def prepare(images: Tensor) -> Tensor:
-        return normalise(images, network.mean, network.std)
+        return normalise(images, network.mean, network.std, network.resizing)
 
     attributes = {
         "experiment": network.experiment,
@@ -167,7 +167,7 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
     with store.writing(
         path, settings.view, settings.positions, examples, labels[examples], attributes
     ) as group:
-        recorders: dict[str, _Recorder] = {}
+        recorders: dict[str, Recorder] = {}
         first, seen = 0, set()
 
         def keep(name: str, output: Tensor) -> None:
@@ -178,7 +178,7 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
                 )
             seen.add(name)
             if name not in recorders:
-                recorders[name] = _Recorder(
+                recorders[name] = Recorder(
                     group, name, list(modules).index(name), output, len(examples), settings
                 )
             recorders[name].write(output, first)
@@ -264,7 +264,7 @@ def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -
             handle.remove()
 
 
-class _Recorder:
+class Recorder:
     """One layer on its way to the file, batch by batch."""
 
     def __init__(

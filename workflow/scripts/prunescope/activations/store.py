@@ -179,7 +179,7 @@ def _recording(path: str, stack: ExitStack) -> Recording:
 def writing(
     path: str | Path,
     view: str,
-    positions: int | str,
+    positions: int | str | list[int],
     examples: np.ndarray,
     labels: np.ndarray,
     attributes: dict,
@@ -191,8 +191,8 @@ def writing(
     path : path
     view : str
         Name of the view.
-    positions : int or str
-        How many positions were wanted for each image, or ``all``.
+    positions : int, str or list of int
+        How many positions were wanted for each image, ``all``, or which.
     examples, labels : ndarray of int, shape (n,)
         Indices of the images in the test set, and their classes.
     attributes : dict

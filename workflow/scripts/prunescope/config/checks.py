@@ -62,6 +62,11 @@ def check(experiment: dict, where: str) -> None:
             "similarity.pairs",
             f"needs rows that correspond between layers: activations.view {' or '.join(aligned)}",
         )
+    if experiment["activations"]["token"] is not None:
+        if experiment["activations"]["view"] != "tokens":
+            refuse("activations.token", "needs activations.view: tokens")
+        if experiment["activations"]["positions"] != "all":
+            refuse("activations.positions", "cannot be combined with activations.token; keep one of them")
     if primary_measure(experiment) not in experiment["similarity"]["measures"]:
         refuse(
             "findings.measure",

@@ -55,7 +55,7 @@ def _settings(part: dict) -> dict[str, dict]:
 def allowed(part: dict) -> str:
     """Describe in words which values a schema allows."""
     if "kind" in part:
-        return ", ".join(f"`{kind.form}`" for kind in kinds.known(part["kind"]).values())
+        return ", ".join(f"`{form}`" for form in kinds.forms(part["kind"]))
     if "enum" in part:
         return ", ".join(f"`{option}`" for option in part["enum"])
     if "const" in part:
@@ -107,6 +107,8 @@ def kind_tables() -> str:
                 "" if isinstance(names, str) else f": {', '.join(names)}"
             )
             lines.append(f"| `{kind.form}` | {_cell(text)} | {_cell(kind.facts.get('reference', ''))} |")
+        if shared.files:
+            lines.append(f"| `{kinds.FILE}` | One in a file of your own project, see docs/networks.md | |")
         parts.append("\n".join([f"### {shared.title}", "", *lines]))
     return "\n\n".join(parts)
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from prunescope import digests, kinds
+from prunescope.config.stages import network_params
 from prunescope.errors import InputError, guess
 from prunescope.files import read_json, write_json
 
@@ -56,14 +57,20 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     view = kinds.load("view", activations["view"])
     try:
         network = _network(
-            network=experiment["network"],
+            network=network_params(experiment),
             shape=dataset["shape"],
             classes=dataset["classes"],
             prunable=pruning["prunable"],
             rates=pruning["rates"],
             recorded=activations["layers"],
+            **({"pretrained": True} if training["normalisation"] == "weights" else {}),
         )
         for name, output in network["shapes"].items():
+            if len(output) == 2 and (activations["token"] or 0) >= output[0]:
+                raise InputError(
+                    f"activations.token = {activations['token']}: module {name!r} has only the tokens 0 to "
+                    f"{output[0] - 1}"
+                )
             if not view.accepts(output):
                 raise InputError(
                     f"activations.layers: the output of module {name!r} has shape "
@@ -73,6 +80,11 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}
+
+
+def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
+    """Return what `describe` has of the data set; whether the network fits it is not checked."""
+    return _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
 
 
 def source_of(name: str, data: dict, where: str) -> str:

@@ -6,18 +6,20 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from prunescope.config import checks, schema
 from prunescope.config.explain import kind_of
+from prunescope.config.grid import NO_CONTROL, Grid, expand
 from prunescope.errors import InputError, guess
 
 EXPERIMENTS = Path("config/experiments")
+# Of the workflow, where the library is in its checkout.
+SHIPPED = Path(__file__).parents[4] / "config"
 FILE = "config/config.yaml"
-# The value of `control` of an experiment that is none.
-NO_CONTROL = "none"
 # Names of results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
 # Far more than any configuration needs, and little enough to refuse the rest at once.
@@ -87,11 +89,19 @@ def read_yaml(path: Path) -> dict:
         # Opening a pipe would wait for its writer.
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: not a regular file; replace it")
-        if path.stat().st_size > LARGEST_FILE:
+        stat = path.stat()
+        if stat.st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes; a configuration is shorter")
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        # A grid reads one file for each of its experiments.
+        return copy.deepcopy(_parsed(path, stat.st_mtime_ns, stat.st_size))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+@cache
+def _parsed(path: Path, _mtime: int, _size: int) -> dict:
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -122,7 +132,7 @@ class Catalogue:
     inline: dict[str, dict] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Return the names of all experiments, sorted."""
+        """Return the names of all experiments that are written, sorted; not those of their grids."""
         return sorted(
             {*self.inline, *(path.stem for folder in self.folders for path in folder.glob("*.yaml"))}
         )
@@ -131,11 +141,50 @@ class Catalogue:
         """Return the file of an experiment, or its key if it is given inline; for messages."""
         if name in self.inline:
             return f"experiments.{name}"
-        return str(next(path for folder in self.folders if os.path.lexists(path := folder / f"{name}.yaml")))
+        if path := self._file(name):
+            return str(path)
+        return f"{self.where(self._origin(name))}: {name}"
 
     def read(self, name: str) -> dict:
-        """Return an experiment as it is written, without what it extends."""
-        return copy.deepcopy(self.inline[name]) if name in self.inline else read_yaml(Path(self.where(name)))
+        """Return an experiment as it is written, without what it extends and without its grid."""
+        if origin := self._origin(name):
+            return copy.deepcopy(self.grid(origin).experiments[name])
+        own = self._written(name)
+        own.pop("grid", None)
+        return own
+
+    def grid(self, name: str) -> Grid:
+        """Return the experiments of the grid of an experiment; without a grid none.
+
+        Raises
+        ------
+        InputError
+            When the grid is wrong.
+        """
+        own, where = self._written(name), self.where(name)
+        if "grid" not in own:
+            return Grid({}, [])
+        part = {"properties": {"grid": schema.schema("experiment")["properties"]["grid"]}}
+        schema.validate({"grid": own["grid"]}, part, where)
+        return expand(name, {str(key): values for key, values in own["grid"].items()}, where)
+
+    def selected(self, name: str) -> list[str]:
+        """Return the experiments that a name selects: all combinations of its grid, or itself."""
+        return (not self._origin(name) and self.grid(name).combinations) or [name]
+
+    def _written(self, name: str) -> dict:
+        return copy.deepcopy(self.inline[name]) if name in self.inline else read_yaml(self._file(name))
+
+    def _file(self, name: str) -> Path | None:
+        files = (folder / f"{name}.yaml" for folder in self.folders)
+        return next((path for path in files if os.path.lexists(path)), None)
+
+    def _origin(self, name: str) -> str | None:
+        """Return the experiment whose grid has an experiment, None for one that is written itself."""
+        if "=" not in name or name in self.inline or self._file(name):
+            return None
+        origins = (other for other in self.names() if name.startswith(f"{other}-"))
+        return next((other for other in origins if name in self.grid(other).experiments), None)
 
     def parent(self, name: str) -> str | None:
         """Return the experiment that another one extends."""
@@ -149,7 +198,9 @@ class Catalogue:
         InputError
         """
         known = self.names()
-        if name not in known:
+        if name not in known and not self._origin(str(name)):
+            for other in [other for other in known if str(name).startswith(f"{other}-")]:
+                known += self.grid(other).combinations
             folders = " or ".join(map(str, self.folders))
             raise InputError(
                 f"{where}: no experiment {name!r} in {folders}{guess(str(name), known)}; "
@@ -201,7 +252,34 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
             raise InputError(
                 f"{file}: experiments: {name!r} is a folder or file of results/; rename the experiment"
             )
-    return config | {"experiments": list(given), "catalogue": catalogue}
+    names = dict.fromkeys(one for name in given for one in catalogue.selected(name))
+    return config | {"experiments": list(names), "catalogue": catalogue}
+
+
+def configuration_of(folder: str | Path = ".") -> dict:
+    """Load the configuration of a working directory as the workflow does, outside of it.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder in which Snakemake runs. Without a configuration of its own the shipped one counts, where
+        the library is part of a checkout.
+
+    Returns
+    -------
+    dict
+        See `load_config`.
+
+    Raises
+    ------
+    InputError
+        When there is no configuration, or for the reasons of `load_config`.
+    """
+    folder = Path(folder)
+    shipped = SHIPPED / "config.yaml"
+    own = folder / FILE if (folder / FILE).is_file() or not shipped.is_file() else shipped
+    known = read_yaml(shipped) if shipped.is_file() else {"data": {"datasets": {}}}
+    return load_config(read_yaml(own), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
 
 
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:

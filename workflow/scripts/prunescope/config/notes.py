@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunescope import kinds, provenance
-from prunescope.config.stages import LEARNING, prunes
+from prunescope.config import stages
+from prunescope.config.stages import LEARNING
 from prunescope.errors import RESERVED_BY_REPORT, InputError, address_space
 from prunescope.files import read_json
 from prunescope.pruning.amounts import idle_round
@@ -53,7 +54,9 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     )
     return {
         name: Size(
-            images * view.rows(shape, activations["positions"]), view.units(shape), view.stored(shape, images)
+            images * view.rows(shape, stages.positions(experiment)),
+            view.units(shape),
+            view.stored(shape, images),
         )
         for name, shape in facts["network"]["shapes"].items()
     }
@@ -128,7 +131,7 @@ def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> l
 
 def _idle(name: str, experiment: dict, facts: dict) -> str:
     """Return a note on the round from which on nothing is pruned."""
-    if not prunes(experiment):
+    if not stages.prunes(experiment):
         return ""
     network = facts["network"]
     first = idle_round(network["prunable"], network["rates"], experiment["pruning"], experiment["rounds"])

@@ -1,9 +1,11 @@
 """What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
 
-from prunescope import kinds, provenance
+from prunescope import digests, kinds, provenance
 from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
+from prunescope.files import unchanging_sha256
+from prunescope.networks import DEFAULT
 from prunescope.pruning import controls
 
 # Packages that can change the bytes of what a rule writes.
@@ -38,12 +40,36 @@ def environment(rule: str, policy: str) -> dict:
     return provenance.versions(PACKAGES[rule]) if policy == "rerun" else {}
 
 
+def network_params(experiment: dict) -> dict:
+    """Return what builds a network, and the digests of the user's files behind it."""
+    network = experiment["network"]
+    weights = network["weights"]
+    more = {
+        "code": digests.of_file("network", network["name"]),
+        "weights": weights,
+        "digest": None if weights in (None, DEFAULT) else _digest(weights),
+    }
+    more = {key: value for key, value in more.items() if value is not None}
+    own = {key: network[key] for key in ("name", "arguments")}
+    return own | {"more": more} if more else own
+
+
+def _digest(weights: str) -> str:
+    try:
+        return unchanging_sha256(weights)
+    except OSError as error:
+        raise InputError(
+            f"network.weights = {weights!r}: cannot be read ({error.strerror}); give the path of a file, "
+            "absolute or from the folder in which Snakemake runs, or DEFAULT"
+        ) from None
+
+
 def train_params(experiment: dict) -> dict:
     """Return what `train_dense` reads: network, training, and the moment of round 0 to keep for rewinding."""
     pruning = experiment["pruning"]
     rewinds = pruning["retraining"] == "rewind"
     return {
-        "network": experiment["network"],
+        "network": network_params(experiment),
         "training": _without_threads(experiment["training"]),
         "rewind": {
             "epoch": pruning["rewind_epoch"] if rewinds else 0,
@@ -69,7 +95,7 @@ def prune_params(experiment: dict, round: int) -> dict:
     if prunes(experiment):
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
-        "network": experiment["network"],
+        "network": network_params(experiment),
         "training": _without_threads(_retraining(experiment)),
         "pruning": own,
     }
@@ -95,7 +121,14 @@ def starts_from(experiment: dict) -> set[str]:
 
 def activation_params(experiment: dict) -> dict:
     """Return what `extract_activations` reads."""
-    return _without_threads(experiment["activations"])
+    own = _without_threads(experiment["activations"]) | {"positions": positions(experiment)}
+    return {key: value for key, value in own.items() if key != "token"}
+
+
+def positions(experiment: dict) -> int | str | list[int]:
+    """Return how many positions of a layer's output are recorded, ``all``, or which."""
+    activations = experiment["activations"]
+    return activations["positions"] if activations["token"] is None else [activations["token"]]
 
 
 def similarity_params(experiment: dict) -> dict:

@@ -1,0 +1,2 @@
+# In `network.weights`: what torchvision or timm offers for a network.
+DEFAULT = "DEFAULT"

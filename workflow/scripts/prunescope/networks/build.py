@@ -1,22 +1,27 @@
 """Networks by name, and how pixels become their input."""
 
 from collections.abc import Callable
+from inspect import signature
 
 import torch
 from torch import nn
 
-from prunescope import kinds
+from prunescope import kinds, own
 from prunescope.errors import InputError
 from prunescope.networks.layers import Shape
+from prunescope.networks.preprocessing import resize
 
 
-def build(name: str, arguments: dict, shape: Shape, classes: int, seed: int) -> nn.Module:
+def build(
+    name: str, arguments: dict, shape: Shape, classes: int, seed: int, more: dict | None = None
+) -> nn.Module:
     """Build a network with freshly drawn weights.
 
     Parameters
     ----------
     name : str
-        A network of this library, or ``torchvision/NAME`` for a classifier of ``torchvision.models``.
+        As in an experiment file: a network of this library, ``torchvision/NAME``, ``timm/NAME``, or
+        ``file:PATH.py:NAME``.
     arguments : dict
         Keyword arguments of the network's function.
     shape : sequence of int
@@ -25,6 +30,8 @@ def build(name: str, arguments: dict, shape: Shape, classes: int, seed: int) -> 
         Number of outputs.
     seed : int
         Determines the weights: the same on every device. The global random state is left as it was.
+    more : dict, optional
+        What else a checkpoint knows of its network; nothing here needs it.
 
     Returns
     -------
@@ -35,7 +42,8 @@ def build(name: str, arguments: dict, shape: Shape, classes: int, seed: int) -> 
     Raises
     ------
     InputError
-        When the name or an argument is unknown, or the network does not fit the images or the classes.
+        When the name or an argument is unknown, the network does not fit the images or the classes, or a
+        user's file raises an error.
     """
     function = _function(name, arguments, shape, classes)
     with torch.random.fork_rng(devices=[]):
@@ -43,10 +51,18 @@ def build(name: str, arguments: dict, shape: Shape, classes: int, seed: int) -> 
         torch.default_generator.manual_seed(seed)
         try:
             network = function()
+            if not isinstance(network, nn.Module):
+                raise InputError(f"network: {name} returns a {type(network).__name__}, not a torch.nn.Module")
             outputs = trace(network, shape)
-        except (InputError, ImportError, NameError, AttributeError):
-            raise  # mistakes in the network's own code
+        except InputError:
+            raise
         except Exception as error:  # constructors of other libraries raise whatever they like
+            if text := own.problem(error):
+                raise InputError(
+                    f"network: {name} with images of {_size(shape)} and {classes} classes: {text}"
+                ) from None
+            if isinstance(error, ImportError | NameError | AttributeError):
+                raise  # mistakes in this library
             problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
             raise InputError(
                 f"network: {name} with arguments {arguments} does not fit images of {_size(shape)} and "
@@ -62,20 +78,25 @@ def build(name: str, arguments: dict, shape: Shape, classes: int, seed: int) -> 
 
 def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callable[[], nn.Module]:
     kind, function = kinds.find("network", name, "network.name"), kinds.load("network", name)
+    if isinstance(function, nn.Module) or not callable(function):
+        raise InputError(f"network.name = {name!r}: must name a class or a function that returns a module")
     given = [rest] if (rest := kinds.rest(kind, name)) else []
-    own = [key for key in kind.parameters if key not in ("name", "shape", "classes")]
-    unknown = [] if kind.variable else [key for key in arguments if key not in own]
-    if unknown:
-        raise InputError(
-            f"network.arguments: {unknown[0]!r} is not an argument of {name}; "
-            f"allowed: {', '.join(own) or 'none'}"
-        )
-    return lambda: function(*given, tuple(shape), classes, **arguments)
+    parameters = list(signature(function).parameters.values())[len(given) :]
+    keys = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    offered = {"shape": tuple(shape), "classes": classes}
+    free = [key for key in keys if key not in offered]
+    variable = any(one.kind == one.VAR_KEYWORD for one in parameters)
+    for key in arguments:
+        if key in offered or not (variable or key in free):
+            problem = "comes from the data set" if key in offered else f"is not an argument of {name}"
+            raise InputError(f"network.arguments: {key!r} {problem}; allowed: {', '.join(free) or 'none'}")
+    known = {key: value for key, value in offered.items() if key in keys}
+    return lambda: function(*given, **known, **arguments)
 
 
 @torch.no_grad()
 def trace(
-    network: nn.Module, shape: Shape, hooks: dict[nn.Module, Callable[[tuple[int, ...]], None]] | None = None
+    network: nn.Module, shape: Shape, hooks: dict[nn.Module, Callable[[object], None]] | None = None
 ) -> tuple[int, ...]:
     """Send one black image through a network, in evaluation mode.
 
@@ -85,7 +106,7 @@ def trace(
     shape : sequence of int
         Channels, height and width of an image.
     hooks : dict of torch.nn.Module to callable, optional
-        Called with the shape of the module's output each time it has run.
+        Called with the module's output each time it has run.
 
     Returns
     -------
@@ -93,25 +114,29 @@ def trace(
         Shape of the network's output.
     """
     handles = [
-        module.register_forward_hook(
-            lambda _module, _inputs, output, hook=hook: (
-                hook(tuple(output.shape)) if isinstance(output, torch.Tensor) else None
-            )
-        )
+        module.register_forward_hook(lambda _module, _inputs, output, hook=hook: hook(output))
         for module, hook in (hooks or {}).items()
     ]
     mode = network.training
-    image = torch.zeros(1, *shape, device=next(network.parameters()).device)
+    image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)
     try:
-        return tuple(network.eval()(image).shape)
+        output = network.eval()(image)
+        if not isinstance(output, torch.Tensor):
+            raise InputError(
+                f"network: {type(network).__name__} returns a {type(output).__name__}; it must return one "
+                "tensor, (n, classes)"
+            )
+        return tuple(output.shape)
     finally:
         network.train(mode)
         for handle in handles:
             handle.remove()
 
 
-def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Turn pixels into a network's input: (pixel / 255 - mean) / std, channel by channel.
+def normalise(
+    images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, resizing: dict | None = None
+) -> torch.Tensor:
+    """Turn pixels into a network's input: resize, then (pixel / 255 - mean) / std, channel by channel.
 
     Parameters
     ----------
@@ -119,6 +144,8 @@ def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> to
         Pixels in [0, 255].
     mean, std : Tensor or sequence of float, shape (C,)
         On the scale [0, 1].
+    resizing : dict, optional
+        See `prunescope.networks.preprocessing.Preprocessing`; None leaves the size as it is.
 
     Returns
     -------
@@ -127,7 +154,8 @@ def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> to
     """
     mean = torch.as_tensor(mean, dtype=torch.float64, device=images.device).view(-1, 1, 1)
     std = torch.as_tensor(std, dtype=torch.float64, device=images.device).view(-1, 1, 1)
-    return torch.addcmul((-mean / std).float(), images.float(), (1 / (255 * std)).float())
+    pixels = resize(images.float(), **resizing) if resizing else images.float()
+    return torch.addcmul((-mean / std).float(), pixels, (1 / (255 * std)).float())
 
 
 def _size(shape: Shape) -> str:

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from prunescope.errors import InputError
-from prunescope.networks import modules
+from prunescope.networks import DEFAULT, modules
+from prunescope.networks import weights as trained
 from prunescope.networks.build import build, trace
 from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks, density
+from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
 
 
 def inspect(
@@ -21,13 +23,14 @@ def inspect(
     prunable: list[str],
     rates: dict[str, float],
     recorded: list[str],
+    pretrained: bool = False,
 ) -> dict:
     """Run one image through a network, and check the module patterns.
 
     Parameters
     ----------
     network : dict
-        ``name`` and ``arguments``.
+        ``name``, ``arguments`` and ``more``, see `prunescope.networks.weights.initial`.
     shape : list of int
         Channels, height and width of an image.
     classes : int
@@ -35,6 +38,8 @@ def inspect(
         Module patterns: whose weights are pruned, whose outputs are recorded.
     rates : dict of str to float
         Pruning rates by module pattern.
+    pretrained : bool, default False
+        Whether images are resized as the network's trained weights expect.
 
     Returns
     -------
@@ -50,8 +55,16 @@ def inspect(
         When a pattern matches nothing, a module cannot be recorded, or the network does not fit the images.
     """
     # On torch's device `meta` the first call would import torch's compiler, which takes seconds.
-    net = build(network["name"], network["arguments"], tuple(shape), classes, 0).eval()
+    if pretrained:
+        expected = preprocessing_of(network["name"])
+        channel_values(network["name"], expected.mean, shape[0])
+        shape = input_shape(shape, expected.resizing)
+    built = {**network, "shape": tuple(shape), "classes": classes}
+    # What torchvision and timm offer is downloaded by the training, not by the plan.
+    offered = (network.get("more") or {}).get("weights") == DEFAULT
+    net = (build(**built, seed=0) if offered else trained.initial(built, 0)).eval()
     weights = modules.prunable(net, prunable)
+    modules.check_zeros(net, weights)
     if rates:
         modules.prunable(net, list(rates), "pruning.rates")
     own_rates = modules.layer_rates(net, list(weights), rates)
@@ -60,9 +73,10 @@ def inspect(
     named = {module: name for name, module in net.named_modules() if name}
     runs = Counter()
 
-    def note(name: str, output: tuple[int, ...]) -> None:
-        shapes[name] = output[1:]
-        runs[name] += 1
+    def note(name: str, output) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = tuple(output.shape[1:])
+            runs[name] += 1
 
     trace(net, shape, {module: partial(note, name) for module, name in named.items()})
     for name in chosen:
@@ -97,38 +111,32 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
     -------
     dict
         ``density`` over the prunable weights, ``density_all`` over all parameters, ``parameters`` and
-        ``parameters_kept``, ``prunable`` and ``prunable_kept``, ``macs_dense`` and ``macs_effective``
+        ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
+        ``macs_dense`` and ``macs_effective``
         (multiply–accumulate operations for one image; effective counts only the weights left),
-        ``dead_channels``, and ``layers``: for each convolution and linear layer ``name``, ``total``,
+        ``dead_channels``, and ``layers``: for each module with prunable weights ``name``, ``total``,
         ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left),
         ``macs_dense`` and ``macs_effective``.
     """
-    weighted = {name: module for name, module in network.named_modules() if modules.has_weight(module)}
-    positions = dict.fromkeys(weighted, 0)
-
-    def count(name, module):
-        def hook(output_shape):
-            # A linear layer works on the last dimension, a convolution on the second.
-            positions[name] += math.prod(output_shape[1:-1] if module.weight.ndim == 2 else output_shape[2:])
-
-        return hook
-
-    trace(network, shape, {module: count(name, module) for name, module in weighted.items()})
+    weighted = {name: own for name, module in network.named_modules() if (own := modules.weights_of(module))}
+    positions = _positions(network, weighted, shape)
     layers = []
-    for name, module in weighted.items():
-        total = module.weight.numel()
-        mask = masks.get(f"{name}.weight", torch.ones(module.weight.shape, dtype=torch.bool))
-        kept = int(mask.sum())
+    for name, own in weighted.items():
+        kept = {
+            key: masks.get(f"{name}.{key}", torch.ones(weight.shape, dtype=torch.bool))
+            for key, weight in own.items()
+        }
+        total, left = (sum(int(count(mask)) for mask in kept.values()) for count in (torch.numel, torch.sum))
         layers.append(
             {
                 "name": name,
                 "total": total,
-                "kept": kept,
-                "density": kept / total,
-                "channels": mask.shape[0],
-                "dead_channels": int((~mask.flatten(1).any(1)).sum()),
+                "kept": left,
+                "density": left / total,
+                "channels": sum(len(mask) for mask in kept.values()),
+                "dead_channels": sum(int((~mask.flatten(1).any(1)).sum()) for mask in kept.values()),
                 "macs_dense": total * positions[name],
-                "macs_effective": kept * positions[name],
+                "macs_effective": left * positions[name],
             }
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -139,6 +147,7 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         "density_all": (parameters - removed) / parameters,
         "parameters": parameters,
         "parameters_kept": parameters - removed,
+        "unpruned": unpruned(network, masks),
         "prunable": total,
         "prunable_kept": total - removed,
         "macs_dense": sum(layer["macs_dense"] for layer in layers),
@@ -146,3 +155,40 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         "dead_channels": sum(layer["dead_channels"] for layer in layers),
         "layers": layers,
     }
+
+
+def _positions(network: nn.Module, weighted: dict[str, dict], shape: Shape) -> dict[str, int]:
+    """Return how often each weight of a module is used for one image."""
+    found = dict.fromkeys(weighted, 0)
+
+    def count(name: str, output) -> None:
+        # Multi-head attention gives its weights of attention as well.
+        output = output[0] if isinstance(output, tuple) else output
+        shape = getattr(output, "shape", ())
+        # A linear layer works on the last dimension, a convolution on the second.
+        matrix = next(iter(weighted[name].values())).ndim == 2
+        found[name] += math.prod(shape[1:-1] if matrix else shape[2:])
+
+    trace(network, shape, {network.get_submodule(name): partial(count, name) for name in weighted})
+    for name in weighted:
+        # Multi-head attention reads the weight of its output projection without running that module.
+        found[name] = found[name] or found.get(name.rpartition(".")[0], 0)
+    return found
+
+
+def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
+    """Sum up what pruning leaves alone, by type of module and name of parameter, largest first.
+
+    Returns
+    -------
+    dict of str to dict
+        ``parameters`` and their ``share`` of all parameters, by e.g. ``BatchNorm2d.weight``; empty when
+        nothing is pruned.
+    """
+    total = sum(parameter.numel() for parameter in network.parameters())
+    found = Counter()
+    for prefix, module in network.named_modules() if masks else ():
+        for name, parameter in module.named_parameters(recurse=False):
+            if (f"{prefix}.{name}" if prefix else name) not in masks:
+                found[f"{type(module).__name__}.{name}"] += parameter.numel()
+    return {name: {"parameters": n, "share": n / total} for name, n in found.most_common()}

@@ -1,8 +1,11 @@
 """Choosing modules of a network, and their weights, by pattern."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from prunescope.errors import InputError, guess
 
@@ -11,7 +14,8 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     """Return the modules that any of the patterns matches, in the network's own order.
 
     A pattern is a shell-style wildcard that is compared with a module's dotted name (``features.*``) and with
-    its type (``Conv2d``). ``Type:name``, as in ``Conv2d:layer1.*``, asks for both.
+    its type (``Conv2d``) and the types that this one derives from. ``Type:name``, as in ``Conv2d:layer1.*``,
+    asks for both.
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     modules = {name: module for name, module in network.named_modules() if name}
     chosen = set()
     for pattern in patterns:
-        matched = {name for name, module in modules.items() if matches(pattern, name, type(module).__name__)}
+        matched = {name for name, module in modules.items() if matches(pattern, name, module)}
         if not matched:
             known = [*modules, *dict.fromkeys(type(module).__name__ for module in modules.values())]
             raise InputError(
@@ -44,18 +48,47 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     return {name: module for name, module in modules.items() if name in chosen}
 
 
-def matches(pattern: str, name: str, kind: str) -> bool:
-    """Whether a pattern matches a module of this dotted name and this type."""
+def matches(pattern: str, name: str, module: nn.Module) -> bool:
+    """Whether a pattern matches a module of this dotted name."""
+    # Parametrisations and torch's own layers use subclasses, e.g. ParametrizedConv2d.
+    own = type(module).__mro__
+    kinds = [kind.__name__ for kind in own[: own.index(nn.Module)]]
     if ":" in pattern:
-        kind_pattern, _, name_pattern = pattern.partition(":")
-        return fnmatchcase(kind, kind_pattern) and fnmatchcase(name, name_pattern)
-    return fnmatchcase(name, pattern) or fnmatchcase(kind, pattern)
+        kind_pattern, _, pattern = pattern.partition(":")
+        return any(fnmatchcase(kind, kind_pattern) for kind in kinds) and fnmatchcase(name, pattern)
+    return any(fnmatchcase(text, pattern) for text in (name, *kinds))
 
 
-def has_weight(module: nn.Module) -> bool:
-    """Whether a module has a weight that can be pruned: a matrix or a kernel."""
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, nn.Parameter) and weight.ndim >= 2
+def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return a module's own weights that can be pruned, by the name of the parameter within the module.
+
+    They are matrices and kernels with ``weight`` in their name, ``in_proj_weight`` of multi-head attention
+    included. Of a weight that is computed from others (`torch.nn.utils.parametrize`, ``weight_norm``) these
+    are the parameters of its shape.
+    """
+    found = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
+    computed = getattr(module, "weight", None)
+    if isinstance(computed, Tensor) and not isinstance(computed, nn.Parameter):
+        found = {name: value for name, value in found.items() if value.shape == computed.shape}
+    if is_parametrized(module):
+        for tensor, originals in module.parametrizations.items():
+            shape = getattr(module, tensor).shape
+            found |= {
+                f"parametrizations.{tensor}.{name}": value
+                for name, value in originals.named_parameters(recurse=False)
+                if "weight" in tensor and value.shape == shape
+            }
+    return {name: value for name, value in found.items() if value.ndim >= 2}
+
+
+def owners(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
+    """Return the module of every weight that can be pruned, with its dotted name, by the weight's name."""
+    return {
+        f"{prefix}.{name}": (prefix, module)
+        for prefix, module in network.named_modules()
+        for name in weights_of(module)
+        if prefix
+    }
 
 
 def prunable(
@@ -69,24 +102,58 @@ def prunable(
     ----------
     network : torch.nn.Module
     patterns : list of str
-        Module names or types, see `select`.
+        Module names or types, see `select`, or names of parameters (``*.in_proj_weight``).
     key : str, optional
         The configuration key the patterns come from, for the error message.
 
     Raises
     ------
     InputError
-        When a pattern matches no module with such a weight.
+        When a pattern matches no module with such a weight, or pruned weights would not be zero.
     """
-    chosen = select(network, patterns, key)
-    weights = {name: module.weight for name, module in chosen.items() if has_weight(module)}
+    modules, parameters = owners(network), dict(network.named_parameters())
+    chosen = set()
     for pattern in patterns:
-        if not any(matches(pattern, name, type(chosen[name]).__name__) for name in weights):
+        matched = {name for name, owner in modules.items() if matches(pattern, *owner)}
+        # A parameter that is named may be called anything.
+        matched |= {
+            name
+            for name, parameter in parameters.items()
+            if parameter.ndim >= 2 and fnmatchcase(name, pattern) and "." in pattern
+        }
+        if not matched:
+            select(network, [pattern], key)
             raise InputError(
                 f"{key}: pattern {pattern!r} matches no module with a prunable weight; choose convolutions "
                 f"or linear layers, or everything inside a block as in {pattern + '.*'!r}"
             )
-    return {f"{name}.weight": weight for name, weight in weights.items()}
+        chosen |= matched
+    return {name: parameter for name, parameter in parameters.items() if name in chosen}
+
+
+@torch.no_grad()
+def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
+    """Refuse parametrisations in which a zero of the parameter is no zero of the weight.
+
+    Raises
+    ------
+    InputError
+    """
+    for name in names:
+        prefix, parametrised, own = name.partition(".parametrizations.")
+        if not parametrised:
+            continue
+        module, tensor = network.get_submodule(prefix), own.rpartition(".")[0]
+        parameter = network.get_parameter(name)
+        before, removed = parameter.clone(), torch.arange(parameter.numel()).view(parameter.shape) % 2 == 0
+        parameter.masked_fill_(removed, 0.0)
+        weight = getattr(module, tensor).detach()
+        parameter.copy_(before)
+        if weight[removed].any():
+            raise InputError(
+                f"pruning.prunable: {prefix}.{tensor} has a parametrisation that does not keep zeros, so it "
+                "cannot be pruned; leave it out"
+            )
 
 
 def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -> dict[str, float]:
@@ -110,14 +177,19 @@ def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -
     InputError
         When a pattern matches no prunable module.
     """
-    kinds = {f"{name}.weight": type(module).__name__ for name, module in network.named_modules()}
+    modules = owners(network)
     resolved = {}
     for pattern, rate in rates.items():
-        matched = [name for name in names if matches(pattern, name.removesuffix(".weight"), kinds[name])]
+        matched = [
+            name
+            for name in names
+            if fnmatchcase(name, pattern) or (name in modules and matches(pattern, *modules[name]))
+        ]
         if not matched:
+            known = [modules[name][0] if name in modules else name for name in names]
             raise InputError(
                 f"pruning.rates: pattern {pattern!r} matches no prunable module; "
-                f"prunable: {', '.join(name.removesuffix('.weight') for name in names)}"
+                f"prunable: {', '.join(dict.fromkeys(known))}"
             )
         resolved.update(dict.fromkeys(matched, rate))
     return resolved

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from prunescope import checkpoints, files, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
+from prunescope.networks import weights as given_weights
 from prunescope.networks.build import build
 from prunescope.networks.inspect import census
 from prunescope.networks.masks import Masks, apply_masks, density
+from prunescope.networks.preprocessing import Preprocessing, input_shape, preprocessing_of
 from prunescope.pruning import controls
 from prunescope.training.data import Data, TrainingSettings, place, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution, peak_memory
@@ -53,7 +55,7 @@ class Round:
     seed, number : int
         Round 0 is the dense network.
     network : dict
-        ``name`` and ``arguments``.
+        ``name`` and ``arguments``; and ``more``, see `prunescope.networks.weights.initial`.
     training : TrainingSettings
     dataset : Prepared
     device : torch.device
@@ -61,6 +63,8 @@ class Round:
         File that keeps the unfinished training; None keeps nothing.
     made_from : dict
         JSON-ready: digests of code and input files. An unfinished training continues only if they are equal.
+    download : bool
+        Whether missing trained weights may be downloaded.
     """
 
     experiment: str
@@ -72,15 +76,29 @@ class Round:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     state: Path | None = None
     made_from: dict = field(default_factory=dict)
+    download: bool = True
+
+    @property
+    def expected(self) -> Preprocessing | None:
+        """What the network's trained weights expect of images, if the training asks for it."""
+        return preprocessing_of(self.network["name"]) if self.training.normalisation == "weights" else None
 
     @property
     def built(self) -> dict:
         """What `prunescope.networks.build.build` needs besides a seed."""
-        return {**self.network, "shape": list(self.dataset.shape), "classes": len(self.dataset.classes)}
+        resizing = self.expected and self.expected.resizing
+        more = self.network.get("more", {}) | ({"resizing": resizing} if resizing else {})
+        return {
+            **self.network,
+            "shape": list(input_shape(self.dataset.shape, resizing)),
+            "classes": len(self.dataset.classes),
+            **({"more": more} if more else {}),
+        }
 
     def initial(self) -> nn.Module:
         """Return the network that round 0 starts from."""
-        return build(**self.built, seed=provenance.derive_seed(self.seed, "initialisation"))
+        seed = provenance.derive_seed(self.seed, "initialisation")
+        return given_weights.initial(self.built, seed, self.download)
 
     def unfinished(self, **more) -> State | None:
         """Return where this training is kept; `more` says what else makes it what it is."""
@@ -182,12 +200,14 @@ def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) ->
         Step (batch) to keep instead.
     """
     network = this.initial()
+    # Zeros of weights that were given are those of a sparse network.
+    masks = given_weights.zeros(network) if "weights" in this.network.get("more", {}) else {}
     state = this.unfinished(rewind={"epoch": rewind_epoch, "step": rewind_step})
 
     def task(data: Data) -> tuple[nn.Module, Task]:
         per_epoch = steps_per_epoch(data, this.training)
         rewind = rewind_epoch * per_epoch if rewind_step is None else rewind_step
-        return network, Task(this.seed, 0, rewind=rewind)
+        return network, Task(this.seed, 0, masks, rewind=rewind)
 
     return _run(this, state, task)
 
@@ -225,6 +245,9 @@ def prune(
             "data": lambda: data,
         }
         chosen = controls.masks(settings.control, offers)
+        if previous is not None:
+            # A network that was sparse from the start can have masks of weights that are not prunable.
+            chosen = {**chosen, **{name: m for name, m in previous.masks.items() if name not in chosen}}
         network, start = _starting_point(this, settings, previous, early)
         apply_masks(network, chosen)
         log.info("round %d: %.4f of the prunable weights left", this.number, density(chosen))
@@ -248,20 +271,24 @@ def _starting_point(
 
 
 def untrained(this: Round) -> Checkpoint:
-    """Return the network that round 0 starts from, before its training. Its accuracy is NaN: not measured."""
-    data = place(this.dataset, this.training, this.device)
-    return _checkpoint(this, this.initial(), data, {}, float("nan"))
+    """Return a network with newly drawn weights. Its accuracy is NaN: not measured."""
+    network = build(**this.built, seed=provenance.derive_seed(this.seed, "initialisation"))
+    data = place(this.dataset, this.training, this.device, this.expected)
+    return _checkpoint(this, network, data, {}, float("nan"))
 
 
 def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Module, Task]]) -> Outcome:
     """Train and measure: what all rounds have in common."""
     started = time.monotonic()
     with enough_memory(this.device, this.training.batch_size):
-        data = place(this.dataset, this.training, this.device)
+        data = place(this.dataset, this.training, this.device, this.expected)
         network, todo = task(data)
         trained = train(network, data, this.training, todo, state)
     checkpoint = _checkpoint(this, network, data, todo.masks, trained.history[-1]["test_accuracy"])
-    counts = census(network, todo.masks, this.dataset.shape)
+    counts = census(network, todo.masks, this.built["shape"])
+    if counts["unpruned"]:
+        text = ", ".join(f"{name} {part['share']:.1%}" for name, part in counts["unpruned"].items())
+        log.info("not pruned, of all parameters: %s", text)
     metrics = _metrics(this, checkpoint, trained, counts, time.monotonic() - started)
     rewind = None if todo.rewind is None else (todo.rewind, trained.rewind)
     return Outcome(checkpoint, trained.history, metrics, rewind, state)

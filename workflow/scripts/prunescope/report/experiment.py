@@ -131,7 +131,7 @@ def experiment_page(
             "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
         ),
         _between_rounds(experiment),
-        _accuracy_and_density(experiment, densities),
+        _accuracy_and_density(experiment, densities, page_tables.not_pruned(networks)),
         _training(data["training"]),
         Section(
             "settings",
@@ -206,7 +206,9 @@ def _between_rounds(experiment: Experiment) -> Section:
     )
 
 
-def _accuracy_and_density(experiment: Experiment, densities: pd.DataFrame) -> Section:
+def _accuracy_and_density(
+    experiment: Experiment, densities: pd.DataFrame, not_pruned: tuple[tuple[str, pd.DataFrame], ...]
+) -> Section:
     prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
     return Section(
         "networks",
@@ -217,6 +219,7 @@ def _accuracy_and_density(experiment: Experiment, densities: pd.DataFrame) -> Se
             ),
             network_charts.density(prunable, experiment.percents, above_zero),
         ),
+        folded=not_pruned,
     )
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from prunescope.report import network_charts, page_tables, similarity_charts
 from prunescope.report.experiment import Experiment, measure_menu
 from prunescope.report.page import Page, Section, render
+from prunescope.report.side_by_side import differing
 from prunescope.report.summary import SIGNS, SYMBOLS
 
 # The questions of `prunescope.findings`, as column heads.
@@ -123,11 +124,9 @@ def _range(numbers: dict) -> str:
 
 
 def _differences(experiments: list[Experiment]) -> pd.DataFrame:
-    columns = {one.name: dict(page_tables.flat(one.settings).to_numpy()) for one in experiments}
-    keys = dict.fromkeys(key for settings in columns.values() for key in settings)
-    rows = [
-        {"setting": key} | {name: settings.get(key, "") for name, settings in columns.items()} for key in keys
-    ]
-    return pd.DataFrame(
-        [row for row in rows if len(set(list(row.values())[1:])) > 1], columns=["setting", *columns]
-    )
+    """List the settings that differ: keys downwards, or experiments where there are many of them."""
+    table = differing({one.name: one.settings for one in experiments}).astype(object)
+    table = table.where(table.notna(), "")
+    if len(table) > max(4, len(table.columns)):
+        return table.reset_index(names="experiment")
+    return table.T.reset_index(names="setting")

@@ -217,6 +217,26 @@ def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
     return f"Networks ({one['network']}; {sizes})", table
 
 
+def not_pruned(networks: list[dict]) -> tuple[tuple[str, pd.DataFrame], ...]:
+    """Make the table of the parameters that pruning leaves alone, with its caption.
+
+    There is none if nothing is pruned.
+    """
+    parts = networks[-1].get("unpruned", {})
+    if not parts:
+        return ()
+    rows = [
+        {
+            "module and parameter": name,
+            "parameters": f"{part['parameters']:,}",
+            "of all (%)": f"{100 * part['share']:.2f}",
+        }
+        for name, part in parts.items()
+    ]
+    share = sum(part["share"] for part in parts.values())
+    return ((f"Not pruned: {100 * share:.3g} % of all parameters", pd.DataFrame(rows)),)
+
+
 def provenance(networks: list[dict], origin: dict[str, str]) -> pd.DataFrame:
     """List code, machine, software and data behind the networks."""
     facts = dict(origin)

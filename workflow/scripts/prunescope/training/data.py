@@ -11,6 +11,7 @@ from prunescope.data import augmentation
 from prunescope.data.augmentation import Augmentation
 from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
 
 
@@ -56,6 +57,8 @@ class Data:
         With which pixels / 255 are normalised.
     colour : Tensor of uint8, shape (C,)
         The mean colour.
+    resizing : dict or None
+        How batches are resized, see `prunescope.networks.preprocessing.Preprocessing`.
     """
 
     train: Split
@@ -64,6 +67,7 @@ class Data:
     mean: Tensor
     std: Tensor
     colour: Tensor
+    resizing: dict | None = None
 
 
 def steps_per_epoch(data: Data, settings: TrainingSettings) -> int:
@@ -71,7 +75,12 @@ def steps_per_epoch(data: Data, settings: TrainingSettings) -> int:
     return math.ceil(len(data.train) / settings.batch_size)
 
 
-def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -> Data:
+def place(
+    dataset: Prepared,
+    settings: TrainingSettings,
+    device: torch.device,
+    expected: Preprocessing | None = None,
+) -> Data:
     """Put a data set on the training device.
 
     Parameters
@@ -80,6 +89,8 @@ def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -
     settings : TrainingSettings
         `examples` and `validation` choose training images; the same ones for every seed.
     device : torch.device
+    expected : Preprocessing, optional
+        What trained weights expect, for ``normalisation: weights``.
 
     Raises
     ------
@@ -108,6 +119,10 @@ def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -
     colour = (255 * mean).round().to(torch.uint8)
     if settings.normalisation == "symmetric":
         mean, std = torch.full_like(mean, 0.5), torch.full_like(std, 0.5)
+    if expected is not None:
+        mean, std = (
+            channel_values("the network", values, len(mean)) for values in (expected.mean, expected.std)
+        )
     return Data(
         train=split(dataset.train_images, dataset.train_labels, chosen),
         test=split(dataset.test_images, dataset.test_labels),
@@ -116,6 +131,7 @@ def place(dataset: Prepared, settings: TrainingSettings, device: torch.device) -
         # A channel that never changes would be divided by zero.
         std=torch.where(std > 0, std, 1.0).to(device),
         colour=colour.to(device),
+        resizing=expected and expected.resizing,
     )
 
 

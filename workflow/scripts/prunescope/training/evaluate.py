@@ -14,7 +14,7 @@ def forward(network: nn.Module, images: Tensor, data: Data, settings: TrainingSe
     if not settings.channels_last:
         images = images.contiguous()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return network(normalise(images, data.mean, data.std)).float()
+        return network(normalise(images, data.mean, data.std, data.resizing)).float()
 
 
 @torch.no_grad()

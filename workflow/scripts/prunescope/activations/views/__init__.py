@@ -12,6 +12,8 @@ import numpy as np
 class View:
     """What views share: every image is a row, and a matrix (n, p) stays as it is.
 
+    Outputs are matrices (n, p), tokens (n, t, d) or maps (n, c, h, w).
+
     The decorator states whether row i of one layer corresponds to row i of another, whatever their shapes:
     ``kinds.view(aligned=True)``.
     """
@@ -19,7 +21,7 @@ class View:
     @classmethod
     def accepts(cls, shape) -> bool:
         """Return whether outputs of this shape, for one image, can be turned into rows."""
-        return len(shape) in (1, 3)
+        return len(shape) in (1, 2, 3)
 
     @classmethod
     def positions(cls, shape, wanted: int | str) -> np.ndarray:
@@ -28,21 +30,21 @@ class View:
         Parameters
         ----------
         shape : sequence of int
-            Of the output for one image: (units,) or (channels, height, width).
-        wanted : int or str
-            How many, or ``all``.
+            Of the output for one image: (units,), (tokens, units) or (channels, height, width).
+        wanted : int, str or list of int
+            How many, ``all``, or which.
         """
         return np.arange(cls.rows(shape, wanted))
 
     @classmethod
-    def rows(cls, shape, positions: int | str) -> int:
+    def rows(cls, shape, positions: int | str | list[int]) -> int:
         """Return the number of rows for each image, of which `positions` are wanted."""
         return 1
 
     @classmethod
     def units(cls, shape) -> int:
         """Return the number of columns."""
-        return shape[0]
+        return shape[-1] if len(shape) == 2 else shape[0]
 
     @classmethod
     def stored(cls, shape, images: int) -> int:
@@ -55,7 +57,7 @@ class View:
 
         Parameters
         ----------
-        output : Tensor, shape (n, p) or (n, c, h, w)
+        output : Tensor, shape (n, p), (n, t, d) or (n, c, h, w)
         positions : Tensor of int, shape (s,), optional
             Of the output; None is all.
 
@@ -67,5 +69,5 @@ class View:
 
 
 def every(shape) -> int:
-    """Return the number of positions in an output: 1 for (units,), h·w for (channels, h, w)."""
-    return prod(shape[1:])
+    """Return the number of positions in an output: 1 of (units,), t of (t, d), h·w of (c, h, w)."""
+    return shape[0] if len(shape) == 2 else prod(shape[1:])

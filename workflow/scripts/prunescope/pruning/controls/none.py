@@ -28,9 +28,14 @@ def none(this: Round, settings: PruningSettings, previous: Checkpoint, data: Dat
         "untrained": this.initial,
         "data": lambda: data,
     }
+    masks = {name: mask for name, mask in previous.masks.items() if name in weights}
+    if previous.round == 0:  # a network that was sparse from the start has masks of some weights
+        masks |= {
+            name: torch.ones(w.shape, dtype=torch.bool) for name, w in weights.items() if name not in masks
+        }
     return selection.prune(
         criteria.scores(settings.criterion, offers),
-        selection.complete(previous.masks, weights),
+        selection.complete(masks, weights),
         settings.scope,
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),

@@ -1,0 +1,266 @@
+"""Trained weights to start from: files, what does not fit, what torchvision and timm offer."""
+
+import math
+import socket
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from prunescope import checkpoints
+from prunescope.data.datasets import Prepared
+from prunescope.errors import InputError
+from prunescope.networks import weights
+from prunescope.networks.build import build, normalise
+from prunescope.networks.preprocessing import input_shape, preprocessing_of
+from prunescope.pruning import rounds
+from prunescope.training.data import TrainingSettings
+
+SHAPE = (1, 8, 8)
+NETWORK = {"name": "lenet_small", "arguments": {}, "shape": SHAPE, "classes": 10}
+COLOUR = {"arguments": {}, "shape": (3, 64, 64), "classes": 10}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Waiting threads make small operations slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def start(path, **network):
+    return weights.initial(NETWORK | network | {"more": {"weights": str(path)}}, seed=1)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return build(**NETWORK, seed=5).state_dict()
+
+
+def equal(network, state) -> bool:
+    return all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def test_state_dicts_safetensors_and_our_checkpoints_are_read(state, tmp_path):
+    torch.save(state, tmp_path / "a.pt")
+    save_file(state, tmp_path / "a.safetensors")
+    ours = checkpoints.Checkpoint("e", 0, 0, NETWORK, [0.0], [1.0], state, {}, 1.0, 0.5, "d")
+    checkpoints.save(tmp_path / "checkpoint.pt", ours)
+    for name in ("a.pt", "a.safetensors", "checkpoint.pt"):
+        assert equal(start(tmp_path / name), state)
+    assert not equal(build(**NETWORK, seed=1), state)
+
+
+def test_another_number_of_classes_draws_the_last_layer(state, tmp_path):
+    torch.save(state, tmp_path / "a.pt")
+    network, fresh = start(tmp_path / "a.pt", classes=7), build(**NETWORK | {"classes": 7}, seed=1)
+    own = network.state_dict()
+    for name, value in own.items():
+        expected = fresh.state_dict() if name.startswith("output.") else state
+        assert torch.equal(value, expected[name])
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code of the file ran",)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.pop("conv1.weight"), ["missing: conv1.weight"]),
+        (lambda state: state.update(extra=torch.zeros(1)), ["unexpected: extra"]),
+        (
+            lambda state: state.update({"conv1.weight": torch.zeros(3, 1, 3, 3), "x": torch.zeros(1)}),
+            ["unexpected: x; of another shape: conv1.weight (3×1×3×3 instead of "],
+        ),
+        (lambda state: [state.update({f"x{i}": torch.zeros(1)}) for i in range(9)], ["x4 and 4 more"]),
+    ],
+)
+def test_keys_that_do_not_fit_are_named_in_one_line(state, tmp_path, change, words):
+    state = dict(state)
+    change(state)
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"^network\.weights = [^\n]*$") as caught:
+        start(tmp_path / "a.pt")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_files_that_hold_something_else_are_refused_and_run_nothing(tmp_path, capfd):
+    torch.save(build(**NETWORK, seed=0), tmp_path / "module.pt")
+    torch.save({"a": Evil()}, tmp_path / "evil.pt")
+    torch.save({"a": 1}, tmp_path / "number.pt")
+    (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "text.safetensors").write_text("weights")
+    advice = {
+        "module.pt": "torch.save(network.state_dict(), FILE)",
+        "evil.pt": "not safe to read",
+        "number.pt": "not a state dict",
+        "text.pt": "",
+        "text.safetensors": "cannot be read",
+        "none.pt": "no such file",
+    }
+    for name, words in advice.items():
+        with pytest.raises(InputError, match=r"^network\.weights[^\n]*$") as caught:
+            start(tmp_path / name)
+        assert words in str(caught.value) and name in str(caught.value)
+    assert "ran" not in capfd.readouterr().out
+
+
+def test_a_file_that_changed_after_planning_is_refused(state, tmp_path):
+    torch.save(state, tmp_path / "a.pt")
+    more = {"weights": str(tmp_path / "a.pt"), "digest": "0" * 64}
+    with pytest.raises(InputError, match="changed since the workflow was planned"):
+        weights.initial(NETWORK | {"more": more}, 0)
+
+
+# --- what torchvision and timm offer ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, and empty caches."""
+
+    def refuse(*_):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "download"),
+    [("torchvision/resnet18", True), ("torchvision/resnet18", False), ("timm/test_vit", True)],
+)
+def test_without_a_connection_default_weights_are_one_clear_line(offline, name, download):
+    network = {"name": name, **COLOUR, "more": {"weights": "DEFAULT"}}
+    with pytest.raises(InputError, match=r"^network\.weights = DEFAULT: [^\n]*$") as caught:
+        weights.initial(network, 0, download)
+    message = str(caught.value)
+    assert "cannot be downloaded" in message and "give the path of" in message
+    if name == "torchvision/resnet18":
+        assert "resnet18-f37072fd.pth" in message
+        assert ("data.download is false" in message) != download
+
+
+def test_default_weights_that_are_there_need_no_connection(offline, tmp_path):
+    from torchvision import models
+
+    trained = models.resnet18(weights=None)
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    torch.save(trained.state_dict(), tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
+    network = {"name": "torchvision/resnet18", **COLOUR, "more": {"weights": "DEFAULT"}}
+    built = weights.initial(network, 0, download=False)
+    assert torch.equal(built.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
+    assert built.fc.weight.shape == (10, 512)
+
+
+def test_other_networks_offer_none(state):
+    with pytest.raises(InputError, match="lenet_small has no trained weights of its own"):
+        weights.initial(NETWORK | {"more": {"weights": "DEFAULT"}}, 0)
+    with pytest.raises(InputError, match="lenet_small has no preprocessing of its own"):
+        preprocessing_of("lenet_small")
+
+
+@pytest.mark.parametrize("size", [(32, 32), (256, 256), (40, 70), (300, 231)])
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "swin_v2_t"])
+def test_preprocessing_is_torchvisions(name, size):
+    from torchvision import models
+
+    expected = models.get_model_weights(name).DEFAULT.transforms()
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, *size), dtype=np.uint8))
+    ours = preprocessing_of(f"torchvision/{name}")
+    found = normalise(pixels, ours.mean, ours.std, ours.resizing)
+    # Theirs rounds resized pixels to integers.
+    wanted = expected(pixels)
+    assert found.shape == wanted.shape == (2, *input_shape((3, *size), ours.resizing))
+    assert float((found - wanted).abs().max()) < 0.51 / 255 / min(ours.std) + 1e-5
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "mixer_b16_224.miil_in21k_ft_in1k"])
+def test_preprocessing_is_timms(name):
+    import timm.data
+    from torchvision.transforms import CenterCrop, Resize
+
+    config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    ours = preprocessing_of(f"timm/{name}")
+    assert (ours.mean, ours.std) == (tuple(config["mean"]), tuple(config["std"]))
+    resize, crop = (
+        next(step for step in timm.data.create_transform(**config).transforms if isinstance(step, kind))
+        for kind in (Resize, CenterCrop)
+    )
+    assert ours.resizing["size"] == resize.size == math.floor(224 / config["crop_pct"])
+    assert tuple(ours.resizing["crop"]) == tuple(crop.size)
+    assert ours.resizing["interpolation"] == config["interpolation"]
+
+
+# --- rounds ----------------------------------------------------------------------------------------------
+
+
+def prepared(shape, classes=3, images=12) -> Prepared:
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (images, *shape), dtype=np.uint8), rng.integers(0, classes, images)] * 2
+    names = tuple(map(str, range(classes)))
+    mean, std = np.full(shape[0], 0.5), np.full(shape[0], 0.25)
+    return Prepared("made", "up", *parts, names, mean=mean, std=std, digest="d")
+
+
+def training(**more) -> TrainingSettings:
+    return TrainingSettings(1, {"name": "sgd", "lr": 0.01, "momentum": 0.9}, batch_size=4, **more)
+
+
+def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):
+    network = {"name": "lenet_small", "arguments": {}}
+    sparse = build(**network, shape=SHAPE, classes=3, seed=3)
+    with torch.no_grad():
+        sparse.conv2.weight.flatten()[::2] = 0
+        sparse.output.weight.flatten()[::4] = 0
+        sparse.output.bias.zero_()
+    torch.save(sparse.state_dict(), tmp_path / "sparse.pt")
+    zero = {name: value == 0 for name, value in sparse.state_dict().items() if value.ndim > 1}
+    this = rounds.Round(
+        "e", 0, 0, network | {"more": {"weights": str(tmp_path / "sparse.pt")}}, training(), prepared(SHAPE)
+    )
+    dense = rounds.dense(this)
+    for name, gone in zero.items():
+        assert torch.equal(dense.checkpoint.weights[name] == 0, gone), "zeros stay, no other weight is zero"
+    assert dense.checkpoint.weights["output.bias"].any(), "biases are not pruned"
+    start = sum(int(gone.sum()) for gone in zero.values())
+    assert dense.metrics["prunable"] - dense.metrics["prunable_kept"] == start
+
+    settings = rounds.PruningSettings(prunable=["Conv2d"], rate=0.5)
+    later = rounds.Round("e", 0, 1, this.network, training(), prepared(SHAPE))
+    pruned = rounds.prune(later, settings, dense.checkpoint).checkpoint
+    convolutions = [name for name in zero if name.startswith("conv")]
+    left = sum(int((~zero[name]).sum()) for name in convolutions)
+    gone = sum(int((pruned.weights[name] == 0).sum() - zero[name].sum()) for name in convolutions)
+    assert gone == left // 2
+    assert torch.equal(pruned.weights["output.weight"] == 0, zero["output.weight"]), (
+        "not prunable, still zero"
+    )
+
+
+def test_rounds_see_images_as_the_weights_expect_them():
+    """Training, checkpoint and counts use the network's input size."""
+    network = {"name": "torchvision/mobilenet_v3_small", "arguments": {"width_mult": 0.3}}
+    data = prepared((3, 12, 10), images=2)
+    this = rounds.Round("e", 0, 0, network, training(normalisation="weights"), data)
+    outcome = rounds.dense(this)
+    entry = outcome.checkpoint.network
+    expected = preprocessing_of("torchvision/mobilenet_v3_small")
+    assert entry["shape"] == [3, 224, 224] and entry["more"] == {"resizing": expected.resizing}
+    assert outcome.checkpoint.mean == list(expected.mean)
+    assert isinstance(outcome.checkpoint.build(), nn.Module)
+    with pytest.raises(InputError, match="images of 3 channels, the data set has 1"):
+        rounds.dense(rounds.Round("e", 0, 0, network, this.training, prepared((1, 12, 10))))

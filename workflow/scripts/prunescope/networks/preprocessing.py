@@ -1,0 +1,100 @@
+"""What trained weights expect of images: normalisation, and resizing on the device, batch by batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from prunescope import kinds
+from prunescope.errors import InputError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images were prepared when weights were trained.
+
+    Attributes
+    ----------
+    mean, std : tuple of float
+        With which pixels / 255 are normalised, channel by channel.
+    resizing : dict
+        ``size``, the length of the shorter side or [height, width]; ``crop``, [height, width] of the central
+        part that the network sees; ``interpolation``, ``bilinear`` or ``bicubic``.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resizing: dict
+
+
+@cache
+def preprocessing_of(name: str) -> Preprocessing:
+    """Return what the trained weights of a network expect; nothing is downloaded.
+
+    Raises
+    ------
+    InputError
+        When the network comes without trained weights.
+    """
+    kind = kinds.find("network", name, "network.name")
+    # A user's class may have an attribute of this name that means something else.
+    offered = None if name.startswith("file:") else kinds.load("network", name).preprocessing
+    if offered is None:
+        raise InputError(
+            f"training.normalisation = weights: {name} has no preprocessing of its own; choose dataset or "
+            "symmetric, or a network of torchvision or timm"
+        )
+    return offered(kinds.rest(kind, name))
+
+
+def input_shape(shape: Sequence[int], resizing: dict | None) -> tuple[int, ...]:
+    """Return channels, height and width of what a network sees of images of a shape."""
+    return (shape[0], *(resizing["crop"] if resizing else shape[1:]))
+
+
+def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], interpolation: str) -> Tensor:
+    """Resize images and cut out their centre, as torchvision's transforms do.
+
+    Parameters
+    ----------
+    images : Tensor of float32, shape (N, C, H, W)
+        Pixels in [0, 255].
+    size, crop, interpolation
+        See `Preprocessing`.
+
+    Returns
+    -------
+    Tensor of float32, shape (N, C, crop height, crop width)
+        Pixels in [0, 255]; zero where the images are smaller than the crop.
+    """
+    height, width = images.shape[2:]
+    shorter = min(height, width)
+    wanted = [size * height // shorter, size * width // shorter] if isinstance(size, int) else list(size)
+    if wanted != [height, width]:
+        images = F.interpolate(images, wanted, mode=interpolation, antialias=True, align_corners=False)
+        images = images.clamp(0, 255)  # bicubic interpolation overshoots
+    missing = [max(0, crop[0] - wanted[0]), max(0, crop[1] - wanted[1])]
+    if any(missing):
+        top, left = (number // 2 for number in missing)
+        images = F.pad(images, (left, missing[1] - left, top, missing[0] - top))
+    # round() as in torchvision's center_crop.
+    top, left = (round((images.shape[2 + axis] - crop[axis]) / 2) for axis in (0, 1))
+    return images[:, :, top : top + crop[0], left : left + crop[1]]
+
+
+def channel_values(name: str, values: Sequence[float], channels: int) -> Tensor:
+    """Return a mean or standard deviation for each channel, and refuse images with another number of them.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(values) != channels:
+        raise InputError(
+            f"training.normalisation = weights: {name} was trained on images of {len(values)} channels, the "
+            f"data set has {channels}; choose dataset or symmetric"
+        )
+    return torch.tensor(values, dtype=torch.float64)

@@ -1,0 +1,231 @@
+"""Compare two arrays of activations, without files and without torch."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from prunescope import kinds
+from prunescope.errors import InputError
+from prunescope.similarity import pairs
+from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
+from prunescope.similarity.measures import Measure
+from prunescope.similarity.moments import Gram, Moments
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.passes import Own
+from prunescope.similarity.whitening import Representation, represent
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def compare(
+    x: "ArrayLike",
+    y: "ArrayLike",
+    measures: Sequence[str] | None = None,
+    images: int | None = None,
+    intervals: bool = False,
+) -> pd.DataFrame:
+    """Compare two arrays of activations with corresponding rows.
+
+    Computes in float64, on all cores. The result does not depend on their number.
+
+    Parameters
+    ----------
+    x : array-like, shape (n, p)
+        Row i is what one layer computes for example i. Feature maps (n, c, h, w) become (n, c·h·w), or
+        (n·h·w, c) with one row for each position.
+    y : array-like, shape (n, q)
+        The same for another layer; row i is of the same example.
+    measures : sequence of str, optional
+        Names of measures, see docs/similarity.md; ``prunescope kinds measure`` lists them. By default those
+        that experiments use by default.
+    images : int, optional
+        How many images, or other examples, the rows are of. Each has the same number of consecutive rows. By
+        default every row is an image of its own. Rows of one image are not independent, which `chance` and
+        the warning about few rows take into account.
+    intervals : bool, default False
+        Whether to add 95 % intervals for other images of the same kind, for the measures where they are known
+        to hold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each measure, in the order of `measures`, with a part of the columns of
+        ``similarity.parquet``: ``measure``; ``value``, 1 if x and y are identical up to what does not change
+        the measure; ``chance``, the expected value when the images are permuted; ``low`` and ``high``,
+        the interval, if asked for; ``n`` rows of ``images``;
+        ``width_a`` and ``width_b``, the columns of x and y; ``rank_a`` and ``rank_b``, how many of them are
+        linearly independent (or the principal components used); ``status``, which is ``ok``, a warning
+        (``few rows``), or the reason why `value` is NaN. For a measure that is not symmetric the value is
+        that of (x, y).
+
+    Raises
+    ------
+    InputError
+        A `ValueError`: when an array is not a matrix of finite numbers, the numbers of rows differ, or a
+        measure is unknown.
+
+    See Also
+    --------
+    compare_models : Compare the layers of two torch modules.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import prunescope as ps
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(1000, 20))
+    >>> y = x @ rng.normal(size=(20, 20))  # another basis: the same to CCA, not to CKA
+    >>> table = ps.compare(x, y, measures=["cca", "cka"])
+    >>> table[["measure", "rank_a", "rank_b", "status"]]
+      measure  rank_a  rank_b status
+    0     cca      20      20     ok
+    1     cka      20      20     ok
+    >>> bool(np.isclose(table["value"][0], 1)), bool(table["value"][1] < 0.9)
+    (True, True)
+
+    With too few rows the value would be 1 by construction. It is not given:
+
+    >>> ps.compare(x[:30], y[:30], measures=["cca"])[["value", "status"]]
+       value        status
+    0    NaN  too few rows
+    """
+    return compare_named({"x": x, "y": y}, measures, images, intervals)
+
+
+def compare_named(
+    arrays: Mapping[str, "ArrayLike"],
+    measures: Sequence[str] | None = None,
+    images: int | None = None,
+    intervals: bool = False,
+) -> pd.DataFrame:
+    """Compare two arrays as `compare` does. Messages call them by their names."""
+    (one, a), (other, b) = ((name, _matrix(values, name)) for name, values in arrays.items())
+    if len(a) != len(b):
+        raise InputError(
+            f"{one} has {len(a)} rows, {other} has {len(b)}: row i of both must be the same example"
+        )
+    if images is not None and (images < 1 or len(a) % images):
+        raise InputError(f"images = {images}: must divide the number of rows, {len(a)}")
+    chosen = load_measures(measures)
+    with engine(chosen, intervals) as whitened:
+        rows = [Rows(one, a, a.shape[1]), Rows(other, b, b.shape[1])]
+        return table(scores(whitened(rows, positions=len(a) // (images or len(a))).pair(0, 1), chosen))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A matrix to compare; slices into arrays.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    data : array-like, shape (n, p)
+        Anything that slices into arrays.
+    width : int
+        Number of units; another number than that of the columns if these are a rotation of the units.
+    """
+
+    name: str
+    data: Any
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.data.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.data[rows]
+
+
+def load_measures(names: Sequence[str] | None) -> list[Measure]:
+    """Return measures by name, in the order given; by default those of experiments.
+
+    Raises
+    ------
+    InputError
+        When there is no such measure, or no measure at all.
+    """
+    if isinstance(names, str):
+        raise InputError(f"measures = {names!r}: must be a list of names; write [{names!r}]")
+    names = list(dict.fromkeys(SimilaritySettings().measures if names is None else names))
+    if not names:
+        raise InputError("measures = []: must name at least one measure")
+    return [kinds.load("measure", name, "measures") for name in names]
+
+
+@contextmanager
+def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Callable[..., Own]]:
+    """Provide what whitens matrices for these measures, on all cores.
+
+    It takes the matrices, and as ``positions`` the number of rows of an image.
+
+    Like a job of the workflow: matrices side by side, with one thread inside each LAPACK call.
+    """
+    truncates = any(measure.basis == "components" for measure in measures)
+    variance = SimilaritySettings().variance if truncates else None
+
+    def whitened(rows: Rows, moments: Moments) -> Representation:
+        if not np.isfinite(moments.lengths):
+            broken = int(np.sum(~np.isfinite(rows[:])))
+            if not broken:
+                raise InputError(f"{rows.name}: the numbers are too large; divide them by a constant")
+            total = rows.shape[0] * rows.shape[1]
+            raise InputError(
+                f"{rows.name}: {broken} of {total} numbers are NaN or infinite; remove these rows"
+            )
+        return represent(moments, variance, rows.width != rows.shape[1])
+
+    with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+        gram = partial(Gram, run=pool.map, by_fold=intervals)
+        yield partial(Own, represent=whitened, run=pool.map, gram=gram, replicas=intervals)
+
+
+def scores(pair: Pair, measures: Sequence[Measure], **columns: Any) -> list[dict]:
+    """Return one row of a table for each measure of a pair, with further columns."""
+    common = {
+        "n": pair.n,
+        "images": pair.a.moments.images,
+        "width_a": pair.a.moments.mean.size,
+        "width_b": pair.b.moments.mean.size,
+    }
+    rows = [common | vars(score) | columns for score in pairs.compare(pair, measures)]
+    unknown = {"spectrum"} | ({"low", "high"} if pair.replica is None else set())
+    return [{key: value for key, value in row.items() if key not in unknown} for row in rows]
+
+
+def table(rows: Sequence[dict]) -> pd.DataFrame:
+    """Make a table with those columns of the matrix that the rows have."""
+    columns = [name for name in COLUMNS.names if name in rows[0]]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _matrix(values: "ArrayLike", name: str) -> np.ndarray:
+    try:
+        matrix = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # e.g. a tensor on a GPU
+        raise InputError(f"{name}: not an array of numbers ({str(error).splitlines()[0]})") from None
+    if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool) or np.iscomplexobj(matrix):
+        raise InputError(f"{name}: has the type {matrix.dtype}, must have real numbers")
+    if matrix.ndim != 2:
+        raise InputError(
+            f"{name}: has shape {matrix.shape}, must be (n, p); give one row for each example, "
+            "or for each position of each example"
+        )
+    if not matrix.size:
+        raise InputError(f"{name}: has shape {matrix.shape}: must not be empty")
+    return matrix
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

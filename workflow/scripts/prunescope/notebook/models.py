@@ -1,0 +1,235 @@
+"""Compare the layers of two torch modules on the same inputs."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from prunescope import kinds
+from prunescope.activations.record import ActivationSettings, Recorder, hooked
+from prunescope.errors import InputError, shrinking
+from prunescope.networks.modules import select
+from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
+from prunescope.similarity.measures import Measure
+from prunescope.similarity.pairs import Pair
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+OTHERS = "choose other layers"
+
+
+def compare_models(
+    a: nn.Module,
+    b: nn.Module,
+    images: "Tensor | ArrayLike",
+    layers: Sequence[str] | Mapping[str, str],
+    measures: Sequence[str] | None = None,
+    view: str = "channels",
+    positions: int | str = "all",
+    pairs: str = "same-layer",
+) -> pd.DataFrame:
+    """Compare layers of two networks on the same images.
+
+    Both networks run in evaluation mode, each on its own device, and are left as they were. Outputs are kept
+    in temporary files.
+
+    Parameters
+    ----------
+    a, b : torch.nn.Module
+    images : Tensor or array-like, shape (n, ...)
+        The input of both networks, already normalised as for their training.
+    layers : sequence of str, or mapping of str to str
+        Modules whose outputs are compared: patterns of names or types, e.g. ``["ReLU"]`` or ``["layer1.*"]``,
+        which must choose the same names in both networks (with all-layers they need not); or names in `a` and
+        the corresponding names in `b`.
+    measures : sequence of str, optional
+        See `compare`.
+    view : str, default 'channels'
+        How an output becomes a matrix: ``channels``, one row for each position of each image; ``flatten`` or
+        ``pooled``, one row for each image. ``prunescope kinds view`` lists them.
+    positions : int or 'all', default 'all'
+        Positions of each image that are sampled in the view ``channels``.
+    pairs : str, default 'same-layer'
+        ``same-layer`` compares each layer with its counterpart, ``all-layers`` each layer of `a` with each of
+        `b`. The latter needs rows that correspond between layers, as those of ``pooled`` and ``flatten`` do.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `compare` after ``layer_a`` and ``layer_b``; in the order of the layers in `a`.
+
+    Raises
+    ------
+    InputError
+        A `ValueError`: when a pattern chooses no module, a module cannot be recorded, the layers of both
+        networks do not correspond, activations are not finite, or for the reasons of `compare`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import prunescope as ps
+    >>> a, b = (torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU()) for _ in "ab")
+    >>> images = torch.randn(200, 8)
+    >>> ps.compare_models(a, b, images, layers=["ReLU"], measures=["cca"])[["layer_a", "measure", "n"]]
+      layer_a measure    n
+    0       1     cca  200
+    >>> same = ps.compare_models(a, a, images, layers={"0": "0"}, measures=["cca"])
+    >>> bool(same["value"][0] > 0.999999)
+    True
+    """
+    chosen = load_measures(measures)
+    settings = ActivationSettings([], None, view, positions)
+    aligned = kinds.find("view", view, "view").facts["aligned"]
+    if pairs not in ("same-layer", "all-layers"):
+        raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
+    if pairs == "all-layers" and not aligned:
+        raise InputError(
+            f"pairs = all-layers needs rows that correspond between layers; with view = {view} they do not; "
+            "use pooled or flatten"
+        )
+    names = _names(a, b, layers, pairs)
+    inputs = torch.as_tensor(images)
+    if inputs.ndim < 2 or not len(inputs):
+        raise InputError(f"images: has shape {tuple(inputs.shape)}, must be (n, ...) with at least one image")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        file = stack.enter_context(h5py.File(Path(folder, "layers.h5"), "w"))
+        lefts = _record(file.create_group("a"), a, names[0], inputs, settings)
+        rights = _record(file.create_group("b"), b, names[1], inputs, settings)
+        groups = [(list(lefts.values()), list(rights.values()))]
+        if pairs == "same-layer":
+            groups = [([lefts[one]], [rights[other]]) for one, other in zip(*names, strict=True)]
+        found = _compare(groups, chosen, len(inputs))
+    return table(sorted(found, key=lambda row: list(lefts).index(row["layer_a"])))
+
+
+def _compare(
+    groups: Sequence[tuple[list[Rows], list[Rows]]], measures: list[Measure], images: int
+) -> list[dict]:
+    """Compare in each group all layers of one network with all of the other."""
+    found: list[dict] = []
+    with engine(measures) as whitened:
+        for left, right in groups:
+            n = left[0].shape[0]
+            for one in [*left, *right]:
+                if one.shape[0] != n:
+                    raise InputError(
+                        f"layers {left[0].name} and {one.name} have {n} and {one.shape[0]} rows; "
+                        "use the view pooled or flatten"
+                    )
+
+            def scored(other: Rows, pairs: Iterator[Pair], left: list[Rows] = left) -> list[dict]:
+                return [
+                    row
+                    for own, pair in zip(left, pairs, strict=True)
+                    for row in scores(pair, measures, **_sides(own, other))
+                ]
+
+            for few in whitened(left, positions=n // images).against(right, scored):
+                found += few
+    return found
+
+
+def _names(
+    a: nn.Module, b: nn.Module, layers: Sequence[str] | Mapping[str, str], pairs: str
+) -> tuple[list[str], list[str]]:
+    """Return the chosen layers of both networks; where layers are compared in pairs, in the same order."""
+    if isinstance(layers, str):
+        raise InputError(f"layers = {layers!r}: must be a list of patterns; write [{layers!r}]")
+    if not layers:
+        raise InputError("layers: must choose at least one layer")
+    if isinstance(layers, Mapping):
+        names = list(layers), list(layers.values())
+        for network, own in zip((a, b), names, strict=True):
+            for name in own:
+                if list(select(network, [name], "layers")) != [name]:
+                    raise InputError(f"layers: {name!r} is a pattern; a mapping takes names of modules")
+        return names
+    names = tuple(list(select(network, list(layers), "layers")) for network in (a, b))
+    if pairs == "all-layers":
+        return names
+    if only := sorted({*names[0]} ^ {*names[1]}):
+        raise InputError(
+            f"layers: {', '.join(only)} {'is' if len(only) == 1 else 'are'} in one of the networks only; "
+            f"give a mapping of names in a to names in b, such as {{{names[0][0]!r}: {names[1][0]!r}}}"
+        )
+    return names[0], names[0]
+
+
+def _record(
+    group: h5py.Group, network: nn.Module, layers: Sequence[str], images: Tensor, settings: ActivationSettings
+) -> dict[str, Rows]:
+    """Write the rows of layers to a file and return them by layer, in the network's own order."""
+    side = group.name.strip("/")
+    modules = {name: module for name, module in network.named_modules() if name in layers}
+    weight = next(network.parameters(), images)
+
+    def run(batch: int) -> dict[str, Recorder]:
+        group.clear()
+        recorders: dict[str, Recorder] = {}
+        own = replace(settings, batch_size=batch)
+        for first in range(0, len(images), batch):
+            inputs, seen = images[first : first + batch].to(weight.device), set()
+
+            def keep(name: str, output: Tensor, first: int = first, seen: set = seen) -> None:
+                if name in seen:
+                    raise InputError(f"module {name} runs more than once in a forward pass; {OTHERS}")
+                seen.add(name)
+                if name not in recorders:
+                    order = list(modules).index(name)
+                    recorders[name] = Recorder(group, name, order, output, len(images), own)
+                recorders[name].write(output, first)
+
+            with hooked(modules, keep):
+                network(inputs.to(weight.dtype) if inputs.is_floating_point() else inputs)
+        return recorders
+
+    try:
+        with _evaluating(network):
+            recorders = shrinking(
+                run, min(settings.batch_size, len(images)), "image", remedy="record fewer layers"
+            )
+        for name in modules:
+            if name not in recorders:
+                raise InputError(f"module {name} never runs; {OTHERS}")
+            if broken := recorders[name].broken:
+                raise InputError(
+                    f"layer {name}: {broken} of {recorders[name].written} activations are NaN or infinite"
+                )
+            recorders[name].finish(weight.device)
+    except InputError as error:
+        raise InputError(f"{side}: {str(error).replace('activations.', '')}") from None
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        problem = " ".join(str(error).split("\n")[0].split())
+        raise InputError(
+            f"{side}: fails on images of shape {tuple(images.shape[1:])} ({problem}); give its own input"
+        ) from error
+    return {name: Rows(name, group[name], int(group[name].attrs["width"])) for name in modules}
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put every module into evaluation mode, and back into its own mode at the end."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with (
+            torch.no_grad(),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _sides(a: Rows, b: Rows) -> dict:
+    return {"layer_a": a.name, "layer_b": b.name, "width_a": a.width, "width_b": b.width}

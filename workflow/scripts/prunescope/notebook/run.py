@@ -1,0 +1,251 @@
+"""The results of an experiment, as a notebook wants them."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from prunescope.activations import store
+from prunescope.errors import InputError, guess
+from prunescope.files import read_parquet
+from prunescope.findings import slices
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load(path: str | Path) -> "Run":
+    """Open the results of an experiment. Nothing is read before it is used.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the experiment, e.g. ``results/digits-lenet``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        A `ValueError`: when there is no such folder, or it holds no results of an experiment.
+
+    Examples
+    --------
+    >>> import prunescope as ps
+    >>> run = ps.load("results/digits-lenet")
+    >>> run.to_dense("cca").columns.tolist()
+    ['relu1', 'relu2', 'relu3', 'relu4', 'output']
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        known = [other.name for other in folder.parent.glob("*/") if _is_run(other)]
+        raise InputError(
+            f"{folder}: no such folder{guess(folder.name, known)}; run the experiment, or give the path from "
+            f"{Path.cwd()}"
+        )
+    if not _is_run(folder):
+        raise InputError(f"{folder}: holds no results of an experiment; give the path of results/EXPERIMENT")
+    return Run(folder)
+
+
+def _is_run(folder: Path) -> bool:
+    return any(folder.glob("seed*/round*")) or (folder / "similarity.parquet").is_file()
+
+
+class Run:
+    """The results of one experiment, from `load`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    similarity : pandas.DataFrame
+        The matrix: one row for each ordered pair of recorded layers and each measure. results/README.md
+        explains the columns.
+    accuracy : pandas.DataFrame
+        One row for each network: density, accuracy, loss.
+
+    Examples
+    --------
+    >>> import prunescope as ps
+    >>> run = ps.load("results/digits-lenet")
+    >>> run.accuracy.columns.tolist()[:4]
+    ['seed', 'round', 'density', 'density_all']
+    >>> run.activations(seed=0, round=1, layer="relu3").shape
+    (360, 64)
+    >>> type(run.network(seed=0, round=1)).__name__
+    'Sequential'
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"prunescope.load({str(self.folder)!r})"
+
+    @cached_property
+    def similarity(self) -> pd.DataFrame:
+        return read_parquet(self._there(self.folder / "similarity.parquet"))
+
+    @cached_property
+    def accuracy(self) -> pd.DataFrame:
+        return read_parquet(self._there(self.folder / "accuracy.parquet"))
+
+    def network(self, seed: int = 0, round: int = 0) -> "nn.Module":
+        """Return a network with its trained weights, in evaluation mode, on the CPU.
+
+        Parameters
+        ----------
+        seed : int, default 0
+        round : int, default 0
+            0 is the dense network.
+
+        Raises
+        ------
+        InputError
+            When the experiment has no such network, or its checkpoint is missing or damaged.
+        """
+        from prunescope import checkpoints
+
+        return checkpoints.load(self._of_network(seed, round, "checkpoint.pt")).build()
+
+    def activations(self, seed: int, round: int, layer: str) -> np.ndarray:
+        """Return what a layer computes for the recorded images.
+
+        Parameters
+        ----------
+        seed, round : int
+        layer : str
+            Dotted name of a recorded module.
+
+        Returns
+        -------
+        ndarray of float32 or float16, shape (n, p)
+            Rows have the same order for all networks of the experiment.
+
+        Raises
+        ------
+        InputError
+            When the experiment has no such network or layer, or the file is missing or damaged.
+        """
+        with store.recordings([self._of_network(seed, round, "activations.h5")]) as (recording,):
+            _check(layer, recording.matrices, "layer")
+            return recording.matrices[layer][:]
+
+    def to_dense(self, measure: str) -> pd.DataFrame:
+        """Return the similarity of each layer to the same layer of its own dense network.
+
+        Parameters
+        ----------
+        measure : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows (seed, round), columns the layers in the order of the network. Round 0 is the dense network
+            itself. NaN where ``status`` in the matrix says why. ``to_dense(measure).groupby("round").mean()``
+            is the mean over seeds.
+
+        Raises
+        ------
+        InputError
+            When the matrix is missing or has no such measure.
+        """
+        rows = slices.to_dense(self._of_measure(measure))
+        table = rows.pivot(index=["seed_a", "round_a"], columns="layer_a", values="value")
+        return table.rename_axis(["seed", "round"]).rename_axis(columns="layer")[self._layers]
+
+    def matrix(self, measure: str, layer: str | None = None, seed: int | None = None) -> pd.DataFrame:
+        """Return similarities as a square matrix.
+
+        Parameters
+        ----------
+        measure : str
+        layer : str, optional
+            Compare this layer between networks. By default all layers are compared with all, as far as the
+            experiment did so.
+        seed : int, optional
+            Compare the networks of this seed. By default all networks are compared with all, as far as the
+            experiment did so.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows (seed, round, layer) of network a and columns of network b, in the order of the network and
+            without the levels that are given: ``matrix(measure, layer, seed)`` is round × round. NaN where
+            two networks or layers were not compared, and where ``status`` in the matrix says why.
+
+        Raises
+        ------
+        InputError
+            When the matrix is missing or has no such measure, layer or seed.
+        """
+        rows, levels = self._of_measure(measure), ["seed", "round", "layer"]
+        if layer is not None:
+            _check(layer, self._layers, "layer")
+            rows = slices.same_layer(rows[rows["layer_a"] == layer])
+            levels.remove("layer")
+        if seed is not None:
+            _check(seed, sorted(rows["seed_a"].unique()), "seed")
+            rows = slices.within_seeds(rows[rows["seed_a"] == seed])
+            levels.remove("seed")
+        a, b = ([f"{level}_{which}" for level in levels] for which in "ab")
+        order = rows[a].drop_duplicates()
+        place = {name: number for number, name in enumerate(self._layers)}
+        order = order.sort_values(a, key=lambda level: level.map(place) if level.name == "layer_a" else level)
+        networks = order.set_index(a).index
+        square = rows.pivot(index=a, columns=b, values="value")
+        return square.reindex(index=networks, columns=networks.set_names(b))
+
+    @cached_property
+    def _layers(self) -> list[str]:
+        """Recorded layers in the order of the network, in which every row of the matrix has them."""
+        return list(dict.fromkeys(self.similarity["layer_a"]))
+
+    def _of_measure(self, measure: str) -> pd.DataFrame:
+        _check(measure, slices.measures(self.similarity), "measure")
+        return slices.of_measure(self.similarity, measure)
+
+    def _of_network(self, seed: int, round: int, name: str) -> Path:
+        """Return the path of a file of one network, which may be shared with another experiment."""
+        path = self.folder / f"seed{seed}/round{round}/{name}"
+        if round == 0 and not path.exists():
+            path = self._shared(seed, name)
+        if not path.exists():
+            places = [folder.parts[-2:] for folder in self.folder.glob("seed*/round*")]
+            networks = sorted((int(a.removeprefix("seed")), int(b.removeprefix("round"))) for a, b in places)
+            _check(seed, dict(networks), "seed")
+            _check(round, {0, *(other for own, other in networks if own == seed)}, "round")
+        return self._there(path)
+
+    def _shared(self, seed: int, name: str) -> Path:
+        """Return the path of a file of round 0 in the folder of the experiment that has it.
+
+        Only the configuration knows that experiment; without one the path is that of this experiment.
+        """
+        from prunescope.config import sharing
+        from prunescope.config.files import configuration_of, load_lineage
+
+        own = self.folder.absolute()
+        try:
+            lineage = load_lineage(own.name, configuration_of(own.parents[1])["catalogue"])
+        except InputError:
+            return self.folder / f"seed{seed}/round0/{name}"
+        return own.parents[1] / sharing.network_file(lineage, seed, 0, name)
+
+    def _there(self, path: Path) -> Path:
+        if not path.exists():
+            raise InputError(f"{path}: not there yet; run the experiment to its end")
+        return path
+
+
+def _check(value: str | int, known: Iterable, what: str) -> None:
+    if value not in known:
+        there = ", ".join(map(str, known))
+        raise InputError(
+            f"{what} = {value!r}: not in these results{guess(str(value), known)}; there are: {there}"
+        )

@@ -1,0 +1,164 @@
+"""Code of the user's own project: where it may be, how it is imported, and errors in it.
+
+A configuration names a file and a definition in it, ``nets/mine.py:MyNet``, never a module to import. The
+file is below the folder of the user's code: the working directory, unless the configuration says otherwise.
+"""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+from prunescope.errors import InputError, guess
+
+# The user's files are imported as modules of a package of this name.
+PACKAGE = "prunescope_own"
+_state = {"folder": Path()}
+_read: set[str] = set()  # files that were imported
+
+
+def use(folder: str | Path) -> None:
+    """Set the folder of the user's code, absolute or relative to the working directory."""
+    _state["folder"] = Path(folder)
+
+
+def root() -> Path:
+    """Return the folder of the user's code, without links."""
+    return _state["folder"].resolve()
+
+
+def locate(text: str) -> tuple[Path, str]:
+    """Return the file and the name of a definition, written as ``nets/mine.py:MyNet``.
+
+    Raises
+    ------
+    InputError
+        When the text is of another form, or the file is missing or outside the folder of the user's code.
+    """
+    file, _, definition = text.rpartition(":")
+    given = Path(file)
+    if given.suffix != ".py" or not definition.isidentifier():
+        raise InputError("must name a file and what it defines, e.g. file:nets/mine.py:MyNet")
+    base = root()
+    path = (base / given).resolve()
+    if ".." in given.parts or not path.is_relative_to(base):
+        raise InputError(
+            f"{file} is outside of {base}; copy it below that folder, or set code_folder in "
+            "config/config.yaml"
+        )
+    if any("." in part for part in path.relative_to(base).with_suffix("").parts):
+        raise InputError(f"{file}: Python cannot import from names with a dot; rename the file or folder")
+    if not path.is_file():
+        there = [str(other.relative_to(base)) for other in path.parent.glob("*.py")]
+        raise InputError(f"no file {file} in {base}{guess(file, there)}")
+    return path, definition
+
+
+def load(path: Path, definition: str):
+    """Import a file of the user's code and return what it defines under a name.
+
+    The file is read again each time, with the files beside it that it imports: as ``blocks`` from its own
+    folder, as ``nets.blocks`` from the folder of the user's code, or relatively.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be imported or defines no such name.
+    """
+    base = root()
+    shown = path.relative_to(base)
+    _forget()
+    finder = _Beside([path.parent, base])
+    sys.meta_path.insert(0, finder)
+    package = ModuleType(PACKAGE)
+    package.__path__ = [str(base)]
+    sys.modules[PACKAGE] = package
+    try:
+        # Importing the module imports the packages around it as well.
+        module = importlib.import_module(".".join([PACKAGE, *shown.with_suffix("").parts]))
+    except (Exception, SystemExit) as error:
+        raise InputError(problem(error) or f"{shown}: {_words(error)}") from None
+    finally:
+        # Imports within functions come later; nothing else may be hidden by the user's files then.
+        sys.meta_path.remove(finder)
+        sys.meta_path.append(finder)
+    if not hasattr(module, definition):
+        names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+        raise InputError(
+            f"{shown} defines no {definition}{guess(definition, names)}; it defines: {', '.join(names)}"
+        )
+    return getattr(module, definition)
+
+
+def problem(error: BaseException) -> str | None:
+    """Describe an error that was raised in the user's code: file, line, kind of error and its first line.
+
+    Returns
+    -------
+    str or None
+        None for an error that did not pass through the user's code.
+    """
+    base = root()
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((Path(error.filename), error.lineno))
+    for path, line in reversed(frames):
+        # An environment, too, may be below the folder, so its place does not make a file the user's.
+        if str(path) in _read and path.is_relative_to(base):
+            return f"{path.relative_to(base)}, line {line}: {_words(error)}"
+    return None
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split("\n")[0].split())
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _forget() -> None:
+    """Remove what earlier calls of `load` imported: other files may have the same names."""
+    earlier = [finder for finder in sys.meta_path if isinstance(finder, _Beside)]
+    for name in {PACKAGE}.union(*(finder.found for finder in earlier)):
+        sys.modules.pop(name, None)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in earlier]
+    importlib.invalidate_caches()
+
+
+class _Source(SourceFileLoader):
+    """Import from the source text. Bytecode is kept by time stamp, so it misses a quick edit."""
+
+    def get_code(self, fullname):
+        _read.add(self.path)
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class _Beside:
+    """Find the modules of the user's code, in a few folders."""
+
+    def __init__(self, folders: list[Path]):
+        self._folders = [str(folder) for folder in folders]
+        self.found: set[str] = set()
+
+    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+        # An environment below the folder is not the user's code, so the place of a package says nothing.
+        inside = name.rpartition(".")[0] in {PACKAGE, *self.found}
+        if path is not None and not inside:
+            return None
+        spec = PathFinder.find_spec(name, list(path) if inside else self._folders)
+        if spec is None:
+            return None
+        if spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+            # A folder without __init__.py gives way to an installed package, as usual in Python.
+            if not inside and PathFinder.find_spec(name) is not None:
+                return None
+            self.found.add(name)
+            return spec
+        self.found.add(name)
+        return importlib.util.spec_from_file_location(
+            name,
+            spec.origin,
+            loader=_Source(name, spec.origin),
+            submodule_search_locations=spec.submodule_search_locations,
+        )
