@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -32,6 +33,7 @@ from prunescope import kinds
 from prunescope.similarity import moments
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
 from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 ROUNDS = 21
@@ -146,7 +148,7 @@ def accumulation(matrices, machine):
         for start in range(0, min(8 * rows, len(matrices[0]) - rows + 1), rows):
             with threadpool_limits(1):
                 begin = machine.now()
-                gram.add([matrix[start : start + rows] for matrix in matrices])
+                gram.add([matrix[start : start + rows] for matrix in matrices], 0)
                 ours = machine.now() - begin
             gemm = machine.seconds(np.matmul, x, x)[0]
             syrk = machine.seconds(lambda: blas.dsyrk(1.0, x.T, beta=1.0, c=c, lower=1, overwrite_c=1))[0]
@@ -178,12 +180,12 @@ def bench(name, n, p, repeat, stride, machine):
         more, theirs = machine.seconds(by_bases, bases, sample)
         keep("qr", seconds + more * scale)
         del bases
-        keep("all eight", machine.seconds(engine, matrices, chosen(kinds.known("measure")), machine)[0])
+        keep("all nine", machine.seconds(engine, matrices, chosen(kinds.known("measure")), machine)[0])
         found = [ours[pairs.index(pair)][0].value for pair in sample]
         assert np.allclose(found, theirs, atol=1e-6), "the algorithms disagree"
     print(f"   mean CCA / pairwise algorithm      {best['cca'] / best['pairwise']:.3f}")
     print(f"   mean CCA / cached QR               {best['cca'] / best['qr']:.3f}")
-    print(f"   all eight / cached QR's mean CCA   {best['all eight'] / best['qr']:.3f}")
+    print(f"   all nine / cached QR's mean CCA    {best['all nine'] / best['qr']:.3f}")
     print("   seconds: " + ", ".join(f"{key} {value:.2f}" for key, value in best.items()))
     to_gemm, to_syrk, rate = accumulation(matrices, machine)
     floor = n * sum(matrix.shape[1] for matrix in matrices) ** 2 / rate
@@ -198,6 +200,33 @@ def bench(name, n, p, repeat, stride, machine):
     ]
     print(f"   last row / all rows                {rows[-1] / sum(rows):.4f}  (2/R = {2 / ROUNDS:.4f})")
     print(f"   last row / all pairs in one pass   {rows[-1] / best['cca']:.4f}", flush=True)
+
+
+# Images, positions, units.
+MAPS = {"D": (500, 576, 6), "E": (1000, 64, 64), "F": (1000, 16, 256), "G": (5000, 1, 256)}
+
+
+def share_of_chance(images, positions, p, measures, repeat):
+    """Processor time of chance over that of the rest, for one matrix against three others."""
+    rng = np.random.default_rng(0)
+    shape, place = (images, positions, p), rng.standard_normal((1, positions, p))
+    shared = rng.standard_normal(shape)
+    matrices = [
+        np.maximum(shared + place + rng.standard_normal(shape), 0).reshape(-1, p).astype(np.float32)
+        for _ in range(4)
+    ]
+    best = {}
+    for _ in range(repeat):
+        for given in (True, False):
+            these = measures if given else [replace(measure, chance=None) for measure in measures]
+            start = time.process_time()
+            with threadpool_limits(1):
+                own = Own(matrices[:1], lambda _, found: represent(found), positions=positions)
+                list(
+                    own.against(matrices[1:], lambda _, pairs, m=these: [compare(pair, m) for pair in pairs])
+                )
+            best[given] = min(time.process_time() - start, best.get(given, np.inf))
+    return best[True] / best[False] - 1
 
 
 def peak_of_a_row_job(n, folder):
@@ -234,6 +263,15 @@ def main():
     for name in arguments.cases:
         sizes = (QUICK if arguments.quick else CASES)[name]
         bench(name, *sizes, arguments.repeat, arguments.stride, Machine(arguments.threads))
+    for name, sizes in MAPS.items():
+        sizes = (sizes[0] // 5, *sizes[1:]) if arguments.quick else sizes
+        shares = [
+            share_of_chance(*sizes, chosen(names), max(3, arguments.repeat))
+            for names in (SimilaritySettings().measures, kinds.known("measure"))
+        ]
+        print(f"{name}: {' x '.join(map(str, sizes))} (images x positions x units)")
+        print(f"   chance / rest, default measures    {shares[0]:.3f}")
+        print(f"   chance / rest, all measures        {shares[1]:.3f}", flush=True)
     n = 40_000 if arguments.quick else 200_000
     with tempfile.TemporaryDirectory() as folder:
         small, large = (peak_of_a_row_job(rows, Path(folder)) for rows in (n, 4 * n))

@@ -387,7 +387,9 @@ def notes(project, *arguments):
 def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     project = create(tmp_path / "project")
     assert notes(project, "--resources", "gpu=0") == [
-        "prunescope: tiny: activations will take 7.6 MB of disk"
+        "prunescope: tiny: activations will take 7.6 MB of disk",
+        "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
+        "choose a view with fewer columns or add a measure without this bias (cka_debiased)",
     ]
     project.add_keys("rounds: 30\npruning: {rate: 0.5}\nactivations: {view: flatten}")
     lines = notes(project, "--resources", "gpu=0")
@@ -396,19 +398,23 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
         "from round 14 on, pruning removes no more weights; set rounds to 13" in line for line in lines
     )
     assert any(
-        "cca, svcca: 2 of 5 layers: few rows (relu1, relu2); record narrower" in line for line in lines
+        "cca, svcca: 4 of 5 layers: few rows (relu1, relu2, relu3, relu4); record narrower" in line
+        for line in lines
     )
     project.add_keys("activations: {view: pooled, examples: 40}")
     line = next(line for line in notes(project) if "few rows" in line)
-    # 64 units × 5 rows for each.
-    assert "4 of 5 layers: few rows (relu2, relu3, relu4, output); set activations.examples to 320 or" in line
+    # 8 to 64 units × 20 rows for each; there are 360 test images.
+    assert "5 of 5 layers: few rows (relu1, relu2, relu3, relu4, output); record narrower" in line
+    project.add_keys("activations: {layers: [relu2]}")
+    line = next(line for line in notes(project) if "few rows" in line)
+    assert "1 of 1 layers: few rows (relu2); set activations.examples to 320 or" in line
 
 
 @pytest.mark.skipif(any(map(os.path.exists, GPUS)), reason="this machine has a GPU")
 def test_a_machine_without_a_gpu_is_told_the_better_command(built):
-    (line,) = notes(built, "--resources", "gpu=1")
+    few, line = notes(built, "--resources", "gpu=1")
     assert "no GPU was found here" in line and "--resources gpu=0 runs up to 2 on the CPU" in line
-    assert notes(built, "--resources", "gpu=0") == []
+    assert notes(built, "--resources", "gpu=0") == [few] and "few rows" in few
 
 
 def test_a_configuration_that_would_never_end_is_refused_before_snakemake_reads_it(create, tmp_path):

@@ -306,6 +306,23 @@ def test_values_too_large_for_float16(tmp_path):
     record(tmp_path / "a.h5", network, examples=None)
 
 
+def test_a_rotation_too_large_for_float16(tmp_path):
+    """Every activation is within the range of float16, but not their norm over many units."""
+    network, wide = tiny(), {"examples": 10, "layers": ["relu"], "view": "flatten"}
+    images = np.broadcast_to((np.arange(60) % 2 * 255).astype(np.uint8)[:, None, None, None], IMAGES.shape)
+    every = {"examples": None, "layers": ["relu"], "images": images}
+    largest = np.abs(record(tmp_path / "a.h5", network, **every)[0]["relu"]).max()
+    with torch.no_grad():
+        for parameter in network.conv.parameters():
+            parameter *= 6e4 / largest
+    record(tmp_path / "b.h5", network, **every, dtype="float16")
+    wide["images"] = images
+    assert np.abs(record(tmp_path / "c.h5", network, **wide)[0]["relu"]).max() > 65504
+    with pytest.raises(InputError, match=r"dtype = float16: layer relu .* rotated; .* use float32"):
+        record(tmp_path / "d.h5", network, **wide, dtype="float16")
+    assert not (tmp_path / "d.h5").exists()
+
+
 @pytest.mark.parametrize("settings", ["compression='lzf'", "compression='gzip'", "view='flatten'"])
 def test_a_full_disk_is_one_line_whatever_the_format(tmp_path, settings):
     """In a process of its own, whose files may have 20 kB: nothing that was put off may kill it later."""

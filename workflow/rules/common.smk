@@ -298,10 +298,14 @@ def extraction_mb(wildcards, attempt):
 def comparison_mb(wildcards, attempt):
     """The bound of docs/similarity.md, and the interpreter's own memory."""
     this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
-    widths = [matrix.columns for matrix in notes.matrices(this, size).values()]
+    matrices = notes.matrices(this, size).values()
+    widths = [matrix.columns for matrix in matrices]
+    positions = [matrix.rows // matrix.images for matrix in matrices]
     recordings = max(this["rounds"] + 1, len(this["seeds"]))
     similarity = this["similarity"]
-    peak = memory.peak_bytes(widths, recordings, similarity["threads"], similarity["pairs"])
+    peak = memory.peak_bytes(
+        widths, recordings, similarity["threads"], similarity["pairs"], positions, similarity["intervals"]
+    )
     return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 
 

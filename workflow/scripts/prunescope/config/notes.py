@@ -12,7 +12,7 @@ from prunescope.config.stages import LEARNING
 from prunescope.errors import RESERVED_BY_REPORT, InputError, address_space
 from prunescope.files import read_json
 from prunescope.pruning.amounts import idle_round
-from prunescope.similarity.measures import OK, described
+from prunescope.similarity.measures import FEW, OK, described
 
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -23,11 +23,13 @@ class Size:
 
     Attributes
     ----------
-    rows, units, columns : int
-        Rows; units of the layer; columns stored, fewer than the units where the matrix is rotated.
+    rows, images, units, columns : int
+        Rows; images behind them; units of the layer; columns stored, fewer than the units where the matrix is
+        rotated.
     """
 
     rows: int
+    images: int
     units: int
     columns: int
 
@@ -55,6 +57,7 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     return {
         name: Size(
             images * view.rows(shape, stages.positions(experiment)),
+            images,
             view.units(shape),
             view.stored(shape, images),
         )
@@ -109,6 +112,7 @@ def _bytes(number: float) -> str:
 def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:
     """Name the measures whose values are certain to be missing or too high for lack of rows."""
     activations, lines = experiment["activations"], {}
+    unbiased = ", ".join(name for name in kinds.known("measure") if not described(name).biased)
     images = activations["examples"] or facts["dataset"]["test"]
     for measure in sorted(experiment["similarity"]["measures"]):
         this = described(measure)
@@ -122,7 +126,11 @@ def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> l
             wanted = max(-(-this.enough_rows(size.columns) * images // size.rows) for size in short.values())
             # A rotated matrix has more columns for more images, so no number of images is enough.
             if any(size.rotated for size in short.values()) or wanted > facts["dataset"]["test"]:
-                advice = "record narrower layers or choose a view with fewer columns"
+                advice = "record narrower layers" + (
+                    f", choose a view with fewer columns or add a measure without this bias ({unbiased})"
+                    if status == FEW
+                    else " or choose a view with fewer columns"
+                )
             else:
                 advice = f"set activations.examples to {wanted} or more"
             lines.setdefault(f"{layers}; {advice}", []).append(measure)

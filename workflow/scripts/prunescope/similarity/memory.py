@@ -2,22 +2,48 @@
 
 from collections.abc import Sequence
 
+from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
 # Of a second pass; smaller, because the sums of the first are still there.
 SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
-# Numbers of matrices as large as a covariance: kept by a representation, needed to compute one or a score.
-KEPT, NEEDED = 4, 8
+# Numbers of matrices as large as a covariance: kept by a representation, needed to compute one or a score,
+# and for a pair without a fold.
+KEPT, NEEDED, REPLICA = 8, 8, 12
+# Numbers of maps of all folds: kept by a representation, in several coordinates.
+KEPT_MAPS = 5
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
 
 
-def peak_bytes(widths: Sequence[int], recordings: int, threads: int = 1, pairs: str = "same-layer") -> int:
+def batch_numbers(height: int, width: int, positions: int, intervals: bool) -> int:
+    """Return how many sums another matrix adds to a pass.
+
+    Parameters
+    ----------
+    height, width : int
+        Columns of the matrices that it is compared with, and its own.
+    positions : int
+        Rows of an image.
+    intervals : bool
+        Whether the sums of each fold of images are kept, instead of each half.
+    """
+    return (FOLDS if intervals else 2) * (height + width) * width + _maps(positions) * width
+
+
+def peak_bytes(
+    widths: Sequence[int],
+    recordings: int,
+    threads: int = 1,
+    pairs: str = "same-layer",
+    positions: Sequence[int] | None = None,
+    intervals: bool = False,
+) -> int:
     """Return a bound on the memory of a comparison, beyond what the interpreter and the libraries need.
 
-    It does not depend on the number of rows. docs/similarity.md explains the terms.
+    It does not depend on the number of images. docs/similarity.md explains the terms.
 
     Parameters
     ----------
@@ -28,6 +54,10 @@ def peak_bytes(widths: Sequence[int], recordings: int, threads: int = 1, pairs: 
     threads : int, default 1
     pairs : str, default 'same-layer'
         ``same-layer`` or ``all-layers``.
+    positions : sequence of int, optional
+        Rows of an image in each layer; by default 1.
+    intervals : bool, optional
+        Whether intervals are computed.
 
     Returns
     -------
@@ -35,25 +65,34 @@ def peak_bytes(widths: Sequence[int], recordings: int, threads: int = 1, pairs: 
         Bytes.
     """
     all_layers = pairs == "all-layers"
-    together = [list(widths)] if all_layers else [[width] for width in set(widths)]
+    sizes = list(zip(widths, positions or [1] * len(widths), strict=True))
+    together = [(list(widths), 1)] if all_layers else [([width], count) for width, count in set(sizes)]
     rows = 2 * recordings * len(widths) ** (2 if all_layers else 1) * (ROWS + max(widths))
-    return 8 * (rows + max(_peak_numbers(own, recordings, threads) for own in together))
+    peaks = [_peak_numbers(own, recordings, threads, count, intervals) for own, count in together]
+    return 8 * (rows + max(peaks))
 
 
-def _peak_numbers(own: Sequence[int], recordings: int, threads: int) -> int:
+def _maps(positions: int) -> int:
+    """Sums of rows at each position that are kept for one column."""
+    return FOLDS * positions if positions > 1 else 0
+
+
+def _peak_numbers(own: Sequence[int], recordings: int, threads: int, positions: int, intervals: bool) -> int:
     """Bound for layers whose pairs are summed together, in numbers of 8 bytes."""
     # In the sums, each matrix has two more columns: see `moments`.
     widest, width, squares = max(own) + 2, sum(own) + 2 * len(own), sum((p + 2) ** 2 for p in own)
-    every = recordings * sum((width + p + 2) * (p + 2) for p in own)
+    every = recordings * sum(batch_numbers(width, p + 2, positions, intervals) for p in own)
 
     def batch(limit: int) -> int:
-        return max(min(limit, every), (width + widest) * widest)
+        return max(min(limit, every), batch_numbers(width, widest, positions, intervals))
 
     # A batch ends at a number of sums, so one of narrow layers can have many columns.
     columns = width + max(widest, min(recordings * width, BATCH_NUMBERS // width))
-    # The buffer and the rows as they are read, which are float64 once they are whitened.
-    buffers = max(chunk_rows(count) * (2 * count + 3 * widest) for count in (width, columns))
-    sums = batch(BATCH_NUMBERS) + batch(SECOND_BATCH_NUMBERS) + 2 * width**2
+    # The buffer and the rows as they are read and sorted, which are float64 once they are whitened.
+    buffers = max(chunk_rows(count) * (2 * count + (3 + threads) * widest) for count in (width, columns))
+    itself = batch_numbers(0, width, positions, intervals)
+    sums = batch(BATCH_NUMBERS) + batch(SECOND_BATCH_NUMBERS) + 2 * itself
     others = max(min(recordings * squares, SECOND_BATCH_NUMBERS), widest**2)
-    work = NEEDED * widest**2 + max(min(MOST_TILE, columns), widest) ** 2
-    return buffers + sums + KEPT * (squares + others) + threads * work
+    maps = KEPT_MAPS * _maps(positions) * (width + (threads + 1) * widest)
+    work = (NEEDED + REPLICA * intervals) * widest**2 + max(min(MOST_TILE, columns), widest) ** 2
+    return buffers + sums + KEPT * (squares + others) + maps + threads * work

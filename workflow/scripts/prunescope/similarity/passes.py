@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from prunescope.similarity import moments
-from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS
+from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS, batch_numbers
 from prunescope.similarity.moments import Cross, Gram, Moments
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.whitening import Representation, refine, whiten
@@ -184,7 +184,7 @@ class Own:
         """Split `others` into batches of at most about `numbers` sums."""
         height, batch, total = sum(matrix.shape[1] for matrix in self.matrices), [], 0
         for matrix in others:
-            needed = (height + matrix.shape[1]) * matrix.shape[1]
+            needed = batch_numbers(height, matrix.shape[1], self._sums["positions"], self._replicas)
             if batch and total + needed > numbers:
                 yield batch
                 batch, total = [], 0

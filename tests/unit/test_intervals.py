@@ -1,0 +1,100 @@
+"""Intervals over folds of images: what they are made of, whether they cover, and when there are none."""
+
+import h5py
+import numpy as np
+import pytest
+
+from prunescope import kinds
+from prunescope.similarity.folds import FOLDS, Images
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.pairs import jackknife
+
+KNOWN = ["cca_cv", "cka", "cka_debiased"]
+
+
+def write(path, round, matrix, positions=1):
+    with h5py.File(path, "w") as file:
+        file.attrs.update(schema=1, seed=0, round=round, view="channels", positions="all", dataset="")
+        file.attrs.update(density=1.0)
+        file["examples"] = np.arange(len(matrix) // positions)
+        data = file.create_dataset("layers/x", data=matrix)
+        data.attrs.update(order=0, width=matrix.shape[1], shape=matrix.shape[1:], positions=range(positions))
+    return path
+
+
+def sample(rng, images, p, positions, rho=0.6):
+    """Two matrices with canonical correlations rho, rows of an image correlated."""
+
+    def noise():
+        shared = np.repeat(rng.standard_normal((images, p)), positions, axis=0)
+        return (shared + rng.standard_normal((images * positions, p))) / np.sqrt(2)
+
+    a = noise()
+    return a, rho * a + np.sqrt(1 - rho**2) * noise()
+
+
+def rows(folder, a, b, positions=1, **settings):
+    paths = [write(folder / f"{i}.h5", i, x, positions) for i, x in enumerate((a, b))]
+    frame = compare_round(paths, SimilaritySettings(**settings)).to_pandas()
+    return frame[(frame["round_a"] == 1) & (frame["round_b"] == 0)].set_index("measure")
+
+
+def test_only_known_measures_get_one_and_only_when_asked(tmp_path):
+    a, b = sample(np.random.default_rng(0), 200, 5, 4)
+    everything = list(kinds.known("measure"))
+    without = rows(tmp_path, a, b, 4, measures=everything)
+    found = rows(tmp_path, a, b, 4, measures=everything, intervals=True)
+    assert without[["low", "high"]].isna().all(axis=None)
+    given = found["low"].notna()
+    assert sorted(found.index[given]) == KNOWN and (found["high"].notna() == given).all()
+    assert (found["low"] < found["value"])[given].all() and (found["value"] < found["high"])[given].all()
+    np.testing.assert_allclose(found["value"], without["value"], atol=1e-12)
+    assert (found["images"] == 200).all() and (found["n"] == 800).all()
+
+
+@pytest.mark.parametrize("positions", [1, 4])
+def test_what_a_fold_leaves_is_the_value_without_its_images(tmp_path, positions):
+    """The whole interval by hand, from matrices without the rows of one fold after the other."""
+    a, b = sample(np.random.default_rng(1), 90, 4, positions)
+    fold = np.repeat(Images.of(90).fold, positions)
+    found = rows(tmp_path, a, b, positions, measures=["cka"], intervals=True).loc["cka"]
+
+    def cka(x, y):
+        x, y = (m - m.mean(axis=0) for m in (x, y))
+        return np.sum((x.T @ y) ** 2) / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
+
+    values = np.array([cka(a[fold != k], b[fold != k]) for k in range(FOLDS)])
+    low, high = jackknife(cka(a, b), values)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_a_layer_and_itself(tmp_path):
+    a, _ = sample(np.random.default_rng(2), 100, 4, 1)
+    found = rows(tmp_path, a, a.copy(), measures=KNOWN, intervals=True)
+    np.testing.assert_allclose(found[["value", "low", "high"]], 1, atol=1e-9)
+
+
+def test_too_few_images_for_folds(tmp_path):
+    a, b = sample(np.random.default_rng(3), 2 * FOLDS - 1, 2, 8)
+    assert rows(tmp_path, a, b, 8, measures=["cka"], intervals=True)["low"].isna().all()
+
+
+def test_jackknife_stays_within_the_range():
+    low, high = jackknife(0.99, np.array([0.999, 0.97] * 10))
+    assert -1 < low < 0.99 < high < 1
+    assert jackknife(1.0, np.ones(20)) == (1.0, 1.0)
+    wider = jackknife(0.1, np.linspace(0, 0.2, 20), shared=0.7)
+    assert wider[1] - wider[0] > 1.2 * np.subtract(*jackknife(0.1, np.linspace(0, 0.2, 20))[::-1])
+
+
+def test_coverage(tmp_path):
+    """A fast part of tests/benchmarks/statistics_similarity.py: at least 52 of 60 contain the mean value."""
+    rng = np.random.default_rng(4)
+    found = [rows(tmp_path, *sample(rng, 60, 5, 3), 3, measures=KNOWN, intervals=True) for _ in range(60)]
+    for name in KNOWN:
+        value, low, high = (
+            np.array([one.loc[name, key] for one in found]) for key in ("value", "low", "high")
+        )
+        inside = (low <= value.mean()) & (value.mean() <= high)
+        assert inside.sum() >= 85, name
+        assert np.mean(high - low) < 8 * value.std(), name
