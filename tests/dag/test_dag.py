@@ -167,7 +167,12 @@ EDITS = {
         "ranked.kthvalue(count + 1)",
         PRUNING,
     ),
-    "the figures": ("report/drawing.py", '"font.size": 7', '"font.size": 8', jobs("draw_figures")),
+    "the figures": (
+        "report/drawing.py",
+        '"axes.linewidth": 0.6',
+        '"axes.linewidth": 0.7',
+        jobs("draw_figures"),
+    ),
     # Imported within a function.
     "the GPU side of comparisons": (
         "similarity/moments_gpu.py",

@@ -164,7 +164,7 @@ def test_the_wording_of_errors_log_lines_and_labels_does_not_count(copy):
         ("tables.py", "pd.concat(curves", "pd.concat(2 * curves", {"write_report"}),
         ("config/facts.py", "[:24]", "[:23]", set()),
         # What importing a module runs.
-        ("report/drawing.py", '"font.size": 7', '"font.size": 8', {"draw_figures"}),
+        ("report/drawing.py", '"axes.linewidth": 0.6', '"axes.linewidth": 0.7', {"draw_figures"}),
         # Imports from other packages, constants, facts of a measure.
         ("training/optimizers/sgd.py", "torch.optim.sgd import", "torch.optim.rmsprop import", TRAINING),
         ("similarity/whitening.py", "import numpy as np", "import numpy.ma as np", COMPARISON),

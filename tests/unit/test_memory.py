@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from prunescope import hdf5, kinds
+from prunescope import hdf5
+from prunescope import kinds
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
 from prunescope.similarity.memory import peak_bytes
 
@@ -83,7 +84,7 @@ def test_sizes_and_status_are_known_without_torch_or_scipy():
     """The workflow's graph asks for them."""
     program = """
 import sys
-from prunescope import hdf5, kinds
+from prunescope import kinds
 from prunescope.similarity import measures, memory
 memory.peak_bytes([64], 2)
 measures.described("cca").foreseen(100, 64)

@@ -314,6 +314,36 @@ def test_top_level_configuration(write):
     assert "data.datasets.a = 'torchvision:MINST'" in text and "did you mean 'torchvision:MNIST'" in text
 
 
+def test_the_shipped_configuration_may_lose_its_data_sets(write):
+    write("x", MINIMAL)
+    config = {"experiments": ["x"], "data": {"root": "images"}}
+    assert load_config(config, config, (EXPERIMENTS,))["data"]["datasets"] == {}
+
+
+def test_options_of_a_data_set(write):
+    write("x", MINIMAL)
+
+    def given(value) -> dict:
+        return {**TOP, "experiments": ["x"], "data": {"datasets": {"a": value}}}
+
+    options = {"source": "imagefolder:a", "resize": 64, "test_fraction": 0.2}
+    assert top(given(options))["data"]["datasets"]["a"] == options
+    text = {key: str(value) for key, value in options.items()}  # as Snakemake gives --config
+    assert top(given(text))["data"]["datasets"]["a"] == options
+    for wrong, words in [
+        (
+            {"source": "torchvision:MINST"},
+            "data.datasets.a.source = 'torchvision:MINST': unknown (did you mean",
+        ),
+        ({**options, "resise": 3}, "data.datasets.a.resise: unknown key (did you mean 'resize'?)"),
+        ({"resize": 3}, "data.datasets.a.source: required key is missing (where the images come from)"),
+        ({**options, "resize": "small"}, 'data.datasets.a.resize = "small": must be an integer'),
+        ({**options, "test_fraction": 1}, "data.datasets.a.test_fraction = 1: must be less than 1"),
+        (3, "data.datasets.a = 3: not allowed; allowed: a string; a mapping"),
+    ]:
+        assert words in refusal(top, given(wrong)), wrong
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

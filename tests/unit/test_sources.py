@@ -80,7 +80,7 @@ def test_folder_and_archives_give_the_same_data_set(kind, tmp_path):
     data = sources.fetch("pets", source, str(tmp_path), download=False)
     assert data.classes == ("ape", "cat")
     assert data.train_images.shape == (3, 1, 6, 4) and data.train_images.dtype == np.uint8
-    assert data.train_images[:, 0, 0, 0].tolist() == [30, 10, 20]
+    assert data.train_images[:][:, 0, 0, 0].tolist() == [30, 10, 20]
     assert data.train_labels.tolist() == [0, 1, 1] and data.test_labels.tolist() == [0, 1]
     assert sources.find(source, str(tmp_path)).describe() == {
         "shape": [1, 6, 4],
@@ -103,7 +103,7 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
     data = sources.fetch("pets", source, str(tmp_path), False)
     assert data.shape == (3, 6, 4)
     assert sources.find(source, str(tmp_path)).describe()["shape"] == [3, 6, 4], "whichever image comes first"
-    assert data.test_images[-1, :, 0, 0].tolist() == [60, 0, 255]
+    assert data.test_images[-1:][0, :, 0, 0].tolist() == [60, 0, 255]
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,18 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
         (FILES | {"/train/cat/x.png": png(1)}, ["/train/cat/x.png", "outside"]),
         (FILES | {"train/cat/x.png": png(1, (5, 6))}, ["train/cat/x.png", "6×5", "same size"]),
         (FILES | {"train/cat/x.png": b"broken"}, ["train/cat/x.png", "not a readable image"]),
-        ({"train/cat/x.png": png(1)}, ["no images under test/CLASS/"]),
-        (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
-        (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
         (FILES | {"train/cat/x.png": declaring(9000, 9000)}, ["train/cat/x.png", "9000×9000 pixels"]),
         (FILES | {"train/cat/x.png": declaring(2**31 - 1, 2**31 - 1)}, ["train/cat/x.png", "pixels"]),
         (
             FILES | {"train/cat/x.png": b"%!PS-Adobe-3.0 EPSF-3.0\n"},
             ["train/cat/x.png", "not a readable image"],
         ),
+        ({"train/cat/x.png": png(1)}, ["not split", "test_fraction: 0.2"]),
+        ({"train/x.png": png(1), "test/x.png": png(2)}, ["test/x.png is not in the folder of a class"]),
+        ({"cat/x.png": png(1), "dog/a/x.png": png(2)}, ["dog/a/x.png is not in the folder of a class"]),
+        ({"README": b"nothing"}, ["holds no images", ".jpg"]),
+        (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
+        (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
     ],
 )
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -130,7 +133,7 @@ def test_bad_archives_are_refused(files, words, kind, tmp_path):
         sources.fetch("pets", make(kind, files, tmp_path), str(tmp_path), False)
     assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
     with pytest.raises(InputError) as planned:
-        sources.find(make(kind, files, tmp_path), str(tmp_path)).describe()
+        sources.describe(make(kind, files, tmp_path), str(tmp_path))
     assert str(planned.value) == str(caught.value), "known before any job"
     assert [path.name for path in tmp_path.iterdir()] == ["images.tar.gz" if kind == "tar" else "images.zip"]
 
@@ -221,14 +224,6 @@ def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
         sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
 
 
-def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
-    """480 PNG files of 16 KB each, for instance, are 8 GB."""
-    source = make("zip", {**FILES, "train/cat/c.png": declaring(6, 4)}, tmp_path)
-    monkeypatch.setattr(imagefolder, "MOST_BYTES", 6 * 24 - 1)
-    with pytest.raises(InputError, match="when decoded, half of this machine's memory"):
-        sources.fetch("pets", source, str(tmp_path), False)
-
-
 def test_an_encrypted_archive_is_refused(tmp_path):
     source = make("zip", FILES, tmp_path)
     path = tmp_path / "images.zip"
@@ -240,6 +235,202 @@ def test_an_encrypted_archive_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="encrypted"):
         sources.fetch("pets", source, str(tmp_path), False)
+
+
+def photo(size, mode="RGB", kind="PNG") -> bytes:
+    """An image that is not the same when it is moved or turned."""
+    buffer = io.BytesIO()
+    pixels = np.add.outer(np.arange(size[1]) * 7, np.arange(size[0]) * 3).astype(np.uint8)
+    Image.fromarray(pixels).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+MIXED = {
+    "cat/a.png": photo((40, 30)),
+    "cat/b.jpg": photo((20, 70), kind="JPEG"),
+    "cat/c.gif": photo((33, 32), "P", "GIF"),
+    "ape/d.png": photo((16, 16), "L"),
+    "ape/e.tif": photo((30, 50), "CMYK", "TIFF"),
+    "ape/f.png": photo((31, 50), "RGBA"),
+    "ape/g.png": photo((90, 30), "1"),
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
+def test_images_of_any_size_and_mode_are_resized_as_torchvision_does(kind, tmp_path):
+    transforms = pytest.importorskip("torchvision.transforms")
+    given = {"source": make(kind, MIXED, tmp_path), "resize": 16, "test_fraction": 0.3}
+    assert sources.describe(given, str(tmp_path)) == {
+        "shape": [3, 16, 16],
+        "classes": 2,
+        "train": 5,
+        "test": 2,
+    }
+    data = sources.fetch("pets", given, str(tmp_path), False)
+    assert data.shape == (3, 16, 16) and data.classes == ("ape", "cat")
+    assert data.source == f"{given['source']}, resize 16, test_fraction 0.3"
+    reference = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(16)])
+    expected = []
+    for name in sorted(MIXED):
+        image = Image.open(io.BytesIO(MIXED[name]))
+        grey = image.mode in ("1", "L")
+        pixels = np.asarray(reference(image.convert("L" if grey else "RGB")))
+        expected.append(np.broadcast_to(pixels, (3, 16, 16)) if grey else pixels.transpose(2, 0, 1))
+    found = [*np.asarray(data.train_images), *np.asarray(data.test_images)]
+    assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in expected)
+
+
+def test_mixed_sizes_without_resize_are_refused_with_what_to_set(tmp_path):
+    with pytest.raises(
+        InputError, match=r"pixels, .* is .*or set resize, e\.g\. \{source: 'imagefolder:images'"
+    ):
+        sources.describe({"source": make("folder", MIXED, tmp_path), "test_fraction": 0.3}, str(tmp_path))
+
+
+def test_val_stands_for_a_missing_test_split_only(tmp_path):
+    val = {name.replace("test/", "val/"): content for name, content in FILES.items()}
+    data = sources.fetch("pets", make("folder", val, tmp_path), str(tmp_path), False)
+    assert len(data.train_labels) == 3 and len(data.test_labels) == 2
+    assert (
+        data.checksum()
+        == sources.fetch("pets", make("tar", FILES, tmp_path), str(tmp_path), False).checksum()
+    )
+    both = make("zip", val | FILES | {"val/cat/x.png": png(7)}, tmp_path)
+    assert sources.fetch("pets", both, str(tmp_path), False).checksum() == data.checksum()
+
+
+@pytest.mark.parametrize(("fraction", "counts"), [(0.25, [25, 5, 1]), (0.01, [1, 0, 0]), (0.9, [90, 18, 4])])
+def test_every_class_has_its_share_of_the_test_images(fraction, counts):
+    labels = np.random.default_rng(1).permutation(np.repeat([0, 1, 2], [100, 20, 4]))
+    kept, held_out = sources.split(labels, fraction)
+    assert sorted([*kept, *held_out]) == list(range(124)) and len(held_out) == round(fraction * 124)
+    found = np.bincount(labels[held_out], minlength=3)
+    assert np.all(np.abs(found - fraction * np.bincount(labels)) < 1), found
+    assert all(
+        np.array_equal(*pair) for pair in zip((kept, held_out), sources.split(labels, fraction), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "words"),
+    [
+        (FILES, {"test_fraction": 0.5}, ["test_fraction = 0.5", "test images of its own", "remove it"]),
+        ({"a.png": png(1), "b.png": png(2)}, {"test_fraction": 0.5}, ["without labels", "remove it"]),
+        ({"a/a.png": png(1), "b/b.png": png(2)}, {"test_fraction": 0.1}, ["leaves 2 training and 0 test"]),
+    ],
+)
+def test_a_fraction_that_does_not_fit_is_refused(files, given, words, tmp_path):
+    given = {"source": make("folder", files, tmp_path), **given}
+    for look in (
+        lambda: sources.describe(given, str(tmp_path)),
+        lambda: sources.fetch("x", given, str(tmp_path), False),
+    ):
+        with pytest.raises(InputError) as caught:
+            look()
+        assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_images_in_one_folder_are_test_images_without_labels(kind, tmp_path):
+    files = {"photos/b.png": png(20), "photos/a.png": png(10)}
+    data = sources.fetch("photos", make(kind, files, tmp_path), str(tmp_path), False)
+    assert data.classes == () and len(data.train_labels) == 0
+    assert data.test_images[:][:, 0, 0, 0].tolist() == [10, 20] and data.test_labels.tolist() == [-1, -1]
+    datasets.save(tmp_path / "photos.h5", data)
+    again = datasets.load(tmp_path / "photos.h5")
+    assert again.classes == () and again.digest == data.checksum() == again.checksum()
+    assert np.allclose(again.mean, 15 / 255) and np.array_equal(again.test_images, data.test_images)
+
+
+def npz(folder: Path, **arrays) -> str:
+    np.savez_compressed(folder / "mine.npz", **arrays)
+    return "numpy:mine.npz"
+
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.integers(0, 256, (12, 3, 8, 9), dtype=np.uint8), np.arange(12) % 3
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1)])
+@pytest.mark.parametrize("column", [False, True])
+def test_arrays_of_a_file(save, axes, column, tmp_path, monkeypatch):
+    """Channels first or last, labels as NumPy or Keras have them, read in blocks of any length."""
+    monkeypatch.setattr("prunescope.data.images.BLOCK", 500)
+    x, y = np.ascontiguousarray(X.transpose(axes)), Y[:, None] if column else Y
+    save(tmp_path / "mine.npz", x_train=x[:7], y_train=y[:7], x_test=x[7:], y_test=y[7:])
+    data = sources.fetch("mine", "numpy:mine.npz", str(tmp_path), False)
+    assert np.array_equal(data.train_images, X[:7]) and np.array_equal(data.test_images, X[7:])
+    assert data.train_labels.tolist() == Y[:7].tolist() and data.classes == ("0", "1", "2")
+    assert sources.describe("numpy:mine.npz", str(tmp_path)) == {
+        "shape": [3, 8, 9],
+        "classes": 3,
+        "train": 7,
+        "test": 5,
+    }
+    datasets.save(tmp_path / "mine.h5", data)
+    reference = datasets.Dataset("mine", "", X[:7], Y[:7], X[7:], Y[7:], ("0", "1", "2"))
+    assert datasets.load(tmp_path / "mine.h5").digest == reference.checksum()
+
+
+def test_arrays_are_split_resized_and_named(tmp_path):
+    given = {
+        "source": npz(tmp_path, x=X[:, 0], y=np.array(["b", "a", "c"])[Y]),
+        "test_fraction": 0.25,
+        "resize": 4,
+    }
+    data = sources.fetch("mine", given, str(tmp_path), False)
+    assert data.shape == (1, 4, 4) and data.classes == ("a", "b", "c")
+    assert sorted(data.test_labels.tolist()) == [0, 1, 2] and len(data.train_labels) == 9
+    named = npz(tmp_path, x=X, y=Y, classes=np.array(["x", "y", "z"]))
+    data = sources.fetch("mine", {"source": named, "test_fraction": 0.25}, str(tmp_path), False)
+    assert data.classes == ("x", "y", "z")
+    kept, held_out = sources.split(Y, 0.25)
+    assert np.array_equal(data.test_images, X[held_out]) and np.array_equal(data.train_images, X[kept])
+    bare = sources.fetch("mine", npz(tmp_path, x=X), str(tmp_path), False)
+    assert bare.classes == () and set(bare.test_labels) == {-1} and len(bare.train_images) == 0
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X, "labels": Y}, ["labels, x", "expected x_train"]),
+        ({"x": X / 255, "y": Y}, ["x has the type float64", "uint8"]),
+        ({"x": X[0, 0], "y": Y}, ["x has the shape (8, 9)"]),
+        ({"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]}, ["unclear"]),
+        ({"x": np.asfortranarray(X), "y": Y}, ["Fortran", "ascontiguousarray"]),
+        ({"x": X, "y": Y[:5]}, ["12 images, y 5 labels"]),
+        ({"x": X, "y": np.eye(3)[Y]}, ["y has the shape (12, 3)", "one integer or name"]),
+        (
+            {"x": X, "y": Y + 1, "classes": np.array(["a", "b", "c"])},
+            ["3 names", "1, 2, 3", "expected 0 to 2"],
+        ),
+        ({"x": X, "y": Y.astype(object)}, ["not a readable .npz file"]),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :, :4], "y_test": Y}, ["x_test", "3×4×9", "3×8×9"]),
+    ],
+)
+def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        sources.describe({"source": npz(tmp_path, **arrays), "test_fraction": 0.5}, str(tmp_path))
+    line = str(caught.value)
+    assert "mine.npz" in line and "\n" not in line and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("options", [{}, {"test_fraction": 0.5}])
+def test_a_damaged_file_of_arrays_is_refused(save, options, tmp_path):
+    x = RNG.integers(0, 256, (200, 3, 16, 16), dtype=np.uint8)
+    arrays = {"x": x, "y": np.arange(200) % 2} if options else {"x": x}
+    save(tmp_path / "mine.npz", **arrays)
+    whole = (tmp_path / "mine.npz").read_bytes()
+    place = whole.index(b"x.npy") + 100_000
+    (tmp_path / "bad.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    data = sources.fetch("mine", {"source": "numpy:bad.npz", **options}, str(tmp_path), False)
+    with pytest.raises(InputError, match=r"bad\.npz: x\.npy cannot be read"):
+        data.checksum()
+    (tmp_path / "cut.npz").write_bytes(whole[:-30])
+    with pytest.raises(InputError, match=r"cut\.npz: not a readable \.npz file"):
+        sources.describe("numpy:cut.npz", str(tmp_path))
 
 
 def test_a_missing_archive_names_its_path(tmp_path):
@@ -293,9 +484,13 @@ def test_a_prepared_data_set_is_read_back_and_a_damaged_one_refused(tmp_path):
     datasets.save(path, data)
     again = datasets.load(path)
     assert again.digest == again.checksum() == data.checksum()
-    assert np.allclose(again.mean, data.train_images.mean() / 255) and np.allclose(
-        again.std, data.train_images.std() / 255
-    )
-    path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(InputError, match=r"pets\.h5: not a readable data set"):
-        datasets.load(path)
+    pixels = np.asarray(data.train_images) / 255
+    assert np.allclose(again.mean, pixels.mean()) and np.allclose(again.std, pixels.std())
+    assert [values.tolist() for values in data.statistics()] == [again.mean.tolist(), again.std.tolist()]
+    whole = path.read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[:-2000])
+    place = whole.index(data.test_images[:].tobytes())
+    (tmp_path / "flipped.h5").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for name in ("cut", "flipped"):
+        with pytest.raises(InputError, match=rf"{name}\.h5: damaged"):
+            datasets.load(tmp_path / f"{name}.h5")

@@ -143,7 +143,7 @@ def plain_loop(prepared, settings, masks, make_optimizer, clip=None):
     masks = {name: mask.double() for name, mask in masks.items()}
     optimizer = make_optimizer(network.parameters())
     mean, std = prepared.mean, prepared.std
-    pixels = (prepared.train_images / 255 - mean[:, None, None]) / std[:, None, None]
+    pixels = (np.asarray(prepared.train_images) / 255 - mean[:, None, None]) / std[:, None, None]
     images, labels = torch.from_numpy(pixels), torch.from_numpy(prepared.train_labels)
     for epoch in range(settings.epochs):
         generator = torch.Generator().manual_seed(derive_seed(0, "order", 0, epoch))
@@ -193,7 +193,9 @@ def test_history_is_what_a_fresh_measurement_finds(prepared):
         *("validation_loss", "validation_accuracy", "seconds", "images_per_second"),
     ]
     network.eval()
-    pixels = (prepared.test_images / 255 - prepared.mean[:, None, None]) / prepared.std[:, None, None]
+    pixels = (np.asarray(prepared.test_images) / 255 - prepared.mean[:, None, None]) / prepared.std[
+        :, None, None
+    ]
     with torch.no_grad():
         logits = network(torch.from_numpy(pixels).float()).double()
     labels = torch.from_numpy(prepared.test_labels)
@@ -238,7 +240,9 @@ def test_gradients_are_those_of_the_mean_loss(prepared):
     names = ["conv1.weight", "output.weight"]
     found = gradients(network, names, data, settings)
     reference = fresh().double().eval()
-    pixels = (prepared.train_images / 255 - prepared.mean[:, None, None]) / prepared.std[:, None, None]
+    pixels = (np.asarray(prepared.train_images) / 255 - prepared.mean[:, None, None]) / prepared.std[
+        :, None, None
+    ]
     F.cross_entropy(reference(torch.from_numpy(pixels)), torch.from_numpy(prepared.train_labels)).backward()
     for name in names:
         np.testing.assert_allclose(found[name], reference.get_parameter(name).grad, rtol=1e-3, atol=1e-6)

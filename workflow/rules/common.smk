@@ -64,6 +64,7 @@ from prunescope.config.files import (
     load_lineage,
     read_yaml,
 )
+from prunescope.data.images import IN_MEMORY
 from prunescope.errors import RESERVED_BY_TORCH, InputError, require_address_space, require_threads
 from prunescope.findings.labels import shown
 from prunescope.provenance import SOURCES, sources
@@ -262,7 +263,7 @@ def source_of(wildcards):
 
 
 def stamp_of(wildcards):
-    """What changes when an image folder or archive changes: path, sizes, times of change."""
+    """What changes when a folder, archive or file of images changes: path, sizes, times of change."""
     return sizes.stamp(source_of(wildcards), CONFIG["data"]["root"])
 
 
@@ -280,9 +281,9 @@ def training_minutes(wildcards, attempt):
 
 def training_mb(wildcards, attempt):
     this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
-    images = (size["dataset"]["train"] + size["dataset"]["test"]) * 3
+    images = size["dataset"]["train"] + size["dataset"]["test"]
     batch = 4 * this["training"]["batch_size"] * size["network"]["floats"]
-    pixels = mega(images * prod(size["dataset"]["shape"]), 1)
+    pixels = mega(2 * min(images * prod(size["dataset"]["shape"]), IN_MEMORY), 1)
     return attempt * (TORCH_MB + pixels + mega(batch) + mega(20 * size["network"]["parameters"]))
 
 

@@ -19,9 +19,9 @@ rule prepare_dataset:
     params:
         provenance=provenance("prepare_dataset"),
         source=source_of,
-        # An image folder is tracked by its path, sizes and times of change.
+        # Files of your own are tracked by path, sizes and times of change.
         stamp=stamp_of,
         environment=stages.environment("prepare_dataset", CONFIG["environment"]),
-        code=lambda wildcards: digest("prepare_dataset", (("source", source_of(wildcards)),)),
+        code=lambda wildcards: digest("prepare_dataset", (sizes.source_kind(source_of(wildcards)),)),
     script:
         "../scripts/prepare_dataset.py"

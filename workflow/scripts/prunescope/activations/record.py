@@ -16,6 +16,7 @@ from prunescope import checkpoints, kinds
 from prunescope.activations import store
 from prunescope.activations.views import every
 from prunescope.data import datasets
+from prunescope.data.images import Images
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import select
@@ -119,7 +120,7 @@ def record_network(
 def extract(
     path: str | Path,
     network: nn.Module,
-    images: np.ndarray,
+    images: np.ndarray | Images,
     labels: np.ndarray,
     prepare: Callable[[Tensor], Tensor],
     settings: ActivationSettings,
@@ -135,8 +136,8 @@ def extract(
     path : path
     network : torch.nn.Module
         Is moved to `device` and put into evaluation mode.
-    images : ndarray of uint8, shape (N, C, H, W)
-        All test images.
+    images : ndarray or Images of uint8, shape (N, C, H, W)
+        All test images; only the chosen ones are read.
     labels : ndarray of int, shape (N,)
     prepare : callable
         Turns a batch of uint8 images into the network's input, e.g. normalises it.

@@ -33,6 +33,9 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
             # What finetune replaces is explained at training.
             if not (prefix == "pruning." and key == "finetune"):
                 yield from walk(child, f"{prefix}{key}.")
+            values = child.get("additionalProperties")
+            for option in values.get("anyOf", []) if isinstance(values, dict) else []:
+                yield from walk(option, f"{prefix}{key}.NAME.")
 
     return walk(root, "")
 

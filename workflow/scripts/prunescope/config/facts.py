@@ -42,6 +42,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         pattern matches no module.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
+    _check_trainable(where, experiment["dataset"], dataset)
     training, activations, pruning = (experiment[key] for key in ("training", "activations", "pruning"))
     _check_count(where, "activations.examples", activations["examples"], dataset["test"], "test images")
     wanted = (training["examples"] or 1) + training["validation"]
@@ -82,13 +83,24 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     return {"dataset": dataset, "network": network}
 
 
+def _check_trainable(where: str, name: str, dataset: dict) -> None:
+    """Refuse to train on a data set that has test images only."""
+    if not dataset["classes"]:
+        raise InputError(
+            f"{where}: dataset = {name!r}: its images have no labels, so nothing can be trained on them; "
+            "put the images of each class into a folder, or give the labels"
+        )
+    if not dataset["train"]:
+        raise InputError(f"{where}: dataset = {name!r}: it has no training images; add some under train/")
+
+
 def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
     """Return what `describe` has of the data set; whether the network fits it is not checked."""
     return _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
 
 
-def source_of(name: str, data: dict, where: str) -> str:
-    """Return the source of a data set.
+def source_of(name: str, data: dict, where: str) -> str | dict:
+    """Return the source of a data set as it is given: its name, or a mapping with the key ``source``.
 
     Raises
     ------
@@ -104,21 +116,26 @@ def source_of(name: str, data: dict, where: str) -> str:
     return data["datasets"][name]
 
 
-def stamp(text: str, root: str) -> list:
+def stamp(given: str | dict, root: str) -> list:
     """Return what changes when the files of a source change, see `prunescope.data.sources.Source.stamp`."""
     from prunescope.data import sources
 
-    return sources.find(text, root).stamp()
+    return sources.find(given, root).stamp()
 
 
-def _dataset(text: str, root: str) -> dict:
+def source_kind(given: str | dict) -> tuple[str, str]:
+    """Return the kind that prepares a data set, as family and name."""
+    return "source", given if isinstance(given, str) else given["source"]
+
+
+def _dataset(given: str | dict, root: str) -> dict:
     def look() -> dict:
         from prunescope.data import sources
 
-        return sources.find(text, root).describe()
+        return sources.describe(given, root)
 
-    code = digests.code(LIBRARY / "data/sources/__init__.py", (("source", text),))
-    return _remember("dataset", [code, text, stamp(text, root)], look)
+    code = digests.code(LIBRARY / "data/sources/__init__.py", (source_kind(given),))
+    return _remember("dataset", [code, given, stamp(given, root)], look)
 
 
 def _network(**question) -> dict:

@@ -242,7 +242,10 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
         if str(data.get("download")).lower() in ("true", "false"):
             data["download"] = str(data["download"]).lower() == "true"
         if isinstance(data.get("datasets", {}), dict):
-            data["datasets"] = shipped["data"]["datasets"] | data.get("datasets", {})
+            # Whoever edits the shipped file may leave out its data sets.
+            data["datasets"] = shipped.get("data", {}).get("datasets", {}) | {
+                name: _numbers(given) for name, given in data.get("datasets", {}).items()
+            }
     config = schema.validate(config, schema.schema("config"), file)
     given = config["experiments"]
     catalogue = Catalogue(folders, given if isinstance(given, dict) else {})
@@ -280,6 +283,14 @@ def configuration_of(folder: str | Path = ".") -> dict:
     own = folder / FILE if (folder / FILE).is_file() or not shipped.is_file() else shipped
     known = read_yaml(shipped) if shipped.is_file() else {"data": {"datasets": {}}}
     return load_config(read_yaml(own), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
+
+
+def _numbers(given):
+    """Return a data set's options with numbers that ``--config`` left as text."""
+    if not isinstance(given, dict):
+        return given
+    numbers = {key: given[key] for key in ("resize", "test_fraction") if isinstance(given.get(key), str)}
+    return given | {key: yaml.load(text, Loader=_Loader) for key, text in numbers.items()}
 
 
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:

@@ -3,7 +3,8 @@
 ``/train/images`` and ``/test/images`` are uint8 (N, C, H, W), ``/train/labels`` and ``/test/labels`` int64;
 file attributes: ``schema``, ``name``, ``source``, ``checksum`` of images, labels and classes, ``classes``,
 ``mean`` and ``std`` per channel of the training images scaled to [0, 1] and ``recipe`` (see
-`prunescope.provenance`). Checksums of the file follow at its end, see `prunescope.hdf5`.
+`prunescope.provenance`). Checksums of the file follow at its end, see `prunescope.hdf5`. Images without
+labels have the label -1, and there are no classes.
 """
 
 import hashlib
@@ -14,81 +15,150 @@ import h5py
 import numpy as np
 
 from prunescope import hdf5, provenance
+from prunescope.data.images import Images, blocks
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
 from prunescope.links import refuse_links
 
 SCHEMA = 2
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in memory.
+    """A data set, in memory or read piece by piece.
 
     Attributes
     ----------
     name, source : str
         As in the configuration, e.g. ``mnist`` and ``torchvision:MNIST``.
-    train_images, test_images : ndarray of uint8, shape (N, C, H, W)
+    train_images, test_images : ndarray or Images of uint8, shape (N, C, H, W)
     train_labels, test_labels : ndarray of int64, shape (N,)
     classes : tuple of str
-        Class names; a label is a position in it.
+        Class names; a label is a position in it. Empty for images without labels.
     """
 
     name: str
     source: str
-    train_images: np.ndarray
+    train_images: np.ndarray | Images
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: np.ndarray | Images
     test_labels: np.ndarray
     classes: tuple[str, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
-        return self.train_images.shape[1:]
+        return tuple(self.test_images.shape[1:])
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the training images, on the scale [0, 1].
 
-        Computed exactly from the counts of the 256 values, so neither chunking nor threads can change a bit.
+        Of the test images, when there are no training images. Computed exactly from the counts of the 256
+        values, so neither chunking nor threads can change a bit.
         """
+        counts = Counts(self.shape[0])
+        for _, images in blocks(self.train_images if len(self.train_labels) else self.test_images):
+            counts.add(images)
+        return counts.statistics()
+
+    def checksum(self) -> str:
+        """SHA-256 over images, labels and class names."""
+        return _write(self, None)
+
+
+class Counts:
+    """How often each of the 256 values occurs in each channel."""
+
+    def __init__(self, channels: int):
+        self._counts = np.zeros((channels, 256), np.int64)
+
+    def add(self, images: np.ndarray) -> None:
+        """Count the values of images, uint8, shape (N, C, H, W)."""
+        for channel, counts in enumerate(self._counts):
+            counts += np.bincount(images[:, channel].reshape(-1), minlength=256)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of each channel, on the scale [0, 1]."""
         values = np.arange(256) / 255
         mean, std = [], []
-        for channel in range(self.shape[0]):
-            counts = np.bincount(self.train_images[:, channel].reshape(-1), minlength=256)
+        for counts in self._counts:
             mean.append(np.dot(counts, values) / counts.sum())
             std.append(np.sqrt(np.dot(counts, (values - mean[-1]) ** 2) / counts.sum()))
         return np.array(mean), np.array(std)
 
-    def checksum(self) -> str:
-        """SHA-256 over images, labels and class names."""
-        digest = hashlib.sha256("\0".join(self.classes).encode())
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(f"{array.shape}{array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array))
-        return digest.hexdigest()
-
 
 def save(path: str | Path, dataset: Dataset) -> None:
-    """Write a data set to `path`, atomically."""
-    mean, std = dataset.statistics()
+    """Write a data set to `path`, atomically. Each image is read once."""
     with atomic_path(path) as part:
         with h5py.File(part, "w") as file:
+            checksum = _write(dataset, file)
+            # Decoding may be slow, so the statistics are computed from what was written.
+            stored = [file[f"{split}/images"] for split in ("train", "test")]
+            counts = Counts(dataset.shape[0])
+            for _, images in blocks(next(images for images in stored if len(images))):
+                counts.add(images)
+            mean, std = counts.statistics()
             file.attrs.update(
                 schema=SCHEMA,
                 name=dataset.name,
                 source=dataset.source,
-                checksum=dataset.checksum(),
+                checksum=checksum,
                 classes=list(dataset.classes),
                 mean=mean,
                 std=std,
                 recipe=provenance.mark(path).get("recipe", ""),
             )
-            for split in ("train", "test"):
-                file[f"{split}/images"] = getattr(dataset, f"{split}_images")
-                file[f"{split}/labels"] = getattr(dataset, f"{split}_labels")
         hdf5.seal(part)
+
+
+def _write(dataset: Dataset, file: h5py.File | None) -> str:
+    """Write images and labels, if there is a file, and return their checksum."""
+    digest = hashlib.sha256("\0".join(dataset.classes).encode())
+    for split, images, labels in (
+        ("train", dataset.train_images, dataset.train_labels),
+        ("test", dataset.test_images, dataset.test_labels),
+    ):
+        stored = None if file is None else file.create_dataset(f"{split}/images", images.shape, np.uint8)
+        digest.update(f"{images.shape}{images.dtype}".encode())
+        for start, block in blocks(images):
+            digest.update(block)
+            if stored is not None:
+                stored[start : start + len(block)] = block
+        if file is not None:
+            file[f"{split}/labels"] = labels
+        digest.update(f"{labels.shape}{labels.dtype}".encode())
+        digest.update(np.ascontiguousarray(labels))
+    return digest.hexdigest()
+
+
+class Stored(Images):
+    """Images in a prepared file, which are read when they are indexed.
+
+    Parameters
+    ----------
+    data : h5py.Dataset of uint8, shape (N, C, H, W)
+        The file stays open as long as this object exists.
+    """
+
+    def __init__(self, data: h5py.Dataset):
+        super().__init__(data.shape)
+        self._data = data
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        try:
+            first, end = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+            if end - first <= 2 * len(rows):
+                images = self._data[first:end]
+                return images if np.array_equal(rows, np.arange(first, end)) else images[rows - first]
+            images = np.empty((len(rows), *self.shape[1:]), self.dtype)
+            for place, row in enumerate(rows.tolist()):
+                images[place] = self._data[row]
+            return images
+        except OSError as error:
+            raise InputError(
+                f"{self._data.file.filename}: images cannot be read ({error}); delete the file and run again"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -109,7 +179,7 @@ class Prepared(Dataset):
 
 
 def load(path: str | Path) -> Prepared:
-    """Read a prepared data set and verify its checksums.
+    """Open a prepared data set and verify its checksums. Its images stay in the file until they are indexed.
 
     Raises
     ------
@@ -118,26 +188,26 @@ def load(path: str | Path) -> Prepared:
     """
     try:
         hdf5.verify(path)
-        with h5py.File(path) as file:
-            refuse_links(path, file)
-            if file.attrs.get("schema") != SCHEMA:
-                raise InputError(
-                    f"{path}: data set schema {file.attrs.get('schema')}, this version reads {SCHEMA}; "
-                    "delete the file and run again"
-                )
-            provenance.check(path, {"dataset": file.attrs["name"], "recipe": file.attrs["recipe"]})
-            return Prepared(
-                name=file.attrs["name"],
-                source=file.attrs["source"],
-                train_images=file["train/images"][...],
-                train_labels=file["train/labels"][...],
-                test_images=file["test/images"][...],
-                test_labels=file["test/labels"][...],
-                classes=tuple(file.attrs["classes"]),
-                mean=file.attrs["mean"],
-                std=file.attrs["std"],
-                digest=file.attrs["checksum"],
+        file = h5py.File(path)
+        refuse_links(path, file)
+        if file.attrs.get("schema") != SCHEMA:
+            raise InputError(
+                f"{path}: data set schema {file.attrs.get('schema')}, this version reads {SCHEMA}; "
+                "delete the file and run again"
             )
+        provenance.check(path, {"dataset": file.attrs["name"], "recipe": file.attrs["recipe"]})
+        return Prepared(
+            name=file.attrs["name"],
+            source=file.attrs["source"],
+            train_images=Stored(file["train/images"]),
+            train_labels=file["train/labels"][...],
+            test_images=Stored(file["test/images"]),
+            test_labels=file["test/labels"][...],
+            classes=tuple(file.attrs["classes"]),
+            mean=file.attrs["mean"],
+            std=file.attrs["std"],
+            digest=file.attrs["checksum"],
+        )
     except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the reader fail in any way

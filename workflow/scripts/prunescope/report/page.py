@@ -15,7 +15,6 @@ import altair as alt
 import jinja2
 import pandas as pd
 import vl_convert
-from markupsafe import Markup
 
 from prunescope.errors import RESERVED_BY_REPORT, require_address_space
 from prunescope.report.base import ALL, ANY, Chart
@@ -248,7 +247,7 @@ def _cells(table: pd.DataFrame) -> dict:
 
 def _cell(value) -> tuple[str, bool]:
     if hasattr(value, "__html__"):
-        return Markup(value), False
+        return value, False
     return str(value), bool(NUMBER.fullmatch(str(value)))
 
 

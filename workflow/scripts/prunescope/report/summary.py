@@ -1,9 +1,9 @@
 """The first screen of a report: the verdict, key figures, the chart's finding, and the table of layers."""
 
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
-from markupsafe import Markup
 
 from prunescope.findings import words
 from prunescope.report.base import ALL
@@ -159,10 +159,11 @@ class Sparkline:
             for place, value in enumerate(self.values)
             if not pd.isna(value)
         )
-        return Markup(
-            '<svg role="img" aria-label="{}" width="100" height="24" viewBox="0 0 100 24">'
-            '<polyline points="{}" fill="none" stroke="{}" stroke-width="1.5"/></svg>'
-        ).format(f"{self.name} while pruning", points, EXPERIMENT)
+        return (
+            f'<svg role="img" aria-label="{escape(self.name)} while pruning" width="100" height="24" '
+            f'viewBox="0 0 100 24"><polyline points="{points}" fill="none" stroke="{EXPERIMENT}" '
+            'stroke-width="1.5"/></svg>'
+        )
 
 
 def _low(row: pd.Series, label: str) -> tuple[str, str]:

@@ -1,18 +1,25 @@
 """The data set on the training device, its batches, and the settings of a training."""
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from prunescope.data import augmentation
 from prunescope.data.augmentation import Augmentation
 from prunescope.data.datasets import Prepared
+from prunescope.data.images import BLOCK, IN_MEMORY, Images
 from prunescope.errors import InputError
 from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
+
+log = logging.getLogger("prunescope")
+# Pixels, times channels, that are evaluated at a time; of small images never more than 512.
+EVALUATED = 2**22
 
 
 @dataclass(frozen=True)
@@ -34,20 +41,67 @@ class TrainingSettings:
     channels_last: bool = True
 
 
+class Gathered:
+    """Images that stay where they are, for instance in a file; what is indexed is moved to the device.
+
+    Parameters
+    ----------
+    images : ndarray or Images of uint8, shape (M, C, H, W)
+    rows : ndarray of int, shape (N,)
+        Indices of the images that count.
+    device : torch.device
+        Where slices and rows go: uint8, shape (n, H, W, C).
+    """
+
+    def __init__(self, images: np.ndarray | Images, rows: np.ndarray, device: torch.device):
+        self._images, self._rows, self._device = images, rows, device
+        count, height, width = images.shape[1:]
+        self.shape = torch.Size((len(rows), height, width, count))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        rows = self._rows[index.cpu().numpy() if isinstance(index, Tensor) else index]
+        return torch.from_numpy(self._images[rows]).permute(0, 2, 3, 1).contiguous().to(self._device)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Give the images `size` at a time, as `Tensor.split` does."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    def load(self) -> Tensor:
+        """Return all of them, with little more memory than they need."""
+        loaded = torch.empty(self.shape, dtype=torch.uint8, device=self._device)
+        size = max(1, BLOCK // max(1, math.prod(self.shape[1:])))
+        for start in range(0, len(self), size):
+            loaded[start : start + size] = self[start : start + size]
+        return loaded
+
+
 @dataclass(frozen=True)
 class Split:
-    """Images, uint8 (N, H, W, C), and labels, int64 (N,), on the training device."""
+    """Images, uint8 (N, H, W, C), and labels, int64 (N,).
 
-    images: Tensor
+    Labels are on the training device, and so are images unless they are too many; then each batch is gathered
+    from their file and moved to the device.
+    """
+
+    images: Tensor | Gathered
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give all images (N, C, H, W) and labels in order, as many at a time as any network can bear."""
+        size = max(1, min(512, EVALUATED // math.prod(self.images.shape[1:])))
+        for images, labels in zip(self.images.split(size), self.labels.split(size), strict=True):
+            yield images.permute(0, 3, 1, 2), labels
+
 
 @dataclass(frozen=True)
 class Data:
-    """A data set on the training device.
+    """A data set for training.
 
     Attributes
     ----------
@@ -81,7 +135,7 @@ def place(
     device: torch.device,
     expected: Preprocessing | None = None,
 ) -> Data:
-    """Put a data set on the training device.
+    """Put a data set on the training device, or only its labels if it is large.
 
     Parameters
     ----------
@@ -95,8 +149,10 @@ def place(
     Raises
     ------
     InputError
-        When more training images are asked for than there are.
+        When more training images are asked for than there are, or they have no labels.
     """
+    if not dataset.classes:
+        raise InputError(f"{dataset.name}: the images have no labels, so nothing can be trained on them")
     available = len(dataset.train_labels)
     wanted = settings.validation + (settings.examples or 1)
     if wanted > available:
@@ -109,11 +165,14 @@ def place(
     held_out = shuffled[: settings.validation].sort().values
     chosen = shuffled[settings.validation : end].sort().values
 
-    def split(images, labels, rows=None) -> Split:
-        images, labels = torch.from_numpy(images).permute(0, 2, 3, 1), torch.from_numpy(labels)
-        if rows is not None and len(rows) < len(labels):
-            images, labels = images[rows], labels[rows]
-        return Split(images.contiguous().to(device), labels.to(device))
+    images = len(held_out) + len(chosen) + len(dataset.test_labels)
+    large = images * math.prod(dataset.shape) > _room(device)
+    if large:
+        log.info("%d images are many: each batch is read from the file", images)
+
+    def split(images, labels, rows: Tensor) -> Split:
+        gathered = Gathered(images, rows.numpy(), device)
+        return Split(gathered if large else gathered.load(), torch.from_numpy(labels)[rows].to(device))
 
     mean, std = torch.from_numpy(dataset.mean), torch.from_numpy(dataset.std)
     colour = (255 * mean).round().to(torch.uint8)
@@ -125,7 +184,7 @@ def place(
         )
     return Data(
         train=split(dataset.train_images, dataset.train_labels, chosen),
-        test=split(dataset.test_images, dataset.test_labels),
+        test=split(dataset.test_images, dataset.test_labels, torch.arange(len(dataset.test_labels))),
         validation=split(dataset.train_images, dataset.train_labels, held_out) if len(held_out) else None,
         mean=mean.to(device),
         # A channel that never changes would be divided by zero.
@@ -135,13 +194,21 @@ def place(
     )
 
 
+def _room(device: torch.device) -> int:
+    """Return how many bytes of images are kept on a device."""
+    if device.type != "cuda":
+        return IN_MEMORY
+    # The rest is for the network and its activations.
+    return torch.cuda.get_device_properties(device).total_memory // 4
+
+
 def batches(
     data: Data, settings: TrainingSettings, seed: int, round: int, epoch: int, first: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield an epoch's batches from position `first` on: position, images (N, C, H, W) in [0, 255], labels.
 
-    Order and augmentation of the whole epoch are drawn on the CPU, so they are the same on every device, and
-    nothing is copied to the device while the epoch runs.
+    Order and augmentation of the whole epoch are drawn on the CPU, so they are the same on every device.
+    Nothing but the images of a large data set is copied to the device while the epoch runs.
     """
     train, count = data.train, len(data.train)
     changes = Augmentation(**settings.augmentation)

@@ -1,4 +1,4 @@
-"""A network's loss, accuracy and gradients on images that are on its device."""
+"""A network's loss, accuracy and gradients on the images of a data set."""
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ def evaluate(network: nn.Module, split: Split, data: Data, settings: TrainingSet
     network.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    for images, labels in zip(split.images.split(512), split.labels.split(512), strict=True):
-        logits = forward(network, images.permute(0, 3, 1, 2), data, settings)
+    for images, labels in split.batches():
+        logits = forward(network, images, data, settings)
         loss += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     return float(loss) / len(split), float(correct) / len(split)
@@ -38,8 +38,8 @@ def gradients(
     network.to(data.train.labels.device).eval()
     parameters = dict(network.named_parameters())
     network.zero_grad()
-    for images, labels in zip(data.train.images.split(512), data.train.labels.split(512), strict=True):
-        logits = forward(network, images.permute(0, 3, 1, 2), data, settings)
+    for images, labels in data.train.batches():
+        logits = forward(network, images, data, settings)
         (F.cross_entropy(logits, labels, reduction="sum") / len(data.train)).backward()
     found = {name: parameters[name].grad.detach().cpu() for name in names}
     network.zero_grad()

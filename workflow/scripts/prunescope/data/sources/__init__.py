@@ -3,10 +3,12 @@
 Only the preparation stage calls `fetch`, so libraries for reading images are imported only there.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from prunescope import kinds
-from prunescope.data.datasets import Dataset
+from prunescope.data.datasets import UNLABELLED, Dataset
 from prunescope.errors import InputError
 
 
@@ -21,10 +23,12 @@ class Source:
         What the text adds to the fixed part of the source's form: ``MNIST``.
     root : str
         ``data.root`` of the configuration.
+    resize : int, optional
+        Side in pixels that images will have. Images of a source that decodes them may then differ in size.
     """
 
-    def __init__(self, text: str, name: str, root: str):
-        self.text, self.name, self.root = text, name, root
+    def __init__(self, text: str, name: str, root: str, resize: int | None = None):
+        self.text, self.name, self.root, self.resize = text, name, root, resize
 
     def stamp(self) -> list:
         """Return what changes when the files change, JSON-ready. Nothing for a source that never changes."""
@@ -36,7 +40,9 @@ class Source:
         Returns
         -------
         dict
-            ``shape`` (channels, height, width), ``classes``, ``train`` and ``test`` (numbers of images).
+            ``shape`` (channels, height, width), ``classes``, ``train`` and ``test`` (numbers of images). A
+            source that does not split its images has no test images; without labels, it has no classes and
+            no training images. Height and width may be `resize` already.
         """
         raise NotImplementedError
 
@@ -45,11 +51,38 @@ class Source:
         return None
 
     def read(self, download: bool) -> tuple:
-        """Return training images (N, C, H, W) and labels, test images and labels, and class names."""
+        """Return training images (N, C, H, W) and labels, test images and labels, and class names.
+
+        Images are arrays of uint8 or `prunescope.data.images.Images`. Sizes are those of `describe`.
+        """
         raise NotImplementedError
 
+    def local(self, suffixes: tuple[str, ...], what: str) -> Path:
+        """Return the path that `name` gives, relative to `root`.
 
-def find(text: str, root: str) -> Source:
+        Raises
+        ------
+        InputError
+            When it is not there, or is a file without one of the suffixes; `what` says what it should be.
+        """
+        path = Path(self.root, self.name)
+        where = f"data.datasets: {self.text!r}"
+        if not path.exists():
+            raise InputError(
+                f"{where}: no {what} {path}; correct the path (relative ones start at data.root)"
+            )
+        if path.is_file() and not path.name.endswith(suffixes):
+            raise InputError(f"{where}: {path} is no {what}; allowed: {', '.join(suffixes)}")
+        return path
+
+
+def options(given: str | dict) -> dict:
+    """Return a value of ``data.datasets`` with all its keys: ``source``, ``resize``, ``test_fraction``."""
+    given = {"source": given} if isinstance(given, str) else given
+    return {"resize": None, "test_fraction": None} | given
+
+
+def find(given: str | dict, root: str) -> Source:
     """Return the source that a configuration value names.
 
     Raises
@@ -57,59 +90,140 @@ def find(text: str, root: str) -> Source:
     InputError
         When there is no such source.
     """
-    kind = kinds.find("source", text)
-    return kinds.load("source", text)(text, kinds.rest(kind, text), root)
+    given = options(given)
+    kind = kinds.find("source", given["source"])
+    source = kinds.load("source", given["source"])
+    return source(given["source"], kinds.rest(kind, given["source"]), root, given["resize"])
 
 
-def fetch(name: str, text: str, root: str, download: bool) -> Dataset:
-    """Read a data set from where it comes from.
+def describe(given: str | dict, root: str) -> dict:
+    """Return a data set's sizes, resized and split, without preparing it; see `Source.describe`.
+
+    Raises
+    ------
+    InputError
+        When the files are missing, or do not fit each other or the options.
+    """
+    origin = find(given, root)
+    return _adapted(origin.describe(), origin, options(given))
+
+
+def _adapted(sizes: dict, origin: Source, given: dict) -> dict:
+    """Apply `resize` and `test_fraction` to a source's sizes."""
+    side, fraction, where = given["resize"], given["test_fraction"], f"data.datasets: {origin.text!r}"
+    channels, *size = sizes["shape"]
+    if side is not None:
+        size = [side, side]
+    elif None in size:
+        raise InputError(
+            f"{where}: the images differ in size; set resize, e.g. {{source: '{origin.text}', resize: 64}}"
+        )
+    train, test = sizes["train"], sizes["test"]
+    if fraction is None and not test:
+        raise InputError(
+            f"{where}: the images are not split; set test_fraction, e.g. {{source: '{origin.text}', "
+            "test_fraction: 0.2}"
+        )
+    if fraction is not None:
+        if test:
+            problem = (
+                "the source has test images of its own"
+                if sizes["classes"]
+                else "images without labels are not split"
+            )
+            raise InputError(f"{where}: test_fraction = {fraction}: {problem}; remove it")
+        test = round(fraction * train)
+        train -= test
+        if not test or not train:
+            raise InputError(
+                f"{where}: test_fraction = {fraction} leaves {train} training and {test} test images; "
+                "choose another fraction"
+            )
+    return {"shape": [channels, *size], "classes": sizes["classes"], "train": train, "test": test}
+
+
+def fetch(name: str, given: str | dict, root: str, download: bool) -> Dataset:
+    """Open a data set where it comes from.
 
     Parameters
     ----------
     name : str
         Its name in the configuration.
-    text : str
-        Its source, e.g. ``torchvision:MNIST``, ``sklearn:digits`` or ``imagefolder:PATH``.
+    given : str or dict
+        Its source, e.g. ``torchvision:MNIST``, ``sklearn:digits`` or ``imagefolder:PATH``; or a mapping of
+        ``source``, ``resize`` and ``test_fraction``.
     root : str
-        Folder of torchvision's files; relative paths of image folders start there.
+        Folder of torchvision's files; relative paths of other files start there.
     download : bool
         Whether missing files may be downloaded.
+
+    Returns
+    -------
+    Dataset
+        Some sources decode images when they are indexed.
 
     Raises
     ------
     InputError
         When the data is missing or damaged.
     """
-    origin = find(text, root)
-    train_images, train_labels, test_images, test_labels, classes = origin.read(download)
-    dataset = Dataset(
-        name,
-        text,
-        np.ascontiguousarray(train_images, dtype=np.uint8),
-        np.asarray(train_labels, dtype=np.int64),
-        np.ascontiguousarray(test_images, dtype=np.uint8),
-        np.asarray(test_labels, dtype=np.int64),
-        tuple(map(str, classes)),
-    )
-    _check(dataset, origin)
+    from prunescope.data.pictures import Chosen
+
+    origin, given = find(given, root), options(given)
+    train, train_labels, test, test_labels, classes = origin.read(download)
+    train_labels, test_labels = (np.asarray(labels, dtype=np.int64) for labels in (train_labels, test_labels))
+    read = {
+        "shape": list(test.shape[1:]),
+        "classes": len(classes),
+        "train": len(train_labels),
+        "test": len(test_labels),
+    }
+    sizes = _adapted(read, origin, given)
+    if given["test_fraction"] is not None:
+        kept, held_out = split(train_labels, given["test_fraction"])
+        train, test = Chosen(train, kept), Chosen(train, held_out)
+        train_labels, test_labels = train_labels[kept], train_labels[held_out]
+    if list(test.shape[1:]) != sizes["shape"]:
+        train, test = (Chosen(images, side=given["resize"]) for images in (train, test))
+    changes = [f"{key} {value}" for key, value in given.items() if key != "source" and value is not None]
+    text = ", ".join([origin.text, *changes])
+    dataset = Dataset(name, text, train, train_labels, test, test_labels, tuple(map(str, classes)))
+    expected = origin.expected()
+    _check(dataset, sizes, expected and _adapted(expected, origin, given), root)
     return dataset
 
 
-def _check(dataset: Dataset, origin: Source) -> None:
+def split(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Choose test images: every class has its share, but for rounding.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+    fraction : float
+        Of the N images that become test images.
+
+    Returns
+    -------
+    tuple of ndarray of int
+        Indices of the other images and of the test images, each in ascending order; the same in every run.
+    """
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    count = round(fraction * len(labels))
+    # Evenly spaced in an order by class; any other way of rounding would favour some classes.
+    chosen = by_class[((np.arange(count) + 0.5) * len(labels) / count).astype(int)]
+    return np.setdiff1d(np.arange(len(labels)), chosen), np.sort(chosen)
+
+
+def _check(dataset: Dataset, found: dict, known: dict | None, root: str) -> None:
     """Compare with the sizes that the source expects: a damaged file must not become a result."""
-    found = {
-        "shape": list(dataset.shape),
-        "classes": len(dataset.classes),
-        "train": len(dataset.train_labels),
-        "test": len(dataset.test_labels),
-    }
-    known = origin.expected() or found
-    labels = np.concatenate([dataset.train_labels, dataset.test_labels])
+    known = known or found
+    labels = set(np.unique(np.concatenate([dataset.train_labels, dataset.test_labels])))
     images = [len(dataset.train_images), len(dataset.test_images)]
-    whole = set(np.unique(labels)) == set(range(len(dataset.classes)))
+    whole = labels == (set(range(len(dataset.classes))) or {UNLABELLED})
     if found != known or images != [found["train"], found["test"]] or not whole:
         raise InputError(
-            f"data set {dataset.name!r} ({dataset.source}) under {origin.root}: damaged: shape, classes, "
+            f"data set {dataset.name!r} ({dataset.source}) under {root}: damaged: shape, classes, "
             f"training and test images are {tuple(found.values())}, expected {tuple(known.values())}; "
             "delete its files there and run again"
         )

@@ -1,216 +1,165 @@
-"""A folder or an archive of images: train/CLASS/* and test/CLASS/*."""
+"""A folder or an archive of images, with or without a folder for each class and each split."""
 
+import bz2
+import gzip
 import lzma
-import os
+import shutil
 import tarfile
-import warnings
+import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from io import BytesIO
-from math import prod
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
+from prunescope.data import pictures
+from prunescope.data.datasets import UNLABELLED
+from prunescope.data.pictures import DAMAGE
 from prunescope.data.sources import Source
 from prunescope.errors import InputError
+from prunescope.files import FULL
 from prunescope.kinds import source
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-# What Pillow may take a file for, whatever its name: other formats run programs or have no use here.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-    *(ValueError, OverflowError),  # of tarfile, for headers that make no sense
-    RuntimeError,  # of zipfile, for encryption and unknown compression; of recursion without end
-)
-# A small archive can declare, or unpack to, any size. These bounds are checked before and while it is read.
+COMPRESSED = {".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open, ".tar.bz2": bz2.open}
+ARCHIVES = (".tar", *COMPRESSED, ".zip")
+SPLITS = ("train", "val", "test")
+# A small archive can declare, or unpack to, any size.
 LARGEST_FILE = 2**26  # bytes of an image file
 LARGEST_HEADER = 2**20  # bytes of a name or attributes in a tar archive
-MOST_PIXELS = 2**24  # of an image: 4096 × 4096
-# Of all decoded images: half of this machine's memory, because they are copied once.
-MOST_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
+HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image file.
+
+    Attributes
+    ----------
+    split : str
+        ``train``, ``val``, ``test``, or empty.
+    label : str
+        Name of its class, or empty.
+    file : str
+        Its path below the folder that holds everything.
+    open : callable
+    """
+
+    split: str
+    label: str
+    file: str
+    open: Callable[[], BinaryIO]
 
 
 @source(form="imagefolder:PATH")
 class ImageFolder(Source):
-    """A folder, or an archive (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip), of train/CLASS/* and test/CLASS/*."""
+    """A folder or archive (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip) of images: train/CLASS/* and test/CLASS/*
+    (or val/CLASS/*), CLASS/*, or all in one folder without labels
+    """
 
     @property
     def path(self) -> Path:
-        """The folder or archive.
-
-        Raises
-        ------
-        InputError
-            When it is not there, or is a file of an unknown kind.
-        """
-        path = Path(self.root, self.name)
-        where = f"data.datasets: {self.text!r}"
-        if not path.exists():
-            raise InputError(
-                f"{where}: no folder or archive {path}; correct the path (relative ones start at data.root)"
-            )
-        if path.is_file() and not path.name.endswith(ARCHIVES):
-            raise InputError(
-                f"{where}: {path} is neither a folder nor an archive; allowed: {', '.join(ARCHIVES)}"
-            )
-        return path
+        """The folder or archive."""
+        return self.local(ARCHIVES, "folder or archive")
 
     def stamp(self) -> list:
-        """Return its path, the number and sizes of its files, and the latest time of change."""
-        path = self.path
-        files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-        stats = [file.stat() for file in files]
-        return [
-            str(path.resolve()),
-            len(files),
-            sum(stat.st_size for stat in stats),
-            max((stat.st_mtime_ns for stat in stats), default=0),
-        ]
+        return stamp(self.path)
 
     def describe(self) -> dict:
-        items = list(self._each(_header))
-        shape, classes = self._check(items)
-        counts = {split: sum(item[0] == split for item in items) for split in ("train", "test")}
+        items, shape, classes = self._survey()
+        counts = {split: sum(item.split == split for item in items) for split in ("train", "test")}
         return {"shape": list(shape), "classes": len(classes), **counts}
 
     def read(self, download: bool) -> tuple:
-        self.describe()  # refuses, before anything is decoded, what would take too much memory
-        images = list(self._each(_decode))
-        images.sort(key=lambda item: item[:3])  # the order in an archive must not matter
-        shape, classes = self._check([(*place, image.shape) for *place, image in images])
-        arrays = []
+        items, shape, classes = self._survey()
+        parts = []
         for split in ("train", "test"):
-            part = [(name, image) for kind, name, _, image in images if kind == split]
-            arrays.append(np.stack([np.broadcast_to(image, shape) for _, image in part]))
-            arrays.append(np.array([classes.index(name) for name, _ in part]))
-        return *arrays, classes
-
-    def _each(self, look: Callable) -> Iterator[tuple]:
-        """Give split, class, file and what `look` finds for each image.
-
-        Raises
-        ------
-        InputError
-            As soon as the images would take too much memory.
-        """
-        path, size = self.path, 0
-        for split, name, file, read in _images(path):
-            found = look(read, path, file)
-            size += prod(found if isinstance(found, tuple) else found.shape)
-            if size > MOST_BYTES:
-                raise InputError(
-                    f"{path}: its images take more than {MOST_BYTES / 1e9:.1f} GB when decoded, half of this "
-                    "machine's memory; use fewer or smaller images"
-                )
-            yield split, name, file, found
-
-    def _check(self, items: list[tuple]) -> tuple[tuple[int, int, int], list[str]]:
-        """Return the images' common shape and the classes, from split, class, file and shape of each image.
-
-        Raises
-        ------
-        InputError
-            When a split is empty, a class is in one split only, or images differ in size.
-        """
-        names = {split: {item[1] for item in items if item[0] == split} for split in ("train", "test")}
-        for split, classes in names.items():
-            if not classes:
-                raise InputError(f"{self.path}: holds no images under {split}/CLASS/")
-        for name in sorted(names["train"] ^ names["test"]):
-            there, missing = ("train", "test") if name in names["train"] else ("test", "train")
-            raise InputError(
-                f"{self.path}: class {name!r} has images under {there}/ but none under {missing}/"
+            # The order in an archive must not matter.
+            part = sorted(
+                (item for item in items if item.split == split), key=lambda item: (item.label, item.file)
             )
+            decode = [
+                partial(pictures.decode, item.open, f"{self.path}: {item.file}", self.resize) for item in part
+            ]
+            labels = [classes.index(item.label) if classes else UNLABELLED for item in part]
+            parts += [pictures.Decoded(decode, shape), labels]
+        return *parts, classes
+
+    def _survey(self) -> tuple[list[Item], tuple[int, int, int], list[str]]:
+        """Return the images, their common shape (with `resize`, of any one of them), and the classes.
+
+        Raises
+        ------
+        InputError
+            When the folders have no known structure, a class is in one split only, images differ in size, or
+            one cannot be read.
+        """
+        path = self.path
+        items = self._splits(_arranged(path, list(_images(path))))
+        shapes = {item.file: pictures.shape(item.open, f"{path}: {item.file}") for item in items}
         sizes: dict[tuple[int, int], str] = {}
-        for *_, file, shape in sorted(items):
+        for file, shape in sorted(shapes.items()):
             sizes.setdefault(shape[1:], file)
-        if len(sizes) > 1:
+        if self.resize is None and len(sizes) > 1:
             (first, one), (second, other) = list(sizes.items())[:2]
             raise InputError(
-                f"{self.path}: {other} is {second[0]}×{second[1]} pixels, {one} is {first[0]}×{first[1]}; "
-                "resize all images to the same size first"
+                f"{path}: {other} is {second[0]}×{second[1]} pixels, {one} is {first[0]}×{first[1]}; "
+                f"resize all images to the same size first, or set resize, e.g. {{source: '{self.text}', "
+                "resize: 64}"
             )
-        return (max(item[3][0] for item in items), *next(iter(sizes))), sorted(names["train"])
+        size = next(iter(sizes)) if self.resize is None else (self.resize, self.resize)
+        channels = max(shape[0] for shape in shapes.values())
+        return items, (channels, *size), sorted({item.label for item in items} - {""})
+
+    def _splits(self, items: list[Item]) -> list[Item]:
+        """Return the images as training and test images.
+
+        Without splits, they are training images if they have labels, and test images otherwise.
+        """
+        names = {split: {item.label for item in items if item.split == split} for split in (*SPLITS, "")}
+        if names[""]:
+            return [replace(item, split="train" if item.label else "test") for item in items]
+        test = "test" if names["test"] else "val"
+        if names["train"] and names[test]:
+            for name in sorted(names["train"] ^ names[test]):
+                there, missing = ("train", test) if name in names["train"] else (test, "train")
+                raise InputError(
+                    f"{self.path}: class {name!r} has images under {there}/ but none under {missing}/"
+                )
+        used = {"train": "train", test: "test"}
+        return [replace(item, split=used[item.split]) for item in items if item.split in used]
 
 
-def _open(read: Callable[[], bytes], path: Path, file: str) -> Image.Image:
-    """Read an image's header."""
+def stamp(path: Path) -> list:
+    """Return a file's or folder's path, number and sizes of its files, and the latest time of change."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return [
+        str(path.resolve()),
+        len(files),
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime_ns for stat in stats), default=0),
+    ]
+
+
+def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO]]]:
+    """Give the path of each image in a folder or an archive, as its parts, and a function that opens it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of odd attributes, and of sizes for which the bound below is lower
-            image = Image.open(BytesIO(read()), formats=FORMATS)
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: {file} is not a readable image; remove or replace it") from None
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: {file} is not a readable image ({error}); remove or replace it") from None
-    if image.width * image.height > MOST_PIXELS:
-        raise InputError(
-            f"{path}: {file} declares {image.width}×{image.height} pixels, more than {MOST_PIXELS:,}; "
-            "resize the images first"
-        )
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: {file} has more than 8 bits per channel; convert the images to 8 bits")
-    return image
-
-
-def _header(read: Callable[[], bytes], path: Path, file: str) -> tuple[int, int, int]:
-    """Return the shape that `_decode` gives, without decoding."""
-    image = _open(read, path, file)
-    return 1 if _is_grey(image) else 3, image.height, image.width
-
-
-def _is_grey(image: Image.Image) -> bool:
-    return image.mode in ("1", "L")
-
-
-def _decode(read: Callable[[], bytes], path: Path, file: str) -> np.ndarray:
-    """Decode an image to (1, H, W) when it is grey, else to (3, H, W)."""
-    image = _open(read, path, file)
-    try:
-        array = np.asarray(image.convert("L" if _is_grey(image) else "RGB"))
-    except DAMAGE as error:
-        raise InputError(f"{path}: {file} is not a readable image ({error}); remove or replace it") from None
-    return array[None] if _is_grey(image) else array.transpose(2, 0, 1)
-
-
-def _images(path: Path) -> Iterator[tuple]:
-    """Give (split, class, name, read) for each image of a folder or an archive.
-
-    Archives are read member by member and never unpacked to disk; a member that would land outside, or a
-    link, is refused all the same: such an archive is not trustworthy.
-    """
-    if path.is_dir():
-        members = (
-            (str(file.relative_to(path)), lambda file=file: _read(file.open("rb"), file.stat().st_size, file))
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
-        )
-    elif path.name.endswith(".zip"):
-        members = _zip_members(path)
-    else:
-        members = _tar_members(path)
-    first = None
-    try:
-        for name, read in members:
+        for name, size, open in _members(path):
             parts = PurePosixPath(name).parts
-            if parts[-1].startswith("."):  # macOS puts ._x.png beside x.png
+            # macOS puts ._x.png beside x.png.
+            if parts[-1].startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
                 continue
-            if len(parts) >= 3 and parts[-3] in ("train", "test") and Path(name).suffix.lower() in SUFFIXES:
-                first = parts[:-3] if first is None else first
-                if parts[:-3] != first:
-                    two = " and ".join("/".join((*prefix, "train")) for prefix in (first, parts[:-3]))
-                    raise InputError(f"{path}: holds more than one data set ({two}); name one of them")
-                yield parts[-3], parts[-2], "/".join(parts[-3:]), read
+            if size > LARGEST_FILE:
+                raise InputError(
+                    f"{path}: {name}: this image file has {size:,} bytes, more than {LARGEST_FILE:,}; "
+                    "make it smaller first"
+                )
+            yield parts, open
     except InputError:
         raise
     except DAMAGE as error:
@@ -218,20 +167,53 @@ def _images(path: Path) -> Iterator[tuple]:
         raise InputError(f"{path}: damaged archive ({problem}); fetch it again") from None
 
 
-def _read(stream: IO[bytes], declared: int, name) -> bytes:
-    """Read an image file, but never more than `LARGEST_FILE`."""
-    with stream:
-        if declared <= LARGEST_FILE and len(content := stream.read(LARGEST_FILE + 1)) <= LARGEST_FILE:
-            return content
-    raise InputError(
-        f"{name}: this image file has {declared:,} bytes, more than {LARGEST_FILE:,}; resize the images first"
-    )
+def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> list[Item]:
+    """Read split and class of images from their folders.
+
+    Raises
+    ------
+    InputError
+        When there are no images, or their folders do not say where each of them belongs.
+    """
+    known = "see docs/data.md for the folders that are understood"
+    if not images:
+        raise InputError(f"{path}: holds no images ({', '.join(sorted(SUFFIXES))}); {known}")
+    split = [(parts, open) for parts, open in images if len(parts) >= 3 and parts[-3] in SPLITS]
+    if split:
+        _check_one(path, {"/".join((*parts[:-3], "train")) for parts, _ in split})
+        return [Item(parts[-3], parts[-2], "/".join(parts[-3:]), open) for parts, open in split]
+    folders = sorted({parts[:-1] for parts, _ in images})
+    if len(folders) == 1:
+        return [Item("", "", parts[-1], open) for parts, open in images]
+    for folder in folders:
+        if not folder or folder[-1] in SPLITS or len(folder) != len(folders[0]):
+            name = next("/".join(parts) for parts, _ in images if parts[:-1] == folder)
+            raise InputError(f"{path}: {name} is not in the folder of a class; {known}")
+    _check_one(path, {"/".join(folder[:-1]) or "." for folder in folders})
+    return [Item("", parts[-2], "/".join(parts[-2:]), open) for parts, open in images]
 
 
-HEADERS = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
+def _check_one(path: Path, folders: set[str]) -> None:
+    """Refuse images of more than one data set."""
+    if len(folders) > 1:
+        two = " and ".join(sorted(folders)[:2])
+        raise InputError(f"{path}: holds more than one data set ({two}); name one of them")
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
+    """Give name and size of each file in a folder or an archive, and a function that opens it.
+
+    Members of an archive are never unpacked to disk; one that would land outside, or a link, is refused all
+    the same: such an archive is not trustworthy.
+    """
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                yield str(file.relative_to(path)), file.stat().st_size, partial(file.open, "rb")
+    elif path.name.endswith(".zip"):
+        yield from _zip_members(path)
+    else:
+        yield from _tar_members(path)
 
 
 class _TarMember(tarfile.TarInfo):
@@ -246,32 +228,42 @@ class _TarMember(tarfile.TarInfo):
 
 
 def _tar_members(path: Path):
-    with tarfile.open(path, tarinfo=_TarMember) as archive:
-        for member in archive:
-            _check_member(path, member.name, member.issym() or member.islnk() or member.isdev())
-            if member.isfile():
-                yield (
-                    member.name,
-                    lambda member=member: _read(
-                        archive.extractfile(member), member.size, f"{path}: {member.name}"
-                    ),
-                )
-        # tarfile takes the end of the file for the end of the archive; only a block of zeros is.
-        if archive.fileobj.tell() == archive.offset:
-            raise EOFError("ends in the middle")
+    compressed = next((open for suffix, open in COMPRESSED.items() if path.name.endswith(suffix)), None)
+    # Neither file is closed here: images are read later. It is closed when the last function is gone.
+    file = path.open("rb") if compressed is None else _decompressed(path, compressed)
+    archive = tarfile.open(fileobj=file, tarinfo=_TarMember)  # noqa: SIM115
+    for member in archive:
+        _check_member(path, member.name, member.issym() or member.islnk() or member.isdev())
+        if member.isfile():
+            yield member.name, member.size, partial(archive.extractfile, member)
+    # tarfile takes the end of the file for the end of the archive; only a block of zeros is.
+    if archive.fileobj.tell() == archive.offset:
+        raise EOFError("ends in the middle")
+
+
+def _decompressed(path: Path, opened: Callable) -> BinaryIO:
+    """Return a temporary file without a name: images are read in another order than they were packed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with opened(path) as packed:
+            shutil.copyfileobj(packed, file, 2**18)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise InputError(
+            f"{path}: cannot be decompressed in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a "
+            "folder with more room"
+        ) from None
+    file.seek(0)
+    return file
 
 
 def _zip_members(path: Path):
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            _check_member(path, member.filename, (member.external_attr >> 16) & 0o170000 == 0o120000)
-            if not member.is_dir():
-                yield (
-                    member.filename,
-                    lambda member=member: _read(
-                        archive.open(member), member.file_size, f"{path}: {member.filename}"
-                    ),
-                )
+    archive = zipfile.ZipFile(path)
+    for member in archive.infolist():
+        _check_member(path, member.filename, (member.external_attr >> 16) & 0o170000 == 0o120000)
+        if not member.is_dir():
+            yield member.filename, member.file_size, partial(archive.open, member)
 
 
 def _check_member(path: Path, name: str, special: bool) -> None:

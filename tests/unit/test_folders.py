@@ -1,0 +1,190 @@
+"""Activations from elsewhere are compared like recorded ones, and only if their rows correspond."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from prunescope.activations import folder, record
+from prunescope.errors import InputError
+from prunescope.similarity.folders import compare_folders
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
+IDS = [f"photo {number:02}" for number in range(40)]
+MEASURES = ["cca", "cka", "cka_debiased", "nbs", "pwcca", "svcca"]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Two networks, recorded by the workflow: a convolution, and two linear layers, one wide."""
+    files = []
+    for round in range(2):
+        torch.manual_seed(round)
+        network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(48, 5), nn.Linear(5, 60))
+        settings = record.ActivationSettings(["Conv2d", "Linear"], None, view="channels", batch_size=16)
+        attributes = {"experiment": "x", "seed": 0, "round": round, "network": "n", "density": 1.0}
+        attributes |= {"dataset": "d", "code": "c"}
+        files.append(tmp_path / f"recorded{round}.h5")
+        labels = np.zeros(40, int)
+        record.extract(files[-1], network, IMAGES, labels, lambda x: x.float() / 255, settings, attributes)
+    return files
+
+
+def exported(file, path, form: str, ids=IDS):
+    """Write what was recorded as somebody else would."""
+    path.mkdir()
+    with h5py.File(file) as source:
+        layers = {name: data[...] for name, data in source["layers"].items()}
+    for name, matrix in layers.items():
+        rows = np.repeat(ids, len(matrix) // len(ids))
+        if form == "h5":
+            with h5py.File(path / f"layer{name}.h5", "w") as out:
+                out[name] = matrix
+                out["ids"] = rows.astype(h5py.string_dtype()) if rows.dtype.kind == "U" else rows
+        elif len(rows) == len(ids):
+            np.save(path / f"{name}.npy", matrix)
+    if form == "npy":
+        np.save(path / "ids.npy", np.array(ids))
+    if form == "txt":
+        (path / "ids.txt").write_text("\n".join(ids) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("form", ["npy", "txt", "h5"])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_values_are_those_of_recorded_activations(recorded, tmp_path, form, numbers):
+    ids = IDS if form == "txt" or not numbers else list(range(100, 140))
+    folders = [exported(file, tmp_path / f"folder{i}", form, ids) for i, file in enumerate(recorded)]
+    found = compare_folders(folders, MEASURES)
+    expected = compare_round(recorded, SimilaritySettings(MEASURES)).to_pandas()[found.columns]
+    assert set(found.layer_a) == ({"0", "2", "3"} if form == "h5" else {"2", "3"})
+    expected = expected[expected.layer_a.isin(found.layer_a)].reset_index(drop=True)
+    unknown = ["density_a", "density_b"]
+    narrow = expected.layer_a != "3"  # the view `channels` does not rotate the layer that is wider than high
+    pd.testing.assert_frame_equal(found[narrow].drop(columns=unknown), expected[narrow].drop(columns=unknown))
+    cka = ~narrow & (expected.measure == "cka")
+    assert np.allclose(found[cka].value, expected[cka].value, atol=1e-5) and cka.any()
+
+
+def test_all_layers_need_equally_many_rows(recorded, tmp_path):
+    folders = [exported(file, tmp_path / f"folder{i}", "h5") for i, file in enumerate(recorded)]
+    with pytest.raises(InputError, match="equally many rows, not 0 640, 2 40, 3 40"):
+        compare_folders(folders, ["cka"], pairs="all-layers")
+    for path in folders:
+        (path / "layer0.h5").unlink()
+    found = compare_folders(folders, ["cka"], pairs="all-layers")
+    assert {("2", "3"), ("3", "2")} <= {*zip(found.layer_a, found.layer_b, strict=True)}
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """Two folders of one layer each."""
+    paths = tmp_path / "a", tmp_path / "b"
+    for path in paths:
+        path.mkdir()
+        np.save(path / "relu.npy", RNG.normal(size=(40, 3)))
+        np.save(path / "ids.npy", np.array(IDS))
+    return paths
+
+
+def other_order(path):
+    np.save(path / "ids.npy", np.array([*IDS[:-2], IDS[-1], IDS[-2]]))
+
+
+def other_ids(path):
+    np.save(path / "ids.npy", np.array(["photo 50", *IDS[1:]]))
+
+
+def numbers_for_texts(path):
+    np.save(path / "ids.npy", np.arange(40))
+
+
+def fewer(path):
+    np.save(path / "relu.npy", np.ones((20, 3)))
+    np.save(path / "ids.npy", np.array(IDS[:20]))
+
+
+def more_positions(path):
+    np.save(path / "relu.npy", np.ones((80, 3)))
+    np.save(path / "ids.npy", np.repeat(IDS, 2))
+
+
+def one_twice(path):
+    np.save(path / "ids.npy", np.array([*IDS[:-1], IDS[-2]]))
+
+
+def scattered(path):
+    np.save(path / "ids.npy", np.array([*IDS[:20], *IDS[:20]]))
+
+
+def too_few_ids(path):
+    np.save(path / "ids.npy", np.array(IDS[:-1]))
+
+
+def no_ids(path):
+    (path / "ids.npy").unlink()
+
+
+def both_ids(path):
+    (path / "ids.txt").write_text("1\n")
+
+
+def no_matrix(path):
+    np.save(path / "relu.npy", np.ones(40))
+
+
+def another_layer(path):
+    np.save(path / "pool.npy", np.ones((40, 3)))
+
+
+def pickled(path):
+    np.save(path / "relu.npy", np.array([{}], dtype=object))
+
+
+def not_hdf5(path):
+    (path / "x.h5").write_text("no")
+
+
+def not_finite(path):
+    matrix = np.ones((40, 3))
+    matrix[3, 1] = np.nan
+    np.save(path / "relu.npy", matrix)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (other_order, ["image 39", "'photo 38' in one and 'photo 39'", "another order; sort"]),
+        (other_ids, ["image 1", "'photo 50'", "record the same images"]),
+        (numbers_for_texts, ["image 1", "'photo 00' in one and 0 in the other"]),
+        (fewer, ["ids of 40 and of 20 images"]),
+        (more_positions, ["'relu' has 40 and 80 rows", "same positions"]),
+        (one_twice, ["'photo 38' is not repeated as the others"]),
+        (scattered, ["'photo 00' is not repeated as the others"]),
+        (too_few_ids, ["40 rows, but 39 ids"]),
+        (no_ids, ["expected ids.npy or ids.txt"]),
+        (both_ids, ["expected ids.npy or ids.txt"]),
+        (no_matrix, ["'relu' has the shape (40,)"]),
+        (another_layer, ["a: has no layer 'pool'"]),
+        (pickled, ["relu.npy: not a readable .npy file"]),
+        (not_hdf5, ["x.h5: not a readable HDF5 file"]),
+        (not_finite, ["b: layer 'relu': activations of 'photo 03' are NaN"]),
+    ],
+)
+def test_rows_that_do_not_correspond_are_refused(plain, change, words):
+    compare_folders(plain, ["cka"])
+    change(plain[1])
+    with pytest.raises(InputError) as caught:
+        compare_folders(plain, ["cka"])
+    line = str(caught.value)
+    assert "\n" not in line and all(word in line for word in words), line
+
+
+def test_a_folder_without_matrices(tmp_path):
+    for path, words in ((tmp_path, "holds no matrices"), (tmp_path / "x", "no such folder or file")):
+        with pytest.raises(InputError, match=words):
+            folder.read(path)

@@ -1,0 +1,128 @@
+"""torchvision's data sets by name: each one in the table, and small copies that torchvision reads."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prunescope.data import sources
+from prunescope.data.sources import torchvision as source
+from prunescope.errors import InputError
+
+datasets = pytest.importorskip("torchvision.datasets")
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("name", source.SIZES)
+def test_every_name_is_a_data_set_whose_splits_and_labels_are_found(name):
+    kind = getattr(datasets, name)
+    parameters = inspect.signature(kind.__init__).parameters
+    text = "".join(
+        inspect.getsource(part) for part in kind.__mro__ if part.__module__.startswith("torchvision")
+    )
+    assert "root" in parameters and "target" in text
+    _, classes, train, test = source.SIZES[name]
+    assert classes > 1 and train > 0
+    if "train" in parameters:
+        assert name not in source.SPLITS and test
+    elif "split" in parameters:
+        names = source.SPLITS.get(name, ("train", "test"))
+        assert test and all(f'"{split}"' in text or f"'{split}'" in text for split in names)
+    else:
+        assert not test
+    assert any(f"self.{attribute}" in text for attribute in (*source.LABELS, source.PAIRS))
+
+
+def picture(path, mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = RNG.integers(20, 40, 2)
+    image = Image.fromarray(RNG.integers(0, 256, (*size, 3), dtype=np.uint8)).convert(mode)
+    image.save(path)
+    return np.asarray(image.convert("RGB"))
+
+
+def food101(root):
+    folder, lists = root / "food-101", {}
+    for split, count in (("train", 3), ("test", 2)):
+        for name in ("apple_pie", "waffles"):
+            files = [f"{name}/{split}{number}" for number in range(count)]
+            lists.setdefault(split, {})[name] = files
+            for number, file in enumerate(files):
+                picture(folder / f"images/{file}.jpg", "L" if number else "RGB")
+    (folder / "meta").mkdir()
+    for split, found in lists.items():
+        (folder / f"meta/{split}.json").write_text(json.dumps(found))
+    return ("apple_pie", "waffles"), [0, 0, 0, 1, 1, 1], [0, 0, 1, 1]
+
+
+def gtsrb(root):
+    folder = root / "gtsrb/GTSRB"
+    for name in ("00000", "00001"):
+        for number in range(2):
+            picture(folder / f"Training/{name}/{number}.ppm")
+    for number in range(3):
+        picture(folder / f"Final_Test/Images/{number}.ppm")
+    rows = ["Filename;ClassId", "0.ppm;1", "1.ppm;0", "2.ppm;1"]
+    (root / "gtsrb/GT-final_test.csv").write_text("\n".join(rows))
+    return ("0", "1"), [0, 0, 1, 1], [1, 0, 1]
+
+
+def eurosat(root):
+    for name in ("Forest", "River", "SeaLake"):
+        for number in range(4):
+            picture(root / f"eurosat/2750/{name}/{number}.jpg")
+    return ("Forest", "River", "SeaLake"), [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("name", "make"), [("Food101", food101), ("GTSRB", gtsrb), ("EuroSAT", eurosat)])
+def test_a_small_copy_is_read(name, make, tmp_path, monkeypatch):
+    classes, train, test = make(tmp_path)
+    split = name != "EuroSAT"
+    counts = (len(train), len(test)) if split else (len(train) + len(test), 0)
+    monkeypatch.setitem(source.SIZES, name, ((3, None, None), len(classes), *counts))
+    given = {"source": f"torchvision:{name}", "resize": 16} | ({} if split else {"test_fraction": 0.5})
+    assert sources.describe(given, str(tmp_path)) == {
+        "shape": [3, 16, 16],
+        "classes": len(classes),
+        "train": len(train),
+        "test": len(test),
+    }
+    data = sources.fetch("x", given, str(tmp_path), download=False)
+    assert data.classes == classes and data.shape == (3, 16, 16)
+    assert data.train_labels.tolist() == train and data.test_labels.tolist() == test
+    transforms = pytest.importorskip("torchvision.transforms")
+    resize = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(16)])
+    kind = getattr(datasets, name)
+    part = kind(tmp_path, split="test") if split else kind(tmp_path)
+    expected = {np.asarray(resize(image)).tobytes() for image, _ in part}
+    found = {image.transpose(1, 2, 0).tobytes() for image in np.asarray(data.test_images)}
+    assert found <= expected and (found == expected or not split)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("torchvision:Food101", "the images differ in size; set resize, e.g. {source: 'torchvision:Food101'"),
+        ({"source": "torchvision:EuroSAT"}, "not split; set test_fraction"),
+        (
+            {"source": "torchvision:Food101", "resize": 8, "test_fraction": 0.1},
+            "test images of its own; remove it",
+        ),
+    ],
+)
+def test_what_is_missing_is_known_before_the_download(given, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        sources.describe(given, str(tmp_path))
+    assert words in str(caught.value)
+
+
+def test_known_sizes_need_no_files():
+    given = {"source": "torchvision:Flowers102", "resize": 32}
+    assert sources.describe(given, "nowhere") == {
+        "shape": [3, 32, 32],
+        "classes": 102,
+        "train": 1020,
+        "test": 6149,
+    }

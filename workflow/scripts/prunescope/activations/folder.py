@@ -1,0 +1,240 @@
+"""Activations that were recorded elsewhere: a folder of matrices with an id for each row.
+
+A folder holds
+
+- ``LAYER.npy``, one n × p matrix per layer, and ``ids.npy`` or ``ids.txt`` (one id per line); or
+- ``*.h5`` files with a data set for each layer and one called ``ids``;
+- or both. A single ``.h5`` file can stand for the folder.
+
+An id names the image behind a row, as an integer or as text. An id that is repeated in s consecutive rows is
+an image with s positions or tokens; s may differ between layers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from prunescope.activations import store
+from prunescope.errors import InputError
+
+IDS = "ids"
+# Numbers that are copied at a time.
+BLOCK = 2**21
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Activations from elsewhere.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    ids : ndarray, shape (images,)
+        Of the images, in the order of the rows.
+    layers : dict of str to ndarray or h5py.Dataset, shape (n, p)
+        By name, in alphabetical order; not in memory.
+    """
+
+    path: Path
+    ids: np.ndarray
+    layers: dict[str, np.ndarray | h5py.Dataset]
+
+
+def read(path: str | Path) -> Foreign:
+    """Open a folder of matrices, or an HDF5 file.
+
+    Raises
+    ------
+    InputError
+        When there are no matrices or no ids, or they do not correspond to each other.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or file; correct the path")
+    layers, rows = {}, {}
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.suffix == ".h5":
+            own, ids = _from_hdf5(file)
+        elif file.suffix == ".npy" and file.stem != IDS:
+            own, ids = {file.stem: _load(file)}, _ids_of(path)
+        else:
+            continue
+        for name in own.keys() & layers.keys():
+            raise InputError(f"{file}: there is another layer {name!r}; rename one of them")
+        layers |= own
+        rows |= dict.fromkeys(own, ids)
+    if not layers:
+        raise InputError(f"{path}: holds no matrices; expected LAYER.npy and ids.npy, or .h5 files")
+    images = {name: _images(path, name, layers[name], rows[name]) for name in sorted(layers)}
+    first, *others = images
+    for other in others:
+        _same(images[first], images[other], f"{path}: layer {first}", f"layer {other}")
+    return Foreign(path, images[first], {name: layers[name] for name in images})
+
+
+def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
+    """Make sure that row i of every matrix is of the same image, and that the layers are the same.
+
+    Raises
+    ------
+    InputError
+        Names both folders and what differs.
+    """
+    first, *others = all_of_them
+    for other in others:
+        _same(first.ids, other.ids, str(first.path), str(other.path))
+        for name in sorted(first.layers.keys() ^ other.layers.keys()):
+            lacking = other if name in first.layers else first
+            raise InputError(f"{lacking.path}: has no layer {name!r}, which {first.path} or {other.path} has")
+        for name, matrix in first.layers.items():
+            if len(matrix) != len(other.layers[name]):
+                raise InputError(
+                    f"{first.path} and {other.path}: layer {name!r} has {len(matrix)} and "
+                    f"{len(other.layers[name])} rows for the same images; write the same positions of each"
+                )
+
+
+def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None:
+    """Write activations from elsewhere as an activation file, atomically.
+
+    Numbers are stored as float32. A matrix with one row for each image is rotated if it is wider than high,
+    as by the view ``flatten``.
+
+    Parameters
+    ----------
+    foreign : Foreign
+    path : path
+    round, seed : int
+        What the network is called in the results.
+
+    Raises
+    ------
+    InputError
+        When activations are not finite.
+    """
+    attributes = {
+        "experiment": "",
+        "seed": seed,
+        "round": round,
+        "network": str(foreign.path),
+        "density": float("nan"),
+        "dataset": "",
+        "code": "",
+    }
+    ids = foreign.ids.astype(h5py.string_dtype()) if foreign.ids.dtype.kind == "U" else foreign.ids
+    nothing = np.full(len(ids), -1)
+    with store.writing(path, "rows", "all", ids, nothing, attributes) as group:
+        for order, (name, matrix) in enumerate(foreign.layers.items()):
+            rows, units = matrix.shape
+            each = rows // len(ids)
+            columns = min(units, rows) if each == 1 else units
+            layout = store.Layout(order, (units, each), np.arange(each), len(ids), units, columns)
+            count = max(1, BLOCK // (units * each))
+            writer = store.Writer(group, name, layout, count, "float32", "none")
+            for image in range(0, len(ids), count):
+                part = np.asarray(matrix[image * each : (image + count) * each], dtype=np.float32)
+                if not np.isfinite(part).all():
+                    odd = ids[image + int(np.argwhere(~np.isfinite(part))[0, 0]) // each]
+                    raise InputError(
+                        f"{foreign.path}: layer {name!r}: activations of {str(odd)!r} are NaN, infinite or "
+                        "too large for float32; leave out this image or layer"
+                    )
+                writer.write(part, image)
+            writer.finish(_rotate)
+
+
+def _rotate(matrix: np.ndarray) -> np.ndarray:
+    from prunescope.activations.record import rotate
+
+    return rotate(matrix)
+
+
+def _load(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file}: not a readable .npy file ({error}); write it again") from None
+
+
+def _ids_of(folder: Path) -> np.ndarray:
+    numbers, text = folder / f"{IDS}.npy", folder / f"{IDS}.txt"
+    if numbers.exists() == text.exists():
+        raise InputError(f"{folder}: expected ids.npy or ids.txt, one id for each row; write one of them")
+    if numbers.exists():
+        return np.array(_load(numbers))
+    try:
+        return np.array(text.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{text}: cannot be read ({error}); write it again") from None
+
+
+def _from_hdf5(file: Path) -> tuple[dict[str, h5py.Dataset], np.ndarray]:
+    found: dict[str, h5py.Dataset] = {}
+    try:
+        opened = h5py.File(file)
+        opened.visititems(
+            lambda name, item: (
+                found.update({name.replace("/", "."): item}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+        ids = found.pop(IDS, None)
+        if ids is None:
+            raise InputError(f"{file}: has no data set 'ids' with one id for each row; add it")
+        return found, ids.asstr()[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
+    except OSError as error:
+        raise InputError(f"{file}: not a readable HDF5 file ({error}); write it again") from None
+
+
+def _images(path: Path, name: str, matrix, ids: np.ndarray) -> np.ndarray:
+    """Return the id of each image behind the rows of a matrix.
+
+    Raises
+    ------
+    InputError
+        When the matrix or the ids cannot be used.
+    """
+    where = f"{path}: layer {name!r}"
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
+        raise InputError(
+            f"{where} has the shape {matrix.shape} and the type {matrix.dtype}; expected a matrix of "
+            "numbers, one row for each id"
+        )
+    if ids.ndim != 1 or ids.dtype.kind not in "iuU":
+        raise InputError(
+            f"{where}: its ids have the shape {ids.shape} and the type {ids.dtype}; expected a list of "
+            "integers or texts"
+        )
+    if len(ids) != len(matrix):
+        raise InputError(f"{where} has {len(matrix)} rows, but {len(ids)} ids; write one id for each row")
+    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
+    lengths, images = np.diff(np.append(starts, len(ids))), ids[starts]
+    if len(np.unique(images)) != len(images) or len(np.unique(lengths)) > 1:
+        odd = next((i for i in range(len(images)) if lengths[i] != lengths[0]), None)
+        seen, counts = np.unique(images, return_counts=True)
+        named = seen[counts.argmax()] if odd is None else images[odd]
+        raise InputError(
+            f"{where}: id {str(named)!r} is not repeated as the others are; write all rows of an image one "
+            "after another, and equally many for each image"
+        )
+    return images
+
+
+def _same(mine: np.ndarray, theirs: np.ndarray, first: str, second: str) -> None:
+    if mine.dtype.kind == theirs.dtype.kind and np.array_equal(mine, theirs):
+        return
+    both = f"{first} and {second}"
+    if len(mine) != len(theirs):
+        raise InputError(f"{both}: ids of {len(mine)} and of {len(theirs)} images; record the same images")
+    pairs = zip(mine.tolist(), theirs.tolist(), strict=True)
+    place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    advice = (
+        "the ids are the same in another order; sort the rows by id"
+        if sorted(map(str, mine)) == sorted(map(str, theirs))
+        else "record the same images"
+    )
+    raise InputError(
+        f"{both}: image {place + 1} has the id {one!r} in one and {other!r} in the other; {advice}"
+    )

@@ -1,0 +1,186 @@
+"""Arrays in a NumPy archive."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from prunescope.data.datasets import UNLABELLED
+from prunescope.data.images import Images, channel_axes
+from prunescope.data.sources import Source
+from prunescope.errors import InputError
+from prunescope.kinds import source
+
+FORMS = ({"x_train", "y_train", "x_test", "y_test"}, {"x", "y"}, {"x"})
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+@source(form="numpy:FILE")
+class Numpy(Source):
+    """Arrays of a .npz file: x_train, y_train, x_test and y_test; or x and y; or x alone, without labels. An
+    optional array `classes` holds the names of the classes
+    """
+
+    @cached_property
+    def path(self) -> Path:
+        """The file."""
+        return self.local((".npz",), "file")
+
+    def stamp(self) -> list:
+        path = self.path
+        return [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
+
+    def describe(self) -> dict:
+        _, train_labels, test, test_labels, classes = self.read(download=False)
+        return {
+            "shape": list(test.shape[1:]),
+            "classes": len(classes),
+            "train": len(train_labels),
+            "test": len(test_labels),
+        }
+
+    def read(self, download: bool) -> tuple:
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                keys = {name.removesuffix(".npy") for name in file.namelist()}
+            if keys - {"classes"} not in FORMS:
+                raise InputError(
+                    f"{self.path}: holds the arrays {', '.join(sorted(keys)) or 'none'}; expected "
+                    "x_train, y_train, x_test and y_test, or x and y, or x alone (images without labels)"
+                )
+            images = {key: self._images(key) for key in sorted(keys) if key.startswith("x")}
+            with np.load(self.path, allow_pickle=False) as file:
+                labels = {key: self._labels(key, file[key]) for key in sorted(keys) if key.startswith("y")}
+                names = self._names(file["classes"]) if "classes" in keys else None
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{self.path}: not a readable .npz file ({error}); write it again") from None
+        return self._parts(images, labels, names)
+
+    def _parts(self, images: dict, labels: dict, names: list[str] | None) -> tuple:
+        for key, array in labels.items():
+            partner = "x" + key[1:]
+            if len(array) != len(images[partner]):
+                raise InputError(
+                    f"{self.path}: {partner} has {len(images[partner])} images, {key} {len(array)} labels; "
+                    "write one label for each image"
+                )
+        first, *others = images
+        for other in others:
+            if images[other].shape[1:] != images[first].shape[1:]:
+                shapes = " and ".join("×".join(map(str, images[key].shape[1:])) for key in (first, other))
+                raise InputError(
+                    f"{self.path}: images of {first} and {other} differ: {shapes}; make them equal"
+                )
+        classes, labels = self._classes(labels, names)
+        nothing = np.zeros((0, *images[first].shape[1:]), np.uint8), np.zeros(0, np.int64)
+        if "x_train" in images:
+            return images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes
+        if "y" in labels:
+            return images["x"], labels["y"], *nothing, classes
+        return *nothing, images["x"], np.full(len(images["x"]), UNLABELLED), []
+
+    def _images(self, key: str) -> "Members":
+        with zipfile.ZipFile(self.path) as archive, archive.open(f"{key}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            shape, fortran, dtype = HEADERS[version](file) if version in HEADERS else ((), False, None)
+            start = file.tell()
+        problem = None
+        if dtype != np.uint8:
+            problem = f"has the type {dtype}; write pixels in 0 to 255 as uint8"
+        elif len(shape) not in (3, 4) or 0 in shape:
+            problem = f"has the shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        elif fortran:
+            problem = "is in Fortran order; write np.ascontiguousarray of it"
+        elif len(shape) == 4 and shape[1] == shape[3]:
+            problem = (
+                f"has the shape {shape}, so the axis of the channels is unclear; write it as (N, C, H, W)"
+            )
+        if problem:
+            raise InputError(f"{self.path}: {key} {problem}")
+        return Members(self.path, f"{key}.npy", start, shape)
+
+    def _labels(self, key: str, labels: np.ndarray) -> np.ndarray:
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+            raise InputError(
+                f"{self.path}: {key} has the shape {labels.shape} and the type {labels.dtype}; expected one "
+                "integer or name for each image"
+            )
+        return labels
+
+    def _names(self, names: np.ndarray) -> list[str]:
+        if names.ndim != 1 or names.dtype.kind != "U":
+            raise InputError(f"{self.path}: classes must be a list of names, one for each label from 0 on")
+        return names.tolist()
+
+    def _classes(self, labels: dict, names: list[str] | None) -> tuple[list[str], dict]:
+        """Return the names of the classes, and labels as positions in them."""
+        if not labels:
+            return [], {}
+        found = np.unique(np.concatenate(list(labels.values())))
+        if names is None:
+            return found.astype(str).tolist(), {
+                key: np.searchsorted(found, own) for key, own in labels.items()
+            }
+        if found.dtype.kind == "U" or found.tolist() != list(range(len(names))):
+            raise InputError(
+                f"{self.path}: classes holds {len(names)} names, but the labels are "
+                f"{', '.join(map(str, found[:5]))}{', ...' if len(found) > 5 else ''}; expected 0 to "
+                f"{len(names) - 1}, each at least once"
+            )
+        return names, labels
+
+
+class Members(Images):
+    """Images of an array in an archive, which are read one after another.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The archive.
+    name : str
+        The member that holds the array.
+    start : int
+        Position of the first image in it.
+    shape : sequence of int
+        (N, H, W), (N, H, W, C) or (N, C, H, W), see `channel_axes`.
+    """
+
+    def __init__(self, path: Path, name: str, start: int, shape: Sequence[int]):
+        self._path, self._name, self._start = path, name, start
+        self._file, self._next = None, 0
+        self._stored = tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:])
+        self._axes = channel_axes(self._stored) if len(shape) == 4 else (0, 1, 2)
+        super().__init__((shape[0], *(self._stored[axis] for axis in self._axes)))
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        images = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        try:
+            # In the order of the file: going back in a compressed file means reading it from its start again.
+            for place in np.argsort(rows, kind="stable"):
+                pixels = np.frombuffer(self._read(int(rows[place])), np.uint8)
+                images[place] = pixels.reshape(self._stored).transpose(self._axes)
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise InputError(
+                f"{self._path}: {self._name} cannot be read ({error}); write the file again"
+            ) from None
+        return images
+
+    def _read(self, row: int) -> bytes:
+        """Return the bytes of one image. What is skipped is read as well: its checksum is that of all."""
+        if self._file is None or row < self._next:
+            self._file = zipfile.ZipFile(self._path).open(self._name)  # noqa: SIM115
+            self._file.read(self._start)
+            self._next = 0
+        length = int(np.prod(self._stored))
+        while self._next < row:
+            self._file.read(length)
+            self._next += 1
+        self._next += 1
+        return self._file.read(length)

@@ -1,0 +1,61 @@
+"""Compare activations that were recorded elsewhere."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunescope.activations import folder
+from prunescope.errors import InputError
+from prunescope.similarity.matrix import SimilaritySettings, compare_round
+
+
+def compare_folders(
+    paths: Sequence[str | Path],
+    measures: Sequence[str] = ("cca", "svcca"),
+    *,
+    pairs: str = "same-layer",
+    variance: float = 0.99,
+):
+    """Compare the last of several folders of activations with each of them, layer by layer.
+
+    The values are those of activations that the workflow recorded.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Folders of matrices with an id for each row, see `prunescope.activations.folder`. The columns
+        ``round_a`` and ``round_b`` of the result are positions in this sequence, from 0.
+    measures : sequence of str, default ("cca", "svcca")
+        Names of measures.
+    pairs : str, default "same-layer"
+        ``same-layer``, or ``all-layers`` for layers with equally many rows.
+    variance : float, default 0.99
+        Fraction of the variance that the principal components of SVCCA keep.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as in similarity.parquet, see results/README.md; both orders of every pair, and each layer of
+        the last folder with itself. The density is NaN.
+
+    Raises
+    ------
+    InputError
+        When a folder cannot be read, the ids of the rows do not correspond, or a measure is unknown.
+    """
+    if not paths:
+        raise InputError("compare_folders: no folders; name at least one")
+    found = [folder.read(path) for path in paths]
+    folder.check_correspondence(found)
+    rows = {name: len(matrix) for name, matrix in found[0].layers.items()}
+    if pairs == "all-layers" and len(set(rows.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in rows.items())
+        raise InputError(
+            f"{found[0].path}: pairs = all-layers needs layers of equally many rows, not {counts}"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
+        for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
+            folder.bring(foreign, file, round)
+        settings = SimilaritySettings(list(measures), variance, pairs)
+        return compare_round(files, settings).to_pandas().drop(columns="spectrum")
