@@ -1,4 +1,4 @@
-# Everything goes into .venv from the hashed lock; nothing else is installed. `make help` lists the targets.
+# All packages are installed into .venv from the hashed lock file. `make help` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,11 +12,11 @@ CORES  := $(shell getconf _NPROCESSORS_ONLN)
 GPUS   := $(shell n=$$(nvidia-smi -L 2>/dev/null | grep -c '^GPU') || n=0; echo $$n)
 SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 
-# Compiled once on first import; without it every one of the many short jobs would compile torch's sources again.
+# Without compiled files, each of the many short jobs would compile torch's sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help env demo test test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
+.PHONY: help env demo test test-slow test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,9 +30,9 @@ $(READY): $(LOCK)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
 	touch $@
 
-env: $(READY) ## only the environment, in .venv
+env: $(READY) ## create the environment in .venv
 
-demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), then say where the results are
+demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), and print where the results are
 	$(SNAKEMAKE) --resources gpu=$(GPUS) $$([ -t 2 ] && echo --logger rich || echo --quiet rules) \
 	  --config experiments=[digits-lenet]
 	@echo; echo "similarity matrix  results/digits-lenet/similarity.parquet"
@@ -44,18 +44,21 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slurm: $(READY) ## run the workflow on a real SLURM (as root; installs Debian's slurm-wlm and munge if it can)
+test-slow: $(READY) ## run the tests that take long: many kills, runs with a user's own data and networks
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+test-slurm: $(READY) ## run the workflow on a single-node SLURM cluster (as root; installs Debian's slurm-wlm and munge if it can)
 	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will skip"
 	$(BIN)/python -m pytest tests/slurm
 
-test-gpu: $(READY) ## compare GPU and CPU and watch a GPU's jobs (skips without one)
+test-gpu: $(READY) ## compare GPU and CPU, and check GPU jobs (skips without a GPU)
 	$(BIN)/python -m pytest tests/gpu
 
-soak: $(READY) ## kill, edit and flip bits at random, and say how many held (an hour; KILLS=, EDITS=, FLIPS=, SEED=)
+soak: $(READY) ## kill processes, edit files and flip bits at random (an hour; KILLS=, EDITS=, FLIPS=, SEED=)
 	PYTHONPATH=.:workflow/scripts $(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),60) --edits $(or $(EDITS),60) --flips $(or $(FLIPS),5000) \
 	  --seed $(or $(SEED),$$RANDOM)
 
-flips: $(READY) ## flip 2,000 random bits in files of every kind: none may change what is read (a minute; FLIPS=n per kind)
+flips: $(READY) ## flip 2,000 random bits in files of every kind; none may change what is read (a minute; FLIPS=n per kind)
 	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py
 
 lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
@@ -72,10 +75,10 @@ format: $(READY) ## format the code
 bench: $(READY) ## measure speed against plain implementations, as ratios
 	for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
-calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (a quarter of an hour; DRAWS=n)
+calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (15 minutes; DRAWS=n)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(DRAWS)
 
-docs: $(READY) ## write the reference of keys and kinds in config/README.md and docs/similarity.md
+docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in config/, docs/ and results/
 	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.config.documentation
 
 lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the conda environment
@@ -83,5 +86,5 @@ lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the con
 	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py
 
-clean: ## remove the environment and Snakemake's bookkeeping; results stay
+clean: ## remove the environment and Snakemake's records; results stay
 	rm -rf $(VENV) .snakemake

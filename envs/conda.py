@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# The lock says Linux or macOS at every package, which is all this project runs on.
+# The lock marks every package for Linux or macOS, the only systems that are supported.
 PLATFORM = re.compile(r" (;|and) \(?sys_platform == 'darwin' or sys_platform == 'linux'\)?")
 
 

@@ -87,7 +87,7 @@ def test_nothing_changed_nothing_runs(built):
         ),
         # The canonical correlations are in the rows already.
         ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
-        # Verdicts are drawn while the report is written.
+        # Verdicts are computed when the report is written.
         ("findings: {measure: svcca}", jobs("write_report")),
         ("findings: {margin: 0.1}", jobs("write_report")),
         ("figures: {dpi: 100}", jobs("draw_figures", "write_report")),

@@ -69,7 +69,7 @@ def of_kind(kind: str, part: dict) -> st.SearchStrategy:
 
 
 def mappings(part: dict) -> st.SearchStrategy:
-    """Mappings with any of the keys a schema knows anywhere, and now and then one that it does not."""
+    """Mappings with keys that a schema knows somewhere, and sometimes with an unknown key."""
     properties = {key: value for key, value in part.get("properties", {}).items() if value is not True}
     for condition in part.get("allOf", []):
         properties |= {
@@ -131,7 +131,7 @@ def test_the_accepted_ones_make_whole_graphs(tried):
 
 
 def test_the_command_line_refuses_with_the_same_line(tried):
-    """A few of them, with different complaints: each is a start of Snakemake."""
+    """Only a few, with different errors, because each one starts Snakemake."""
     project, _, refused = tried
     for name in list({line.split(": ")[-1]: name for name, line in refused.items()}.values())[:5]:
         done = project.snakemake("--dry-run", "--config", f"experiments=[{name}]", check=False)

@@ -1,4 +1,4 @@
-"""Controls, really run: their masks and weights, what they share, and what reruns when something changes."""
+"""Controls, run end to end: their masks and weights, what they share, and what reruns after a change."""
 
 import h5py
 import numpy as np
@@ -8,6 +8,8 @@ import torch
 
 from prunescope.networks.build import build
 from prunescope.provenance import derive_seed
+
+pytestmark = pytest.mark.slow
 
 CONTROLS = {
     "retrain": "control: retrain\nrounds: 1\n",

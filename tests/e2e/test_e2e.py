@@ -23,7 +23,7 @@ def test_the_matrix_is_tidy_square_and_symmetric(built):
     assert list(matrix.columns) == COLUMNS
     layers = list(matrix["layer_a"].unique())
     assert len(layers) == 5 and layers[-1] == "output"
-    assert len(matrix) == 2 * 9 * len(layers) * 2  # seeds × ordered pairs × layers × measures
+    assert len(matrix) == 2 * 9 * len(layers) * 3  # seeds × ordered pairs × layers × measures
     for (_, layer, measure), part in matrix.groupby(["seed_a", "layer_a", "measure"]):
         square = part.pivot(index="round_a", columns="round_b", values="value").to_numpy()
         assert square.shape == (3, 3), (layer, measure)

@@ -54,6 +54,7 @@ experiments:
       measures: [cca, cca_r2, svcca, svcca_trim98, pwcca, cka, cka_debiased, nbs]
       pairs: all-layers
       across_seeds: true
+      untrained: true
       spectrum: true
 """
 
@@ -192,6 +193,7 @@ def test_every_script_ran(ran):
     assert sum(map(len, ran.values())) > 500
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_function_changes_the_digest_of_every_script_that_ran_it(
     ran, named, tmp_path, monkeypatch
 ):
@@ -235,6 +237,7 @@ def test_an_edit_of_any_function_changes_the_digest_of_every_script_that_ran_it(
     assert edited > 400 and len(used) > 250
 
 
+@pytest.mark.slow
 def test_a_digest_covers_little_that_is_never_run(ran, named):
     """It may cover too much, but not everything: most of what it covers was run by this experiment."""
     for script, calls in ran.items():

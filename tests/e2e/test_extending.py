@@ -106,8 +106,9 @@ def test_the_page_lists_every_fact_of_a_measure_and_all_that_a_criterion_may_ask
 
 def test_the_command_lists_them_and_the_reference_names_them(extended):
     listed = python(extended, "-c", "from prunescope import cli; cli.main(['kinds'])")
-    (extended.folder / "docs").mkdir()
-    shutil.copy(REPOSITORY / "docs/similarity.md", extended.folder / "docs")
+    for page in ("docs/similarity.md", "results/README.md"):
+        (extended.folder / page).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / page, extended.folder / page)
     python(extended, "-m", "prunescope.config.documentation")
     reference = (extended.folder / "config/README.md").read_text()
     for file in FILES:

@@ -8,6 +8,9 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
 
 LAST = "results/tiny/seed0/round0/activations.h5"
 LINE = (
@@ -18,7 +21,7 @@ LOGS = "results/logs/tiny/seed0/round0"
 
 
 def interrupted(project, moment, pause) -> str:
-    """Press Ctrl-C as soon as `moment` is there, and again after a pause; return all that was printed."""
+    """Press Ctrl-C once `moment` is true, and again after a pause; return everything that was printed."""
     printed = project.folder / "printed.txt"
     with open(printed, "w") as output:
         process = subprocess.Popen(

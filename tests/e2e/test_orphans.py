@@ -9,6 +9,8 @@ import time
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINT = "results/tiny/seed0/round0/checkpoint.pt"
 
 

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 PHOTOS = {"source": "imagefolder:photos", "resize": 8, "test_fraction": 0.25}
 EXPERIMENT = {

@@ -8,6 +8,8 @@ import pytest
 
 import prunescope as ps
 
+pytestmark = pytest.mark.slow
+
 SWEEP = """\
 extends: tiny
 seeds: [0]

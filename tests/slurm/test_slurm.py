@@ -57,7 +57,7 @@ def option(name: str) -> list[str]:
     """The options of profiles/slurm/config.yaml's comments, on the line that begins with this one."""
     text = (REPOSITORY / "profiles/slurm/config.yaml").read_text()
     options = re.search(rf"^# ({name} .*)$", text, re.MULTILINE)[1]
-    assert f"`{options}`" in (REPOSITORY / "README.md").read_text()
+    assert f"`{options}`" in (REPOSITORY / "docs/clusters.md").read_text()
     return options.split()
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 from tests.conftest import Project
 
-from prunescope import checkpoints, files
+from prunescope import checkpoints, files, tables
 from prunescope.activations import store
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -120,17 +120,17 @@ def activations(path: Path) -> list:
     return found
 
 
-def rewind(path: Path) -> tuple:
-    return checkpoints.load_rewind(path, checkpoints.load(path.with_name("checkpoint.pt")))
+def curves(path: Path) -> str:
+    return tables.training_curves([files.read_json(path.with_name("metrics.json"))], [path]).to_csv()
 
 
 # How the rules that use a product read it, by the end of its name.
 READERS = {
     "activations.h5": activations,
-    "rewind.pt": rewind,
+    "rewind.pt": checkpoints.load_rewind,
     "checkpoint.pt": lambda path: vars(checkpoints.load(path)),
     "metrics.json": files.read_json,
-    "training.csv": lambda path: files.read_csv(path).to_csv(),
+    "training.csv": curves,
     ".parquet": lambda path: files.read_parquet(path).to_csv(),
     ".h5": lambda path: vars(datasets.load(path)),
 }

@@ -279,7 +279,7 @@ def test_every_string_that_ends_in_a_message_is_recognised():
 
 
 def _words(node: ast.expr) -> bool:
-    """Whether an expression holds text of more than one word."""
+    """Whether an expression contains text of more than one word."""
     return any(
         isinstance(part, ast.Constant) and isinstance(part.value, str) and re.search(r"\w \w", part.value)
         for part in ast.walk(node)

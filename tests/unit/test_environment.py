@@ -1,5 +1,6 @@
 """pyproject.toml, the lock and the conda environment name the same packages."""
 
+import ast
 import importlib.util
 import re
 import tomllib
@@ -62,5 +63,12 @@ def test_everything_the_project_imports_is_a_direct_dependency():
     names = {requirement(item)[0] for item in PROJECT["project"]["dependencies"]}
     known = {*names, "prunescope", *__import__("sys").stdlib_module_names}
     for path in (REPOSITORY / "workflow").rglob("*.py"):
-        for module in re.findall(r"^\s*(?:from|import) ([A-Za-z0-9_]+)", path.read_text(), re.MULTILINE):
-            assert modules.get(module, module) in known, f"{path}: {module}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found = [node.module]
+            else:
+                continue
+            for module in (name.split(".")[0] for name in found):
+                assert modules.get(module, module) in known, f"{path}: {module}"

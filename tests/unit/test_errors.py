@@ -35,7 +35,7 @@ def test_what_is_no_lack_of_memory_is_raised_as_it_is():
 
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
-# Each takes what it is given no room for, in a process with that much address space.
+# Each needs more memory than it may use, in a process with that much address space.
 GREEDY = {
     "numpy": "import numpy; limit(); numpy.ones(10**9)",
     "torch": "import torch; limit(); torch.ones(10**9)",

@@ -63,8 +63,8 @@ def test_fewer_than_three_seeds_get_one_sentence_and_no_verdict(seeds):
     table = synthetic.across_seeds(matrix(seeds, 0.3), 0.7)
     found = conclude(table, retrain=matrix(seeds, 0.9), untrained=table[table["seed_a"] != table["seed_b"]])
     assert found["text"] == [
-        f"Verdicts need at least 3 seeds, and this experiment has {seeds}; docs/statistics.md tells how many "
-        "seeds show how large a difference."
+        f"Verdicts need at least 3 seeds, and this experiment has {seeds}; docs/statistics.md lists how many "
+        "seeds each size of difference needs."
     ]
 
     def walk(part):

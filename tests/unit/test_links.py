@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from prunescope import hdf5
 from prunescope.activations import store
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -61,6 +62,7 @@ def test_what_leads_elsewhere_is_refused(add, activations, images, tmp_path):
         read()
         with h5py.File(path, "r+") as file:
             add(file[group], tmp_path)
+        hdf5.seal(path)  # whoever makes such a file can seal it, too
         with pytest.raises(InputError, match=rf"{path.name}: /{group}/\w+ is .*refused"):
             read()
 
@@ -68,4 +70,5 @@ def test_what_leads_elsewhere_is_refused(add, activations, images, tmp_path):
 def test_a_group_that_contains_itself_ends_the_search(images):
     with h5py.File(images, "r+") as file:
         file["train/again"] = file["train"]
+    hdf5.seal(images)
     datasets.load(images)

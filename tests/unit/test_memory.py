@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from prunescope import hdf5
-from prunescope import kinds
+from prunescope import hdf5, kinds
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
 from prunescope.similarity.memory import peak_bytes
 

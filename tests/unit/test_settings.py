@@ -120,7 +120,7 @@ def test_defaults_are_filled_in_everywhere(write):
             {"training__schedule": {"name": "steps", "milestones": [3, 2]}},
             ["schedule.milestones", "increase"],
         ),
-        ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each of the 2 rounds"]),
+        ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each round, 2 in all"]),
         ({"rounds": 2, "pruning__densities": [0.5, 0.6]}, ["pruning.densities", "decrease"]),
         (
             {"pruning__retraining": "rewind", "pruning__rewind_epoch": 4},
@@ -147,7 +147,7 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"similarity__pairs": "all-layers"}, ["similarity.pairs", "flatten or pooled"]),
         (
             {"training__schedule": {"name": "linear", "points": [[0, 1], [9, 0]]}},
-            ["points", "runs to epoch 9, but training has only 4 epochs"],
+            ["points", "runs to epoch 9, but training ends after epoch 4"],
         ),
         ({"extends": "nothing"}, ["extends", "nothing"]),
     ],
@@ -257,7 +257,7 @@ def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write
         ({"dataset": "mnist"}, ['dataset = "mnist"', '"digits"']),
         ({"network": {"name": "conv2"}}, ['network.name = "conv2"', "lenet_small"]),
         ({"seeds": [0, 7]}, ["seeds = [0, 7]", "its seeds, 0, 1"]),
-        ({"rounds": 9}, ["rounds = 9", "x, which it controls, has only 5 rounds"]),
+        ({"rounds": 9}, ["rounds = 9", "x, which it controls, ends after round 5"]),
         ({"control": "retain"}, ["control = 'retain': unknown (did you mean 'retrain'?)", "shuffled-masks"]),
     ],
 )
@@ -382,7 +382,7 @@ def test_options_of_a_data_set(write):
         ({"training__validation": 1437}, ["training.validation", "1438"]),
         (
             {"pruning__retraining": "rewind", "pruning__rewind_step": 48},
-            ["rewind_step = 48", "only 48 steps"],
+            ["rewind_step = 48", "must be below 48"],
         ),
         ({"network__name": "torchvision/resnet18"}, ["'layer1.0.relu' runs more than once"]),
         (

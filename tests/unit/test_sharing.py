@@ -95,7 +95,7 @@ def test_the_furthest_counts_also_past_one_that_differs():
 
 
 def test_an_owner_always_makes_the_file_itself():
-    """The last one cannot use the first, which keeps another moment, nor the second, which uses the first."""
+    """The last one needs other weights for rewinding than the first keeps, and the second uses the first."""
     late = {"pruning": {"retraining": "rewind", "rewind_epoch": 2}}
     plain, early = (
         {"pruning": {"retraining": "lr-rewind"}},

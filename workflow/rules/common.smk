@@ -36,7 +36,7 @@ def interrupt(*_):
     global interrupted
     interrupted = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever Ctrl-C breaks into (an event loop that cannot be closed then, an import) has no news for anyone.
+    # What Ctrl-C interrupts (closing an event loop, an import) would only print errors that help nobody.
     logger.disabled = True
     sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *_: None
     advice = "finished jobs are kept and a training continues from its last epoch: run the same command again"
@@ -71,7 +71,7 @@ from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
 from prunescope.similarity import memory
 
-# Jobs compare; those of a cluster, which read this file again, with the code of the main process.
+# Jobs compare their code with this; cluster jobs, which read this file again, with that of the main process.
 os.environ.setdefault(SOURCES, sources())
 
 
@@ -149,7 +149,7 @@ if not MODULE:
 try:
     files.check_writable(".snakemake")
     if workflow.is_main_process:
-        # A disk without any room would end in tracebacks of Snakemake's.
+        # On a full disk, Snakemake itself would end with a traceback.
         files.write_text(".snakemake/prunescope/room", 4096 * " ")
     folders = [EXPERIMENTS, SHIPPED / "experiments"]
     if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
@@ -159,10 +159,11 @@ try:
     config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
     own.use(CONFIG["code_folder"])
     if workflow.is_main_process:
-        require_threads(16 + os.cpu_count())
         targets.check_results(Path("results", name) for name in ("data", *CONFIG["experiments"]))
-    # Before anything imports torch, which a limit would end in the middle.
+    # Before anything imports torch, which a limit would end in the middle. A limit on memory is one on threads, too.
     require_address_space("importing torch", TORCH_MB, RESERVED_BY_TORCH)
+    if workflow.is_main_process:
+        require_threads(16 + os.cpu_count())
     said, recordings = [], set()
     for name in CONFIG["experiments"]:
         # An experiment that is not selected may train the round 0 of one that is.

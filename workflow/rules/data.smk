@@ -8,7 +8,7 @@ rule prepare_dataset:
         "results/logs/data/{dataset}/prepare_dataset.log",
     benchmark:
         "results/benchmarks/data/{dataset}/prepare_dataset.tsv"
-    # Where snakemake runs, on a cluster too: short, and a login node has the network.
+    # Runs where snakemake runs, also on a cluster: it is short, and login nodes have a connection.
     localrule: True
     conda:
         "../../envs/prunescope.yaml"

@@ -2,7 +2,7 @@
 #
 # A job's parameter `provenance` holds this for its output and for each input. Scripts write it into their outputs and
 # compare it with what their inputs say. And it makes a target out of date as soon as anything before it has changed,
-# also if a file in between is missing: Snakemake alone does not look past a target that is there.
+# also if a file in between is missing: Snakemake alone does not look past a target that exists.
 import hashlib
 import json
 
@@ -30,6 +30,9 @@ def identity(path):
     """Experiment, seed, round or data set of a file, and its recipe."""
     wildcards = producer(path)[1]
     numbers = {key: int(wildcards[key]) for key in ("seed", "round") if key in wildcards.keys()}
+    # Round 0 is no wildcard of the rule that trains it.
+    if Path(path).parent.name == "round0":
+        numbers["round"] = 0
     return {**dict(wildcards.items()), **numbers, "recipe": recipe(path)}
 
 

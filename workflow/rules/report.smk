@@ -1,5 +1,5 @@
-# Stage 6, second half: what people look at.
-# Digests rather than inputs: the time of a checkout is no reason to write a report again.
+# Stage 6, second half: figures, reports and the overview.
+# Digests rather than inputs, so that a new checkout does not rewrite reports.
 TEMPLATE = [
     files.sha256(REPOSITORY / "workflow/scripts/prunescope/report" / name)
     for name in ("report.html.j2", "report.js")

@@ -1,5 +1,5 @@
 # Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from round r - 1 and retrained.
-# Experiments with the same dense training share round 0; prunescope/config/sharing.py says whose it is.
+# Experiments with the same dense training share round 0; prunescope/config/sharing.py finds its owner.
 
 
 rule train_dense:

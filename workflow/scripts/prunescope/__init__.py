@@ -3,6 +3,7 @@
 >>> import prunescope as ps  # doctest: +SKIP
 >>> ps.compare(x, y, measures=["cca"])  # two arrays  # doctest: +SKIP
 >>> ps.compare_models(a, b, images, layers=["ReLU"])  # two torch modules  # doctest: +SKIP
+>>> ps.compare_folders(["mine/0", "mine/1"])  # activations recorded elsewhere  # doctest: +SKIP
 >>> ps.load("results/digits-lenet")  # the results of an experiment  # doctest: +SKIP
 
 Importing it is fast: neither torch nor NumPy is loaded before something that needs them is used.
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InputError": "prunescope.errors",
     "compare": "prunescope.notebook.arrays",
+    "compare_folders": "prunescope.similarity.folders",
     "compare_models": "prunescope.notebook.models",
     "load": "prunescope.notebook.run",
 }

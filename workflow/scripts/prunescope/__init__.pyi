@@ -2,5 +2,6 @@ from prunescope.errors import InputError as InputError
 from prunescope.notebook.arrays import compare as compare
 from prunescope.notebook.models import compare_models as compare_models
 from prunescope.notebook.run import load as load
+from prunescope.similarity.folders import compare_folders as compare_folders
 
 __version__: str

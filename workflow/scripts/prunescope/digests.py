@@ -8,8 +8,8 @@ docstrings, type annotations, the wording of errors and log lines, and what only
 Files of the user's own project, which an experiment can name, are followed in the same way, with those
 beside them that they import. In them only comments, formatting and docstrings do not count.
 
-Where a name cannot be followed, the digest covers too much rather than too little: a class counts
-whole, and so does a module that is passed around as an object, or a user's file that looks names up by
+Where a name cannot be followed, the digest covers too much rather than too little: a whole class
+counts, and so does a module that is passed around as an object, or a user's file that looks names up by
 text. A test refuses what it could not follow in the library at all, such as relative imports and names
 looked up by text.
 """

@@ -31,7 +31,7 @@ _leases = []  # device, since when, and its lock: one that nothing refers to is 
 
 @contextmanager
 def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger]:
-    """Run a script's body with its log file open and the linear algebra held to its declared threads.
+    """Run a script's body with its log file open and the linear algebra limited to its declared threads.
 
     The job claims its outputs: should Snakemake be killed and start the job again, only the new job can
     replace them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
@@ -63,11 +63,11 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     start = time.monotonic()
     log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
-    # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     made = snakemake.params.provenance
     outputs = dict.fromkeys(snakemake.output, made["own"])
     inputs = dict(zip(snakemake.input, made["inputs"], strict=True))
+    # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         provenance.check_sources()
         end_with_snakemake()

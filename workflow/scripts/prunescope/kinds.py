@@ -127,7 +127,7 @@ def mark(**_facts) -> Callable[[T], T]:
 
 
 def network(pretrained: Callable | None = None, preprocessing: Callable | None = None, **_facts):
-    """Mark a function as a network, and keep what it knows of trained weights.
+    """Mark a function as a network, and keep its functions for trained weights.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""HDF5 files must hold what they say: nothing that leads to another file or another place."""
+"""HDF5 files must contain their own data: no links to other files or places."""
 
 from pathlib import Path
 

@@ -59,7 +59,7 @@ def sources() -> str:
 
 
 def check_sources() -> None:
-    """Refuse to run code that was edited after the workflow was planned: its digests are of the code of then.
+    """Refuse to run code that was edited after the workflow was planned: digests describe the earlier code.
 
     Raises
     ------

@@ -218,7 +218,7 @@ def _dump(node) -> str:
 
 
 def _chains(node: ast.AST) -> Iterable[tuple[str, ...]]:
-    """Give the longest dotted names in a syntax tree."""
+    """Yield the longest dotted names in a syntax tree."""
     chain = _chain(node)
     if chain:
         yield chain

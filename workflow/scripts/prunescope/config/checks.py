@@ -39,7 +39,7 @@ def check(experiment: dict, where: str) -> None:
     densities = pruning["densities"]
     if densities is not None:
         if len(densities) != experiment["rounds"]:
-            refuse("pruning.densities", f"must have one entry for each of the {experiment['rounds']} rounds")
+            refuse("pruning.densities", f"must have one entry for each round, {experiment['rounds']} in all")
         if any(after >= before for before, after in pairwise(densities)):
             refuse("pruning.densities", "must decrease from round to round")
         if pruning["rates"]:
@@ -121,8 +121,8 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
             )
     if control["rounds"] > experiment["rounds"]:
         raise InputError(
-            f"{where}: rounds = {control['rounds']}: {name}, which it controls, has only "
-            f"{experiment['rounds']} rounds"
+            f"{where}: rounds = {control['rounds']}: {name}, which it controls, ends after "
+            f"round {experiment['rounds']}; lower rounds"
         )
 
 
@@ -144,7 +144,7 @@ def _schedule_problem(schedule: dict, last: int) -> tuple[str, str] | None:
             return key, "epochs must increase"
         if times[-1] > last or (setting["epochs"] == "before the end" and times[-1] == last):
             return key, (
-                f"the schedule runs to epoch {times[-1]:g}, but training has only {last} epochs; "
+                f"the schedule runs to epoch {times[-1]:g}, but training ends after epoch {last}; "
                 "change one of them"
             )
     return None

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[4]
 
 
 def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
-    """Give (dotted key, its schema, whether it is required) for every key of a schema, in its order.
+    """Yield (dotted key, its schema, whether it is required) for every key of a schema, in its order.
 
     A setting that only some kinds know names them; it is required when those require it.
     """
@@ -121,7 +121,7 @@ def _cell(text: str) -> str:
 
 
 def made() -> dict[Path, list[tuple[str, str, str]]]:
-    """Return what is made: by file, first line, last line and text between."""
+    """Return the generated parts by file: first line, last line and the text between."""
     reference = (
         f"## config.yaml\n\n{table('config')}\n\n## experiments/NAME.yaml\n\n{table('experiment')}"
         f"\n\n## Kinds\n\n{kind_tables()}"
@@ -145,7 +145,7 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
 
 
 def page(text: str, parts: list[tuple[str, str, str]]) -> str:
-    """Return a page with its parts made again."""
+    """Return a page with its parts updated."""
     for start, end, content in parts:
         before, found, rest = text.partition(start)
         _, closed, after = rest.partition(end)

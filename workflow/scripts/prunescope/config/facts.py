@@ -53,7 +53,8 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     steps = training["epochs"] * -(-used // training["batch_size"])
     if pruning["retraining"] == "rewind" and (pruning["rewind_step"] or 0) >= steps:
         raise InputError(
-            f"{where}: pruning.rewind_step = {pruning['rewind_step']}: a training has only {steps} steps"
+            f"{where}: pruning.rewind_step = {pruning['rewind_step']}: must be below {steps}, the number of "
+            "steps of a training"
         )
     view = kinds.load("view", activations["view"])
     try:

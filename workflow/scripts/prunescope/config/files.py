@@ -315,6 +315,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     """
     catalogue = catalogue or Catalogue()
     catalogue.check(name, "experiments")
+    catalogue.selected(name)  # refuses a wrong grid
     where = catalogue.where(name)
     experiment = schema.validate(_resolve(name, catalogue, ()), schema.schema("experiment"), where)
     checks.check(experiment, where)

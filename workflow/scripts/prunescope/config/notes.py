@@ -66,7 +66,7 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
 
 
 def notes(name: str, experiment: dict, facts: dict, recordings: list[str]) -> list[str]:
-    """Return what should be known before an experiment runs, a line each.
+    """Return the notes to print before an experiment runs, one line each.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def environment_note(name: str, paths: Iterable[str]) -> str:
 
 
 def machine_notes(resources: dict, local: bool) -> list[str]:
-    """Return what should be known of how this machine is used, a line each.
+    """Return notes on how this machine is used, one line each.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def trainer(lineage: Lineage, seed: int) -> str:
 
 
 def _same_training(this: dict, theirs: dict) -> bool:
-    """Whether the other experiment's dense training makes all that this one needs of round 0."""
+    """Whether the other experiment's dense training produces all that this one needs of round 0."""
     own, other = stages.train_params(this), stages.train_params(theirs)
     if this["pruning"]["retraining"] != "rewind":
         other["rewind"] = own["rewind"]

@@ -41,7 +41,7 @@ class Images:
 
 
 def blocks(images: np.ndarray | Images) -> Iterator[tuple[int, np.ndarray]]:
-    """Give images a few megabytes at a time: the index of the first, and the images.
+    """Yield images a few megabytes at a time: the index of the first, and the images.
 
     Parameters
     ----------

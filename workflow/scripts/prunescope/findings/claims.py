@@ -83,7 +83,7 @@ def finding(values: pd.DataFrame, margin: float, retrain: pd.DataFrame | None = 
     """Test the finding of Ansuini et al.: first and output layers stay more similar than those between.
 
     Both contrasts, first - middle and output - middle, must exceed the margin (an intersection-union test, so
-    each is tested at the full level). That one of them is below the margin is the contrary.
+    each is tested at the full level). The contrary is that one of them is below the margin.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def against_ceiling(values: pd.DataFrame, pairs: dict[str, pd.DataFrame]) -> dic
     seeds, contrasts = {}, {}
     for layer, table in pairs.items():
         own, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
-        # A seed without a value of its own has no use for its pairs.
+        # The pairs of a seed without a value of its own are not used.
         places = [
             place for place in complete(matrix + 0 * np.add.outer(own, own)) if own[place] == own[place]
         ]
@@ -235,7 +235,7 @@ def against_ceiling(values: pd.DataFrame, pairs: dict[str, pd.DataFrame]) -> dic
 
 
 def holm_two_sided(contrasts: dict[str, Contrast]) -> dict[str, str]:
-    """Say of each contrast whether it is above or below zero, with a family-wise chance of error."""
+    """Decide whether each contrast is above or below zero, with a family-wise error rate."""
     shown = holm(
         contrasts,
         lambda name, level: contrasts[name].above(0, level / 2) or contrasts[name].below(0, level / 2),

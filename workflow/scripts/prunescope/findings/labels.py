@@ -6,7 +6,7 @@ from prunescope import kinds
 
 
 def shown(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Collect the labels and references of measures, from their source and without importing it.
+    """Collect the labels and references of measures from their source text, without importing it.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def in_words(found: dict) -> list[str]:
     if count < FEWEST_SEEDS:
         return [
             f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "
-            "docs/statistics.md tells how many seeds show how large a difference."
+            "docs/statistics.md lists how many seeds each size of difference needs."
         ]
     claims = found["claims"]
     sentences = [

@@ -101,5 +101,5 @@ def by_pair(rows: pd.DataFrame, layer: str) -> pd.DataFrame:
 
 
 def each_pair_once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return of the rows (a, b) and (b, a) of two seeds the one whose first seed is the smaller."""
+    """Return one of the rows (a, b) and (b, a) of two seeds: the one whose first seed is smaller."""
     return rows[rows["seed_a"] < rows["seed_b"]]

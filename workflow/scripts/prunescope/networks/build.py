@@ -56,7 +56,7 @@ def build(
             outputs = trace(network, shape)
         except InputError:
             raise
-        except Exception as error:  # constructors of other libraries raise whatever they like
+        except Exception as error:  # constructors of other libraries can raise anything
             if text := own.problem(error):
                 raise InputError(
                     f"network: {name} with images of {_size(shape)} and {classes} classes: {text}"

@@ -1,4 +1,4 @@
-"""What can be said of a network without training it: recorded layers, output shapes, weights, arithmetic."""
+"""Facts about a network that need no training: recorded layers, output shapes, weights, arithmetic."""
 
 import math
 from collections import Counter
@@ -162,7 +162,7 @@ def _positions(network: nn.Module, weighted: dict[str, dict], shape: Shape) -> d
     found = dict.fromkeys(weighted, 0)
 
     def count(name: str, output) -> None:
-        # Multi-head attention gives its weights of attention as well.
+        # Multi-head attention also returns its attention weights.
         output = output[0] if isinstance(output, tuple) else output
         shape = getattr(output, "shape", ())
         # A linear layer works on the last dimension, a convolution on the second.

@@ -1,4 +1,4 @@
-"""What several networks are made of: sequences with named modules, convolution plans, initialisations.
+"""Parts that several networks share: sequences with named modules, convolution plans, initialisations.
 
 Every activation function and every pool is a module of its own, never reused and never in place, so
 that each can be recorded; the last linear layer is called ``output``.

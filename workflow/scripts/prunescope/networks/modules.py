@@ -115,7 +115,7 @@ def prunable(
     chosen = set()
     for pattern in patterns:
         matched = {name for name, owner in modules.items() if matches(pattern, *owner)}
-        # A parameter that is named may be called anything.
+        # A parameter that a pattern names may have any name.
         matched |= {
             name
             for name, parameter in parameters.items()
@@ -133,7 +133,7 @@ def prunable(
 
 @torch.no_grad()
 def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
-    """Refuse parametrisations in which a zero of the parameter is no zero of the weight.
+    """Refuse parametrisations in which a zero of the parameter gives no zero of the weight.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The modules of a network as a list: what each one gives, and which weights it has."""
+"""The modules of a network as a list: what each one returns, and which weights it has."""
 
 from collections import Counter
 from dataclasses import dataclass

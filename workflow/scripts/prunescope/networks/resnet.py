@@ -31,7 +31,7 @@ class Block(nn.Module):
 
 @network(reference="K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning. CVPR 2016.")
 def resnet20(shape: Shape, classes: int) -> nn.Module:
-    """ResNet-20 for CIFAR-10 (He et al. 2016) with projected shortcuts, as open_lth has it."""
+    """ResNet-20 for CIFAR-10 (He et al. 2016) with projected shortcuts, as in open_lth."""
     blocks: dict[str, nn.Module] = {}
     channels = 16
     for stage, width in enumerate((16, 32, 64), start=1):

@@ -17,7 +17,7 @@ def vgg_svhn(shape: Shape, classes: int) -> nn.Module:
 
 @network(reference="K. Simonyan, A. Zisserman: Very Deep Convolutional Networks. ICLR 2015.")
 def vgg16_bn(shape: Shape, classes: int) -> nn.Module:
-    """VGG-16 with batch norm and one linear layer, as open_lth has it for CIFAR-10."""
+    """VGG-16 with batch norm and one linear layer, as in open_lth for CIFAR-10."""
     plan = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
     return he_normal(_vgg(shape[0], classes, plan))
 

@@ -1,10 +1,10 @@
-"""What the layers of a network are called, what they give, and what of them can be pruned."""
+"""The layers of a network: names, output shapes, and what can be recorded and pruned."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
-from prunescope import kinds
+from prunescope import kinds, own
 from prunescope.config.facts import describe_dataset
 from prunescope.config.files import configuration_of, load_experiment
 from prunescope.errors import InputError
@@ -55,6 +55,7 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
         list is what helps to correct them.
     """
     config = configuration_of()
+    own.use(config["code_folder"])
     catalogue = config["catalogue"]
     try:
         catalogue.check(name, "layers")

@@ -1,4 +1,4 @@
-"""The results of an experiment, as a notebook wants them."""
+"""The results of an experiment, for use in a notebook."""
 
 from collections.abc import Iterable
 from functools import cached_property

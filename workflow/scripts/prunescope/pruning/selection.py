@@ -37,7 +37,8 @@ def prune(
 ) -> Masks:
     """Remove the surviving weights of lowest score, in the whole network or in each layer.
 
-    `prunescope.pruning.amounts.removed` says how many. Of equal scores the first in the network's order go.
+    `prunescope.pruning.amounts.removed` says how many. If scores are equal, the first
+    in the network's order are removed.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def over_seeds(axes: Axes, x, values: pd.DataFrame, color: str, mark: str, label
         axes.fill_between(x, values.min(), values.max(), color=color, alpha=0.2, linewidth=0)
     elif len(values) > 1:
         for _, row in values.iterrows():
-            axes.plot(x, row, mark, color=color, markersize=1.8, markerfacecolor="none", markeredgewidth=0.5)
+            axes.plot(x, row, mark, color=color, markersize=1.6, alpha=0.55, markeredgewidth=0)
     axes.plot(x, values.mean(), mark + "-", color=color, label=label)
 
 

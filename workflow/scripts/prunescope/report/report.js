@@ -97,8 +97,12 @@ async function draw(figure) {
       // The box has a description, and a table of the values stands below.
       const inside = document.createElement("div");
       inside.ariaHidden = "true";
-      box.replaceChildren(inside);
+      // The image stays until the chart is there.
+      inside.style = "height: 0; overflow: hidden";
+      box.append(inside);
       figure.views[place] = (await library()(inside, spec, options)).view;
+      inside.style = "";
+      box.replaceChildren(inside);
     }
     await pause();
   }
@@ -130,9 +134,13 @@ function fill(figure, rows) {
   figure.querySelector(".data .scroll").replaceChildren(table);
 }
 
-async function refresh() {
-  for (const figure of figures) if (visible.has(figure)) await draw(figure);
-  document.body.dataset.ready = JSON.stringify(state);
+// One after the other: what is ready must be drawn.
+let work = Promise.resolve();
+function refresh() {
+  work = work.then(async () => {
+    for (const figure of figures) if (visible.has(figure)) await draw(figure);
+    document.body.dataset.ready = JSON.stringify(state);
+  });
 }
 
 function save(name, type, text) {

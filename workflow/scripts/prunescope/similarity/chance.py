@@ -1,4 +1,4 @@
-"""What measures give for two unrelated representations: their expectation when whole images are permuted.
+"""Chance levels: the expected values of measures when whole images are permuted.
 
 Rows of one image are not exchangeable, images are. With rows as (image, position t), m_t the mean over the
 images at position t of centred columns and A° the rows minus m_t, permuting the images of b leaves of C_ab
@@ -23,7 +23,7 @@ VALUES, MOST_DRAWS = 256, 32
 
 
 class Unrelated:
-    """What is between two representations when the images of one are permuted; nothing is computed twice.
+    """Moments between two representations when the images of one are permuted, each computed once.
 
     Parameters
     ----------

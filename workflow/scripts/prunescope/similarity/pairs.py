@@ -1,4 +1,4 @@
-"""Two representations and what is between them, and the scores of measures.
+"""Pairs of representations, and the scores of measures.
 
 In all equations the columns of X_a (n × p_a) and X_b (n × p_b) are centred, C_ab = X_aᵀX_b / n, and W_a
 (p_a × r_a) whitens a: W_aᵀC_aaW_a is the identity. The canonical correlations ρ₁ ≥ ρ₂ ≥ ... are the singular

@@ -1,4 +1,4 @@
-"""Goes over the rows of many matrices; representations and pairs come out.
+"""Passes over the rows of many matrices, which make representations and pairs.
 
 Moments square the condition number. A layer for which that loses digits is read a second time and whitened;
 the moments of the whitened rows correct the first. Nothing outside this module depends on which layers

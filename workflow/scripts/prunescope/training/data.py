@@ -66,7 +66,7 @@ class Gathered:
         return torch.from_numpy(self._images[rows]).permute(0, 2, 3, 1).contiguous().to(self._device)
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Give the images `size` at a time, as `Tensor.split` does."""
+        """Yield the images `size` at a time, as `Tensor.split` does."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def load(self) -> Tensor:
@@ -93,7 +93,7 @@ class Split:
         return len(self.labels)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give all images (N, C, H, W) and labels in order, as many at a time as any network can bear."""
+        """Yield all images (N, C, H, W) and labels in order, in batches small enough for any network."""
         size = max(1, min(512, EVALUATED // math.prod(self.images.shape[1:])))
         for images, labels in zip(self.images.split(size), self.labels.split(size), strict=True):
             yield images.permute(0, 3, 1, 2), labels

@@ -127,8 +127,8 @@ def _check_steps(task: Task, settings: TrainingSettings, per_epoch: int) -> None
     total, rewind = settings.epochs * per_epoch, task.rewind or 0
     if task.start >= total or rewind > total:
         raise InputError(
-            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is beyond a training of "
-            f"{settings.epochs} epochs with {per_epoch} steps each"
+            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is beyond the "
+            f"training, which ends at step {total}; lower it"
         )
 
 

@@ -23,7 +23,7 @@ class Progress:
     step : int
         Steps of the schedule done.
     losses : Tensor of float32, shape (steps per epoch,)
-        Loss of each step of this epoch, on the device: adding them up there spares waiting for it.
+        Loss of each step of this epoch, on the device: summing them there avoids waiting for it.
     correct : Tensor of int64
         Training images of this epoch that were classified correctly.
     seconds : float
@@ -64,7 +64,7 @@ class State:
     every: float = 300.0
 
     def load(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
-        """Continue where this very job was stopped, if it was."""
+        """Continue where this job was stopped, if it was."""
         try:
             content = checkpoints.read(self.path, "training state")
         except InputError:

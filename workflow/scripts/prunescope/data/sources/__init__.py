@@ -194,7 +194,7 @@ def fetch(name: str, given: str | dict, root: str, download: bool) -> Dataset:
 
 
 def split(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Choose test images: every class has its share, but for rounding.
+    """Choose test images: every class in proportion, up to rounding.
 
     Parameters
     ----------

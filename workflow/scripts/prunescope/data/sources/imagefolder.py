@@ -147,7 +147,7 @@ def stamp(path: Path) -> list:
 
 
 def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO]]]:
-    """Give the path of each image in a folder or an archive, as its parts, and a function that opens it."""
+    """Yield the path of each image in a folder or an archive, as its parts, and a function that opens it."""
     try:
         for name, size, open in _members(path):
             parts = PurePosixPath(name).parts
@@ -201,7 +201,7 @@ def _check_one(path: Path, folders: set[str]) -> None:
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
-    """Give name and size of each file in a folder or an archive, and a function that opens it.
+    """Yield name and size of each file in a folder or an archive, and a function that opens it.
 
     Members of an archive are never unpacked to disk; one that would land outside, or a link, is refused all
     the same: such an archive is not trustworthy.

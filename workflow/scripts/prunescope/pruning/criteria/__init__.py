@@ -1,4 +1,4 @@
-"""Criteria: scores by which weights survive; the lowest go first.
+"""Criteria: scores of weights; the lowest are removed first.
 
 A criterion is a function from what it asks for, by the names of its parameters, to scores shaped like
 the weights. It may ask for the keys of `OFFERS`.

@@ -139,7 +139,7 @@ class Measure:
     def status(
         self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
     ) -> str:
-        """Return whether a value can be given or needs a warning, as far as sizes say so.
+        """Return whether a value can be given or needs a warning, as far as it follows from sizes.
 
         Parameters
         ----------

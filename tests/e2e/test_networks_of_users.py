@@ -13,6 +13,8 @@ import yaml
 
 from prunescope.config.files import merge
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs/networks.md").read_text()
 CODE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
