@@ -8,6 +8,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,17 @@ _read: set[str] = set()  # files that were imported
 def use(folder: str | Path) -> None:
     """Set the folder of the user's code, absolute or relative to the working directory."""
     _state["folder"] = Path(folder)
+
+
+@contextmanager
+def used(folder: str | Path) -> Iterator[None]:
+    """Set the folder of the user's code until the block ends."""
+    before = _state["folder"]
+    use(folder)
+    try:
+        yield
+    finally:
+        use(before)
 
 
 def root() -> Path:

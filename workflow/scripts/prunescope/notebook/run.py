@@ -1,5 +1,6 @@
 """The results of an experiment, for use in a notebook."""
 
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from prunescope import own
 from prunescope.activations import store
 from prunescope.errors import InputError, guess
 from prunescope.files import read_parquet
@@ -108,10 +110,20 @@ class Run:
         ------
         InputError
             When the experiment has no such network, or its checkpoint is missing or damaged.
-        """
-        from prunescope import checkpoints
 
-        return checkpoints.load(self._of_network(seed, round, "checkpoint.pt")).build()
+        Warns
+        -----
+        UserWarning
+            When the network is in a file of your own that has changed since.
+        """
+        from prunescope import checkpoints, digests
+
+        checkpoint = checkpoints.load(self._of_network(seed, round, "checkpoint.pt"))
+        name, code = checkpoint.network["name"], checkpoint.network.get("more", {}).get("code")
+        with own.used(self._code_folder()):
+            if code is not None and digests.of_file("network", name) != code:
+                warnings.warn(f"{name} has changed since this network was saved", stacklevel=2)
+            return checkpoint.build()
 
     def activations(self, seed: int, round: int, layer: str) -> np.ndarray:
         """Return what a layer computes for the recorded images.
@@ -230,12 +242,24 @@ class Run:
         from prunescope.config import sharing
         from prunescope.config.files import configuration_of, load_lineage
 
-        own = self.folder.absolute()
+        folder = self.folder.absolute()
+        project = folder.parents[1]
         try:
-            lineage = load_lineage(own.name, configuration_of(own.parents[1])["catalogue"])
+            with own.used(self._code_folder()):
+                lineage = load_lineage(folder.name, configuration_of(project)["catalogue"])
         except InputError:
             return self.folder / f"seed{seed}/round0/{name}"
-        return own.parents[1] / sharing.network_file(lineage, seed, 0, name)
+        return project / sharing.network_file(lineage, seed, 0, name)
+
+    def _code_folder(self) -> Path:
+        """Return the folder of the user's code, as the configuration beside results/ gives it."""
+        from prunescope.config.files import configuration_of
+
+        project = self.folder.absolute().parents[1]
+        try:
+            return project / configuration_of(project)["code_folder"]
+        except InputError:
+            return project
 
     def _there(self, path: Path) -> Path:
         if not path.exists():
