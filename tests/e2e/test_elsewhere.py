@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from prunescope import digests, kinds
 from prunescope.config import stages
 from prunescope.config.files import Catalogue, load_experiment
+from prunescope.networks.build import build
 
 REPOSITORY = Path(__file__).parents[2]
 HOST = """\
@@ -57,6 +59,11 @@ experiments:
       untrained: true
       spectrum: true
 """
+# Not selected, so that only what is asked for runs.
+THEIRS = """\
+extends: digits-lenet
+models: [{weights: theirs.pt}]
+"""
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -87,6 +94,11 @@ def host(tmp_path_factory):
     path = os.pathsep.join([str(other.parent), str(REPOSITORY / "tests/e2e/profiled")])
     paths = {"PYTHONPATH": path, "PRUNESCOPE_PROFILE": str(profile)}
     done = snakemake(folder, "--resources", "gpu=0", **paths)
+    assert done.returncode == 0, "\n".join(done.stdout.splitlines()[-25:])
+    (folder / "config/experiments").mkdir(parents=True)
+    (folder / "config/experiments/theirs.yaml").write_text(THEIRS)
+    torch.save(build("lenet_small", {}, (1, 8, 8), 10, 0).state_dict(), folder / "theirs.pt")
+    done = snakemake(folder, "results/theirs/seed0/round0/checkpoint.pt", "--resources", "gpu=0", **paths)
     assert done.returncode == 0, "\n".join(done.stdout.splitlines()[-25:])
     return folder
 

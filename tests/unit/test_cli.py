@@ -65,6 +65,19 @@ def test_the_layers_of_an_experiment_and_what_it_makes_of_them(folder):
     assert found["output"] == ["Linear", "10", "yes", "320 *"]
 
 
+def test_the_layers_of_an_experiment_that_resizes_its_images(folder):
+    np.savez("colour.npz", x=np.zeros((4, 3, 40, 40), np.uint8))
+    (folder / "config/config.yaml").write_text(
+        "{experiments: [mine], data: {root: ., datasets: {colour: 'numpy:colour.npz'}}}"
+    )
+    own = "{dataset: colour, network: {name: torchvision/resnet18, classes: 9}, activations: {layers: [bn1]}"
+    models = "training: {normalisation: weights}, models: [{weights: a.pt}]}"
+    (folder / "config/experiments/mine.yaml").write_text(f"{own}, {models}")
+    found = listed("mine")
+    assert found["conv1"] == ["Conv2d", "64×112×112", "yes", "9,408"], "not pruned here, so without *"
+    assert found["bn1"] == ["BatchNorm2d", "64×112×112", "yes *"] and found["fc"][1] == "9"
+
+
 def test_compare_prints_the_table(folder):
     lines = run("compare", "a.npy", "b.npy", "-m", "cka", "-m", "cca").output.splitlines()
     expected = ps.compare(np.load("a.npy"), np.load("b.npy"), ["cka", "cca"])

@@ -22,6 +22,7 @@ NAMED = {
         ("control", "none"),
         ("criterion", "magnitude"),
     ),
+    "import_model": (("network", "lenet5"),),
     "extract_activations": (("network", "lenet5"), ("view", "channels")),
     "extract_untrained": (("network", "lenet5"), ("view", "channels")),
     "compare_round": (("measure", "cca"), ("measure", "svcca")),
@@ -29,9 +30,10 @@ NAMED = {
     "compare_untrained": (("measure", "cca"), ("measure", "svcca")),
 }
 TRAINING = {"train_dense", "prune_round"}
+IMPORT = {"import_model"}
 COMPARISON = {"compare_round", "compare_seeds", "compare_untrained"}
 EXTRACTION = {"extract_activations", "extract_untrained"}
-NETWORKS = TRAINING | EXTRACTION
+NETWORKS = TRAINING | IMPORT | EXTRACTION
 REPORTS = {"draw_figures", "write_report", "write_overview"}
 EVERY = {path.stem for path in SCRIPTS.glob("*.py")}
 

@@ -33,7 +33,7 @@ def test_all_are_here():
 def test_every_part_of_an_experiment_can_be_used(name):
     experiment = load_experiment(name)
     shape = SHAPES[experiment["dataset"]]
-    network = build(**stages.network_params(experiment), shape=shape, classes=10, seed=0)
+    network = build(**stages.network_params(experiment["network"]), shape=shape, classes=10, seed=0)
     assert modules.select(network, experiment["activations"]["layers"], "activations.layers")
     params = stages.prune_params(experiment, 1)
     PruningSettings(**params["pruning"])

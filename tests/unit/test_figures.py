@@ -9,6 +9,7 @@ import synthetic
 from prunescope import tables as made_tables
 from prunescope.report import drawing, figures, names, palette
 from prunescope.report.panels import PANELS, blocks
+from prunescope.report.rounds import Rounds
 
 LAYERS = ["conv1", "conv2", "output"]
 
@@ -125,7 +126,7 @@ def test_each_of_a_few_seeds_is_a_dot_and_more_are_a_band(tables, drawn):
     np.testing.assert_allclose([one.get_ydata() for one in dots], percent)
     np.testing.assert_allclose(line.get_ydata(), percent.mean())
     many = synthetic.accuracy(4, range(6))
-    style = figures.Style(LAYERS, 100 * many.groupby("round")["density"].mean(), "viridis", 5.5)
+    style = figures.Style(LAYERS, Rounds.of(many), "viridis", 5.5)
     axes = figures.draw_accuracy(many, style).axes[0]
     (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
     corners, percent = band.get_paths()[0].vertices[:, 1], 100 * many["test_accuracy"]

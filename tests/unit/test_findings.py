@@ -94,7 +94,7 @@ def test_a_question_counts_the_seeds_that_have_its_values():
 def test_only_dense_networks():
     found = conclude(synthetic.similarity(1, LAYERS, [0, 1, 2], ["cca"]))
     assert found["measures"] == {} and "claims" not in found
-    assert found["text"] == ["Only dense networks were trained, so there is nothing to compare."]
+    assert found["text"] == ["There are only dense networks, so there is nothing to compare."]
 
 
 # --- the paper's finding

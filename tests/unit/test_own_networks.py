@@ -266,7 +266,7 @@ def test_a_plan_knows_the_layers(folder):
         (CODE, {"activations": {"positions": 4, "token": 0}}, "cannot be combined with activations.token"),
         (CODE, {"network": {"name": "file:../mine.py:Net"}}, "network.name = 'file:../mine.py:Net': ../mine"),
         (CODE, {"network": {"weights": "none.pt"}}, "network.weights = 'none.pt': cannot be read"),
-        (CODE, {"network": {"weights": "nets/mine.py"}}, "network.weights: nets/mine.py "),
+        (CODE, {"network": {"weights": "nets/mine.py"}}, "network.weights = 'nets/mine.py': cannot be read"),
         (CODE, {"training": {"normalisation": "weights"}}, "has no preprocessing of its own"),
     ],
 )

@@ -102,8 +102,8 @@ def test_files_that_hold_something_else_are_refused_and_run_nothing(tmp_path, ca
     (tmp_path / "text.safetensors").write_text("weights")
     advice = {
         "module.pt": "torch.save(network.state_dict(), FILE)",
-        "evil.pt": "not safe to read",
-        "number.pt": "not a state dict",
+        "evil.pt": "could run code",
+        "number.pt": "holds no state dict",
         "text.pt": "",
         "text.safetensors": "cannot be read",
         "none.pt": "no such file",
@@ -262,5 +262,5 @@ def test_rounds_see_images_as_the_weights_expect_them():
     assert entry["shape"] == [3, 224, 224] and entry["more"] == {"resizing": expected.resizing}
     assert outcome.checkpoint.mean == list(expected.mean)
     assert isinstance(outcome.checkpoint.build(), nn.Module)
-    with pytest.raises(InputError, match="images of 3 channels, the data set has 1"):
+    with pytest.raises(InputError, match="values for 3 channels, but the images have 1"):
         rounds.dense(rounds.Round("e", 0, 0, network, this.training, prepared((1, 12, 10))))

@@ -20,7 +20,7 @@ rule extract_activations:
         runtime=growing(60),
     params:
         provenance=provenance("extract_activations"),
-        activations=of_experiment(lambda this, _: stages.activation_params(this)),
+        activations=recorded,
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
         environment=stages.environment("extract_activations", CONFIG["environment"]),
         code=code("extract_activations"),

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -55,7 +56,7 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 from prunescope import digests, files, kinds, own
 from prunescope.config import facts as sizes
-from prunescope.config import notes, sharing, stages, targets
+from prunescope.config import models, notes, sharing, stages, targets
 from prunescope.config.files import (
     EXPERIMENTS,
     FILE,
@@ -113,10 +114,7 @@ def network_file(name, seed, round, file):
 
 def files_of_all_networks(name, file):
     """One file of every seed and round, seed by seed."""
-    this = experiment(name)
-    return [
-        network_file(name, seed, round, file) for seed in this["seeds"] for round in range(this["rounds"] + 1)
-    ]
+    return [network_file(name, seed, round, file) for seed, round in stages.networks(experiment(name))]
 
 
 @cache
@@ -164,6 +162,12 @@ try:
     require_address_space("importing torch", TORCH_MB, RESERVED_BY_TORCH)
     if workflow.is_main_process:
         require_threads(16 + os.cpu_count())
+    # Of all experiments: a target may be of one that is not selected. What is wrong with those is told then.
+    IMPORTED = set()
+    for name in {*CONFIG["catalogue"].names(), *CONFIG["experiments"]}:
+        with suppress(InputError):
+            if models.given(name, CONFIG["catalogue"]):
+                IMPORTED.add(name)
     said, recordings = [], set()
     for name in CONFIG["experiments"]:
         # An experiment that is not selected may train the round 0 of one that is.
@@ -204,6 +208,12 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     seed=r"[0-9]+",
     round=r"[0-9]+",
+
+
+# The networks of some experiments are trained here, those of others were trained elsewhere.
+NAMES = "|".join(map(re.escape, sorted(IMPORTED))) or "(?!)"
+FROM_ELSEWHERE = f"(?:{NAMES})(?=/)"
+TRAINED_HERE = f"(?!(?:{NAMES})/)" + r"[A-Za-z0-9][A-Za-z0-9_.=-]*"
 
 
 def of_experiment(select):
@@ -280,6 +290,17 @@ def training_minutes(wildcards, attempt):
     return attempt * (30 + int(seconds / 60))
 
 
+def of_import(key):
+    """A parameter of `import_model`."""
+    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
+
+
+def import_minutes(wildcards, attempt):
+    """A generous bound: one pass over the test images at a slow core's 2 GMAC/s."""
+    size = facts(wildcards.experiment)
+    return attempt * (10 + int(3 * size["dataset"]["test"] * size["network"]["macs"] / 2e9 / 60))
+
+
 def training_mb(wildcards, attempt):
     this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
     images = size["dataset"]["train"] + size["dataset"]["test"]
@@ -295,6 +316,18 @@ def extraction_mb(wildcards, attempt):
     matrices = notes.matrices(experiment(wildcards.experiment), size)
     rotated = max((m.rows * m.units for m in matrices.values() if m.rotated), default=0)
     return attempt * (TORCH_MB + mega(batch) + mega(rotated, 16))
+
+
+def recorded(wildcards):
+    """The parameter `activations` of a recording."""
+    this = experiment(wildcards.experiment)
+    params = stages.activation_params(this)
+    if "models" not in this:
+        return params
+    model = models.find(this, int(wildcards.seed), int(wildcards.round))
+    first = model is this["models"][0]
+    layers = [] if first else list(facts(wildcards.experiment)["network"]["shapes"])
+    return params | {"layers": models.recorded(this, model, layers)}
 
 
 def comparison_mb(wildcards, attempt):
@@ -327,6 +360,11 @@ def of_all_networks(file):
     return lambda wildcards: files_of_all_networks(wildcards.experiment, file)
 
 
+def seeds_with(this, round):
+    """The seeds that have a round: lineages of models can differ in length."""
+    return [seed for seed in this["seeds"] if stages.rounds_of(this, seed) >= int(round)]
+
+
 def rows(wildcards):
     """The files the matrix is made of."""
     name, this = wildcards.experiment, experiment(wildcards.experiment)
@@ -336,6 +374,7 @@ def rows(wildcards):
         files += [
             f"results/{folder}/across-seeds/round{round}/similarity.parquet"
             for round, folder in enumerate(folders)
+            if len(seeds_with(this, round)) > 1
         ]
     return files
 

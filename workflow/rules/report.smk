@@ -38,6 +38,7 @@ rule draw_figures:
     params:
         provenance=provenance("draw_figures"),
         figures=of_experiment(lambda this, _: this["figures"]),
+        models=of_experiment(lambda this, _: this.get("models")),
         # The order in which the network computes them, and the order in which they are drawn.
         layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
@@ -51,7 +52,12 @@ rule write_report:
         similarity="results/{experiment}/similarity.parquet",
         accuracy="results/{experiment}/accuracy.parquet",
         metrics=rules.assemble_accuracy.input.metrics,
-        training=of_all_networks("training.csv"),
+        # Networks that were trained elsewhere have none.
+        training=lambda wildcards: [
+            file
+            for file in files_of_all_networks(wildcards.experiment, "training.csv")
+            if "models" not in experiment(wildcards.experiment)
+        ],
         # What verdicts and charts compare with; empty where it is not computed.
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),

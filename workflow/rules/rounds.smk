@@ -14,6 +14,8 @@ rule train_dense:
         "results/logs/{experiment}/seed{seed}/round0/train_dense.log",
     benchmark:
         "results/benchmarks/{experiment}/seed{seed}/round0/train_dense.tsv"
+    wildcard_constraints:
+        experiment=TRAINED_HERE,
     conda:
         "../../envs/prunescope.yaml"
     threads: of_experiment(lambda this, _: this["training"]["threads"])
@@ -50,6 +52,7 @@ rule prune_round:
     benchmark:
         "results/benchmarks/{experiment}/seed{seed}/round{round}/prune_round.tsv"
     wildcard_constraints:
+        experiment=TRAINED_HERE,
         round="[1-9][0-9]*",
     conda:
         "../../envs/prunescope.yaml"
@@ -69,3 +72,33 @@ rule prune_round:
         code=code("prune_round"),
     script:
         "../scripts/prune_round.py"
+
+
+rule import_model:
+    input:
+        dataset=dataset_of,
+    output:
+        checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
+        metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/import_model.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/import_model.tsv"
+    wildcard_constraints:
+        experiment=FROM_ELSEWHERE,
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    resources:
+        gpu=1,
+        mem_mb=extraction_mb,
+        runtime=import_minutes,
+    params:
+        provenance=provenance("import_model"),
+        network=of_import("network"),
+        training=of_import("training"),
+        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        environment=stages.environment("import_model", CONFIG["environment"]),
+        code=code("import_model"),
+    script:
+        "../scripts/import_model.py"

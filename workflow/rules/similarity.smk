@@ -33,7 +33,8 @@ rule compare_seeds:
     input:
         activations=of_experiment(
             lambda this, job: [
-                network_file(job.experiment, seed, job.round, "activations.h5") for seed in this["seeds"]
+                network_file(job.experiment, seed, job.round, "activations.h5")
+                for seed in seeds_with(this, job.round)
             ]
         ),
     output:

@@ -20,6 +20,7 @@ with jobs.job(snakemake) as log:
         given.measures,
         given.figures["colormap"],
         given.figures["width"],
+        given.models,
     )
     drawing.save(drawn, snakemake.output.figures, given.figures["dpi"])
     log.info("%d figures", len(drawn))

@@ -47,6 +47,8 @@ def accuracy(paths: list[str]) -> pd.DataFrame:
     """
     networks = [read_json(path) for path in paths]
     table = pd.DataFrame([{key: network[key] for key in ACCURACY} for network in networks])
+    # A column of None alone would have no type.
+    table = table.astype({key: float for key in ACCURACY if key not in ("seed", "round")})
     return table.sort_values(["seed", "round"], ignore_index=True)
 
 
@@ -84,7 +86,7 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
     networks : list of dict
         The contents of their metrics.json.
     paths : list of str
-        Their training.csv, in the same order.
+        Their training.csv, in the same order; none for networks that were trained elsewhere.
 
     Returns
     -------
@@ -96,6 +98,8 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
     InputError
         When a file cannot be read or is not the one whose checksum metrics.json holds.
     """
+    if not paths:
+        return pd.DataFrame()
     curves = []
     for network, path in zip(networks, paths, strict=True):
         if sha256(path) != network["training_csv"]:

@@ -19,7 +19,7 @@ from prunescope.data import datasets
 from prunescope.data.images import Images
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
-from prunescope.networks.modules import select
+from prunescope.networks.modules import chosen
 from prunescope.provenance import derive_seed
 
 log = logging.getLogger("prunescope")
@@ -31,8 +31,8 @@ class ActivationSettings:
 
     Attributes
     ----------
-    layers : list of str
-        Patterns of module names or types, see `modules.select`.
+    layers : list of str or dict of str to str
+        Patterns of module names or types, or modules by the name of their layer, see `modules.chosen`.
     examples : int or None
         Number of test images; None is all.
     view : str
@@ -47,7 +47,7 @@ class ActivationSettings:
         Images per forward pass.
     """
 
-    layers: list[str]
+    layers: list[str] | dict[str, str]
     examples: int | None = 500
     view: str = "channels"
     positions: int | str | list[int] = "all"
@@ -161,7 +161,7 @@ def extract(
 
 
 def _extract(path, network, images, labels, prepare, settings, attributes, device) -> None:
-    modules = select(network, settings.layers, "activations.layers")
+    modules = chosen(network, settings.layers)
     examples = choose_examples(len(images), settings.examples)
     network = network.to(device, memory_format=torch.channels_last).eval()
     start = time.monotonic()

@@ -36,6 +36,11 @@ def check(experiment: dict, where: str) -> None:
             value = value[part]
         raise InputError(f"{where}: {key} = {json.dumps(value)}: {problem}")
 
+    for key, needed in (("classes", True), ("weights", False)):
+        if experiment["network"].get(key) is not None and ("models" in experiment) != needed:
+            refuse(
+                f"network.{key}", "is for experiments with models" if needed else "each of models has its own"
+            )
     densities = pruning["densities"]
     if densities is not None:
         if len(densities) != experiment["rounds"]:

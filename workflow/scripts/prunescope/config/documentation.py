@@ -30,9 +30,10 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
             child = schemas.deref(child, root)
             if "description" in child:
                 yield prefix + key, child, key in needed
-            # What finetune replaces is explained at training.
-            if not (prefix == "pruning." and key == "finetune"):
+            # What finetune replaces is explained at training, and what a model replaces at network.
+            if prefix + key not in ("pruning.finetune", "models[].network"):
                 yield from walk(child, f"{prefix}{key}.")
+            yield from walk(child.get("items", {}), f"{prefix}{key}[].")
             values = child.get("additionalProperties")
             for option in values.get("anyOf", []) if isinstance(values, dict) else []:
                 yield from walk(option, f"{prefix}{key}.NAME.")

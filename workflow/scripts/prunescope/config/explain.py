@@ -32,7 +32,7 @@ def explain(error: jsonschema.ValidationError) -> str:
         return f"{shown}: unknown{guess(str(value), limit)}; allowed: {', '.join(map(str, limit))}"
     if error.validator == "anyOf":
         # If the value has the type of one option, explain what is wrong inside.
-        wrong = {child.schema_path[0] for child in error.context if child.schema_path[1] in ("type", "const")}
+        wrong = {child.schema_path[0] for child in error.context if _of_another_type(child)}
         inner = [child for child in error.context if child.schema_path[0] not in wrong]
         if inner:
             return explain(inner[0])
@@ -51,6 +51,13 @@ def explain(error: jsonschema.ValidationError) -> str:
         "uniqueItems": "must not name anything twice",
     }.get(error.validator, error.message)
     return f"{shown}: {text}"
+
+
+def _of_another_type(error: jsonschema.ValidationError) -> bool:
+    """Whether a value fails an option of ``anyOf`` by its type alone."""
+    if len(error.schema_path) == 2 and error.validator == "enum":
+        return not any(type(option) is type(error.instance) for option in error.validator_value)
+    return error.schema_path[1] in ("type", "const")
 
 
 def _option(part: dict) -> str:

@@ -6,9 +6,11 @@ a network for the first time.
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 from prunescope import digests, kinds
+from prunescope.config import models
 from prunescope.config.stages import network_params
 from prunescope.errors import InputError, guess
 from prunescope.files import read_json, write_json
@@ -42,57 +44,120 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         pattern matches no module.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
-    _check_trainable(where, experiment["dataset"], dataset)
-    training, activations, pruning = (experiment[key] for key in ("training", "activations", "pruning"))
-    _check_count(where, "activations.examples", activations["examples"], dataset["test"], "test images")
-    wanted = (training["examples"] or 1) + training["validation"]
-    _check_count(
-        where, "training.examples + training.validation", wanted, dataset["train"], "training images"
-    )
-    used = training["examples"] or dataset["train"] - training["validation"]
-    steps = training["epochs"] * -(-used // training["batch_size"])
-    if pruning["retraining"] == "rewind" and (pruning["rewind_step"] or 0) >= steps:
-        raise InputError(
-            f"{where}: pruning.rewind_step = {pruning['rewind_step']}: must be below {steps}, the number of "
-            "steps of a training"
-        )
-    view = kinds.load("view", activations["view"])
+    activations = experiment["activations"]
     try:
+        _check_count("activations.examples", activations["examples"], dataset["test"], "test images")
+        if "models" in experiment:
+            return {"dataset": dataset, "network": _models(experiment, dataset)}
+        training, pruning = experiment["training"], experiment["pruning"]
+        _check_training(experiment, dataset)
         network = _network(
-            network=network_params(experiment),
+            network=network_params(experiment["network"]),
             shape=dataset["shape"],
             classes=dataset["classes"],
             prunable=pruning["prunable"],
             rates=pruning["rates"],
             recorded=activations["layers"],
-            **({"pretrained": True} if training["normalisation"] == "weights" else {}),
+            normalisation=training["normalisation"],
         )
-        for name, output in network["shapes"].items():
-            if len(output) == 2 and (activations["token"] or 0) >= output[0]:
-                raise InputError(
-                    f"activations.token = {activations['token']}: module {name!r} has only the tokens 0 to "
-                    f"{output[0] - 1}"
-                )
-            if not view.accepts(output):
-                raise InputError(
-                    f"activations.layers: the output of module {name!r} has shape "
-                    f"(n, {', '.join(map(str, output))}), which activations.view = {activations['view']} "
-                    "cannot record; choose other layers"
-                )
+        _check_outputs(activations, network["shapes"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}
 
 
-def _check_trainable(where: str, name: str, dataset: dict) -> None:
+def _models(experiment: dict, dataset: dict) -> dict:
+    """Look at networks that were trained elsewhere, with their weights, and return the largest sizes."""
+    found: dict = {}
+    for place, model in enumerate(experiment["models"]):
+        try:
+            network = network_params(models.network_of(experiment, model), "weights")
+            classes = network.get("classes", dataset["classes"])
+            if not classes:
+                raise InputError(
+                    f"network.classes: the images of {experiment['dataset']} have no labels; give the number "
+                    "of outputs of the network"
+                )
+            own = _network(
+                network=network,
+                shape=dataset["shape"],
+                classes=classes,
+                prunable=[],
+                rates={},
+                recorded=models.recorded(experiment, model, list(found.get("shapes", []))),
+                normalisation=models.normalisation_of(experiment, model),
+                trained_elsewhere=True,
+            )
+            _check_outputs(experiment["activations"], own["shapes"])
+            if found and experiment["similarity"]["pairs"] == "same-layer":
+                _check_rows(experiment["activations"]["view"], found["shapes"], own["shapes"])
+        except InputError as error:
+            raise InputError(f"models[{place}]: {error}") from None
+        sizes = ("parameters", "macs", "floats")
+        shapes = found.get("shapes", {})
+        found = own | {key: max(own[key], found.get(key, 0)) for key in sizes}
+        found["shapes"] = {
+            name: max(filter(None, (shapes.get(name), own["shapes"].get(name))), key=math.prod)
+            for name in {**shapes, **own["shapes"]}
+        }
+    return found
+
+
+def _check_outputs(activations: dict, shapes: dict[str, list[int]]) -> None:
+    """Make sure that the view can record outputs of these shapes."""
+    view = kinds.load("view", activations["view"])
+    for name, output in shapes.items():
+        if len(output) == 2 and (activations["token"] or 0) >= output[0]:
+            raise InputError(
+                f"activations.token = {activations['token']}: module {name!r} has only the tokens 0 to "
+                f"{output[0] - 1}"
+            )
+        if not view.accepts(output):
+            raise InputError(
+                f"activations.layers: the output of module {name!r} has shape "
+                f"(n, {', '.join(map(str, output))}), which activations.view = {activations['view']} "
+                "cannot record; choose other layers"
+            )
+
+
+def _check_rows(view: str, shapes: dict[str, list[int]], others: dict[str, list[int]]) -> None:
+    """Make sure that the rows of corresponding layers of two networks correspond."""
+    if kinds.find("view", view).facts["aligned"]:
+        return
+    for name, output in others.items():
+        mine, theirs = (shape[1:] if len(shape) == 3 else shape[:-1] for shape in (shapes[name], output))
+        if mine != theirs:
+            sizes = ["×".join(map(str, part)) or "1" for part in (theirs, mine)]
+            raise InputError(
+                f"layer {name!r} has {sizes[0]} positions, in the models before it {sizes[1]}, so its rows "
+                f"do not correspond with activations.view = {view}; choose pooled or flatten, or other layers"
+            )
+
+
+def _check_training(experiment: dict, dataset: dict) -> None:
+    """Make sure that there are enough images to train on, and steps to rewind to."""
+    training, pruning = experiment["training"], experiment["pruning"]
+    _check_trainable(experiment["dataset"], dataset)
+    wanted = (training["examples"] or 1) + training["validation"]
+    _check_count("training.examples + training.validation", wanted, dataset["train"], "training images")
+    used = training["examples"] or dataset["train"] - training["validation"]
+    steps = training["epochs"] * -(-used // training["batch_size"])
+    if pruning["retraining"] == "rewind" and (pruning["rewind_step"] or 0) >= steps:
+        raise InputError(
+            f"pruning.rewind_step = {pruning['rewind_step']}: must be below {steps}, the number of steps of "
+            "a training"
+        )
+
+
+def _check_trainable(name: str, dataset: dict) -> None:
     """Refuse to train on a data set that has test images only."""
     if not dataset["classes"]:
         raise InputError(
-            f"{where}: dataset = {name!r}: its images have no labels, so nothing can be trained on them; "
+            f"dataset = {name!r}: its images have no labels, so nothing can be trained on them; "
             "put the images of each class into a folder, or give the labels"
         )
     if not dataset["train"]:
-        raise InputError(f"{where}: dataset = {name!r}: it has no training images; add some under train/")
+        raise InputError(f"dataset = {name!r}: it has no training images; add some under train/")
 
 
 def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
@@ -149,9 +214,9 @@ def _network(**question) -> dict:
     return _remember("network", [code, question], look)
 
 
-def _check_count(where: str, key: str, wanted: int | None, there: int, what: str) -> None:
+def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
     if wanted is not None and wanted > there:
-        raise InputError(f"{where}: {key} = {wanted}: the data set has only {there} {what}")
+        raise InputError(f"{key} = {wanted}: the data set has only {there} {what}")
 
 
 def _remember(what: str, key: list, compute) -> dict:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from prunescope.config import checks, schema
+from prunescope.config import checks, models, schema
 from prunescope.config.explain import kind_of
 from prunescope.config.grid import NO_CONTROL, Grid, expand
 from prunescope.errors import InputError, guess
@@ -317,7 +317,11 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     catalogue.check(name, "experiments")
     catalogue.selected(name)  # refuses a wrong grid
     where = catalogue.where(name)
-    experiment = schema.validate(_resolve(name, catalogue, ()), schema.schema("experiment"), where)
+    written = _resolve(name, catalogue, ())
+    if "models" in written:
+        experiment = models.validate(written, where)
+    else:
+        experiment = schema.validate(written, schema.schema("experiment"), where)
     checks.check(experiment, where)
     if experiment["control"] != NO_CONTROL:
         parent = catalogue.parent(name)
@@ -367,7 +371,8 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
             f"{where}: extends = {json.dumps(parent)}: is a control ({control}); "
             f"extend the experiment that it controls, {catalogue.parent(parent)}"
         )
-    return merge(_resolve(parent, catalogue, chain), own)
+    inherited = _resolve(parent, catalogue, chain)
+    return merge(models.without_training(inherited) if "models" in own else inherited, own)
 
 
 def merge(base: dict, changes: dict) -> dict:

@@ -109,6 +109,9 @@ def _check_finite(value, file: str, key: str) -> None:
 
 def _fill(value, part: dict, root: dict) -> None:
     part = deref(part, root)
+    if isinstance(value, list):
+        for item in value:
+            _fill(item, part.get("items", {}), root)
     if not isinstance(value, dict):
         return
     for condition in part.get("allOf", []):

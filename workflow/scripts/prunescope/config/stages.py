@@ -1,6 +1,7 @@
 """What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
 
 from prunescope import digests, kinds, provenance
+from prunescope.config import models
 from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
@@ -16,6 +17,7 @@ PACKAGES = {
     "prepare_dataset": ("torchvision", "numpy", "scikit-learn", "pillow", "h5py"),
     "train_dense": LEARNING,
     "prune_round": LEARNING,
+    "import_model": LEARNING,
     "extract_activations": (*LEARNING, "h5py"),
     "extract_untrained": (*LEARNING, "h5py"),
     "compare_round": COMPARING,
@@ -40,28 +42,61 @@ def environment(rule: str, policy: str) -> dict:
     return provenance.versions(PACKAGES[rule]) if policy == "rerun" else {}
 
 
-def network_params(experiment: dict) -> dict:
-    """Return what builds a network, and the digests of the user's files behind it."""
-    network = experiment["network"]
+def network_params(network: dict, key: str = "network.weights") -> dict:
+    """Return what builds a network, and the digests of the user's files behind it.
+
+    Parameters
+    ----------
+    network : dict
+        The key `network` of an experiment.
+    key : str, optional
+        The key of its weights, for messages.
+    """
     weights = network["weights"]
     more = {
         "code": digests.of_file("network", network["name"]),
         "weights": weights,
-        "digest": None if weights in (None, DEFAULT) else _digest(weights),
+        "digest": None if weights in (None, DEFAULT) else _digest(weights, key),
     }
     more = {key: value for key, value in more.items() if value is not None}
-    own = {key: network[key] for key in ("name", "arguments")}
+    own = {key: network[key] for key in ("name", "arguments", "classes") if key in network}
     return own | {"more": more} if more else own
 
 
-def _digest(weights: str) -> str:
+def _digest(weights: str, key: str) -> str:
     try:
         return unchanging_sha256(weights)
     except OSError as error:
         raise InputError(
-            f"network.weights = {weights!r}: cannot be read ({error.strerror}); give the path of a file, "
-            "absolute or from the folder in which Snakemake runs, or DEFAULT"
+            f"{key} = {weights!r}: cannot be read ({error.strerror}); give the path of a file, absolute or "
+            "from the folder in which Snakemake runs"
         ) from None
+
+
+def networks(experiment: dict) -> list[tuple[int, int]]:
+    """Return the seed and round of every network of an experiment, seed by seed."""
+    return [(seed, round) for seed in experiment["seeds"] for round in range(rounds_of(experiment, seed) + 1)]
+
+
+def rounds_of(experiment: dict, seed: int) -> int:
+    """Return the last round of a seed. Lineages of `models` can differ in length."""
+    if "models" not in experiment:
+        return experiment["rounds"]
+    return len(models.lineage(experiment, seed)) - 1
+
+
+def import_params(experiment: dict, seed: int, round: int) -> dict:
+    """Return what `import_model` reads."""
+    model = models.find(experiment, seed, round)
+    return {
+        "network": network_params(models.network_of(experiment, model), "weights"),
+        "training": _scaling(models.normalisation_of(experiment, model)),
+    }
+
+
+def _scaling(normalisation: str | dict) -> dict:
+    """Return settings of a training of which only the scaling of the pixels counts."""
+    return {"epochs": 0, "optimizer": {}, "normalisation": normalisation}
 
 
 def train_params(experiment: dict) -> dict:
@@ -69,7 +104,7 @@ def train_params(experiment: dict) -> dict:
     pruning = experiment["pruning"]
     rewinds = pruning["retraining"] == "rewind"
     return {
-        "network": network_params(experiment),
+        "network": network_params(experiment["network"]),
         "training": _without_threads(experiment["training"]),
         "rewind": {
             "epoch": pruning["rewind_epoch"] if rewinds else 0,
@@ -95,7 +130,7 @@ def prune_params(experiment: dict, round: int) -> dict:
     if prunes(experiment):
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
-        "network": network_params(experiment),
+        "network": network_params(experiment["network"]),
         "training": _without_threads(_retraining(experiment)),
         "pruning": own,
     }
@@ -103,6 +138,8 @@ def prune_params(experiment: dict, round: int) -> dict:
 
 def prunes(experiment: dict) -> bool:
     """Whether the rounds of an experiment choose weights to remove; those of a control do not."""
+    if "models" in experiment:
+        return False
     return "settings" in controls.check(experiment["control"]).parameters
 
 
@@ -139,10 +176,9 @@ def similarity_params(experiment: dict) -> dict:
 
 def untrained_params(experiment: dict) -> dict:
     """Return what `extract_untrained` reads. Of the training only the scaling of the pixels counts."""
-    normalisation = experiment["training"]["normalisation"]
     return {
-        "network": train_params(experiment)["network"],
-        "training": {"epochs": 0, "optimizer": {}, "normalisation": normalisation},
+        "network": network_params(experiment["network"]),
+        "training": _scaling(experiment["training"]["normalisation"]),
         "activations": activation_params(experiment),
     }
 
@@ -171,6 +207,8 @@ def findings_params(experiment: dict) -> dict:
 
 def shown(experiment: dict) -> dict:
     """Return the settings that reports show: all but those that change nothing in the results."""
+    if "models" in experiment:
+        experiment = models.without_training(experiment)
     similarity = _without_threads(experiment["similarity"])
     return experiment | {"similarity": similarity | {"measures": sorted(similarity["measures"])}}
 
@@ -178,7 +216,9 @@ def shown(experiment: dict) -> dict:
 def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
     """Return the kinds whose code a rule runs for an experiment, as pairs of family and name."""
     network = ("network", experiment["network"]["name"])
+    recorded = [*_networks(experiment), ("view", experiment["activations"]["view"])]
     named = {
+        "import_model": lambda: _networks(experiment),
         "train_dense": lambda: [network, *_steps(experiment["training"])],
         "prune_round": lambda: [
             network,
@@ -186,13 +226,18 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
             *([("criterion", experiment["pruning"]["criterion"])] if prunes(experiment) else []),
             *_steps(_retraining(experiment)),
         ],
-        "extract_activations": lambda: [network, ("view", experiment["activations"]["view"])],
-        "extract_untrained": lambda: [network, ("view", experiment["activations"]["view"])],
+        "extract_activations": lambda: recorded,
+        "extract_untrained": lambda: recorded,
         "compare_round": lambda: _measures(experiment),
         "compare_seeds": lambda: _measures(experiment),
         "compare_untrained": lambda: _measures(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
+
+
+def _networks(experiment: dict) -> list[tuple[str, str]]:
+    own = [model["network"]["name"] for model in experiment.get("models", ()) if "network" in model]
+    return [("network", name) for name in dict.fromkeys([experiment["network"]["name"], *own])]
 
 
 def _retraining(experiment: dict) -> dict:

@@ -14,6 +14,9 @@ from prunescope.errors import InputError, guess
 # Suffixes of what the rules make below results/.
 PRODUCTS = (".h5", ".pt", ".csv", ".json", ".parquet", ".html", ".log", ".tsv")
 
+# Of these, what only a training makes.
+TRAINED = ("training.csv", "rewind.pt")
+
 
 def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, data: dict) -> None:
     """Refuse targets below results/ that no rule makes, or that are not part of their experiment.
@@ -89,15 +92,20 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
     experiment, where = load_experiment(name, catalogue), catalogue.where(name)
     untrained = target.startswith(f"results/{name}/untrained/")
     seeds = stages.untrained_seeds(experiment) if untrained else experiment["seeds"]
-    rounds = experiment["rounds"]
     if "seed" in found and found["seed"] not in map(str, seeds):
         raise InputError(
             f"target {target}: {where} has the seeds {', '.join(map(str, seeds))}; "
             f"add {found['seed']} to seeds"
         )
+    rounds = stages.rounds_of(experiment, int(found["seed"])) if "seed" in found else experiment["rounds"]
     if "round" in found and found["round"] not in map(str, range(rounds + 1)):
-        raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; raise rounds")
+        remedy = "add one to models" if "models" in experiment else "raise rounds"
+        raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; {remedy}")
     *_, folder, file = target.split("/")
+    if "models" in experiment and "seed" in found and file in TRAINED:
+        raise InputError(
+            f"target {target}: nothing is trained in {name}, which has models; choose another file"
+        )
     if "seed" in found and folder == "round0":
         shared = sharing.network_file(load_lineage(name, catalogue), int(found["seed"]), 0, file)
         if shared != target:

@@ -274,10 +274,11 @@ def accuracy(table: pd.DataFrame, last: int) -> dict:
     Returns
     -------
     dict
-        ``verdict``: above, below or no detectable difference; ``dense``, ``last``: spreads; ``change``.
+        ``verdict``: above, below or no detectable difference; ``dense``, ``last``: spreads, None if not
+        measured; ``change``.
     """
     rounds = table.pivot(index="seed", columns="round", values="test_accuracy")
-    change = Contrast(of_seeds(rounds[[last, 0]].to_numpy()), np.array([1.0, -1.0]))
+    change = Contrast(of_seeds(rounds[[last, 0]].dropna().to_numpy()), np.array([1.0, -1.0]))
     enough = change.count >= FEWEST_SEEDS
     return {
         "verdict": holm_two_sided({"change": change})["change"] if enough else TOO_FEW_SEEDS,

@@ -40,7 +40,9 @@ def in_words(found: dict) -> list[str]:
     """
     count = len(found["seeds"])
     if not found["last_round"]:
-        return ["Only dense networks were trained, so there is nothing to compare."]
+        return ["There are only dense networks, so there is nothing to compare."]
+    if not found["measures"]:
+        return ["The pruned networks have no layer of the dense network, so there is no verdict."]
     if count < FEWEST_SEEDS:
         return [
             f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "
@@ -128,6 +130,8 @@ def _ceiling(layers: dict[str, dict]) -> str:
 
 
 def _accuracy(numbers: dict, found: dict) -> str:
+    if numbers["verdict"] not in ACCURACY:
+        return ""
     return (
         f"Test accuracy {ACCURACY[numbers['verdict']]} with {100 * found['last_density']:.3g} % of the "
         f"prunable weights: {100 * numbers['last']['mean']:.2f} % after round {found['last_round']}, "

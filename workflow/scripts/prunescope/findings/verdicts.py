@@ -73,7 +73,7 @@ def conclude(
             for measure in slices.measures(rows)
         },
     }
-    if last:
+    if len(rows):
         own, others, *controls = (
             None if table is None else slices.of_measure(table, primary)
             for table in (rows, ceiling, retrain, untrained)
@@ -99,10 +99,11 @@ def _claims(
     if accuracy["seed"].nunique() < FEWEST_SEEDS:
         return {question: {"verdict": TOO_FEW_SEEDS} for question in names}
     try:
-        members = _with_values(claims.groups(shapes), values[last], rows[rows["round_a"] == last])
+        final = values[last].reindex(columns=list(shapes))
+        members = _with_values(claims.groups(shapes), final, rows[rows["round_a"] == last])
     except ValueError as reason:
         return {question: claims.not_applicable(str(reason)) for question in names}
-    shape = claims.group_means(values[last], members)
+    shape = claims.group_means(final, members)
     control = None if retrain is None else _values(retrain)
     beyond = others = None
     if control is not None:
@@ -141,7 +142,7 @@ def _layers(
     if len(ceiling) and enough:
         order = slices.trusted(ceiling, slices.ORDER)
         pairs = {layer: slices.by_pair(order, layer) for layer in layers}
-        values = slices.by_seed(slices.trusted(rows, slices.ORDER))[last]
+        values = slices.by_seed(slices.trusted(rows, slices.ORDER))[last].reindex(columns=layers)
         against = claims.against_ceiling(values, pairs)
     elif len(ceiling):
         against = {layer: {"verdict": TOO_FEW_SEEDS} for layer in layers}
@@ -173,7 +174,9 @@ def _falls(
 
 
 def _over_rounds(values: pd.DataFrame, rounds: pd.Index, layers: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({round: values[round][layers].mean(axis=1, skipna=False) for round in rounds})
+    # Networks that were trained elsewhere need not have all layers.
+    means = {round: values[round].reindex(columns=layers).mean(axis=1, skipna=False) for round in rounds}
+    return pd.DataFrame(means)
 
 
 def _values(matrix: pd.DataFrame) -> pd.DataFrame:
@@ -213,7 +216,7 @@ def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] |
 def _measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: list[str]) -> dict:
     """Numbers of one measure from its rows `slices.to_dense` of pruned networks and its `slices.ceiling`."""
     final = rows[rows["round_a"] == last]
-    values = slices.by_seed(final)[last].reindex(columns=layers)
+    values = slices.by_seed(final).reindex(columns=[(last, layer) for layer in layers])[last]
     return {
         "layers": [
             {

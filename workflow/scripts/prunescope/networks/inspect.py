@@ -22,8 +22,9 @@ def inspect(
     classes: int,
     prunable: list[str],
     rates: dict[str, float],
-    recorded: list[str],
-    pretrained: bool = False,
+    recorded: list[str] | dict[str, str],
+    normalisation: str | dict[str, list[float]] = "dataset",
+    trained_elsewhere: bool = False,
 ) -> dict:
     """Run one image through a network, and check the module patterns.
 
@@ -34,12 +35,16 @@ def inspect(
     shape : list of int
         Channels, height and width of an image.
     classes : int
-    prunable, recorded : list of str
-        Module patterns: whose weights are pruned, whose outputs are recorded.
+    prunable : list of str
+        Patterns of the modules whose weights are pruned.
     rates : dict of str to float
         Pruning rates by module pattern.
-    pretrained : bool, default False
-        Whether images are resized as the network's trained weights expect.
+    recorded : list of str or dict of str to str
+        The modules whose outputs are recorded, see `prunescope.networks.modules.chosen`.
+    normalisation : str or dict, default "dataset"
+        How pixels are scaled; with ``weights``, images are resized as the network's trained weights expect.
+    trained_elsewhere : bool, default False
+        Whether the weights must fit exactly, see `prunescope.networks.weights.elsewhere`.
 
     Returns
     -------
@@ -55,22 +60,30 @@ def inspect(
         When a pattern matches nothing, a module cannot be recorded, or the network does not fit the images.
     """
     # On torch's device `meta` the first call would import torch's compiler, which takes seconds.
-    if pretrained:
+    if normalisation == "weights":
         expected = preprocessing_of(network["name"])
-        channel_values(network["name"], expected.mean, shape[0])
+        channel_values(expected.mean, shape[0])
         shape = input_shape(shape, expected.resizing)
+    elif isinstance(normalisation, dict):
+        for values in (normalisation["mean"], normalisation["std"]):
+            channel_values(values, shape[0])
     built = {**network, "shape": tuple(shape), "classes": classes}
     # What torchvision and timm offer is downloaded by the training, not by the plan.
     offered = (network.get("more") or {}).get("weights") == DEFAULT
-    net = (build(**built, seed=0) if offered else trained.initial(built, 0)).eval()
+    if trained_elsewhere:
+        net, _ = trained.elsewhere(built)
+    else:
+        net = build(**built, seed=0) if offered else trained.initial(built, 0)
+    net.eval()
     weights = modules.prunable(net, prunable)
     modules.check_zeros(net, weights)
     if rates:
         modules.prunable(net, list(rates), "pruning.rates")
     own_rates = modules.layer_rates(net, list(weights), rates)
-    chosen = modules.select(net, recorded, "activations.layers")
+    chosen = modules.chosen(net, recorded)
     shapes: dict[str, tuple[int, ...]] = {}
     named = {module: name for name, module in net.named_modules() if name}
+    named |= {module: name for name, module in chosen.items()}
     runs = Counter()
 
     def note(name: str, output) -> None:

@@ -48,6 +48,35 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     return {name: module for name, module in modules.items() if name in chosen}
 
 
+def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, nn.Module]:
+    """Return the modules to record by the name of their layer, in the network's own order.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    layers : list of str or dict of str to str
+        Patterns, see `select`: a layer has the name of its module. Or names of modules by that of the layer.
+
+    Raises
+    ------
+    InputError
+        When a pattern matches nothing, or there is no such module.
+    """
+    if isinstance(layers, list):
+        return select(network, layers, "activations.layers")
+    known = {name: module for name, module in network.named_modules() if name}
+    for layer, name in layers.items():
+        if name not in known:
+            raise InputError(
+                f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; give the one "
+                f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {', '.join(known)}"
+            )
+    order = list(known)
+    return {
+        layer: known[name] for layer, name in sorted(layers.items(), key=lambda item: order.index(item[1]))
+    }
+
+
 def matches(pattern: str, name: str, module: nn.Module) -> bool:
     """Whether a pattern matches a module of this dotted name."""
     # Parametrisations and torch's own layers use subclasses, e.g. ParametrizedConv2d.

@@ -85,7 +85,7 @@ def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], inter
     return images[:, :, top : top + crop[0], left : left + crop[1]]
 
 
-def channel_values(name: str, values: Sequence[float], channels: int) -> Tensor:
+def channel_values(values: Sequence[float], channels: int) -> Tensor:
     """Return a mean or standard deviation for each channel, and refuse images with another number of them.
 
     Raises
@@ -94,7 +94,7 @@ def channel_values(name: str, values: Sequence[float], channels: int) -> Tensor:
     """
     if len(values) != channels:
         raise InputError(
-            f"training.normalisation = weights: {name} was trained on images of {len(values)} channels, the "
-            f"data set has {channels}; choose dataset or symmetric"
+            f"training.normalisation: has values for {len(values)} channels, but the images have {channels}; "
+            "choose dataset or symmetric, or give one value for each channel"
         )
-    return torch.tensor(values, dtype=torch.float64)
+    return torch.as_tensor(values, dtype=torch.float64)

@@ -1,15 +1,12 @@
-"""Trained weights to start from: reading them safely, and fitting them to a network."""
+"""Given weights: what a training starts from, and networks that were trained elsewhere."""
 
 import logging
-import pickle
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from prunescope import files, kinds
 from prunescope.errors import InputError
-from prunescope.networks import DEFAULT, modules
+from prunescope.networks import DEFAULT, formats, modules
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks
 
@@ -38,13 +35,58 @@ def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
     source = more.get("weights")
     if source is None:
         return build(**network, seed=seed)
-    state = _pretrained(network, download) if source == DEFAULT else read(source)
-    if "digest" in more and files.sha256(source) != more["digest"]:
-        raise InputError(f"{source}: changed since the workflow was planned; run it again")
     built = build(**network, seed=seed)
-    drawn = fit(built, state, f"network.weights = {source}")
+    if source == DEFAULT:
+        state = _pretrained(network, download)
+    else:
+        state = _read(source, more, built, "network.weights").state
+    drawn = fit(built, state, f"network.weights = {source}", draw_head=True)
     log.info("weights of %s; newly drawn: %s", source, ", ".join(drawn) or "none")
     return built
+
+
+def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
+    """Build a network that was trained, and perhaps pruned, elsewhere.
+
+    Parameters
+    ----------
+    network : dict
+        See `initial`; ``weights`` is a file.
+    key : str, optional
+        The configuration key that names the file, for error messages.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        Pruned weights are exactly zero.
+    masks : dict of str to Tensor of bool
+        Those in the file, else where weights are exactly zero; empty when nothing is.
+
+    Raises
+    ------
+    InputError
+        When the weights cannot be read, do not fit exactly, or are not those that the workflow was planned
+        with.
+    """
+    more = network["more"]
+    built = build(**network, seed=0)
+    found = _read(more["weights"], more, built, key)
+    fit(built, found.state, f"{key} = {more['weights']!r}", draw_head=False)
+    for name, mask in found.masks.items():
+        if name not in built.state_dict() or mask.shape != built.state_dict()[name].shape:
+            raise InputError(f"{key} = {more['weights']!r}: the mask of {name} fits no weight; save it again")
+    return built, zeros(built, trained_further=False, given=found.masks)
+
+
+def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Found:
+    found = formats.read(source, network.state_dict(), key)
+    if "digest" in more and files.sha256(source) != more["digest"]:
+        raise InputError(f"{source}: changed since the workflow was planned; run it again")
+    if found.prefix:
+        log.info("%s: the prefix %s of the names is removed", source, found.prefix)
+    if found.left_out:
+        log.info("%s: not part of the network: %s", source, _listed(list(found.left_out)))
+    return found
 
 
 def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
@@ -59,49 +101,8 @@ def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
     return offered(kinds.rest(kind, name), network["arguments"], download)
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
-    """Read weights by parameter name from a file; no code in the file is run.
-
-    Parameters
-    ----------
-    path : path
-        A state dict saved by ``torch.save``, a ``.safetensors`` file, or a checkpoint of this workflow.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read or holds something else.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"network.weights = {str(path)!r}: no such file; paths start in {Path.cwd()}")
-    try:
-        if Path(path).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"network.weights: {path} holds more than weights, which is not safe to read; save them with "
-            "torch.save(network.state_dict(), FILE)"
-        ) from None
-    except Exception as error:  # readers raise errors of many kinds for damaged files
-        raise InputError(f"network.weights: {path} cannot be read ({_first_line(error)})") from None
-    if isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content):
-        content = content["weights"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(
-            f"network.weights: {path} is not a state dict; save the weights with "
-            "torch.save(network.state_dict(), FILE)"
-        )
-    return content
-
-
-def fit(network: nn.Module, state: dict[str, Tensor], where: str) -> list[str]:
+def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: bool) -> list[str]:
     """Load weights into a network, in place.
-
-    The last layer keeps its newly drawn weights if `state` was trained on another number of classes.
 
     Parameters
     ----------
@@ -109,6 +110,9 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str) -> list[str]:
     state : dict of str to Tensor
     where : str
         Where the weights come from, for the error message.
+    draw_head : bool
+        Whether the last layer keeps its newly drawn weights if `state` was trained on another number of
+        classes.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str) -> list[str]:
     own = network.state_dict()
     head = [name for name, module in network.named_modules() if modules.weights_of(module)][-1]
     wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
-    drawn = [name for name in wrong if name.rpartition(".")[0] == head]
+    drawn = [name for name in wrong if draw_head and name.rpartition(".")[0] == head]
     shapes = [f"{name} ({_shape(state[name])} instead of {_shape(own[name])})" for name in wrong]
     # Old files lack this counter, which only matters for a batch norm without momentum.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
@@ -142,10 +146,16 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str) -> list[str]:
     return drawn
 
 
-def zeros(network: nn.Module) -> Masks:
-    """Return masks of the zeros in a network's weights, to prune a sparse network further.
+def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None) -> Masks:
+    """Return masks of the zeros in a network's weights.
 
-    A weight that is zero everywhere is not pruned: it was initialised so.
+    Parameters
+    ----------
+    network : torch.nn.Module
+    trained_further : bool
+        Whether a matrix that is zero everywhere counts as initialised so, and not as pruned.
+    given : dict of str to Tensor of bool, optional
+        Masks that are known; they are kept as they are.
 
     Returns
     -------
@@ -153,13 +163,17 @@ def zeros(network: nn.Module) -> Masks:
         Masks of all weights that can be pruned; empty when there are no zeros.
     """
     weights = {
-        f"{prefix}.{name}": weight.detach().cpu()
+        f"{prefix}.{name}" if prefix else name: weight.detach().cpu()
         for prefix, module in network.named_modules()
         for name, weight in modules.weights_of(module).items()
     }
-    masks = {name: (weight != 0) | ~weight.any() for name, weight in weights.items()}
+    given = given or {}
+    masks = {name: weight != 0 for name, weight in weights.items()} | given
+    if trained_further:
+        masks = {name: mask | ~mask.any() for name, mask in masks.items()}
     found = sum(int((~mask).sum()) for mask in masks.values())
-    log.info("%d weights are zero and stay so", found)
+    total = sum(mask.numel() for mask in masks.values())
+    log.info("%d of %d weights count as pruned: masks in the file %d, else zeros", found, total, len(given))
     return masks if found else {}
 
 
@@ -169,7 +183,3 @@ def _shape(tensor: Tensor) -> str:
 
 def _listed(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[0].split()) or type(error).__name__

@@ -11,6 +11,7 @@ from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.outline import Module, outline, pruned_weights
+from prunescope.networks.preprocessing import input_shape, preprocessing_of
 
 
 def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes: int) -> list[dict[str, str]]:
@@ -65,12 +66,17 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
         raise
     experiment, where = load_experiment(name, catalogue), catalogue.where(name)
     data = describe_dataset(experiment, where, config["data"])
-    settings = experiment["network"]
-    network = build(settings["name"], settings["arguments"], tuple(data["shape"]), data["classes"], 0)
+    settings, shape = experiment["network"], tuple(data["shape"])
+    if experiment["training"]["normalisation"] == "weights":
+        shape = input_shape(shape, preprocessing_of(settings["name"]).resizing)
+    classes = settings.get("classes", data["classes"])
+    network = build(settings["name"], settings["arguments"], shape, classes, 0)
     recorded = _chosen(network, experiment["activations"]["layers"])
-    pruned = pruned_weights(network, experiment["pruning"]["prunable"])
+    # Networks that were trained elsewhere are not pruned here.
+    patterns = [] if "models" in experiment else experiment["pruning"]["prunable"]
+    pruned = pruned_weights(network, patterns)
     rows = []
-    for module in outline(network, data["shape"]):
+    for module in outline(network, shape):
         row = _row(module, [experiment["activations"]["view"]])
         row["recordable"] += " *" if module.name in recorded else ""
         row["prunable weights"] += " *" if pruned & {*module.weights} else ""

@@ -20,7 +20,7 @@ from prunescope.networks.inspect import census
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.networks.preprocessing import Preprocessing, input_shape, preprocessing_of
 from prunescope.pruning import controls
-from prunescope.training.data import Data, TrainingSettings, place, steps_per_epoch
+from prunescope.training.data import Data, TrainingSettings, place, place_test, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution, peak_memory
 from prunescope.training.loop import Task, train
 from prunescope.training.resume import Progress, State
@@ -55,7 +55,8 @@ class Round:
     seed, number : int
         Round 0 is the dense network.
     network : dict
-        ``name`` and ``arguments``; and ``more``, see `prunescope.networks.weights.initial`.
+        ``name`` and ``arguments``; ``more``, see `prunescope.networks.weights.initial`; and ``classes``, if
+        they are not those of the data set.
     training : TrainingSettings
     dataset : Prepared
     device : torch.device
@@ -91,7 +92,7 @@ class Round:
         return {
             **self.network,
             "shape": list(input_shape(self.dataset.shape, resizing)),
-            "classes": len(self.dataset.classes),
+            "classes": self.network.get("classes", len(self.dataset.classes)),
             **({"more": more} if more else {}),
         }
 
@@ -201,7 +202,8 @@ def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) ->
     """
     network = this.initial()
     # Zeros of weights that were given are those of a sparse network.
-    masks = given_weights.zeros(network) if "weights" in this.network.get("more", {}) else {}
+    given = "weights" in this.network.get("more", {})
+    masks = given_weights.zeros(network, trained_further=True) if given else {}
     state = this.unfinished(rewind={"epoch": rewind_epoch, "step": rewind_step})
 
     def task(data: Data) -> tuple[nn.Module, Task]:
@@ -273,8 +275,8 @@ def _starting_point(
 def untrained(this: Round) -> Checkpoint:
     """Return a network with newly drawn weights. Its accuracy is NaN: not measured."""
     network = build(**this.built, seed=provenance.derive_seed(this.seed, "initialisation"))
-    data = place(this.dataset, this.training, this.device, this.expected)
-    return _checkpoint(this, network, data, {}, float("nan"))
+    data = place_test(this.dataset, this.training, this.device, this.expected)
+    return checkpoint(this, network, data, {}, float("nan"))
 
 
 def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Module, Task]]) -> Outcome:
@@ -284,17 +286,18 @@ def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Modul
         data = place(this.dataset, this.training, this.device, this.expected)
         network, todo = task(data)
         trained = train(network, data, this.training, todo, state)
-    checkpoint = _checkpoint(this, network, data, todo.masks, trained.history[-1]["test_accuracy"])
+    made = checkpoint(this, network, data, todo.masks, trained.history[-1]["test_accuracy"])
     counts = census(network, todo.masks, this.built["shape"])
     if counts["unpruned"]:
         text = ", ".join(f"{name} {part['share']:.1%}" for name, part in counts["unpruned"].items())
         log.info("not pruned, of all parameters: %s", text)
-    metrics = _metrics(this, checkpoint, trained, counts, time.monotonic() - started)
+    metrics = _of_training(trained) | measured(this, counts, time.monotonic() - started)
     rewind = None if todo.rewind is None else (todo.rewind, trained.rewind)
-    return Outcome(checkpoint, trained.history, metrics, rewind, state)
+    return Outcome(made, trained.history, metrics, rewind, state)
 
 
-def _checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
+def checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
+    """Return the checkpoint of a round's network; an `accuracy` of NaN was not measured."""
     return Checkpoint(
         experiment=this.experiment,
         seed=this.seed,
@@ -330,30 +333,18 @@ def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind:
         outcome.state.discard()
 
 
-def _metrics(this: Round, checkpoint: Checkpoint, trained: Progress, counts: dict, seconds: float) -> dict:
-    """Collect the contents of metrics.json; `counts` is from `census`, `seconds` the time of the round."""
-    last, device = trained.history[-1], this.device
-    training_seconds = sum(entry["seconds"] for entry in trained.history)
-    images = sum(entry["seconds"] * entry["images_per_second"] for entry in trained.history)
+def measured(this: Round, counts: dict, seconds: float) -> dict:
+    """Return what metrics.json holds of any network; `counts` is from `census`."""
+    device = this.device
     on_gpu = device.type == "cuda"
     return {
         "experiment": this.experiment,
         "seed": this.seed,
         "round": this.number,
-        "network": checkpoint.network["name"],
-        "dataset": checkpoint.dataset,
-        **{
-            f"{split}_{metric}": last.get(f"{split}_{metric}")
-            for split in ("train", "validation", "test")
-            for metric in ("loss", "accuracy")
-        },
-        "epochs": len(trained.history),
-        "steps": last["step"],
+        "network": this.network["name"],
+        "dataset": this.dataset.digest,
         **{key: value for key, value in counts.items() if key != "layers"},
         "seconds": seconds,
-        "training_seconds": training_seconds,
-        "evaluation_seconds": trained.evaluation_seconds,
-        "images_per_second": images / training_seconds,
         "peak_memory_bytes": peak_memory(),
         "peak_device_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
@@ -362,4 +353,23 @@ def _metrics(this: Round, checkpoint: Checkpoint, trained: Progress, counts: dic
         "channels_last": this.training.channels_last,
         "environment": provenance.environment(),
         "layers": counts["layers"],
+    }
+
+
+def _of_training(trained: Progress) -> dict:
+    """Return what metrics.json holds of a training."""
+    last = trained.history[-1]
+    seconds = sum(entry["seconds"] for entry in trained.history)
+    images = sum(entry["seconds"] * entry["images_per_second"] for entry in trained.history)
+    return {
+        **{
+            f"{split}_{metric}": last.get(f"{split}_{metric}")
+            for split in ("train", "validation", "test")
+            for metric in ("loss", "accuracy")
+        },
+        "epochs": len(trained.history),
+        "steps": last["step"],
+        "training_seconds": seconds,
+        "evaluation_seconds": trained.evaluation_seconds,
+        "images_per_second": images / seconds,
     }

@@ -14,6 +14,7 @@ import altair as alt
 
 from prunescope.report import palette
 from prunescope.report.panels import Panel
+from prunescope.report.rounds import Rounds
 
 ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
@@ -144,11 +145,12 @@ def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tupl
     )
 
 
-def round_axis(percents: dict[int, str]) -> alt.Axis:
+def round_axis(rounds: Rounds) -> alt.Axis:
     """Return an axis of rounds with the weights remaining below them."""
+    lines = {round: [rounds.name(round), text] for round, text in rounds.texts.items()}
     return alt.Axis(
-        title="round, weights remaining (%)",
-        labelExpr=f"[datum.label, {json.dumps(percents)}[datum.label]]",
+        title="model, weights remaining (%)" if rounds.labels else "round, weights remaining (%)",
+        labelExpr=f"{json.dumps(lines)}[datum.label]",
         labelOverlap="parity",
         labelSeparation=6,
         labelAngle=0,
@@ -160,11 +162,41 @@ def layer_axis(layers: list[str], title: str | None = None) -> alt.Axis:
     return alt.Axis(title=title, labelAngle=0 if sum(map(len, layers)) + 2 * len(layers) < 45 else -40)
 
 
-def sparsity(field: str, percents: dict[int, str] | None = None) -> alt.X:
-    """Return an axis of weights remaining: logarithmic, dense on the left, ticks at `percents` if given."""
-    more = {"values": [float(text) for text in percents.values()], "grid": True} if percents else {}
+def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt.X:
+    """Return an axis of weights remaining: logarithmic, dense on the left.
+
+    Where weights are not removed in every round, it is an axis of the rounds, in order.
+
+    Parameters
+    ----------
+    field : str
+        Of the weights remaining, see `place`.
+    rounds : Rounds, optional
+        Where the ticks are.
+    few : bool, default False
+        Whether only the first, the middle and the last round have a tick.
+    """
+    places = rounds.places if rounds else {}
+    ticks = sorted(places)
+    if few:
+        ticks = sorted({ticks[0], ticks[len(ticks) // 2], ticks[-1]})
+    if rounds and not rounds.by_weights:
+        names = {round: rounds.name(round) for round in ticks}
+        axis = alt.Axis(
+            title="model" if rounds.labels else "round",
+            values=ticks,
+            labelExpr=f"{json.dumps(names)}[datum.label]",
+            labelOverlap="greedy",
+        )
+        return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12), axis=axis)
+    more = {"values": [float(f"{places[round]:.3g}") for round in ticks], "grid": True} if rounds else {}
     return alt.X(
         field,
         scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
         axis=alt.Axis(title="weights remaining (%)", format=".3~g", labelOverlap="greedy", **more),
     )
+
+
+def place(rounds: Rounds | None) -> str:
+    """Return the field of a table by which `sparsity` places its rows."""
+    return "weights" if rounds is None or rounds.by_weights else "round"

@@ -4,6 +4,7 @@ Matplotlib's object interface throughout: no global state, no display. Axes are 
 engine would take more time than all the drawing.
 """
 
+from math import ceil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from prunescope.files import atomic_path
 from prunescope.report.palette import CHANCE, FEW_SEEDS
+from prunescope.report.rounds import Rounds
 
 # No text is smaller, in points: journals and conferences ask for 7 at final size.
 SMALLEST = 7
@@ -141,18 +143,29 @@ def _ink(image, value: float) -> str:
     return "white" if linear @ [0.2126, 0.7152, 0.0722] < 0.179 else "black"
 
 
-def sparsity_axis(axes: Axes, percents: pd.Series, label: bool = True) -> None:
-    """Make the horizontal axis weights remaining: logarithmic, dense on the left, ticks at data."""
+def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
+    """Make the horizontal axis weights remaining: logarithmic, dense on the left, ticks at data.
+
+    Where weights are not removed in every round, it is an axis of the rounds, in order.
+    """
+    places = list(rounds.places.values())
+    inches = axes.get_position().width * axes.figure.get_size_inches()[0]
+    axes.grid(True)
+    if not rounds.by_weights:
+        step = max(1, ceil(0.38 * len(places) / inches))
+        names = [rounds.name(round) for round in list(rounds.places)[::step]]
+        axes.set_xticks(places[::step], names, parse_math=False)
+        axes.set_xlim(places[0] - 0.2, places[-1] + 0.2)
+        axes.set_xlabel(("model" if rounds.labels else "round") if label else "")
+        return
     axes.set_xscale("log")
-    high, low = percents.max(), percents.min()
+    axes.xaxis.set_minor_locator(NullLocator())
+    high, low = max(places), min(places)
     margin = max((high / low) ** 0.04, 1.02)
     axes.set_xlim(high * margin, low / margin)
-    inches = axes.get_position().width * axes.figure.get_size_inches()[0]
-    axes.xaxis.set_major_locator(FixedLocator(_spaced(percents, (high / low) ** (0.38 / inches))))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(_spaced(places, (high / low) ** (0.38 / inches))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.set_xlabel("weights remaining (%)" if label else "")
-    axes.grid(True)
 
 
 def _spaced(values, ratio: float) -> list[float]:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from prunescope.report import network_charts, page_tables, similarity_charts, su
 from prunescope.report.base import ALL
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.palette import FEW_SEEDS
+from prunescope.report.rounds import Rounds
 
 PAPERS = (
     (
@@ -59,11 +61,15 @@ class Experiment:
     controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     untrained: pd.DataFrame | None = None
 
+    @cached_property
+    def rounds(self) -> Rounds:
+        """Its rounds: what they are called, and where charts place them."""
+        return Rounds.of(self.accuracy, self.settings.get("models"))
+
     @property
-    def percents(self) -> dict[int, str]:
-        """Weights remaining in percent, as text by round: mean over seeds."""
-        densities = self.accuracy.groupby("round")["density"].mean()
-        return {round: f"{100 * density:.3g}" for round, density in densities.items()}
+    def measured(self) -> bool:
+        """Whether the accuracy of its networks was measured."""
+        return bool(self.accuracy["test_accuracy"].notna().any())
 
     @property
     def colormap(self) -> str:
@@ -113,8 +119,9 @@ def experiment_page(
     data = page_tables.similarity_tables(experiment.similarity, matrices, experiment.untrained) | {
         "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies),
         "density": page_tables.density_table(densities),
-        "training": page_tables.training_table(training),
     }
+    if len(training):
+        data["training"] = page_tables.training_table(training)
     labels = {measure: facts["label"] for measure, facts in measures.items()}
     sections = [
         _by_layer(experiment, data, labels),
@@ -122,8 +129,8 @@ def experiment_page(
             "layers",
             "Layers while pruning",
             charts=(
-                similarity_charts.while_pruning(experiment.layers, experiment.percents, experiment.dots),
-                similarity_charts.to_dense(experiment.layers, experiment.percents, experiment.colormap),
+                similarity_charts.while_pruning(experiment.layers, experiment.rounds, experiment.dots),
+                similarity_charts.to_dense(experiment.layers, experiment.rounds, experiment.colormap),
             ),
         ),
         Section("table", "Layers in numbers", tables=(summary.layer_table(experiment, data["profile"]),)),
@@ -132,7 +139,7 @@ def experiment_page(
         ),
         _between_rounds(experiment),
         _accuracy_and_density(experiment, densities, page_tables.not_pruned(networks)),
-        _training(data["training"]),
+        *([_training(data["training"])] if "training" in data else []),
         Section(
             "settings",
             "Networks and settings",
@@ -169,15 +176,18 @@ def measure_menu(labels: dict[str, str], primary: str) -> Menu:
 
 
 def _menus(experiment: Experiment, labels: dict[str, str], profile: pd.DataFrame) -> list[Menu]:
-    seeds, percents = experiment.seeds, experiment.percents
+    seeds, rounds = experiment.seeds, experiment.rounds
     every = {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {}
     menus = [
         measure_menu(labels, experiment.findings["primary"]),
         Menu("seed", "Seed", every | {str(seed): str(seed) for seed in seeds}),
         Menu(
             "round",
-            "Round",
-            {str(round): f"{round} ({percents[round]} % of weights)" for round in reversed(percents)},
+            "Model" if rounds.labels else "Round",
+            {
+                str(round): f"{rounds.name(round)} ({text} % of weights)"
+                for round, text in reversed(rounds.texts.items())
+            },
         ),
     ]
     if profile["chance"].notna().any():
@@ -202,7 +212,7 @@ def _between_rounds(experiment: Experiment) -> Section:
         "rounds",
         "Similarity between rounds",
         menus=(Menu("layer", "Layer", {layer: layer for layer in experiment.layers}),),
-        charts=(similarity_charts.between_rounds(len(experiment.percents), experiment.colormap),),
+        charts=(similarity_charts.between_rounds(experiment.rounds, experiment.colormap),),
     )
 
 
@@ -212,12 +222,18 @@ def _accuracy_and_density(
     prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
     return Section(
         "networks",
-        "Accuracy and density",
+        "Accuracy and density" if experiment.measured else "Density",
         charts=(
-            network_charts.accuracy(
-                [similarity_charts.THIS, *experiment.controls], experiment.percents, experiment.dots
+            *(
+                [
+                    network_charts.accuracy(
+                        [similarity_charts.THIS, *experiment.controls], experiment.rounds, experiment.dots
+                    )
+                ]
+                if experiment.measured
+                else []
             ),
-            network_charts.density(prunable, experiment.percents, above_zero),
+            network_charts.density(prunable, experiment.rounds, above_zero),
         ),
         folded=not_pruned,
     )

@@ -20,6 +20,7 @@ from prunescope.findings import slices
 from prunescope.report import drawing, palette
 from prunescope.report.names import file_name
 from prunescope.report.panels import blocks
+from prunescope.report.rounds import Rounds
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Style:
     ----------
     layers : list of str
         In the order of the network.
-    percents : pandas.Series
-        Weights remaining by round: mean over seeds.
+    rounds : Rounds
+        What rounds are called, and where they are placed.
     colormap : str
         Of the heatmaps.
     width : float
@@ -39,9 +40,19 @@ class Style:
     """
 
     layers: list[str]
-    percents: pd.Series
+    rounds: Rounds
     colormap: str
     width: float
+
+    @property
+    def word(self) -> str:
+        """What a round is."""
+        return "model" if self.rounds.labels else "round"
+
+    @property
+    def places(self) -> pd.Series:
+        """Where each round is on an axis of rounds."""
+        return pd.Series(self.rounds.places)
 
 
 def draw_all(
@@ -52,6 +63,7 @@ def draw_all(
     measures: dict[str, dict[str, str]],
     colormap: str,
     width: float = 5.5,
+    models: list[dict] | None = None,
 ) -> dict[str, Figure]:
     """Draw every figure of an experiment.
 
@@ -69,15 +81,20 @@ def draw_all(
         Of the heatmaps.
     width : float, default 5.5
         In inches.
+    models : list of dict, optional
+        The key of an experiment whose networks were trained elsewhere.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name without suffix: ``accuracy``, ``density``, and for each measure ``profile_{measure}``,
-        ``layers_{measure}``, ``dense_{measure}`` and one ``rounds_{measure}_{layer}`` for each layer.
+        By file name without suffix: ``accuracy`` (if it was measured), ``density``, and for each measure
+        ``profile_{measure}``, ``layers_{measure}``, ``dense_{measure}`` and one
+        ``rounds_{measure}_{layer}`` for each layer.
     """
-    style = Style(layers, 100 * accuracy.groupby("round")["density"].mean(), colormap, width)
-    figures = {"accuracy": draw_accuracy(accuracy, style), "density": draw_density(densities, style)}
+    style = Style(layers, Rounds.of(accuracy, models), colormap, width)
+    figures = {"density": draw_density(densities, style)}
+    if accuracy["test_accuracy"].notna().any():
+        figures["accuracy"] = draw_accuracy(accuracy, style)
     for measure in slices.measures(similarity):
         rows, label = slices.of_measure(similarity, measure), measures[measure]["label"]
         own = slices.to_dense(rows)
@@ -85,9 +102,9 @@ def draw_all(
         figures[file_name("layers", measure)] = draw_layers(own, label, style)
         figures[file_name("dense", measure)] = draw_to_dense(own, label, style)
         for layer in layers:
-            figures[file_name("rounds", measure, layer)] = draw_rounds(
-                slices.between_rounds(rows, layer), label, style
-            )
+            # Networks that were trained elsewhere need not have all layers.
+            if len(own_rows := slices.between_rounds(rows, layer)):
+                figures[file_name("rounds", measure, layer)] = draw_rounds(own_rows, label, style)
     return figures
 
 
@@ -107,8 +124,8 @@ def draw_accuracy(accuracy: pd.DataFrame, style: Style) -> Figure:
     figure, axes = drawing.canvas(style.width, 2.2, left=0.55)
     table = accuracy.assign(percent=100 * accuracy["test_accuracy"])
     table = table.pivot(index="seed", columns="round", values="percent")
-    drawing.over_seeds(axes, style.percents, table, palette.EXPERIMENT, "o")
-    drawing.sparsity_axis(axes, style.percents)
+    drawing.over_seeds(axes, style.places, table, palette.EXPERIMENT, "o")
+    drawing.sparsity_axis(axes, style.rounds)
     axes.set(ylabel="test accuracy (%)")
     return figure
 
@@ -133,13 +150,13 @@ def draw_density(densities: pd.DataFrame, style: Style) -> Figure:
     colors = mpl.colormaps["viridis"](np.linspace(*palette.DEPTH, len(layers)))
     means = 100 * densities.groupby(["layer", "round"])["density"].mean().unstack().reindex(layers)
     for color, (_, values) in zip(colors, means.iterrows(), strict=True):
-        axes.plot(overall, values, "-", color=color)
-    axes.plot(overall, overall, "--", color=palette.CHANCE, linewidth=0.8)
+        axes.plot(style.places, values, "-", color=color)
+    axes.plot(style.places, overall, "--", color=palette.CHANCE, linewidth=0.8)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    drawing.sparsity_axis(axes, overall)
+    drawing.sparsity_axis(axes, style.rounds)
     axes.set(ylabel="weights remaining in the layer (%)")
     ends = pd.concat([means.iloc[:, -1], pd.Series({"all prunable": overall.iloc[-1]})])
     drawing.label_ends(axes, ends)
@@ -167,7 +184,8 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     values = final.pivot(index="seed_a", columns="layer_a", values="value").reindex(columns=layers)
     chance = final.groupby("layer_a")["chance"].mean().reindex(layers)
     warned = set(final[(final["status"] != "ok") & final["value"].notna()]["layer_a"])
-    name = f"round {last}, {style.percents[last]:.3g} % of weights"
+    what = style.rounds.name(last) if style.rounds.labels else f"round {last}"
+    name = f"{what}, {style.rounds.texts[last]} % of weights"
     names = [name, "dense networks of other seeds", "chance level", "needs a warning"]
     columns = drawing.legend_columns(names, style.width)
     upright = len(layers) > 6 or max(map(len, layers)) > 7
@@ -217,17 +235,18 @@ def draw_layers(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     wide = (style.width - left - 0.16 - gap * (columns - 1)) / columns
     figure = Figure(figsize=(style.width, bottom + lines * up))
     every = rows.pivot_table(index="layer_a", columns="round_a", values="value", dropna=False)
+    every = every.reindex(index=style.layers, columns=style.places.index)
     limits = _scale(rows["value"], rows["chance"])
     for place, group in enumerate(groups):
         row, column = divmod(place, columns)
         across, height = left + column * (wide + gap), up - 0.3
         axes = drawing.panel(figure, across, bottom + (lines - 1 - row) * up, wide, height)
         for layer in style.layers:
-            axes.plot(style.percents, every.loc[layer], color=palette.CONTEXT, linewidth=0.5, alpha=0.6)
+            axes.plot(style.places, every.loc[layer], color=palette.CONTEXT, linewidth=0.5, alpha=0.6)
         for layer in group.members:
             _panel(axes, rows[rows["layer_a"] == layer], style)
         below = place + columns >= len(groups)
-        drawing.sparsity_axis(axes, style.percents, label=False)
+        drawing.sparsity_axis(axes, style.rounds, label=False)
         axes.set(ylim=limits, title=group.title)
         axes.tick_params(labelbottom=below, labelleft=column == 0)
     figure.text(0.5, 0.06 / (bottom + lines * up), "weights remaining (%)", ha="center", va="bottom")
@@ -236,11 +255,11 @@ def draw_layers(rows: pd.DataFrame, label: str, style: Style) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
-    values = rows.pivot(index="seed_a", columns="round_a", values="value")
-    drawing.over_seeds(axes, style.percents, values, palette.EXPERIMENT, ".")
-    axes.plot(
-        style.percents, rows.groupby("round_a")["chance"].mean(), ":", color=palette.CHANCE, linewidth=0.9
-    )
+    places = style.places
+    values = rows.pivot(index="seed_a", columns="round_a", values="value").reindex(columns=places.index)
+    drawing.over_seeds(axes, places, values, palette.EXPERIMENT, ".")
+    chance = rows.groupby("round_a")["chance"].mean().reindex(places.index)
+    axes.plot(places, chance, ":", color=palette.CHANCE, linewidth=0.9)
 
 
 def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
@@ -269,9 +288,10 @@ def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     )
     step = max(1, ceil(0.3 / cell))
     shown = list(range(0, rounds, step))
-    axes.set_xticks(shown, [f"{table.columns[at]}\n{style.percents[table.columns[at]]:.3g}" for at in shown])
+    names = [f"{style.rounds.name(round)}\n{style.rounds.texts[round]}" for round in table.columns[::step]]
+    axes.set_xticks(shown, names, parse_math=False)
     axes.set_yticks(range(len(style.layers)), style.layers)
-    axes.set(xlabel="round, weights remaining (%)")
+    axes.set(xlabel=f"{style.word}, weights remaining (%)")
     return figure
 
 
@@ -298,9 +318,10 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     )
     step = 1 if len(table) <= 11 else 5
     places = range(0, len(table), step)
-    axes.set_xticks(places, table.columns[::step])
-    axes.set_yticks(places, table.index[::step])
-    axes.set(xlabel="round (0 is dense)", ylabel="round")
+    names = [style.rounds.name(round) for round in table.index[::step]]
+    axes.set_xticks(places, names, parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
+    axes.set(xlabel=style.word if style.rounds.labels else "round (0 is dense)", ylabel=style.word)
     return figure
 
 

@@ -1,13 +1,14 @@
 """Charts of the networks themselves: accuracy, density and training curves.
 
-Arguments that they share: `percents`, the weights remaining by round, in percent and as text; `dots`, whether
-each seed is drawn.
+Arguments that they share: `rounds`, what rounds are called and where charts place them; `dots`, whether each
+seed is drawn.
 """
 
 import altair as alt
 
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
+from prunescope.report.rounds import Rounds
 
 METRICS = {
     "test_accuracy": "test accuracy",
@@ -20,15 +21,15 @@ METRICS = {
 }
 
 
-def accuracy(series: list[str], percents: dict[int, str] | None, dots: bool, title: str = "") -> Chart:
+def accuracy(series: list[str], rounds: Rounds | None, dots: bool, title: str = "") -> Chart:
     """Make the line chart of test accuracy against weights remaining, a line for each series.
 
     Parameters
     ----------
     series : list of str
         The experiment and its controls, or several experiments.
-    percents : dict of int to str or None
-        None where the series have different ones.
+    rounds : Rounds or None
+        None where those of the series differ.
     dots : bool
     title : str, optional
 
@@ -38,10 +39,13 @@ def accuracy(series: list[str], percents: dict[int, str] | None, dots: bool, tit
         Of the table ``accuracy``.
     """
     color, shape = base.series_scales(series, palette.colors(len(series)), palette.marks(len(series), "vega"))
-    # Series at equal densities would hide each other: each is moved a little along the logarithmic axis.
-    middle = (len(series) - 1) / 2
-    shift = f"datum.weights * pow(1.012, {middle} - indexof({series}, datum.series))"
-    x = base.sparsity("place:Q", percents)
+    # Series at equal densities would hide each other: each is moved a little along the axis.
+    shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
+    if base.place(rounds) == "weights":
+        shift = f"datum.weights * pow(1.012, -({shift}))"
+    else:
+        shift = f"datum.round + 0.02 * ({shift})"
+    x = base.sparsity("place:Q", rounds)
     y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(zero=False))
     tip = base.tooltip(
         alt.Tooltip("series:N"),
@@ -75,14 +79,14 @@ def accuracy(series: list[str], percents: dict[int, str] | None, dots: bool, tit
     )
 
 
-def density(layers: list[str], percents: dict[int, str], above_zero: bool) -> Chart:
+def density(layers: list[str], rounds: Rounds, above_zero: bool) -> Chart:
     """Make the line chart of each prunable layer's density against that of all layers together.
 
     Parameters
     ----------
     layers : list of str
         The prunable layers.
-    percents : dict of int to str
+    rounds : Rounds
     above_zero : bool
         Whether every layer has kept a weight, so that the vertical axis can be logarithmic.
 
@@ -111,8 +115,8 @@ def density(layers: list[str], percents: dict[int, str], above_zero: bool) -> Ch
         axis=alt.Axis(values=ticks, format=".3~g", labelOverlap="greedy"),
     )
     depth = alt.Color("layer:O", sort=layers, scale=alt.Scale(scheme=base.DEPTH), legend=None)
-    rows = base.chart().encode(base.sparsity("weights:Q", percents), y, depth)
-    end = rows.transform_filter(f"datum.round == {max(percents)}")
+    rows = base.chart().encode(base.sparsity(f"{base.place(rounds)}:Q", rounds), y, depth)
+    end = rows.transform_filter(f"datum.round == {rounds.last}")
     chart = alt.layer(
         rows.mark_line(aria=False),
         rows.mark_point(filled=True, size=30, opacity=1).encode(tooltip=tip),

@@ -73,7 +73,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             "dense",
             "Similarity to the dense network",
             charts=tuple(
-                similarity_charts.to_dense(one.layers, one.percents, one.colormap, one.name)
+                similarity_charts.to_dense(one.layers, one.rounds, one.colormap, one.name)
                 for one in experiments
             ),
             grid=True,
@@ -118,7 +118,9 @@ def _summary(experiments: list[Experiment]) -> pd.DataFrame:
     )
 
 
-def _range(numbers: dict) -> str:
+def _range(numbers: dict | None) -> str:
+    if numbers is None:
+        return "not measured"
     mean, low, high = (f"{100 * numbers[key]:.2f}" for key in ("mean", "min", "max"))
     return f"{mean} ({low}–{high})" if numbers["count"] > 1 else mean
 

@@ -207,14 +207,18 @@ def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
                 "parameters left": f"{one['parameters_kept']:,}",
                 "multiply–adds": f"{one['macs_effective']:,}",
                 "dead channels": one["dead_channels"],
-                "test accuracy (%)": f"{100 * one['test_accuracy']:.2f}",
-                "test loss": f"{one['test_loss']:.4f}",
+                "test accuracy (%)": _measured(one["test_accuracy"], 100, 2),
+                "test loss": _measured(one["test_loss"], 1, 4),
                 "epochs": one["epochs"],
             }
             for one in networks
         ]
     )
     return f"Networks ({one['network']}; {sizes})", table
+
+
+def _measured(value: float | None, factor: float, digits: int) -> str:
+    return "–" if value is None else f"{factor * value:.{digits}f}"
 
 
 def not_pruned(networks: list[dict]) -> tuple[tuple[str, pd.DataFrame], ...]:

@@ -1,15 +1,18 @@
 """Charts of similarities.
 
-Arguments that they share: `layers`, names in the order of the network; `percents`, the weights remaining by
-round, in percent and as text; `colormap`, the name of a Vega colour scheme; `dots`, whether each seed is
+Arguments that they share: `layers`, names in the order of the network; `rounds`, what rounds are called and
+where charts place them; `colormap`, the name of a Vega colour scheme; `dots`, whether each seed is
 drawn.
 """
+
+import json
 
 import altair as alt
 
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
 from prunescope.report.panels import blocks
+from prunescope.report.rounds import Rounds
 
 THIS, CHANCE = "this experiment", "chance level"
 BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
@@ -98,7 +101,7 @@ def profile(
     )
 
 
-def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Chart:
+def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     """Make small multiples: similarity to the dense network against weights remaining, a panel per layer.
 
     Many layers share panels by block (`prunescope.report.panels.blocks`).
@@ -106,7 +109,7 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
     Parameters
     ----------
     layers : list of str
-    percents : dict of int to str
+    rounds : Rounds
     dots : bool
 
     Returns
@@ -115,10 +118,7 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
         Of the table ``profile``.
     """
     panels = blocks(layers)
-    places = sorted(percents)
-    x = base.sparsity(
-        "weights:Q", {place: percents[place] for place in {places[0], places[len(places) // 2], places[-1]}}
-    )
+    x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
     mine, detail = "indexof(members, datum.layer) >= 0", alt.Detail("layer:N")
     others = base.chart(base.SUMMARY).mark_line(
@@ -146,7 +146,7 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
     if any(len(panel.members) > 1 for panel in panels):
         # Only the lowest line has room for its name.
         lowest = (
-            this.transform_filter(f"datum.round == {max(percents)}")
+            this.transform_filter(f"datum.round == {rounds.last}")
             .transform_joinaggregate(lowest="min(mean)")
             .transform_filter("datum.mean == datum.lowest")
         )
@@ -173,13 +173,13 @@ def while_pruning(layers: list[str], percents: dict[int, str], dots: bool) -> Ch
     )
 
 
-def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experiment: str = "") -> Chart:
+def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str = "") -> Chart:
     """Make the heatmap of layers × rounds: similarity to the dense network.
 
     Parameters
     ----------
     layers : list of str
-    percents : dict of int to str
+    rounds : Rounds
     colormap : str
     experiment : str, optional
         One of several experiments on a page: the chart shows the table ``profile-{experiment}`` and has no
@@ -191,7 +191,7 @@ def to_dense(layers: list[str], percents: dict[int, str], colormap: str, experim
     """
     chart = _heatmap(
         base.chart(),
-        alt.X("round:O", axis=base.round_axis(percents)),
+        alt.X("round:O", axis=base.round_axis(rounds)),
         alt.Y("layer:N", sort=layers, title=None),
         colormap,
         base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("round:O")),
@@ -247,13 +247,12 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     )
 
 
-def between_rounds(count: int, colormap: str) -> Chart:
+def between_rounds(rounds: Rounds, colormap: str) -> Chart:
     """Make the heatmap of rounds × rounds for one layer.
 
     Parameters
     ----------
-    count : int
-        Number of rounds, the dense network included.
+    rounds : Rounds
     colormap : str
 
     Returns
@@ -261,15 +260,21 @@ def between_rounds(count: int, colormap: str) -> Chart:
     Chart
         Of the table ``rounds``; the menu `layer` selects the layer.
     """
+    word = "model" if rounds.labels else "round"
+    names = f"{json.dumps({round: rounds.name(round) for round in rounds.percents})}[datum.label]"
     chart = _heatmap(
         base.chart(),
-        alt.X("round_b:O", title="round b", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
-        alt.Y("round:O", title="round a"),
+        alt.X(
+            "round_b:O",
+            title=f"{word} b",
+            axis=alt.Axis(labelExpr=names, labelAngle=0, labelOverlap="parity"),
+        ),
+        alt.Y("round:O", title=f"{word} a", axis=alt.Axis(labelExpr=names)),
         colormap,
         base.similarity_tooltip(
             alt.Tooltip("round:O", title="round a"), alt.Tooltip("round_b:O", title="round b")
         ),
-        max(220, min(40 * count, 460)),
+        max(220, min(40 * len(rounds.percents), 460)),
     )
     return Chart(
         "rounds",

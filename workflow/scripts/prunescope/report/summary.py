@@ -53,8 +53,7 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
     profile : pandas.DataFrame
         From `prunescope.report.page_tables.similarity_tables`.
     """
-    found, last = experiment.findings, experiment.findings["last_round"]
-    accuracy = found["accuracy"]
+    found = experiment.findings
     rows = final(profile, experiment, found["primary"])
     low = lowest(rows)
     every = experiment.similarity[experiment.similarity["round_a"] > experiment.similarity["round_b"]]
@@ -64,12 +63,8 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
     pairs = count * (count - 1) // 2
     baseline = bool((profile["series"] == BASELINE).any())
     return [
-        Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", f"after {_rounds(last)}"),
-        Fact(
-            "Test accuracy",
-            f"{100 * accuracy['dense']['mean']:.2f} → {100 * accuracy['last']['mean']:.2f}\u00a0%",
-            "dense → last" + (", mean over seeds" if count > 1 else ""),
-        ),
+        Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", experiment.rounds.after),
+        _accuracy(found["accuracy"], count),
         Fact("Least similar layer", *(_low(low, found["label"]) if low is not None else ("–", "no value"))),
         Fact("Seeds", str(count), "" if count >= 3 else "verdicts need 3"),
         Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
@@ -83,14 +78,14 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
 
 def headline(experiment, profile: pd.DataFrame, measure: str, label: str) -> str:
     """Return the main chart's finding for a measure: which layer is the least similar, above chance."""
-    last = experiment.findings["last_round"]
+    after = experiment.rounds.after
     low = lowest(final(profile, experiment, measure))
     if low is None:
-        return f"{label}: no layer has a value after {_rounds(last)}"
+        return f"{label}: no layer has a value {after}"
     if pd.isna(low["chance"]):
-        return f"{label}: {low['layer']} is least similar after {_rounds(last)} ({low['mean']:.3f})"
+        return f"{label}: {low['layer']} is least similar {after} ({low['mean']:.3f})"
     numbers = f"{low['mean']:.3f}, chance {low['chance']:.3f}"
-    return f"{label}: {low['layer']} is least similar above chance after {_rounds(last)} ({numbers})"
+    return f"{label}: {low['layer']} is least similar above chance {after} ({numbers})"
 
 
 def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
@@ -115,7 +110,8 @@ def layer_table(experiment, profile: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     """Make the table of layers by the primary measure: value, chance, baseline, verdict, curve, status."""
     found = experiment.findings
     measure = found["primary"]
-    rows = final(profile, experiment, measure).set_index("layer")
+    # Networks that were trained elsewhere need not have all layers.
+    rows = final(profile, experiment, measure).set_index("layer").reindex(experiment.layers)
     others = profile[
         (profile["measure"] == measure) & (profile["series"] == BASELINE) & (profile["seed"] == ALL)
     ]
@@ -138,7 +134,7 @@ def layer_table(experiment, profile: pd.DataFrame) -> tuple[str, pd.DataFrame]:
                 "baseline": _value(others.get(layer)),
                 "against the baseline": against["verdict"] if against else "–",
                 "while pruning": Sparkline(layer, tuple(curve)),
-                "status": row["status"],
+                "status": row["status"] if isinstance(row["status"], str) else "not compared",
             }
         )
     seeds = ", mean over seeds" if len(experiment.seeds) > 1 else ""
@@ -175,8 +171,12 @@ def _value(value) -> str:
     return "×" if value is None or pd.isna(value) else f"{value:.3f}"
 
 
-def _rounds(count: int) -> str:
-    return _many(count, "round")
+def _accuracy(numbers: dict, seeds: int) -> Fact:
+    if not (numbers["dense"] and numbers["last"]):
+        return Fact("Test accuracy", "–", "not measured")
+    dense, last = (100 * numbers[key]["mean"] for key in ("dense", "last"))
+    explained = "dense → last" + (", mean over seeds" if seeds > 1 else "")
+    return Fact("Test accuracy", f"{dense:.2f} → {last:.2f}\u00a0%", explained)
 
 
 def _many(count: int, noun: str) -> str:

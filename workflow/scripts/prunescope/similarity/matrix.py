@@ -154,11 +154,12 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
                 raise InputError(f"{both}: {key} is {mine} in one and {theirs} in the other; {remedy}")
         if not np.array_equal(first.examples, other.examples):
             raise InputError(f"{both}: the indices of the examples differ; {remedy}")
-        for name in sorted({*first.matrices} ^ {*other.matrices}):
+        for name in sorted({*first.matrices} ^ {*other.matrices}) if pairs == "same-layer" else ():
             lacking = other if name in first.matrices else first
             raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
         for name, matrix in first.matrices.items():
-            partner = other.matrices[name]
+            # Networks that were trained elsewhere need no layer in common.
+            partner = other.matrices.get(name, next(iter(other.matrices.values())))
             rows = matrix.shape[0], partner.shape[0]
             if rows[0] != rows[1]:
                 raise InputError(f"{both}: layer {name} has {rows[0]} and {rows[1]} rows; {remedy}")
@@ -193,9 +194,13 @@ class _Comparison:
         rows = []
         for group in groups:
             own = [recording.matrices[name] for name in group]
-            found = list(
-                self._of_group(own, [other.matrices[name] for other in others for name in group], itself)
-            )
+            theirs = [
+                matrix
+                for other in others
+                for name, matrix in other.matrices.items()
+                if self.pairs == "all-layers" or name in group
+            ]
+            found = list(self._of_group(own, theirs, itself))
             few = Counter(row["status"] for row in found if row["status"] != OK)
             log.info(
                 "%s of round %d (seed %d), %d rows: compared with %d recordings%s",

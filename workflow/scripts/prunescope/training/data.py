@@ -35,7 +35,7 @@ class TrainingSettings:
     decay_norm_and_bias: bool = True
     label_smoothing: float = 0.0
     clip_norm: float | None = None
-    normalisation: str = "dataset"
+    normalisation: str | dict[str, list[float]] = "dataset"
     augmentation: dict = field(default_factory=dict)
     precision: str = "float32"
     channels_last: bool = True
@@ -105,7 +105,9 @@ class Data:
 
     Attributes
     ----------
-    train, test : Split
+    train : Split or None
+        None where nothing is trained.
+    test : Split
     validation : Split or None
     mean, std : Tensor of float64, shape (C,)
         With which pixels / 255 are normalised.
@@ -115,7 +117,7 @@ class Data:
         How batches are resized, see `prunescope.networks.preprocessing.Preprocessing`.
     """
 
-    train: Split
+    train: Split | None
     test: Split
     validation: Split | None
     mean: Tensor
@@ -165,7 +167,28 @@ def place(
     held_out = shuffled[: settings.validation].sort().values
     chosen = shuffled[settings.validation : end].sort().values
 
-    images = len(held_out) + len(chosen) + len(dataset.test_labels)
+    return _placed(dataset, settings, device, expected, chosen, held_out)
+
+
+def place_test(
+    dataset: Prepared,
+    settings: TrainingSettings,
+    device: torch.device,
+    expected: Preprocessing | None = None,
+) -> Data:
+    """Put the test images of a data set on a device, see `place`. There need be neither others nor labels."""
+    return _placed(dataset, settings, device, expected, None, torch.empty(0, dtype=torch.int64))
+
+
+def _placed(
+    dataset: Prepared,
+    settings: TrainingSettings,
+    device: torch.device,
+    expected: Preprocessing | None,
+    chosen: Tensor | None,
+    held_out: Tensor,
+) -> Data:
+    images = len(held_out) + (0 if chosen is None else len(chosen)) + len(dataset.test_labels)
     large = images * math.prod(dataset.shape) > _room(device)
     if large:
         log.info("%d images are many: each batch is read from the file", images)
@@ -174,24 +197,33 @@ def place(
         gathered = Gathered(images, rows.numpy(), device)
         return Split(gathered if large else gathered.load(), torch.from_numpy(labels)[rows].to(device))
 
-    mean, std = torch.from_numpy(dataset.mean), torch.from_numpy(dataset.std)
-    colour = (255 * mean).round().to(torch.uint8)
-    if settings.normalisation == "symmetric":
-        mean, std = torch.full_like(mean, 0.5), torch.full_like(std, 0.5)
-    if expected is not None:
-        mean, std = (
-            channel_values("the network", values, len(mean)) for values in (expected.mean, expected.std)
-        )
+    mean, std = _scaling(dataset, settings.normalisation, expected)
     return Data(
-        train=split(dataset.train_images, dataset.train_labels, chosen),
+        train=None if chosen is None else split(dataset.train_images, dataset.train_labels, chosen),
         test=split(dataset.test_images, dataset.test_labels, torch.arange(len(dataset.test_labels))),
         validation=split(dataset.train_images, dataset.train_labels, held_out) if len(held_out) else None,
         mean=mean.to(device),
         # A channel that never changes would be divided by zero.
         std=torch.where(std > 0, std, 1.0).to(device),
-        colour=colour.to(device),
+        colour=(255 * torch.from_numpy(dataset.mean)).round().to(torch.uint8).to(device),
         resizing=expected and expected.resizing,
     )
+
+
+def _scaling(
+    dataset: Prepared, normalisation: str | dict[str, list[float]], expected: Preprocessing | None
+) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation with which pixels / 255 are normalised, channel by channel."""
+    channels = dataset.shape[0]
+    if expected is not None:
+        mean, std = expected.mean, expected.std
+    elif isinstance(normalisation, dict):
+        mean, std = normalisation["mean"], normalisation["std"]
+    elif normalisation == "symmetric":
+        mean = std = channels * [0.5]
+    else:
+        mean, std = dataset.mean, dataset.std
+    return channel_values(mean, channels), channel_values(std, channels)
 
 
 def _room(device: torch.device) -> int:

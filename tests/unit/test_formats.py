@@ -1,0 +1,197 @@
+"""Files of weights that other programs wrote: names, masks and what is refused."""
+
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils import prune
+
+from prunescope import checkpoints
+from prunescope.errors import InputError
+from prunescope.networks import formats, weights
+from prunescope.networks.build import build
+
+SHAPE = (1, 8, 8)
+NETWORK = {"name": "lenet_small", "arguments": {}, "shape": SHAPE, "classes": 10}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build(**NETWORK, seed=5)
+
+
+def prune_by_torch() -> nn.Module:
+    """Return the network as torch.nn.utils.prune leaves it, the bias of the last layer pruned as well."""
+    changed = build(**NETWORK, seed=5)
+    for module in weighted(changed):
+        prune.l1_unstructured(module, "weight", amount=0.3)
+    prune.l1_unstructured(changed.output, "bias", amount=0.5)
+    return changed
+
+
+def weighted(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    return prune_by_torch()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The weights of the pruned network as they are used."""
+    removed = prune_by_torch()
+    for module in weighted(removed):
+        prune.remove(module, "weight")
+    prune.remove(removed.output, "bias")
+    return removed.state_dict()
+
+
+def lightning(state: dict) -> dict:
+    """The form of a checkpoint of PyTorch Lightning whose module keeps the network as `self.net`."""
+    return {
+        "epoch": 3,
+        "global_step": 1200,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"net.{name}": value for name, value in state.items()}
+        | {"loss.weight": torch.ones(3)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}],
+        "hyper_parameters": {"lr": 0.1},
+    }
+
+
+FORMS = {
+    "plain": lambda state: state,
+    "data parallel": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "lightning": lightning,
+    "training program": lambda state: {"model_state_dict": state, "optimizer": {"state": {}}, "epoch": 2},
+    "one state dict": lambda state: {"backbone": state, "epoch": 2},
+    "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "compiled and parallel": lambda state: {
+        f"module._orig_mod.{name}": value for name, value in state.items()
+    },
+    "with moving average": lambda state: {
+        "model": state,
+        "model_ema": {name: torch.zeros_like(value) for name, value in state.items()},
+    },
+    "half precision": lambda state: {name: value.bfloat16() for name, value in state.items()},
+}
+
+
+def load(path):
+    return weights.elsewhere(NETWORK | {"more": {"weights": str(path)}})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_a_dense_network(network, tmp_path, form):
+    torch.save(FORMS[form](network.state_dict()), tmp_path / "a.pt")
+    found, masks = load(tmp_path / "a.pt")
+    assert masks == {}, "nothing is zero"
+    kept = torch.bfloat16 if form == "half precision" else torch.float32
+    for name, value in network.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value.to(kept).float())
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "half precision"])
+def test_forms_of_a_network_that_torch_pruned(pruned, plain, tmp_path, form):
+    torch.save(FORMS[form](pruned.state_dict()), tmp_path / "a.pt")
+    found, masks = load(tmp_path / "a.pt")
+    for name, value in plain.items():
+        assert torch.equal(found.state_dict()[name], value)
+    given = {name: value for name, value in pruned.state_dict().items() if name.endswith("_mask")}
+    assert len(given) == 6 and {f"{name}_mask" for name in masks} == set(given)
+    for name, mask in given.items():
+        assert torch.equal(masks[name.removesuffix("_mask")], mask.bool())
+
+
+def test_a_mask_of_the_file_counts_and_elsewhere_exact_zeros_do(pruned, plain, tmp_path):
+    state = dict(pruned.state_dict())
+    # A weight that is kept may be zero by chance; the mask says that it was not pruned.
+    where = state["conv1.weight_mask"].nonzero()[0]
+    state["conv1.weight_orig"] = state["conv1.weight_orig"].clone()
+    state["conv1.weight_orig"][tuple(where)] = 0.0
+    torch.save(state, tmp_path / "masked.pt")
+    assert load(tmp_path / "masked.pt")[1]["conv1.weight"][tuple(where)]
+    save_file(plain, tmp_path / "zeros.safetensors")
+    masks = load(tmp_path / "zeros.safetensors")[1]
+    for name in ("conv1.weight", "output.weight"):
+        assert torch.equal(masks[name], plain[name] != 0)
+    assert "output.bias" not in masks, "a bias of zero is not pruned unless the file says so"
+
+
+def test_a_checkpoint_of_this_workflow_keeps_its_masks(network, tmp_path):
+    masks = {"conv1.weight": torch.rand(network.conv1.weight.shape) < 0.5}
+    state = network.state_dict()
+    state["conv1.weight"] = state["conv1.weight"] * masks["conv1.weight"]
+    ours = checkpoints.Checkpoint("e", 0, 1, NETWORK, [0.0], [1.0], state, masks, 0.5, 0.5, "d")
+    checkpoints.save(tmp_path / "checkpoint.pt", ours)
+    found, kept = load(tmp_path / "checkpoint.pt")
+    assert torch.equal(kept["conv1.weight"], masks["conv1.weight"])
+    assert all(torch.equal(found.state_dict()[name], value) for name, value in state.items())
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code of the file ran",)
+
+
+REFUSED = {
+    "module": (lambda net: net, "save only the weights: torch.save(network.state_dict(), FILE)"),
+    "evil": (lambda net: {"state_dict": net.state_dict(), "callback": Evil()}, "could run code"),
+    "numbers": (lambda net: {"accuracy": 0.9}, "holds no state dict"),
+    "empty": (lambda net: {}, "holds no state dict"),
+    "two": (
+        lambda net: {"generator": net.state_dict(), "discriminator": net.state_dict()},
+        "several state dicts (generator, discriminator)",
+    ),
+    "student and teacher": (
+        lambda net: {f"{who}.{name}": value for who in "ab" for name, value in net.state_dict().items()},
+        "several such networks (under a., b.)",
+    ),
+    "missing": (lambda net: dict([*net.state_dict().items()][1:]), "missing: conv1.weight"),
+    "unexpected": (lambda net: {**net.state_dict(), "extra": torch.ones(2)}, "unexpected: extra"),
+    "another size": (
+        lambda net: build(**NETWORK | {"classes": 7}, seed=0).state_dict(),
+        "of another shape: output.weight (7×32 instead of 10×32), output.bias (7 instead of 10)",
+    ),
+    "mask of another size": (
+        lambda net: {"conv1.weight_orig": net.conv1.weight.data, "conv1.weight_mask": torch.ones(2)},
+        "conv1.weight_mask and conv1.weight_orig have different shapes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_one_line_that_advises_to_delete_nothing(network, tmp_path, capfd, case):
+    make, words = REFUSED[case]
+    torch.save(make(network), tmp_path / "a.pt")
+    before = (tmp_path / "a.pt").read_bytes()
+    with pytest.raises(InputError, match=r"^weights = [^\n]*$") as caught:
+        load(tmp_path / "a.pt")
+    assert words in str(caught.value) and "a.pt" in str(caught.value)
+    assert not re.search("delete|remove", str(caught.value))
+    assert "ran" not in capfd.readouterr().out
+    assert (tmp_path / "a.pt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_of_a_user_is_not_to_be_deleted(network, tmp_path):
+    ours = checkpoints.Checkpoint("e", 0, 1, NETWORK, [0.0], [1.0], network.state_dict(), {}, 1.0, 0.5, "d")
+    checkpoints.save(tmp_path / "checkpoint.pt", ours)
+    content = bytearray((tmp_path / "checkpoint.pt").read_bytes())
+    for cut in (content[: len(content) // 2], b"", b"weights"):
+        (tmp_path / "checkpoint.pt").write_bytes(cut)
+        with pytest.raises(InputError, match="cannot be read") as caught:
+            load(tmp_path / "checkpoint.pt")
+        assert "delete" not in str(caught.value)
+
+
+def test_what_is_left_out_is_reported(network, tmp_path, caplog):
+    torch.save(lightning(network.state_dict()), tmp_path / "a.ckpt")
+    found = formats.read(tmp_path / "a.ckpt", network.state_dict())
+    assert (found.prefix, found.left_out) == ("net.", ("loss.weight",))
+    caplog.set_level("INFO", "prunescope")
+    load(tmp_path / "a.ckpt")
+    assert "prefix net." in caplog.text and "loss.weight" in caplog.text

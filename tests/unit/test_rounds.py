@@ -1,0 +1,111 @@
+"""What rounds are called, and axes where weights are not removed in every round."""
+
+import pytest
+
+import synthetic
+from prunescope.findings import verdicts
+from prunescope.report import base, figures
+from prunescope.report.experiment import Experiment, experiment_page
+from prunescope.report.overview import overview_page
+from prunescope.report.rounds import Rounds
+
+LAYERS = ["conv1", "conv2", "output"]
+SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
+MEASURES = {"cca": synthetic.MEASURES["cca"]}
+SEEDS = [0, 1]
+MODELS = [
+    {"lineage": 0, "label": "dense"},
+    {"lineage": 0, "label": "$half$ <b>"},
+    {"lineage": 0, "label": "last"},
+    {"lineage": 1, "label": "dense"},
+    {"lineage": 1, "label": "second"},
+]
+
+
+def accuracy(pruned: bool = True, measured: bool = True):
+    table = synthetic.accuracy(3, SEEDS)
+    # The second lineage has one model fewer.
+    table = table[~((table["seed"] == 1) & (table["round"] == 2))].reset_index(drop=True)
+    table = table if pruned else table.assign(density=1.0)
+    return table if measured else table.assign(test_accuracy=float("nan"), test_loss=float("nan"))
+
+
+def experiment(**changes) -> Experiment:
+    table = synthetic.similarity(3, LAYERS, SEEDS, ["cca"])
+    table = table[~((table["seed_a"] == 1) & ((table["round_a"] == 2) | (table["round_b"] == 2)))]
+    own = accuracy(**changes)
+    found = verdicts.conclude("mine", table, own, SHAPES, MEASURES, primary="cca", margin=0.05)
+    return Experiment("mine", synthetic.SETTINGS | {"models": MODELS}, LAYERS, table, own, found)
+
+
+def networks(measured: bool = True) -> list[dict]:
+    found = [one for one in synthetic.networks(3, ["a", "b"], SEEDS) if (one["seed"], one["round"]) != (1, 2)]
+    return found if measured else [one | {"test_accuracy": None, "test_loss": None} for one in found]
+
+
+def page(measured: bool = True, **changes) -> str:
+    import pandas as pd
+
+    own = experiment(measured=measured, **changes)
+    return experiment_page(own, networks(measured), pd.DataFrame(), MEASURES, {})
+
+
+def test_names_are_labels_or_numbers():
+    rounds = Rounds.of(accuracy(), MODELS)
+    assert [rounds.name(round) for round in range(3)] == ["dense", "$half$ <b> / second", "last"]
+    assert rounds.after == "in “last”" and rounds.texts == {0: "100", 1: "80", 2: "64"}
+    plain = Rounds.of(accuracy())
+    assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
+    assert Rounds({0: 100.0, 1: 50.0}).after == "after 1 round"
+
+
+def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
+    assert Rounds({0: 100.0, 1: 80.0, 2: 64.0}).by_weights
+    for percents in ((100.0, 100.0), (100.0, 50.0, 50.0), (50.0, 80.0)):
+        rounds = Rounds(dict(enumerate(percents)))
+        assert not rounds.by_weights and rounds.places == {place: place for place in range(len(percents))}
+        axis = base.sparsity(f"{base.place(rounds)}:Q", rounds).to_dict()
+        assert axis["field"] == "round" and axis["scale"].get("type") != "log"
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_figures_place_models_by_weights_or_in_order(pruned):
+    own = experiment(pruned=pruned)
+    drawn = figures.draw_all(
+        own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis", models=MODELS
+    )
+    for figure in drawn.values():
+        figure.draw_without_rendering()
+    axes = drawn["accuracy"].axes[0]
+    assert axes.get_xscale() == ("log" if pruned else "linear")
+    if not pruned:
+        ticks = [label.get_text() for label in axes.get_xticklabels()]
+        assert ticks == ["dense", "$half$ <b> / second", "last"], "dollar signs are no formula"
+        assert not axes.get_xticklabels()[1].get_parse_math()
+
+
+def density_table():
+    from prunescope import tables
+
+    return tables.layer_densities(networks())
+
+
+def test_a_figure_of_accuracy_needs_measured_accuracies():
+    own = experiment(measured=False)
+    drawn = figures.draw_all(own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis")
+    assert "accuracy" not in drawn and "density" in drawn
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+@pytest.mark.parametrize("measured", [True, False])
+def test_pages_show_labels_as_text(pruned, measured):
+    html = page(pruned=pruned, measured=measured)
+    assert "in “last”" in html and "last (" in html
+    assert "$half$ <b>" not in html.replace("\\u003cb>", ""), "labels are shown, not run"
+    assert ("Accuracy and density" in html) == measured and "Training" not in html.split("<h2")[0]
+    assert ("not measured" in html) != measured
+
+
+def test_the_overview_shows_experiments_without_accuracies():
+    html = overview_page([experiment(), experiment(measured=False)], MEASURES)
+    assert "not measured" in html

@@ -1,0 +1,21 @@
+"""Bring a network that was trained elsewhere into the form of a round, and measure it."""
+
+from prunescope import jobs
+from prunescope.data import datasets
+from prunescope.pruning import imported
+from prunescope.pruning.rounds import Round
+from prunescope.training.data import TrainingSettings
+
+with jobs.job(snakemake):
+    params, output = snakemake.params, snakemake.output
+    this = Round(
+        experiment=snakemake.wildcards.experiment,
+        seed=int(snakemake.wildcards.seed),
+        number=int(snakemake.wildcards.round),
+        network=params.network,
+        training=TrainingSettings(**params.training),
+        dataset=datasets.load(snakemake.input.dataset),
+        device=jobs.device(snakemake),
+    )
+    made, metrics = imported.bring(this)
+    imported.save(made, metrics, output.checkpoint, output.metrics)

@@ -1,0 +1,149 @@
+"""Networks that were trained elsewhere: the key `models` of an experiment, in place of training and pruning.
+
+The lineage of a model takes the place of the seed, and its position in the lineage that of the round.
+"""
+
+import copy
+import json
+
+from prunescope.config import schema
+from prunescope.errors import InputError, guess
+
+# Keys that say how networks are trained and pruned.
+REPLACED = ("seeds", "rounds", "control", "pruning")
+# Of `training`, what a network that is trained already still needs.
+KEPT = ("normalisation",)
+
+
+def given(name: str, catalogue) -> bool:
+    """Return whether the networks of an experiment were trained elsewhere.
+
+    Parameters
+    ----------
+    name : str
+    catalogue : prunescope.config.files.Catalogue
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or an experiment extends one that does not exist.
+    """
+    chain = [name]
+    while chain.count(chain[-1]) == 1:
+        own = catalogue.read(chain[-1])
+        if "models" in own or "extends" not in own:
+            return "models" in own
+        catalogue.check(own["extends"], "extends")
+        chain.append(own["extends"])
+    return False
+
+
+def without_training(experiment: dict) -> dict:
+    """Return what an experiment with `models` takes from the one that it extends."""
+    kept = {key: value for key, value in experiment.items() if key not in REPLACED}
+    if isinstance(training := kept.pop("training", None), dict):
+        kept["training"] = {key: value for key, value in training.items() if key in KEPT}
+    return kept
+
+
+def validate(experiment: dict, where: str) -> dict:
+    """Check an experiment with `models` and fill in defaults, and what other keys would say.
+
+    Parameters
+    ----------
+    experiment : dict
+        As written, `extends` resolved.
+    where : str
+        Its file, for messages.
+
+    Returns
+    -------
+    dict
+        With all keys of an experiment that is trained here: ``seeds`` are the lineages, ``rounds`` is the
+        number of models of the longest lineage that follow its first.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    training = experiment.get("training")
+    wrong = [key for key in REPLACED if key in experiment]
+    wrong += [f"training.{key}" for key in training if key not in KEPT] if isinstance(training, dict) else []
+    if wrong:
+        raise InputError(
+            f"{where}: {wrong[0]}: nothing is trained or pruned in an experiment with models; remove the key"
+        )
+    root = copy.deepcopy(schema.schema("experiment"))
+    root["required"].remove("training")
+    root["properties"]["training"] |= {"required": [], "default": {}}
+    complete = schema.validate(experiment, root, where)
+    for place, model in enumerate(complete["models"]):
+        if model["layers"] and len(set(model["layers"].values())) < len(model["layers"]):
+            raise InputError(
+                f"{where}: models[{place}].layers = {json.dumps(model['layers'])}: names a module twice; a "
+                "module can be recorded once"
+            )
+    seeds = sorted({model["lineage"] for model in complete["models"]})
+    complete |= {"seeds": seeds, "rounds": 0}
+    complete["rounds"] = max(len(lineage(complete, seed)) for seed in seeds) - 1
+    complete["training"] |= {"epochs": 0, "optimizer": {"name": "none"}}
+    return complete
+
+
+def lineage(experiment: dict, seed: int) -> list[dict]:
+    """Return the models of a lineage, the dense network first."""
+    return [model for model in experiment["models"] if model["lineage"] == seed]
+
+
+def find(experiment: dict, seed: int, round: int) -> dict:
+    """Return the model that takes the place of a round of a seed.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    models = lineage(experiment, seed)
+    if round >= len(models):
+        raise InputError(f"round {round}: lineage {seed} has {len(models)} models; add one to models")
+    return models[round]
+
+
+def network_of(experiment: dict, model: dict) -> dict:
+    """Return the network of a model, with its weights, in the form of the key `network`."""
+    network = model.get("network", experiment["network"])
+    return network | {"weights": model["weights"]}
+
+
+def normalisation_of(experiment: dict, model: dict) -> str | dict:
+    """Return how pixels are scaled for a model."""
+    return model.get("normalisation", experiment["training"]["normalisation"])
+
+
+def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | dict[str, str]:
+    """Return which modules of a model are recorded: patterns, or modules by the name of their layer.
+
+    Parameters
+    ----------
+    experiment, model : dict
+    layers : list of str
+        The recorded layers of the first model; empty for the first one.
+
+    Raises
+    ------
+    InputError
+        When `layers` of the model names a layer that is not recorded.
+    """
+    patterns, own = experiment["activations"]["layers"], model["layers"]
+    if not layers or experiment["similarity"]["pairs"] == "all-layers":
+        return own or patterns
+    if "network" not in model and not own:
+        return patterns
+    for name in own:
+        if name not in layers:
+            raise InputError(
+                f"layers: {name!r} is no recorded layer of the first model{guess(name, layers)}; there are: "
+                f"{', '.join(layers)}"
+            )
+    return {name: own.get(name, name) for name in layers}

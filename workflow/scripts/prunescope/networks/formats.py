@@ -1,0 +1,160 @@
+"""Files of weights as other programs write them, read as a state dict and masks; no code in a file is run."""
+
+import pickle
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from prunescope.errors import InputError
+from prunescope.networks.masks import Masks
+
+# Keys under which training programs keep the weights of a network, beside optimisers and epochs.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
+# What torch.compile puts in front of the names in the module that it wraps.
+COMPILED = "_orig_mod."
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file of weights holds.
+
+    Attributes
+    ----------
+    state : dict of str to Tensor
+        By parameter name.
+    masks : dict of str to Tensor of bool
+        Those that the file gives, by parameter name; True is kept.
+    prefix : str
+        What was in front of the names, e.g. ``module.``.
+    left_out : tuple of str
+        Names without this prefix: what the file holds besides the network.
+    """
+
+    state: dict[str, Tensor]
+    masks: Masks
+    prefix: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -> Found:
+    """Read the weights of a network.
+
+    Parameters
+    ----------
+    path : path
+        A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, a dictionary that holds one
+        (checkpoints of PyTorch Lightning and of other training programs), or a checkpoint of this workflow.
+        ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of
+        all names is removed, e.g. ``module.`` of `DataParallel`.
+    names : iterable of str
+        The names in the network's own state dict.
+    key : str, optional
+        The configuration key that gives the path, for error messages.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, holds something else than weights, or those of several networks.
+    """
+    where = f"{key} = {str(path)!r}"
+    if not Path(path).is_file():
+        raise InputError(f"{where}: no such file; relative paths start in {Path.cwd()}")
+    content = _load(Path(path), where)
+    # Checkpoints of this workflow have their masks beside the weights.
+    own = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
+    found = _without_prune(Found(_state_in(content, where), content["masks"] if own else {}), where)
+    found = replace(found, state={name.replace(COMPILED, ""): value for name, value in found.state.items()})
+    found = replace(found, masks={name.replace(COMPILED, ""): mask for name, mask in found.masks.items()})
+    return _without_prefix(found, set(names), where)
+
+
+def _load(path: Path, where: str):
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # readers raise errors of many kinds for damaged files
+        if found := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+            raise InputError(
+                f"{where}: the file holds a Python object ({found[1]}), and loading it could run code; load "
+                "it where you trust it, and save only the weights: torch.save(network.state_dict(), FILE)"
+            ) from None
+        text = "not a file of torch.save" if isinstance(error, pickle.UnpicklingError) else str(error)
+        problem = " ".join(text.split("\n")[0].split()) or type(error).__name__
+        raise InputError(f"{where}: cannot be read ({problem})") from None
+
+
+def _is_state(value) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(one, Tensor) for one in value.values())
+
+
+def _state_in(content, where: str) -> dict[str, Tensor]:
+    """Return the state dict that a file is, or that it holds under one of its keys."""
+    if _is_state(content):
+        return dict(content)
+    inner = (
+        {key: value for key, value in content.items() if _is_state(value)}
+        if isinstance(content, dict)
+        else {}
+    )
+    known = [key for key in WRAPPERS if key in inner] or list(inner)
+    if not known:
+        raise InputError(
+            f"{where}: the file holds no state dict; save the weights with "
+            "torch.save(network.state_dict(), FILE)"
+        )
+    if known[0] not in WRAPPERS and len(known) > 1:
+        raise InputError(
+            f"{where}: the file holds several state dicts ({', '.join(map(str, known))}); save only that of "
+            "the network"
+        )
+    return dict(inner[known[0]])
+
+
+def _without_prune(found: Found, where: str) -> Found:
+    """Replace what `torch.nn.utils.prune` makes of a parameter, ``orig`` and ``mask``, by their product."""
+    state, masks = dict(found.state), dict(found.masks)
+    for name in [name for name in state if name.endswith("_mask")]:
+        base = name.removesuffix("_mask")
+        if f"{base}_orig" not in state:
+            continue
+        mask, weight = state.pop(name), state.pop(f"{base}_orig")
+        if mask.shape != weight.shape:
+            raise InputError(f"{where}: {name} and {base}_orig have different shapes; save the weights again")
+        masks[base] = mask.bool()
+        state[base] = weight.masked_fill(~masks[base], 0.0)
+    return replace(found, state=state, masks=masks)
+
+
+def _without_prefix(found: Found, names: set[str], where: str) -> Found:
+    """Remove the prefix under which most of the network's own names are found."""
+    counts = Counter()
+    for name in found.state:
+        parts = name.split(".")
+        for start in range(len(parts)):
+            if ".".join(parts[start:]) in names:
+                counts["".join(f"{part}." for part in parts[:start])] += 1
+    best = [prefix for prefix, count in counts.items() if count == max(counts.values())]
+    if len(best) > 1 and "" not in best:
+        raise InputError(
+            f"{where}: the file holds several such networks (under {', '.join(sorted(best))}); save the "
+            "weights of one of them"
+        )
+    prefix = "" if "" in best or not best else best[0]
+    own, others = {}, []
+    for name, value in found.state.items():
+        if name.startswith(prefix):
+            own[name.removeprefix(prefix)] = value
+        else:
+            others.append(name)
+    masks = {name.removeprefix(prefix): mask for name, mask in found.masks.items() if name.startswith(prefix)}
+    return Found(own, masks, prefix, tuple(others))

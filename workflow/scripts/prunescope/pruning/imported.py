@@ -1,0 +1,77 @@
+"""Networks that were trained, and perhaps pruned, elsewhere: what takes the place of a round."""
+
+import logging
+import math
+import time
+
+from prunescope import checkpoints, files
+from prunescope.checkpoints import Checkpoint
+from prunescope.errors import InputError
+from prunescope.networks import weights
+from prunescope.networks.inspect import census
+from prunescope.pruning.rounds import Round, checkpoint, measured
+from prunescope.training.data import place_test
+from prunescope.training.evaluate import evaluate
+from prunescope.training.execution import reproducible
+
+log = logging.getLogger("prunescope")
+
+
+def bring(this: Round) -> tuple[Checkpoint, dict]:
+    """Read a network that was trained elsewhere, and measure it.
+
+    Parameters
+    ----------
+    this : Round
+        ``network["more"]["weights"]`` is the file, see `prunescope.networks.formats.read`. Of the training,
+        only the scaling of the pixels counts.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+    metrics : dict
+        JSON-ready, see results/README.md. Accuracy and loss are None where the network has another number
+        of outputs than the data set has classes.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or does not fit the network, or the network not the images.
+    """
+    started = time.monotonic()
+    network, masks = weights.elsewhere(this.built)
+    loss = accuracy = None
+    data = place_test(this.dataset, this.training, this.device, this.expected)
+    outputs, classes = this.built["classes"], len(this.dataset.classes)
+    if outputs == classes:
+        reproducible(this.device)
+        loss, accuracy = evaluate(network.to(this.device), data.test, data, this.training)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"weights = {this.network['more']['weights']!r}: the network's outputs for the test images "
+                "are NaN or infinite; check the file and training.normalisation"
+            )
+        log.info("test accuracy %.4f, loss %.4f", accuracy, loss)
+    else:
+        log.info("accuracy not measured: %d outputs, %d classes in the data set", outputs, classes)
+    network = network.cpu()
+    made = checkpoint(this, network, data, masks, float("nan") if accuracy is None else accuracy)
+    numbers = {
+        "train_loss": None,
+        "train_accuracy": None,
+        "validation_loss": None,
+        "validation_accuracy": None,
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "epochs": 0,
+        "weights": this.network["more"]["weights"],
+        "weights_sha256": this.network["more"]["digest"],
+    }
+    counts = census(network, masks, this.built["shape"])
+    return made, numbers | measured(this, counts, time.monotonic() - started)
+
+
+def save(made: Checkpoint, metrics: dict, path: str, metrics_path: str) -> None:
+    """Write checkpoint.pt and metrics.json."""
+    checkpoints.save(path, made)
+    files.write_json(metrics_path, metrics)

@@ -1,0 +1,67 @@
+"""What pages and figures call the rounds of an experiment, and where charts place them."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of an experiment.
+
+    Attributes
+    ----------
+    percents : dict of int to float
+        Weights remaining by round: mean over seeds.
+    labels : dict of int to str
+        What networks that were trained elsewhere are called, by round; empty for rounds of this workflow.
+    """
+
+    percents: dict[int, float]
+    labels: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, accuracy: pd.DataFrame, models: list[dict] | None = None) -> "Rounds":
+        """Return the rounds of an accuracy table, with the labels of `models` (the key of an experiment)."""
+        densities = accuracy.groupby("round")["density"].mean()
+        found: dict[int, dict[str, None]] = {}
+        places: dict[int, int] = {}
+        for model in models or ():
+            round = places.get(model["lineage"], 0)
+            places[model["lineage"]] = round + 1
+            found.setdefault(round, {})[model["label"] or str(round)] = None
+        labels = {round: " / ".join(names) for round, names in found.items()}
+        return cls({int(round): 100 * float(density) for round, density in densities.items()}, labels)
+
+    @property
+    def last(self) -> int:
+        """The last round."""
+        return max(self.percents)
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether weights are removed in every round, so that they can be an axis; else the order is one."""
+        percents = list(self.percents.values())
+        return all(after < before for before, after in pairwise(percents))
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """Weights remaining in percent, as text by round."""
+        return {round: f"{percent:.3g}" for round, percent in self.percents.items()}
+
+    @property
+    def places(self) -> dict[int, float]:
+        """Where charts place each round: at its weights remaining in percent, or at its number."""
+        return self.percents if self.by_weights else {round: float(round) for round in self.percents}
+
+    def name(self, round: int) -> str:
+        """Return what a round is called."""
+        return self.labels.get(round, str(round))
+
+    @property
+    def after(self) -> str:
+        """When the last round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""
+        if self.labels:
+            return f"in “{self.name(self.last)}”"
+        return f"after {self.last} round{'' if self.last == 1 else 's'}"
