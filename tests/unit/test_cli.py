@@ -87,6 +87,22 @@ def test_compare_prints_the_table(folder):
     assert run("compare", "a.npy", "a.npy", "-m", "cca").output.splitlines()[1].split()[:2] == ["cca", "1"]
 
 
+def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
+    rng = np.random.default_rng(1)
+    for name in ("dense", "pruned"):
+        (folder / name).mkdir()
+        np.save(folder / name / "ids.npy", np.arange(300))
+        for layer in ("conv", "head"):
+            np.save(folder / name / f"{layer}.npy", rng.normal(size=(300, 4)))
+    rows = [line.split() for line in run("compare", "dense", "pruned", "-m", "cka").output.splitlines()]
+    assert [row[:2] for row in rows] == [["layer", "measure"], ["conv", "cka"], ["head", "cka"]]
+    expected = ps.compare(np.load("dense/head.npy"), np.load("pruned/head.npy"), ["cka"])["value"][0]
+    assert float(rows[2][2]) == pytest.approx(expected, rel=1e-5)
+    np.save(folder / "pruned/ids.npy", np.arange(1, 301))
+    done = run("compare", "dense", "pruned")
+    assert done.exit_code == 1 and "image 1 has the id 0 in one and 1 in the other" in done.output
+
+
 WRONG = {
     "a network without a shape": (["layers", "lenet5"], ["lenet5 is a network", "add --shape C H W"]),
     "no such experiment": (["layers", "mime"], ["no experiment 'mime'", "did you mean 'mine'"]),

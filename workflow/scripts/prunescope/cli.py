@@ -137,7 +137,12 @@ def _complete_measure(_context, _parameter, incomplete: str) -> list[str]:
     return [name for name in kinds.known("measure") if name.startswith(incomplete)]
 
 
-@main.command(epilog="\b\nExample:\n  prunescope compare a.npy b.npy -m cca -m cka")
+@main.command(
+    epilog="""\b
+Examples:
+  prunescope compare a.npy b.npy -m cca -m cka
+  prunescope compare runs/dense runs/pruned"""
+)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option(
@@ -149,15 +154,28 @@ def _complete_measure(_context, _parameter, incomplete: str) -> list[str]:
     help="A measure; repeat it for several. By default those of experiments.",
 )
 def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
-    """Compare two .npy files of activations.
+    """Compare two files or folders of activations.
 
-    Their shapes are (n, p) and (n, q); row i of both is the same example.
+    Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two folders
+    or .h5 files hold a matrix for each layer and an id for each row, see docs/data.md.
     """
-    from prunescope.notebook.arrays import compare_named
+    if all(path.is_dir() or path.suffix == ".h5" for path in (a, b)):
+        table = _compare_folders(a, b, measures)
+    else:
+        from prunescope.notebook.arrays import compare_named
 
-    arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
-    table = compare_named(arrays, measures or None)
+        arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
+        table = compare_named(arrays, measures or None)
     click.echo(table.to_string(index=False, float_format="{:.6g}".format))
+
+
+def _compare_folders(a: Path, b: Path, measures: tuple[str, ...]):
+    from prunescope.similarity.folders import compare_folders
+
+    table = compare_folders([a, b], measures or None)
+    shown = ["layer_a", "measure", "value", "chance", "n", "images", "rank_a", "rank_b", "status"]
+    rows = table[(table["round_a"] == 0) & (table["round_b"] == 1)]
+    return rows[shown].rename(columns={"layer_a": "layer"})
 
 
 def _array(path: Path):

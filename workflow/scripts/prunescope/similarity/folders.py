@@ -6,12 +6,12 @@ from pathlib import Path
 
 from prunescope.activations import folder
 from prunescope.errors import InputError
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.matrix import DEFAULT, SimilaritySettings, compare_round
 
 
 def compare_folders(
     paths: Sequence[str | Path],
-    measures: Sequence[str] = ("cca", "svcca"),
+    measures: Sequence[str] | None = None,
     *,
     pairs: str = "same-layer",
     variance: float = 0.99,
@@ -25,8 +25,8 @@ def compare_folders(
     paths : sequence of path
         Folders of matrices with an id for each row, see `prunescope.activations.folder`. The columns
         ``round_a`` and ``round_b`` of the result are positions in this sequence, from 0.
-    measures : sequence of str, default ("cca", "svcca")
-        Names of measures.
+    measures : sequence of str, optional
+        Names of measures; by default those of experiments.
     pairs : str, default "same-layer"
         ``same-layer``, or ``all-layers`` for layers with equally many rows.
     variance : float, default 0.99
@@ -57,5 +57,5 @@ def compare_folders(
         files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
         for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
             folder.bring(foreign, file, round)
-        settings = SimilaritySettings(list(measures), variance, pairs)
+        settings = SimilaritySettings(list(measures or DEFAULT), variance, pairs)
         return compare_round(files, settings).to_pandas().drop(columns="spectrum")
