@@ -164,6 +164,29 @@ def test_values_that_need_a_warning_are_hatched_and_hollow(tables):
     assert list(named(drawn["profile_cka"].axes[0])["needs a warning"].get_xdata()) == [0]
 
 
+def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance(tables):
+    table = tables[0].copy()
+    last = (table["layer_a"] == "conv1") & (table["round_a"] == 3)
+    table.loc[last & (table["round_b"] == 0), "chance"] = 0.99
+    drawn = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
+    for name, levels, ring in (
+        ("dense_cka", [0.99, 0.01, 0.01], (3, 0)),
+        ("rounds_cka_conv1", [0.01, 0.01, 0.01, 0.99], (0, 3)),
+    ):
+        cells, _, beside = drawn[name].axes
+        (column,) = beside.images
+        np.testing.assert_allclose(column.get_array()[:, 0], levels)
+        assert column.get_clim() == (0, 1) and column.get_cmap().name == "viridis"
+        assert [text.get_text() for text in beside.get_xticklabels()] == ["chance"]
+        assert [text.get_text() for text in beside.texts] == [f"{level:.2f}"[1:] for level in levels]
+        (rings,) = cells.collections
+        assert [tuple(place) for place in rings.get_offsets().round()] == [ring], name
+    unknown = figures.draw_all(
+        table.assign(chance=np.nan), *tables[1:], LAYERS, synthetic.MEASURES, "viridis"
+    )
+    assert len(unknown["dense_cka"].axes) == 2 and not unknown["dense_cka"].axes[0].collections
+
+
 def test_panels_show_their_layers_before_all_others(tables, drawn):
     for axes, layer in zip(drawn["layers_cka"].axes, LAYERS, strict=True):
         assert axes.get_title("left") == layer

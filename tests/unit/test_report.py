@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from matplotlib.colors import to_rgb
 
 import synthetic
 from prunescope.files import write_parquet
 from prunescope.findings import verdicts
-from prunescope.report import page_tables, palette, summary
+from prunescope.report import page_tables, palette, similarity_charts, summary
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
+from prunescope.report.page import shown
+from prunescope.report.rounds import Rounds
 from prunescope.report.similarity_charts import BASELINE, THIS
 
 LAYERS = ["conv1", "conv2", "output"]
@@ -158,6 +161,30 @@ def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
     ]
 
 
+def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance():
+    table = matrix()
+    last = (table["layer_a"] == "conv1") & (table["layer_b"] == "conv1") & (table["round_a"] == 2)
+    table.loc[last & (table["round_b"] == 0), "chance"] = 0.99
+    data = page_tables.similarity_tables(table)
+    rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0})
+    first = {"measure": "cca", "seed": "all", "round": "2", "layer": "conv1"}
+    for chart, levels in (
+        (similarity_charts.to_dense(LAYERS, rounds, "viridis"), ["0.99", "0.01", "0.01"]),
+        (similarity_charts.layer_pairs(LAYERS, "viridis"), ["0.99", "0.01", "0.01"]),
+        (similarity_charts.between_rounds(rounds, "viridis"), ["0.01", "0.01", "0.99"]),
+    ):
+        rows = shown(chart, data[chart.table], first).to_json(orient="records")
+        image = vl_convert.vegalite_to_svg(
+            {**chart.spec, "width": 500, "datasets": {"rows": json.loads(rows)}, "data": {"name": "rows"}}
+        )
+        groups = re.findall(r'class="(mark-\w+) [^"]*"[^>]*>(.*?)</g>', image, re.S)
+        texts = [re.findall(r">([^<]+)</text>", inside) for name, inside in groups if name == "mark-text"]
+        assert texts[:2] == [levels, ["chance"]], chart.name
+        (rings,) = [inside for name, inside in groups if name == "mark-symbol" and "<path" in inside]
+        assert rings.count("<path") == 1, chart.name
+        assert "chance level, the highest of the row. ○: not above its chance level" in chart.caption
+
+
 def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order(html):
     verdict, facts, chart = (
         html.index(text) for text in ('class="verdict"', 'class="facts"', 'id="chart-profile"')
@@ -195,8 +222,8 @@ def test_verdict_has_a_sign_and_a_word(numbers, sign, word):
     found = verdicts.conclude(
         "x", table, synthetic.accuracy(3, seeds), SHAPES, MEASURES, primary="cca", margin=0.05
     )
-    shown = summary.verdict(found)
-    assert (shown.sign, shown.word) == (sign, word) and shown.sentence.count(".") <= 3
+    answer = summary.verdict(found)
+    assert (answer.sign, answer.word) == (sign, word) and answer.sentence.count(".") <= 3
 
 
 def test_page_loads_nothing(html):

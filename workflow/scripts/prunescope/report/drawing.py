@@ -45,6 +45,8 @@ mpl.rcParams.update(
         "hatch.linewidth": 0.4,
     }
 )
+# Right of a heatmap: the chance levels and the colour bar with its labels, in inches.
+BESIDE = 0.9
 FORMATS = {
     "svg": {"metadata": {"Date": None}},
     "pdf": {"metadata": {"CreationDate": None}},
@@ -107,20 +109,32 @@ def over_seeds(axes: Axes, x, values: pd.DataFrame, color: str, mark: str, label
 
 
 def heatmap(
-    figure: Figure,
-    axes: Axes,
-    values: np.ndarray,
-    warned: np.ndarray,
-    colormap: str,
-    label: str,
-    numbers: bool,
+    figure: Figure, axes: Axes, cells: dict[str, np.ndarray], colormap: str, label: str, numbers: bool
 ) -> None:
-    """Draw values on the common scale: hatched where `warned`, with numbers if asked, × where missing."""
-    image = axes.imshow(values, vmin=0, vmax=1, cmap=colormap, aspect="auto", interpolation="nearest")
-    width, _ = figure.get_size_inches()
+    """Draw values on the common scale, with a column of chance levels between them and the colour bar.
+
+    Cells are hatched where they need a warning; ○ where they are not above chance, × where missing.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    axes : matplotlib.axes.Axes
+        With `BESIDE` inches of room on the right.
+    cells : dict of str to numpy.ndarray
+        ``value``, ``chance`` and ``warned`` (bool), of the same shape.
+    colormap, label : str
+        `label` is that of the colour bar.
+    numbers : bool
+        Whether the values are written in the cells.
+    """
+    values, chance, warned = cells["value"], cells["chance"], cells["warned"]
+    options = {"vmin": 0, "vmax": 1, "cmap": colormap, "aspect": "auto", "interpolation": "nearest"}
+    image = axes.imshow(values, **options)
+    across, up = figure.get_size_inches()
     box = axes.get_position()
-    bar = figure.add_axes((box.x1 + 0.08 / width, box.y0, 0.1 / width, box.height))
-    figure.colorbar(image, cax=bar, label=label).ax.tick_params(length=2, pad=2)
+    place = {"bottom": box.y0 * up, "height": box.height * up}
+    bar = panel(figure, left=box.x1 * across + 0.36, width=0.1, **place)
+    figure.colorbar(image, cax=bar, label=label)
     for row, column in np.argwhere(np.isnan(values)):
         axes.text(column, row, "×", ha="center", va="center", color=CHANCE)
     for row, column in np.argwhere(warned & ~np.isnan(values)):
@@ -128,8 +142,22 @@ def heatmap(
             (column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", linewidth=0, edgecolor="0.4"
         )
         axes.add_patch(cell)
-    if not numbers:
-        return
+    rows, columns = np.nonzero(values <= chance)
+    if len(rows):
+        inks = [_ink(image, value) for value in values[rows, columns]]
+        axes.scatter(columns + 0.3, rows + 0.25, 5, "none", edgecolors=inks, linewidths=0.6)
+    levels = pd.DataFrame(chance).max(axis=1).to_numpy()[:, None]
+    if not np.isnan(levels).all():
+        beside = panel(figure, left=box.x1 * across + 0.08, width=0.2, **place)
+        strip = beside.imshow(levels, **options)
+        if place["height"] / len(levels) > 0.12:
+            _write(beside, strip, levels)
+        beside.set(xticks=[0], xticklabels=["chance"], yticks=[])
+    if numbers:
+        _write(axes, image, values)
+
+
+def _write(axes: Axes, image, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             text = f"{value:.2f}".removeprefix("0")
@@ -198,6 +226,31 @@ def legend_columns(names: list[str], width: float) -> int:
     """Return how many columns of a legend with these names a figure of this width in inches has room for."""
     longest = 0.5 + 0.056 * max(map(len, names))
     return max(1, min(len(names), int((width - 0.5) / longest)))
+
+
+def tick_names(names: list[list[str]], room: float) -> tuple[list[str], float, bool]:
+    """Return the labels of a horizontal axis whose ticks are `room` inches apart.
+
+    Parameters
+    ----------
+    names : list of list of str
+        Of each tick, what its label consists of.
+    room : float
+
+    Returns
+    -------
+    labels : list of str
+        With a part on each line, or on a single line where they are upright.
+    height : float
+        What they and the title of the axis take, in inches.
+    upright : bool
+        Whether they are turned by 90° because they would overlap.
+    """
+    longest = max(len(part) for parts in names for part in parts)
+    if 0.06 * longest <= room:
+        return ["\n".join(parts) for parts in names], 0.3 + 0.125 * len(names[0]), False
+    lines = [", ".join(parts) for parts in names]
+    return lines, 0.35 + 0.058 * max(map(len, lines)), True
 
 
 def label_width(labels: list[str]) -> float:

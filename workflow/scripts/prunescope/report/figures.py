@@ -277,19 +277,17 @@ def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    table, warned = _means(rows, "layer_a", "round_a")
-    table, warned = table.reindex(style.layers), warned.reindex(style.layers, fill_value=False)
-    rounds = table.shape[1]
-    left, height = drawing.label_width(style.layers), 0.17 * len(style.layers) + 0.75
-    figure, axes = drawing.canvas(style.width, height, left=left, right=0.65, bottom=0.55)
-    cell = (style.width - left - 0.65) / rounds
-    drawing.heatmap(
-        figure, axes, table.to_numpy(), warned.to_numpy(bool), style.colormap, label, numbers=cell > 0.24
-    )
-    step = max(1, ceil(0.3 / cell))
-    shown = list(range(0, rounds, step))
-    names = [f"{style.rounds.name(round)}\n{style.rounds.texts[round]}" for round in table.columns[::step]]
-    axes.set_xticks(shown, names, parse_math=False)
+    rounds = sorted(rows["round_a"].unique())
+    left = drawing.label_width(style.layers)
+    room, height = style.width - left - drawing.BESIDE, 0.17 * len(style.layers) + 0.2
+    cell = room / len(rounds)
+    step = ceil(0.3 / cell)
+    names = [[style.rounds.name(round), style.rounds.texts[round]] for round in rounds[::step]]
+    ticks, below, upright = drawing.tick_names(names, step * cell)
+    figure, axes = drawing.canvas(style.width, height + below, left=left, right=drawing.BESIDE, bottom=below)
+    cells = _cells(rows, layer_a=style.layers, round_a=rounds)
+    drawing.heatmap(figure, axes, cells, style.colormap, label, numbers=cell > 0.24)
+    axes.set_xticks(range(0, len(rounds), step), ticks, parse_math=False, rotation=90 if upright else 0)
     axes.set_yticks(range(len(style.layers)), style.layers)
     axes.set(xlabel=f"{style.word}, weights remaining (%)")
     return figure
@@ -311,25 +309,32 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     matplotlib.figure.Figure
         At most 3.25 inches wide.
     """
-    table, warned = _means(rows, "round_a", "round_b")
-    figure, axes = drawing.canvas(min(style.width, 3.25), 2.6, left=0.45, right=0.65)
-    drawing.heatmap(
-        figure, axes, table.to_numpy(), warned.to_numpy(bool), style.colormap, label, numbers=False
-    )
-    step = 1 if len(table) <= 11 else 5
-    places = range(0, len(table), step)
-    names = [style.rounds.name(round) for round in table.index[::step]]
-    axes.set_xticks(places, names, parse_math=False)
+    rounds = sorted(rows["round_a"].unique())
+    step = 1 if len(rounds) <= 11 else 5
+    names = [style.rounds.name(round) for round in rounds[::step]]
+    width, left = min(style.width, 3.25), max(0.45, 0.22 + drawing.label_width(names))
+    cell = (width - left - drawing.BESIDE) / len(rounds)
+    ticks, below, upright = drawing.tick_names([[name] for name in names], step * cell)
+    figure, axes = drawing.canvas(width, 2.2 + below, left=left, right=drawing.BESIDE, bottom=below)
+    cells = _cells(rows, round_a=rounds, round_b=rounds)
+    drawing.heatmap(figure, axes, cells, style.colormap, label, numbers=False)
+    places = range(0, len(rounds), step)
+    axes.set_xticks(places, ticks, parse_math=False, rotation=90 if upright else 0)
     axes.set_yticks(places, names, parse_math=False)
     axes.set(xlabel=style.word if style.rounds.labels else "round (0 is dense)", ylabel=style.word)
     return figure
 
 
-def _means(rows: pd.DataFrame, index: str, columns: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return means over seeds as a table, and where any seed has a status other than ok."""
-    rows = rows.assign(warned=rows["status"] != "ok")
-    means = rows.pivot_table(index=index, columns=columns, values="value", aggfunc="mean", dropna=False)
-    return means, rows.pivot_table(index=index, columns=columns, values="warned", aggfunc="any", dropna=False)
+def _cells(rows: pd.DataFrame, **sides: list) -> dict[str, np.ndarray]:
+    """Return tables of the two sides: means over seeds, and where any seed has a status other than ok."""
+    index, columns = sides
+    found = rows.assign(warned=rows["status"] != "ok").groupby([index, columns])
+    found = found.agg(value=("value", "mean"), chance=("chance", "mean"), warned=("warned", "max"))
+    tables = {
+        name: found[name].unstack().reindex(index=sides[index], columns=sides[columns]) for name in found
+    }
+    warned = tables.pop("warned").fillna(False)
+    return {name: table.to_numpy() for name, table in tables.items()} | {"warned": warned.to_numpy(bool)}
 
 
 def _scale(*values) -> tuple[float, float]:

@@ -17,9 +17,14 @@ from prunescope.report.rounds import Rounds
 THIS, CHANCE = "this experiment", "chance level"
 BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
 IDENTICAL = "1 means identical up to the measure's invariances."
-FLAGS = "Hatched: the value needs a warning. ×: no value. The table below the chart gives the reasons."
+FLAGS = (
+    "Column on the right: chance level, the highest of the row. ○: not above its chance level. Hatched: the "
+    "value needs a warning. ×: no value. The table below the chart gives the reasons."
+)
 SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
+# Where heatmaps show chance, in pixels from the right edge of the cells.
+CHANCE_COLUMN = (10, 40)
 CHANCE_LEVEL = "isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known'"
 
 
@@ -297,19 +302,53 @@ def _levels(rows: alt.Chart) -> alt.Chart:
 def _heatmap(
     rows: alt.Chart, x: alt.X, y: alt.Y, colormap: str, tooltip: list[alt.Tooltip], height: int
 ) -> alt.LayerChart:
-    """Draw `mean` as cells from 0 to 1: numbers where they fit, hatches for warnings, × for no value."""
-    scale = alt.Scale(scheme=colormap, domain=[0, 1], clamp=True)
-    color = alt.Color(
-        "mean:Q", scale=scale, legend=alt.Legend(title=None, gradientLength=alt.ExprRef("height"))
-    )
-    ink = "luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'"
-    rows = _levels(rows).encode(x, y, tooltip=tooltip)
-    known = rows.transform_filter("isValid(datum.mean)")
-    cells = known.mark_rect(aria=False).encode(color=color)
+    """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
+
+    Cells have numbers where they fit, hatches for warnings, ○ where not above chance, × for no value.
+    """
+    bar = alt.Legend(title=None, gradientLength=alt.ExprRef("height"), offset=CHANCE_COLUMN[1] + 14)
+    color = alt.Color("mean:Q", scale=alt.Scale(scheme=colormap, domain=[0, 1], clamp=True), legend=bar)
+    ink = alt.ExprRef("luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'")
+    cells = _levels(rows).encode(x, y, tooltip=tooltip)
+    known = cells.transform_filter("isValid(datum.mean)")
     hatched = known.transform_filter("datum.warned == 'warned'").mark_rect(fill="url(#hatch)", aria=False)
-    numbers = known.mark_text(
-        fontSize=10, color=alt.ExprRef(ink), opacity=alt.ExprRef("bandwidth('x') > 26 ? 1 : 0"), aria=False
-    ).encode(text=alt.Text("mean:Q", format=".2f"))
-    missing = rows.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.INK, text="×")
-    missing = missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]])
-    return alt.layer(cells, hatched, numbers, missing).properties(width="container", height=height)
+    rings = known.transform_filter("isValid(datum.chance) && datum.mean <= datum.chance").mark_point(
+        size=24,
+        stroke=ink,
+        opacity=1,
+        xOffset=alt.ExprRef("bandwidth('x') / 2 - 6"),
+        yOffset=alt.ExprRef("bandwidth('y') / 2 - 6"),
+        aria=False,
+    )
+    missing = cells.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.INK, text="×")
+    return alt.layer(
+        *_chance_column(rows, y, color, ink),
+        known.mark_rect(aria=False).encode(color=color),
+        hatched,
+        _numbers(known, ink, "bandwidth('x') > 26"),
+        rings,
+        missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
+    ).properties(width="container", height=height)
+
+
+def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef) -> list[alt.Chart]:
+    """Draw the highest chance level of each row right of the cells, on their scale."""
+    left, right = (alt.ExprRef(f"width + {edge}") for edge in CHANCE_COLUMN)
+    middle = alt.XValue(alt.ExprRef(f"width + {sum(CHANCE_COLUMN) / 2}"))
+    row = y.shorthand.partition(":")[0]
+    levels = rows.transform_aggregate(mean="max(chance)", groupby=[row]).transform_filter(
+        "isValid(datum.mean)"
+    )
+    levels = levels.encode(y, tooltip=[f"{row}:N", alt.Tooltip("mean:Q", title="chance level", format=".4f")])
+    head = rows.transform_aggregate(mean="max(chance)").transform_filter("isValid(datum.mean)")
+    return [
+        levels.mark_rect(aria=False).encode(alt.XValue(left), alt.X2Value(right), color),
+        _numbers(levels, ink, "bandwidth('y') > 11").encode(middle),
+        head.mark_text(text="chance", color=base.INK, aria=False).encode(middle, alt.YValue(-8)),
+    ]
+
+
+def _numbers(rows: alt.Chart, ink: alt.ExprRef, fits: str) -> alt.Chart:
+    opacity = alt.ExprRef(f"{fits} ? 1 : 0")
+    marks = rows.mark_text(fontSize=10, color=ink, opacity=opacity, aria=False)
+    return marks.encode(text=alt.Text("mean:Q", format=".2f"))
