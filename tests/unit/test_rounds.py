@@ -57,6 +57,7 @@ def test_names_are_labels_or_numbers():
     plain = Rounds.of(accuracy())
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}).after == "after 1 round"
+    assert Rounds({0: 100.0}, {0: 100 * "x"}).short(0) == 23 * "x" + "…"
 
 
 def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
@@ -68,14 +69,26 @@ def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
         assert axis["field"] == "round" and axis["scale"].get("type") != "log"
 
 
+@pytest.mark.parametrize("width", [3.25, 5.5])
+def test_long_names_leave_room_for_the_cells(width):
+    own, long = experiment(), [model | {"label": 60 * "x"} for model in MODELS]
+    drawn = figures.draw_all(
+        own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis", width, long
+    )
+    for name in ("dense_cca", "rounds_cca_conv1"):
+        cells = drawn[name].axes[0].get_position()
+        assert cells.width * width > 0.4 and cells.height > 0.2, name
+
+
 @pytest.mark.parametrize("pruned", [True, False])
 def test_figures_place_models_by_weights_or_in_order(pruned):
     own = experiment(pruned=pruned)
     drawn = figures.draw_all(
         own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis", models=MODELS
     )
-    for figure in drawn.values():
+    for name, figure in drawn.items():
         figure.draw_without_rendering()
+        assert all(axes.get_position().width > 0.05 for axes in figure.axes[:1]), name
     axes = drawn["accuracy"].axes[0]
     assert axes.get_xscale() == ("log" if pruned else "linear")
     if not pruned:

@@ -181,7 +181,7 @@ def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
     axes.grid(True)
     if not rounds.by_weights:
         step = max(1, ceil(0.38 * len(places) / inches))
-        names = [rounds.name(round) for round in list(rounds.places)[::step]]
+        names = [rounds.short(round) for round in list(rounds.places)[::step]]
         axes.set_xticks(places[::step], names, parse_math=False)
         axes.set_xlim(places[0] - 0.2, places[-1] + 0.2)
         axes.set_xlabel(("model" if rounds.labels else "round") if label else "")

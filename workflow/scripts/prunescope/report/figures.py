@@ -184,7 +184,7 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     values = final.pivot(index="seed_a", columns="layer_a", values="value").reindex(columns=layers)
     chance = final.groupby("layer_a")["chance"].mean().reindex(layers)
     warned = set(final[(final["status"] != "ok") & final["value"].notna()]["layer_a"])
-    what = style.rounds.name(last) if style.rounds.labels else f"round {last}"
+    what = style.rounds.short(last) if style.rounds.labels else f"round {last}"
     name = f"{what}, {style.rounds.texts[last]} % of weights"
     names = [name, "dense networks of other seeds", "chance level", "needs a warning"]
     columns = drawing.legend_columns(names, style.width)
@@ -282,7 +282,7 @@ def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     room, height = style.width - left - drawing.BESIDE, 0.17 * len(style.layers) + 0.2
     cell = room / len(rounds)
     step = ceil(0.3 / cell)
-    names = [[style.rounds.name(round), style.rounds.texts[round]] for round in rounds[::step]]
+    names = [[style.rounds.short(round), style.rounds.texts[round]] for round in rounds[::step]]
     ticks, below, upright = drawing.tick_names(names, step * cell)
     figure, axes = drawing.canvas(style.width, height + below, left=left, right=drawing.BESIDE, bottom=below)
     cells = _cells(rows, layer_a=style.layers, round_a=rounds)
@@ -307,12 +307,13 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        At most 3.25 inches wide.
+        At most 3.25 inches wide, unless rounds have names.
     """
     rounds = sorted(rows["round_a"].unique())
     step = 1 if len(rounds) <= 11 else 5
-    names = [style.rounds.name(round) for round in rounds[::step]]
-    width, left = min(style.width, 3.25), max(0.45, 0.22 + drawing.label_width(names))
+    names = [style.rounds.short(round) for round in rounds[::step]]
+    width = style.width if style.rounds.labels else min(style.width, 3.25)
+    left = max(0.45, 0.22 + drawing.label_width(names))
     cell = (width - left - drawing.BESIDE) / len(rounds)
     ticks, below, upright = drawing.tick_names([[name] for name in names], step * cell)
     figure, axes = drawing.canvas(width, 2.2 + below, left=left, right=drawing.BESIDE, bottom=below)

@@ -5,6 +5,9 @@ from itertools import pairwise
 
 import pandas as pd
 
+# Characters of a name that figures show.
+LONGEST = 24
+
 
 @dataclass(frozen=True)
 class Rounds:
@@ -58,6 +61,11 @@ class Rounds:
     def name(self, round: int) -> str:
         """Return what a round is called."""
         return self.labels.get(round, str(round))
+
+    def short(self, round: int) -> str:
+        """Return what a round is called, cut to a length that figures have room for."""
+        name = self.name(round)
+        return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
     @property
     def after(self) -> str:
