@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# uv itself comes from the same lock; it then installs the rest in parallel (half a minute, pip takes minutes).
+# uv itself comes from the same lock file; it then installs the rest in parallel (half a minute; pip takes minutes).
 $(READY): $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "prunescope needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); choose one with make PYTHON=python3.12 ..."; exit 1; }
+	  { echo "prunescope needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) --version); choose one with make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ { on = /^uv==/ } on' $(LOCK))
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
@@ -40,25 +40,25 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 	@echo "figures            results/digits-lenet/figures/"
 	@echo "report             results/digits-lenet/report.html"
 
-# Two files of tests at a time: most of the time goes into starting Python.
+# Two test files at a time: most of the time is spent starting Python.
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY) ## run the tests that take long: many kills, runs with a user's own data and networks
+test-slow: $(READY) ## run the slow tests: many kills, and runs with a user's own data and networks
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
-test-slurm: $(READY) ## run the workflow on a single-node SLURM cluster (as root; installs Debian's slurm-wlm and munge if it can)
-	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will skip"
+test-slurm: $(READY) ## run the workflow on a single-node SLURM cluster (as root; tries to install Debian's slurm-wlm and munge)
+	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will be skipped"
 	$(BIN)/python -m pytest tests/slurm
 
-test-gpu: $(READY) ## compare GPU and CPU, and check GPU jobs (skips without a GPU)
+test-gpu: $(READY) ## compare GPU and CPU, and check GPU jobs (skipped without a GPU)
 	$(BIN)/python -m pytest tests/gpu
 
 soak: $(READY) ## kill processes, edit files and flip bits at random (an hour; KILLS=, EDITS=, FLIPS=, SEED=)
 	PYTHONPATH=.:workflow/scripts $(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),60) --edits $(or $(EDITS),60) --flips $(or $(FLIPS),5000) \
 	  --seed $(or $(SEED),$$RANDOM)
 
-flips: $(READY) ## flip 2,000 random bits in files of every kind; none may change what is read (a minute; FLIPS=n per kind)
+flips: $(READY) ## flip 2,000 random bits in files of every kind; none may silently change what is read (a minute; FLIPS=n per kind)
 	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py
 
 lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
@@ -86,5 +86,5 @@ lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the con
 	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py
 
-clean: ## remove the environment and Snakemake's records; results stay
+clean: ## remove the environment and Snakemake's records, but no results
 	rm -rf $(VENV) .snakemake

@@ -115,7 +115,11 @@ def test_more_epochs(project):
 
 # Edits of the code, all at once, that rerun nothing: wording, and what the experiment does not use.
 FREE = [
-    ("pruning/selection.py", "the round before pruned other weights", "other weights were pruned before"),
+    (
+        "pruning/selection.py",
+        "the previous round pruned different weights",
+        "other weights were pruned before",
+    ),
     ("pruning/rounds.py", "of the prunable weights left", "of the weights left"),
     ("similarity/measures/correlations.py", "Mean canonical correlation.", "The mean."),
     ("files.py", "# torch.save raises", "# Here torch.save raises"),
@@ -128,7 +132,7 @@ FREE = [
     ("similarity/measures/alignment.py", "np.square", "np.abs"),
     ("activations/views/maps.py", "output.mean(", "output.amax("),
     ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
-    ("config/explain.py", "true or false", "yes or no"),
+    ("config/explain.py", "a boolean", "yes or no"),
 ]
 # What other edits cost: file, old text, new text, and the jobs that run again.
 EDITS = {
@@ -360,15 +364,15 @@ def test_a_fresh_clone_with_results_carried_over_reruns_nothing(create, built, t
 
 TARGETS = {
     "results/tini/similarity.parquet": ["no experiment 'tini'", "did you mean 'tiny'"],
-    "results/tiny/seed7/round0/checkpoint.pt": ["has the seeds 0, 1"],
+    "results/tiny/seed7/round0/checkpoint.pt": ["has seeds 0, 1"],
     "results/tiny/across-seeds/round3/similarity.parquet": ["has rounds 0 to 2"],
     "results/tiny/seed1/round2/activation.h5": ["did you mean 'results/tiny/seed1/round2/activations.h5'"],
     "results/data/digit.h5": ["data set = 'digit'", "did you mean 'digits'"],
     "results/digits-lenet-retrain/seed1/round0/checkpoint.pt": [
         "shares this file with an experiment that it extends",
-        "ask for results/digits-lenet/seed1/round0/checkpoint.pt",
+        "request results/digits-lenet/seed1/round0/checkpoint.pt",
     ],
-    "results/tiny/untrained/seed2/activations.h5": ["has the seeds 0, 1"],
+    "results/tiny/untrained/seed2/activations.h5": ["has seeds 0, 1"],
 }
 
 
@@ -399,9 +403,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     project.add_keys("rounds: 30\npruning: {rate: 0.5}\nactivations: {view: flatten}")
     lines = notes(project, "--resources", "gpu=0")
     # 7,754 prunable weights: after 13 halvings one is left, and half of one weight is none.
-    assert any(
-        "from round 14 on, pruning removes no more weights; set rounds to 13" in line for line in lines
-    )
+    assert any("from round 14 on, pruning removes nothing; set rounds to 13" in line for line in lines)
     assert any(
         "cca, svcca: 4 of 5 layers: few rows (relu1, relu2, relu3, relu4); record narrower" in line
         for line in lines
@@ -418,7 +420,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
 @pytest.mark.skipif(any(map(os.path.exists, GPUS)), reason="this machine has a GPU")
 def test_a_machine_without_a_gpu_is_told_the_better_command(built):
     few, line = notes(built, "--resources", "gpu=1")
-    assert "no GPU was found here" in line and "--resources gpu=0 runs up to 2 on the CPU" in line
+    assert "no GPU was found" in line and "with --resources gpu=0, up to 2 run on the CPU" in line
     assert notes(built, "--resources", "gpu=0") == [few] and "few rows" in few
 
 

@@ -225,10 +225,10 @@ def may_write(folder: Path) -> bool:
 @pytest.mark.parametrize(
     ("folder", "line"),
     [
-        ("results/tiny", "assemble_matrix tiny: results/tiny: this folder is not writable"),
-        ("results/logs", "prunescope: results/logs: this folder is not writable"),
-        ("results/benchmarks", "prunescope: results/benchmarks: this folder is not writable"),
-        (".snakemake", "prunescope: .snakemake: this folder is not writable"),
+        ("results/tiny", "assemble_matrix tiny: results/tiny: folder is not writable"),
+        ("results/logs", "prunescope: results/logs: folder is not writable"),
+        ("results/benchmarks", "prunescope: results/benchmarks: folder is not writable"),
+        (".snakemake", "prunescope: .snakemake: folder is not writable"),
     ],
 )
 def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, line):
@@ -303,6 +303,6 @@ def test_a_valid_file_of_another_seed_is_named_and_never_used(project):
         is_, should = (
             "experiment tiny, seed {}, round {}".format(*re.findall(r"\d", path)) for path in (other, file)
         )
-        line = f"results/tiny/{file}: this file is of {is_}; expected {should}; delete the file and run again"
+        line = f"{file}: this file belongs to {is_}; expected {should}; delete the file and run again"
         assert line in printed, printed
     assert not (project.folder / targets[3]).exists()

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 LAST = "results/tiny/seed0/round0/activations.h5"
 LINE = (
-    "prunescope: interrupted; finished jobs are kept and a training continues from its last epoch: "
-    "run the same command again"
+    "prunescope: interrupted; finished jobs are kept; run the same command again to resume training "
+    "from its last epoch"
 )
 LOGS = "results/logs/tiny/seed0/round0"
 
@@ -84,7 +84,7 @@ def test_ctrl_c_at_any_moment_prints_one_line_and_the_same_command_continues(cre
         assert not (project.folder / LAST).exists()
     logs = {path.name: path.read_text() for path in (project.folder / LOGS).glob("*.log")}
     assert "train_dense tiny 0: interrupted after" in logs["train_dense.attempt1.log"]
-    assert "continuing after step 719" in logs["train_dense.log"]
+    assert "resuming after step 719" in logs["train_dense.log"]
     for each in (project, undisturbed):
         each.snakemake("--resources", "gpu=0", "--", LAST)
     for name in (LAST, LAST.replace("activations.h5", "checkpoint.pt")):

@@ -84,6 +84,6 @@ def test_a_script_that_goes_on_cannot_replace_the_results_of_the_next_run(projec
     finally:
         if alive(script):
             script.kill()
-    assert "another job writes this file now; this job ends and changes nothing" in log.read_text()
+    assert "another job is writing this file; this job stops without changing it" in log.read_text()
     assert {path: path.read_bytes() for path in (project.folder / CHECKPOINT).parent.iterdir()} == files
     assert not [path.name for path in files if path.name.startswith(".")]

@@ -281,7 +281,7 @@ def test_modules_that_cannot_be_recorded(tmp_path, layer, words):
 
 
 def test_too_few_examples(tmp_path):
-    with pytest.raises(InputError, match=r"activations\.examples = 61: there are 60 test images"):
+    with pytest.raises(InputError, match=r"activations\.examples = 61: there are only 60 test images"):
         record(tmp_path / "a.h5", examples=61)
 
 
@@ -301,7 +301,7 @@ def test_values_too_large_for_float16(tmp_path):
     network = tiny()
     with torch.no_grad():
         network.output.bias[3] = 1e5
-    with pytest.raises(InputError, match=r"60 of 600 .* float16 too narrow"):
+    with pytest.raises(InputError, match=r"60 of 600 .* use float32"):
         record(tmp_path / "a.h5", network, examples=None, dtype="float16")
     record(tmp_path / "a.h5", network, examples=None)
 
@@ -318,7 +318,7 @@ def test_a_rotation_too_large_for_float16(tmp_path):
     record(tmp_path / "b.h5", network, **every, dtype="float16")
     wide["images"] = images
     assert np.abs(record(tmp_path / "c.h5", network, **wide)[0]["relu"]).max() > 65504
-    with pytest.raises(InputError, match=r"dtype = float16: layer relu .* rotated; .* use float32"):
+    with pytest.raises(InputError, match=r"dtype = float16: layer relu .* rotated, .* use float32"):
         record(tmp_path / "d.h5", network, **wide, dtype="float16")
     assert not (tmp_path / "d.h5").exists()
 

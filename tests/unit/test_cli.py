@@ -54,7 +54,7 @@ def test_the_layers_of_a_network():
 def test_the_arguments_of_a_network():
     assert [*listed("lenet300", "--shape", 1, 8, 8, "--classes", 7).values()][-1][1:] == ["7", "yes", "700"]
     found = listed("torchvision/vit_b_16", "--shape", 3, 32, 32, "-a", "image_size=32")
-    assert found["encoder.layers.encoder_layer_0.self_attention"][2] == "no: gives no single tensor"
+    assert found["encoder.layers.encoder_layer_0.self_attention"][2] == "no: returns no single tensor"
     assert found["conv_proj"][3] == "589,824"
 
 
@@ -100,7 +100,7 @@ def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
     assert float(rows[2][2]) == pytest.approx(expected, rel=1e-5)
     np.save(folder / "pruned/ids.npy", np.arange(1, 301))
     done = run("compare", "dense", "pruned")
-    assert done.exit_code == 1 and "image 1 has the id 0 in one and 1 in the other" in done.output
+    assert done.exit_code == 1 and "image 1 has id 0 in one and 1 in the other" in done.output
 
 
 WRONG = {

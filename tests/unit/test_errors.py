@@ -99,6 +99,6 @@ def test_a_limit_on_threads_is_refused(monkeypatch):
         start(self)
 
     monkeypatch.setattr(threading.Thread, "start", start_three)
-    with pytest.raises(InputError, match="only 3 more threads can be started here, 20 are needed"):
+    with pytest.raises(InputError, match="only 3 more threads can be started here, but 20 are needed"):
         require_threads(20)
     assert threading.active_count() == before

@@ -42,9 +42,7 @@ def test_a_failure_leaves_the_old_result_and_no_litter(tmp_path, folder):
 def test_a_full_disk_is_named_in_one_line(tmp_path):
     """/dev/full fails as a full disk does."""
     with (
-        pytest.raises(
-            InputError, match=r"result\.csv: cannot be written: No space left on device; make room"
-        ),
+        pytest.raises(InputError, match=r"result\.csv: cannot be written: No space left on device; free"),
         files.atomic_path(tmp_path / "result.csv") as part,
     ):
         part.write_text("half of it")
@@ -88,7 +86,7 @@ def test_who_claims_a_file_last_writes_it(tmp_path):
     result = tmp_path / "result.json"
     with (
         files.claimed([result]),
-        pytest.raises(InputError, match=r"result\.json: another job writes this file now"),
+        pytest.raises(InputError, match=r"result\.json: another job is writing this file"),
     ):
         files.write_json(result, {"by": "the first"})
         with files.atomic_path(result) as part:
@@ -98,7 +96,7 @@ def test_who_claims_a_file_last_writes_it(tmp_path):
     with files.claimed([result]):
         (tmp_path / ".result.json.owner").unlink()  # the second is done
         for write in (lambda: files.write_json(result, {}), lambda: files.discard(result)):
-            with pytest.raises(InputError, match="this job ends and changes nothing"):
+            with pytest.raises(InputError, match="this job stops without changing it"):
                 write()
     assert files.read_json(result) == {"by": "the first"}
     assert {path.name for path in tmp_path.iterdir()} == {"result.json"}

@@ -72,7 +72,7 @@ def test_values_are_those_of_recorded_activations(recorded, tmp_path, form, numb
 
 def test_all_layers_need_equally_many_rows(recorded, tmp_path):
     folders = [exported(file, tmp_path / f"folder{i}", "h5") for i, file in enumerate(recorded)]
-    with pytest.raises(InputError, match="equally many rows, not 0 640, 2 40, 3 40"):
+    with pytest.raises(InputError, match="the same number of rows, not 0 640, 2 40, 3 40"):
         compare_folders(folders, ["cka"], pairs="all-layers")
     for path in folders:
         (path / "layer0.h5").unlink()
@@ -158,21 +158,21 @@ def not_finite(path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (other_order, ["image 39", "'photo 38' in one and 'photo 39'", "another order; sort"]),
+        (other_order, ["image 39", "'photo 38' in one and 'photo 39'", "a different order; sort"]),
         (other_ids, ["image 1", "'photo 50'", "record the same images"]),
         (numbers_for_texts, ["image 1", "'photo 00' in one and 0 in the other"]),
-        (fewer, ["ids of 40 and of 20 images"]),
+        (fewer, ["ids of 40 and 20 images"]),
         (more_positions, ["'relu' has 40 and 80 rows", "same positions"]),
-        (one_twice, ["'photo 38' is not repeated as the others"]),
-        (scattered, ["'photo 00' is not repeated as the others"]),
+        (one_twice, ["'photo 38' is not repeated like the others"]),
+        (scattered, ["'photo 00' is not repeated like the others"]),
         (too_few_ids, ["40 rows, but 39 ids"]),
-        (no_ids, ["expected ids.npy or ids.txt"]),
-        (both_ids, ["expected ids.npy or ids.txt"]),
-        (no_matrix, ["'relu' has the shape (40,)"]),
-        (another_layer, ["a: has no layer 'pool'"]),
+        (no_ids, ["expected either ids.npy or ids.txt"]),
+        (both_ids, ["expected either ids.npy or ids.txt"]),
+        (no_matrix, ["'relu' has shape (40,)"]),
+        (another_layer, ["a: layer 'pool' is only in the other folder"]),
         (pickled, ["relu.npy: not a readable .npy file"]),
         (not_hdf5, ["x.h5: not a readable HDF5 file"]),
-        (not_finite, ["b: layer 'relu': activations of 'photo 03' are NaN"]),
+        (not_finite, ["b: layer 'relu': activations of image 'photo 03' are NaN"]),
     ],
 )
 def test_rows_that_do_not_correspond_are_refused(plain, change, words):
@@ -185,6 +185,6 @@ def test_rows_that_do_not_correspond_are_refused(plain, change, words):
 
 
 def test_a_folder_without_matrices(tmp_path):
-    for path, words in ((tmp_path, "holds no matrices"), (tmp_path / "x", "no such folder or file")):
+    for path, words in ((tmp_path, "contains no matrices"), (tmp_path / "x", "no such folder or file")):
         with pytest.raises(InputError, match=words):
             folder.read(path)

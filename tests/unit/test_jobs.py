@@ -97,5 +97,5 @@ def test_a_job_does_not_run_code_that_was_edited_after_the_plan(tmp_path, monkey
         pass
     monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
     (tmp_path / "edited.py").touch()
-    with pytest.raises(SystemExit, match="was edited after this run had been planned"), jobs.job(given):
+    with pytest.raises(SystemExit, match="was edited after this run was planned"), jobs.job(given):
         pytest.fail("the body ran")

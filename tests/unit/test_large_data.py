@@ -78,7 +78,7 @@ def test_nothing_is_trained_on_images_without_labels(tmp_path, monkeypatch):
     data = datasets.Dataset("photos", "", images[:0], np.zeros(0, int), images, np.full(6, -1), ())
     datasets.save(tmp_path / "photos.h5", data)
     with pytest.raises(
-        InputError, match="photos: the images have no labels, so nothing can be trained on them"
+        InputError, match="photos: the images have no labels, so no network can be trained on them"
     ):
         place(datasets.load(tmp_path / "photos.h5"), SETTINGS, CPU)
 

@@ -63,7 +63,7 @@ def test_what_leads_elsewhere_is_refused(add, activations, images, tmp_path):
         with h5py.File(path, "r+") as file:
             add(file[group], tmp_path)
         hdf5.seal(path)  # whoever makes such a file can seal it, too
-        with pytest.raises(InputError, match=rf"{path.name}: /{group}/\w+ is .*refused"):
+        with pytest.raises(InputError, match=rf"{path.name}: /{group}/\w+ is .*not allowed"):
             read()
 
 

@@ -139,7 +139,7 @@ def test_misfits_are_one_line(name, shape, arguments, message):
 
 def test_fewer_outputs_than_classes_is_an_error(monkeypatch):
     monkeypatch.setattr(kinds, "load", lambda *_: lambda shape, classes: lenet5(shape, 10))
-    with pytest.raises(InputError, match=r"gives outputs of shape .*10.*, the data set has 26 classes"):
+    with pytest.raises(InputError, match=r"returns outputs of shape .*10.*, but the data set has 26 classes"):
         build("lenet5", GREY, classes=26)
 
 

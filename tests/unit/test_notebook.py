@@ -126,8 +126,8 @@ WRONG = {
     "three dimensions": (X.reshape(100, 4, 6), Y, None, ["x: has shape (100, 4, 6)", "must be (n, p)"]),
     "other rows": (X, Y[:-1], None, ["x has 400 rows, y has 399", "same example"]),
     "nothing": (X, Y[:, :0], None, ["y: has shape (400, 0)", "empty"]),
-    "text": ([["a"]], Y, None, ["x: has the type", "real numbers"]),
-    "complex numbers": (X, Y * 1j, None, ["y: has the type complex128"]),
+    "text": ([["a"]], Y, None, ["x: has type", "real numbers"]),
+    "complex numbers": (X, Y * 1j, None, ["y: has type complex128"]),
     "ragged lists": ([[1, 2], [3]], Y, None, ["x: not an array of numbers"]),
     "a tensor with a gradient": (
         torch.ones(400, 2, requires_grad=True),
@@ -237,7 +237,7 @@ WRONG_MODELS = {
     "no layer": (A, B, IMAGES, [], {}, ["at least one layer"]),
     "runs twice": (A, Twice(), IMAGES, {"relu1": "relu"}, {}, ["b: module relu runs more than once"]),
     "never runs": (A, Twice(), IMAGES, {"relu1": "idle"}, {}, ["b: module idle never runs"]),
-    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "module pair gives a tuple"]),
+    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "module pair returns a tuple"]),
     "other images": (A, B, IMAGES[:, :, :5], ["ReLU"], {}, ["a: fails on images of shape (1, 5, 8)"]),
     "no images": (A, B, IMAGES[:0], ["ReLU"], {}, ["images: has shape (0, 1, 8, 8)"]),
     "broken": (A, B, IMAGES * torch.nan, ["ReLU"], {}, ["a: layer relu1: 43200 of 43200 activations"]),
@@ -317,12 +317,12 @@ def test_the_matrix_of_all_layers_keeps_the_order_of_the_network(run):
 WRONG_RUNS = {
     "measure": (lambda run: run.to_dense("cka2"), ["measure = 'cka2'", "did you mean 'cka'", "cca, cka"]),
     "layer": (lambda run: run.matrix("cka", layer="relu9"), ["layer = 'relu9'", "relu1, pool1, output"]),
-    "seed": (lambda run: run.network(1, 0), ["seed = 1", "there are: 0, 7"]),
-    "seed of the matrix": (lambda run: run.matrix("cka", seed=1), ["seed = 1", "there are: 0, 7"]),
-    "round": (lambda run: run.activations(7, 3, "relu1"), ["round = 3", "there are: 0, 1, 2"]),
-    "file": (lambda run: run.network(7, 1), ["seed7/round1/checkpoint.pt: not there yet"]),
+    "seed": (lambda run: run.network(1, 0), ["seed = 1", "available: 0, 7"]),
+    "seed of the matrix": (lambda run: run.matrix("cka", seed=1), ["seed = 1", "available: 0, 7"]),
+    "round": (lambda run: run.activations(7, 3, "relu1"), ["round = 3", "available: 0, 1, 2"]),
+    "file": (lambda run: run.network(7, 1), ["seed7/round1/checkpoint.pt: does not exist yet"]),
     "name": (lambda run: ps.load(run.folder.parent / "made-out"), ["made-out: no such folder", "'made-up'"]),
-    "folder": (lambda run: ps.load(run.folder.parent), ["holds no results"]),
+    "folder": (lambda run: ps.load(run.folder.parent), ["contains no results"]),
 }
 
 

@@ -48,13 +48,16 @@ def written(request, tmp_path):
     [
         (
             {"seed": 1},
-            "this file is of experiment tiny, seed 0, round 1; expected experiment tiny, seed 1, round 1",
+            "this file belongs to experiment tiny, seed 0, round 1; expected .* tiny, seed 1, round 1",
         ),
         (
             {"experiment": "other", "recipe": "cd"},
-            "this file is of .*; expected experiment other, seed 0, round 1",
+            "this file belongs to .*; expected experiment other, seed 0, round 1",
         ),
-        ({"recipe": "cd34"}, r"made with other settings, code or data .* \(recipe ab12, expected cd34\)"),
+        (
+            {"recipe": "cd34"},
+            r"made with settings, code or data that have changed since \(recipe ab12, expected cd34\)",
+        ),
     ],
 )
 def test_a_job_refuses_what_is_not_its_input(written, expected, line):

@@ -178,7 +178,7 @@ def test_a_control_may_ask_only_for_what_is_offered(tmp_path, monkeypatch):
     monkeypatch.setattr(kinds, "LIBRARY", tmp_path)
     kinds.known.cache_clear()
     with pytest.raises(
-        InputError, match=r"mine.py: control 'mine' asks for 'mask'; controls may ask for masks"
+        InputError, match=r"mine.py: control 'mine' has the unknown parameter 'mask'; allowed: masks"
     ):
         controls.check("mine")
     kinds.known.cache_clear()
@@ -207,7 +207,7 @@ def test_applied_masks_leave_plain_zeros():
 def test_masks_of_other_weights_are_refused():
     weights = {"a": torch.rand(3), "b": torch.rand(3)}
     assert kept(selection.complete({}, weights)) == 6
-    with pytest.raises(InputError, match=r"other weights .*b"):
+    with pytest.raises(InputError, match=r"different weights .*b"):
         selection.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
 
 

@@ -101,11 +101,11 @@ def test_defaults_are_filled_in_everywhere(write):
             ["similarity.measures[1]", "cka2", "did you mean 'cka'", "svcca"],
         ),
         ({"network__name": "resnet50"}, ["network.name = 'resnet50'", "or 'torchvision/resnet50'?"]),
-        ({"similarity__measures": ["cca", "cca"]}, ["similarity.measures", "twice"]),
+        ({"similarity__measures": ["cca", "cca"]}, ["similarity.measures", "duplicates"]),
         ({"similarity__variance": 1.5}, ["similarity.variance = 1.5", "at most 1"]),
         ({"activations__positions": "some"}, ["activations.positions", "at least 1", "all"]),
         ({"activations__layers": "ReLU"}, ["activations.layers", "a list", "[ReLU]"]),
-        ({"seeds": [1, 1]}, ["seeds", "twice"]),
+        ({"seeds": [1, 1]}, ["seeds", "duplicates"]),
         ({"training__optimizer__name": "sdg"}, ["training.optimizer.name", "did you mean 'sgd'", "adamw"]),
         ({"training__optimizer__betas": [0.9, 0.9]}, ["training.optimizer.betas", "unknown key", "momentum"]),
         (
@@ -120,7 +120,7 @@ def test_defaults_are_filled_in_everywhere(write):
             {"training__schedule": {"name": "steps", "milestones": [3, 2]}},
             ["schedule.milestones", "increase"],
         ),
-        ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each round, 2 in all"]),
+        ({"rounds": 2, "pruning__densities": [0.5]}, ["pruning.densities", "each round, 2 in total"]),
         ({"rounds": 2, "pruning__densities": [0.5, 0.6]}, ["pruning.densities", "decrease"]),
         (
             {"pruning__retraining": "rewind", "pruning__rewind_epoch": 4},
@@ -136,7 +136,7 @@ def test_defaults_are_filled_in_everywhere(write):
         ),
         (
             {"similarity__measures": ["cca", "cka"]},
-            ["findings.measure = null", "verdicts need one of similarity.measures: cca, cka"],
+            ["findings.measure = null", "must be one of similarity.measures: cca, cka"],
         ),
         (
             {"findings__measure": "nbs"},
@@ -178,7 +178,7 @@ def test_the_primary_measure_is_named_or_the_only_or_the_debiased_one(write, cha
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("dataset: digits\ndataset: mnist\n", ["line 2", "'dataset' is given twice"]),
+        ("dataset: digits\ndataset: mnist\n", ["line 2", "'dataset' appears twice"]),
         ("dataset: [digits\n", ["line 2"]),
         ("- a\n", ["a mapping", "a list"]),
         ("", ["a mapping", "null"]),
@@ -247,7 +247,10 @@ def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"training": {"optimizer": {"lr": 0.2}}}, ["training.optimizer.lr = 0.2", "keep its value 0.1"]),
+        (
+            {"training": {"optimizer": {"lr": 0.2}}},
+            ["training.optimizer.lr = 0.2", "have the same value, 0.1"],
+        ),
         (
             {"training": {"optimizer": {"name": "adam", "lr": 0.1}}},
             ['training.optimizer.name = "adam"', '"sgd"'],
@@ -257,7 +260,7 @@ def test_extends_overrides_single_keys_and_replaces_what_gets_another_name(write
         ({"dataset": "mnist"}, ['dataset = "mnist"', '"digits"']),
         ({"network": {"name": "conv2"}}, ['network.name = "conv2"', "lenet_small"]),
         ({"seeds": [0, 7]}, ["seeds = [0, 7]", "its seeds, 0, 1"]),
-        ({"rounds": 9}, ["rounds = 9", "x, which it controls, ends after round 5"]),
+        ({"rounds": 9}, ["rounds = 9", "the controlled experiment x ends after round 5"]),
         ({"control": "retain"}, ["control = 'retain': unknown (did you mean 'retrain'?)", "shuffled-masks"]),
     ],
 )
@@ -283,7 +286,7 @@ def test_a_control_controls_an_experiment(write):
     text = refusal(load_experiment, "z")
     assert text == (
         'config/experiments/z.yaml: extends = "y": is a control (retrain); '
-        "extend the experiment that it controls, x"
+        "extend the experiment it controls, x"
     )
 
 
@@ -382,7 +385,7 @@ def test_options_of_a_data_set(write):
         ({"training__validation": 1437}, ["training.validation", "1438"]),
         (
             {"pruning__retraining": "rewind", "pruning__rewind_step": 48},
-            ["rewind_step = 48", "must be below 48"],
+            ["rewind_step = 48", "must be less than 48"],
         ),
         ({"network__name": "torchvision/resnet18"}, ["'layer1.0.relu' runs more than once"]),
         (

@@ -119,10 +119,10 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
             FILES | {"train/cat/x.png": b"%!PS-Adobe-3.0 EPSF-3.0\n"},
             ["train/cat/x.png", "not a readable image"],
         ),
-        ({"train/cat/x.png": png(1)}, ["not split", "test_fraction: 0.2"]),
-        ({"train/x.png": png(1), "test/x.png": png(2)}, ["test/x.png is not in the folder of a class"]),
-        ({"cat/x.png": png(1), "dog/a/x.png": png(2)}, ["dog/a/x.png is not in the folder of a class"]),
-        ({"README": b"nothing"}, ["holds no images", ".jpg"]),
+        ({"train/cat/x.png": png(1)}, ["no separate test images", "test_fraction: 0.2"]),
+        ({"train/x.png": png(1), "test/x.png": png(2)}, ["test/x.png is not in a class folder"]),
+        ({"cat/x.png": png(1), "dog/a/x.png": png(2)}, ["dog/a/x.png is not in a class folder"]),
+        ({"README": b"nothing"}, ["contains no images", ".jpg"]),
         (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
         (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
     ],
@@ -220,7 +220,7 @@ def test_a_zip_member_that_declares_less_than_it_holds_is_refused(tmp_path):
 
 def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(imagefolder, "LARGEST_FILE", 50)
-    with pytest.raises(InputError, match=r"d\.png: this image file has \d+ bytes, more than 50"):
+    with pytest.raises(InputError, match=r"d\.png: this image file has \d+ bytes, more than the allowed 50"):
         sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
 
 
@@ -314,7 +314,7 @@ def test_every_class_has_its_share_of_the_test_images(fraction, counts):
 @pytest.mark.parametrize(
     ("files", "given", "words"),
     [
-        (FILES, {"test_fraction": 0.5}, ["test_fraction = 0.5", "test images of its own", "remove it"]),
+        (FILES, {"test_fraction": 0.5}, ["test_fraction = 0.5", "already has test images", "remove it"]),
         ({"a.png": png(1), "b.png": png(2)}, {"test_fraction": 0.5}, ["without labels", "remove it"]),
         ({"a/a.png": png(1), "b/b.png": png(2)}, {"test_fraction": 0.1}, ["leaves 2 training and 0 test"]),
     ],
@@ -395,12 +395,12 @@ def test_arrays_are_split_resized_and_named(tmp_path):
     ("arrays", "words"),
     [
         ({"x": X, "labels": Y}, ["labels, x", "expected x_train"]),
-        ({"x": X / 255, "y": Y}, ["x has the type float64", "uint8"]),
-        ({"x": X[0, 0], "y": Y}, ["x has the shape (8, 9)"]),
-        ({"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]}, ["unclear"]),
+        ({"x": X / 255, "y": Y}, ["x has type float64", "uint8"]),
+        ({"x": X[0, 0], "y": Y}, ["x has shape (8, 9)"]),
+        ({"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]}, ["ambiguous"]),
         ({"x": np.asfortranarray(X), "y": Y}, ["Fortran", "ascontiguousarray"]),
-        ({"x": X, "y": Y[:5]}, ["12 images, y 5 labels"]),
-        ({"x": X, "y": np.eye(3)[Y]}, ["y has the shape (12, 3)", "one integer or name"]),
+        ({"x": X, "y": Y[:5]}, ["12 images, but y has 5 labels"]),
+        ({"x": X, "y": np.eye(3)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
         (
             {"x": X, "y": Y + 1, "classes": np.array(["a", "b", "c"])},
             ["3 names", "1, 2, 3", "expected 0 to 2"],

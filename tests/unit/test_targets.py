@@ -9,8 +9,8 @@ from prunescope.config import targets
 from prunescope.errors import InputError
 
 IN_PLACE = {
-    "a pipe or device is in place of a file": os.mkfifo,
-    "a folder is in place of a file": lambda path: (path / "inside").mkdir(parents=True),
+    "must be a file, not a pipe or device": os.mkfifo,
+    "must be a file, not a folder": lambda path: (path / "inside").mkdir(parents=True),
     "Too many levels of symbolic links": lambda path: path.symlink_to(path.name),
 }
 

@@ -105,10 +105,10 @@ def test_a_small_copy_is_read(name, make, tmp_path, monkeypatch):
     ("given", "words"),
     [
         ("torchvision:Food101", "the images differ in size; set resize, e.g. {source: 'torchvision:Food101'"),
-        ({"source": "torchvision:EuroSAT"}, "not split; set test_fraction"),
+        ({"source": "torchvision:EuroSAT"}, "no separate test images; set test_fraction"),
         (
             {"source": "torchvision:Food101", "resize": 8, "test_fraction": 0.1},
-            "test images of its own; remove it",
+            "already has test images; remove it",
         ),
     ],
 )

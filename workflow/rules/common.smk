@@ -40,7 +40,7 @@ def interrupt(*_):
     # What Ctrl-C interrupts (closing an event loop, an import) would only print errors that help nobody.
     logger.disabled = True
     sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *_: None
-    advice = "finished jobs are kept and a training continues from its last epoch: run the same command again"
+    advice = "finished jobs are kept; run the same command again to resume training from its last epoch"
     atexit.register(print, f"prunescope: interrupted; {advice}", file=sys.stderr)
     sys.exit(128 + signal.SIGINT)
 

@@ -25,7 +25,7 @@ class _Program(click.Group):
 
 
 COMPLETION = """\b
-Completion of names with the tab key, in ~/.bashrc (or zsh_source, fish_source):
+Tab completion: add this line to ~/.bashrc (for other shells: zsh_source, fish_source):
   eval "$(_PRUNESCOPE_COMPLETE=bash_source prunescope)"
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
 @main.command("kinds", epilog="\b\nExample:\n  prunescope kinds measure")
 @click.argument("family", required=False, type=click.Choice(list(kinds.FAMILIES)))
 def list_kinds(family: str | None) -> None:
-    """List what an experiment can name, of one FAMILY or of all."""
+    """List the kinds that an experiment can name, of one FAMILY or of all families."""
     for name in [family] if family else kinds.FAMILIES:
         known = kinds.known(name).values()
         click.echo(name)
@@ -87,7 +87,11 @@ Examples:
     help="Channels, height and width of an image.",
 )
 @click.option(
-    "--classes", type=click.IntRange(min=1), default=10, show_default=True, help="Outputs of the network."
+    "--classes",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Number of outputs of the network.",
 )
 @click.option(
     "-a",
@@ -100,9 +104,9 @@ Examples:
 def layers(target: str, shape: tuple[int, int, int] | None, classes: int, arguments: tuple[str, ...]) -> None:
     """List the modules of a network, their outputs and weights.
 
-    Shown are the type, the shape of the output for one image, whether the output can be recorded, and how
-    many weights can be pruned. TARGET is a network, with --shape, or an experiment of the working directory.
-    For an experiment, * marks what activations.layers records and pruning.prunable prunes.
+    Shows each module's type, its output shape for one image, whether the output can be recorded, and how many
+    weights can be pruned. TARGET is a network (with --shape) or an experiment in the working directory. For
+    an experiment, * marks what activations.layers records and pruning.prunable prunes.
     """
     from prunescope.notebook.layers import layers_of_experiment, layers_of_network
 
@@ -110,7 +114,8 @@ def layers(target: str, shape: tuple[int, int, int] | None, classes: int, argume
         listed = layers_of_network(target, dict(map(_argument, arguments)), shape, classes)
     elif arguments:
         raise InputError(
-            f"--argument: {target} needs --shape to be a network; an experiment has its own arguments"
+            "--argument: only a network takes arguments, and a network needs --shape; remove --argument or "
+            "add --shape"
         )
     else:
         listed = layers_of_experiment(target)
@@ -123,11 +128,11 @@ def _argument(text: str) -> tuple[str, object]:
 
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"--argument {text}: must be KEY=VALUE")
+        raise InputError(f"--argument {text}: must have the form KEY=VALUE")
     try:
         return key, yaml.safe_load(value)
     except yaml.YAMLError:
-        raise InputError(f"--argument {text}: the value is not YAML") from None
+        raise InputError(f"--argument {text}: the value is not valid YAML") from None
 
 
 # --- compare ---------------------------------------------------------------------------------------------
@@ -151,7 +156,7 @@ Examples:
     "measures",
     multiple=True,
     shell_complete=_complete_measure,
-    help="A measure; repeat it for several. By default those of experiments.",
+    help="A measure; repeat the option for several. Default: those of experiments.",
 )
 def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
     """Compare two files or folders of activations.

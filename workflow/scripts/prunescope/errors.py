@@ -103,8 +103,8 @@ def require_threads(count: int) -> None:
             started.append(thread)
     except RuntimeError:
         raise InputError(
-            f"only {len(started)} more threads can be started here, {count} are needed; raise the limit on "
-            "processes (ulimit -u, or that of the container)"
+            f"only {len(started)} more threads can be started here, but {count} are needed; raise the "
+            "process limit (ulimit -u, or the container's)"
         ) from None
     finally:
         stop.set()

@@ -38,7 +38,7 @@ def check_writable(folder: str | Path) -> None:
     folder = Path(folder)
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there}: this folder is not writable; make it writable and run again")
+        raise InputError(f"{there}: folder is not writable; make it writable and run again")
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _explain(final: str | Path, error: BaseException | None) -> None:
     number = getattr(error, "errno", None)
     if number in FULL:
         reason = os.strerror(number)
-        raise InputError(f"{final}: cannot be written: {reason}; make room and run again") from None
+        raise InputError(f"{final}: cannot be written: {reason}; free some space and run again") from None
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def claimed(paths: Iterable[str | Path]) -> Iterator[None]:
 def check_claim(path: str | Path) -> None:
     """Raise an `InputError` if this process has claimed a file and another one has claimed it since."""
     if not _owns(Path(path).absolute()):
-        raise InputError(f"{path}: another job writes this file now; this job ends and changes nothing")
+        raise InputError(f"{path}: another job is writing this file; this job stops without changing it")
 
 
 def _owner(final: Path) -> Path:

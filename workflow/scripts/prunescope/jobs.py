@@ -133,7 +133,7 @@ def end_with_snakemake() -> None:
             poll = select.poll()
             poll.register(watched, select.POLLIN)
             poll.poll()
-        log.info("Snakemake has ended, and this job with it")
+        log.info("Snakemake has ended, so this job stops")
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

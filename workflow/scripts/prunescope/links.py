@@ -39,4 +39,4 @@ def refuse_links(path: str | Path, file: h5py.File) -> None:
 
 
 def _refused(path: str | Path, where: str, what: str) -> InputError:
-    return InputError(f"{path}: {where} is {what}; refused; delete the file and run again")
+    return InputError(f"{path}: {where} is {what}, which is not allowed; delete the file and run again")

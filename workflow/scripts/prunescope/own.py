@@ -59,11 +59,10 @@ def locate(text: str) -> tuple[Path, str]:
     path = (base / given).resolve()
     if ".." in given.parts or not path.is_relative_to(base):
         raise InputError(
-            f"{file} is outside of {base}; copy it below that folder, or set code_folder in "
-            "config/config.yaml"
+            f"{file} is outside {base}; move it into that folder, or set code_folder in config/config.yaml"
         )
     if any("." in part for part in path.relative_to(base).with_suffix("").parts):
-        raise InputError(f"{file}: Python cannot import from names with a dot; rename the file or folder")
+        raise InputError(f"{file}: Python cannot import files or folders with a dot in their name; rename it")
     if not path.is_file():
         there = [str(other.relative_to(base)) for other in path.parent.glob("*.py")]
         raise InputError(f"no file {file} in {base}{guess(file, there)}")
@@ -101,7 +100,7 @@ def load(path: Path, definition: str):
     if not hasattr(module, definition):
         names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
         raise InputError(
-            f"{shown} defines no {definition}{guess(definition, names)}; it defines: {', '.join(names)}"
+            f"{shown} does not define {definition}{guess(definition, names)}; it defines: {', '.join(names)}"
         )
     return getattr(module, definition)
 

@@ -68,7 +68,7 @@ def check_sources() -> None:
     """
     if os.environ.get(SOURCES, found := sources()) != found:
         raise InputError(
-            f"the code in {SCRIPTS} was edited after this run had been planned; run the same command again"
+            f"the code in {SCRIPTS} was edited after this run was planned; run the same command again"
         )
 
 
@@ -113,7 +113,7 @@ def check(path: str | Path, found: Mapping) -> None:
     wrong = [key for key, value in expected.items() if found.get(key) != value]
     if wrong == ["recipe"]:
         raise InputError(
-            f"{path}: made with other settings, code or data than the experiment has now (recipe "
+            f"{path}: made with settings, code or data that have changed since (recipe "
             f"{found.get('recipe')}, expected {expected['recipe']}); delete the file and run again"
         )
     if wrong:
@@ -121,7 +121,9 @@ def check(path: str | Path, found: Mapping) -> None:
             ", ".join(f"{key} {given.get(key)}" for key in expected if key != "recipe")
             for given in (found, expected)
         )
-        raise InputError(f"{path}: this file is of {is_}; expected {should}; delete the file and run again")
+        raise InputError(
+            f"{path}: this file belongs to {is_}; expected {should}; delete the file and run again"
+        )
 
 
 def environment() -> dict:

@@ -31,7 +31,7 @@ def concatenate(paths: list[str]) -> pa.Table:
     for path, checksum in zip(paths, checksums, strict=True):
         if checksum != checksums[0]:
             raise InputError(
-                f"{path}: its networks saw another data set (checksum {checksum}) than those of {paths[0]} "
+                f"{path}: computed from a different data set (checksum {checksum}) than {paths[0]} "
                 f"({checksums[0]}); delete both files and run again"
             )
     return pa.concat_tables(tables)
@@ -104,9 +104,9 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
     for network, path in zip(networks, paths, strict=True):
         if sha256(path) != network["training_csv"]:
             raise InputError(
-                f"{path}: damaged or of another training: it does not match the checksum in metrics.json of "
-                f"experiment {network['experiment']}, seed {network['seed']}, round {network['round']}; "
-                "delete both files and run again"
+                f"{path}: damaged, or from a different training run: it does not match the checksum in "
+                f"metrics.json of experiment {network['experiment']}, seed {network['seed']}, round "
+                f"{network['round']}; delete both files and run again"
             )
         curve = read_csv(path)
         curve.insert(0, "seed", network["seed"])

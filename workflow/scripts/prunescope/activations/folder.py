@@ -63,11 +63,11 @@ def read(path: str | Path) -> Foreign:
         else:
             continue
         for name in own.keys() & layers.keys():
-            raise InputError(f"{file}: there is another layer {name!r}; rename one of them")
+            raise InputError(f"{file}: layer {name!r} exists twice; rename one of them")
         layers |= own
         rows |= dict.fromkeys(own, ids)
     if not layers:
-        raise InputError(f"{path}: holds no matrices; expected LAYER.npy and ids.npy, or .h5 files")
+        raise InputError(f"{path}: contains no matrices; expected LAYER.npy and ids.npy, or .h5 files")
     images = {name: _images(path, name, layers[name], rows[name]) for name in sorted(layers)}
     first, *others = images
     for other in others:
@@ -88,12 +88,12 @@ def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
         _same(first.ids, other.ids, str(first.path), str(other.path))
         for name in sorted(first.layers.keys() ^ other.layers.keys()):
             lacking = other if name in first.layers else first
-            raise InputError(f"{lacking.path}: has no layer {name!r}, which {first.path} or {other.path} has")
+            raise InputError(f"{lacking.path}: layer {name!r} is only in the other folder; add or remove it")
         for name, matrix in first.layers.items():
             if len(matrix) != len(other.layers[name]):
                 raise InputError(
                     f"{first.path} and {other.path}: layer {name!r} has {len(matrix)} and "
-                    f"{len(other.layers[name])} rows for the same images; write the same positions of each"
+                    f"{len(other.layers[name])} rows for the same images; record the same positions in both"
                 )
 
 
@@ -139,8 +139,8 @@ def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None
                 if not np.isfinite(part).all():
                     odd = ids[image + int(np.argwhere(~np.isfinite(part))[0, 0]) // each]
                     raise InputError(
-                        f"{foreign.path}: layer {name!r}: activations of {str(odd)!r} are NaN, infinite or "
-                        "too large for float32; leave out this image or layer"
+                        f"{foreign.path}: layer {name!r}: activations of image {str(odd)!r} are NaN, "
+                        "infinite or too large for float32; leave out this image or layer"
                     )
                 writer.write(part, image)
             writer.finish(_rotate)
@@ -162,7 +162,7 @@ def _load(file: Path) -> np.ndarray:
 def _ids_of(folder: Path) -> np.ndarray:
     numbers, text = folder / f"{IDS}.npy", folder / f"{IDS}.txt"
     if numbers.exists() == text.exists():
-        raise InputError(f"{folder}: expected ids.npy or ids.txt, one id for each row; write one of them")
+        raise InputError(f"{folder}: expected either ids.npy or ids.txt, with one id for each row")
     if numbers.exists():
         return np.array(_load(numbers))
     try:
@@ -182,7 +182,7 @@ def _from_hdf5(file: Path) -> tuple[dict[str, h5py.Dataset], np.ndarray]:
         )
         ids = found.pop(IDS, None)
         if ids is None:
-            raise InputError(f"{file}: has no data set 'ids' with one id for each row; add it")
+            raise InputError(f"{file}: data set 'ids' is missing; add it, with one id for each row")
         return found, ids.asstr()[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
     except OSError as error:
         raise InputError(f"{file}: not a readable HDF5 file ({error}); write it again") from None
@@ -199,13 +199,13 @@ def _images(path: Path, name: str, matrix, ids: np.ndarray) -> np.ndarray:
     where = f"{path}: layer {name!r}"
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
         raise InputError(
-            f"{where} has the shape {matrix.shape} and the type {matrix.dtype}; expected a matrix of "
-            "numbers, one row for each id"
+            f"{where} has shape {matrix.shape} and type {matrix.dtype}; expected a matrix of numbers, one "
+            "row for each id"
         )
     if ids.ndim != 1 or ids.dtype.kind not in "iuU":
         raise InputError(
-            f"{where}: its ids have the shape {ids.shape} and the type {ids.dtype}; expected a list of "
-            "integers or texts"
+            f"{where}: its ids have shape {ids.shape} and type {ids.dtype}; expected a list of integers or "
+            "strings"
         )
     if len(ids) != len(matrix):
         raise InputError(f"{where} has {len(matrix)} rows, but {len(ids)} ids; write one id for each row")
@@ -216,8 +216,8 @@ def _images(path: Path, name: str, matrix, ids: np.ndarray) -> np.ndarray:
         seen, counts = np.unique(images, return_counts=True)
         named = seen[counts.argmax()] if odd is None else images[odd]
         raise InputError(
-            f"{where}: id {str(named)!r} is not repeated as the others are; write all rows of an image one "
-            "after another, and equally many for each image"
+            f"{where}: id {str(named)!r} is not repeated like the others; keep the rows of each image "
+            "together, the same number for every image"
         )
     return images
 
@@ -227,14 +227,12 @@ def _same(mine: np.ndarray, theirs: np.ndarray, first: str, second: str) -> None
         return
     both = f"{first} and {second}"
     if len(mine) != len(theirs):
-        raise InputError(f"{both}: ids of {len(mine)} and of {len(theirs)} images; record the same images")
+        raise InputError(f"{both}: ids of {len(mine)} and {len(theirs)} images; record the same images")
     pairs = zip(mine.tolist(), theirs.tolist(), strict=True)
     place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
     advice = (
-        "the ids are the same in another order; sort the rows by id"
+        "the ids are the same but in a different order; sort the rows by id"
         if sorted(map(str, mine)) == sorted(map(str, theirs))
         else "record the same images"
     )
-    raise InputError(
-        f"{both}: image {place + 1} has the id {one!r} in one and {other!r} in the other; {advice}"
-    )
+    raise InputError(f"{both}: image {place + 1} has id {one!r} in one and {other!r} in the other; {advice}")

@@ -85,9 +85,7 @@ def record(
     """
     prepared, network = datasets.load(dataset), checkpoints.load(checkpoint)
     if network.dataset != prepared.digest:
-        raise InputError(
-            f"{checkpoint}: trained on another data set than {dataset}; delete the checkpoint and run again"
-        )
+        raise InputError(f"{checkpoint}: not trained on {dataset}; delete the checkpoint and run again")
     record_network(path, network, prepared, settings, code, device)
 
 
@@ -201,14 +199,10 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
                 log.info("%d of %d images after %.1f s", done, len(examples), time.monotonic() - start)
         for name, recorder in recorders.items():
             if recorder.broken:
-                hint = (
-                    ", or float16 too narrow for them: it ends at 65504"
-                    if settings.dtype == "float16"
-                    else ""
-                )
+                hint = ", or use float32: float16 ends at 65504" if settings.dtype == "float16" else ""
                 raise InputError(
                     f"layer {name} of round {attributes.get('round')}: {recorder.broken} of "
-                    f"{recorder.written} activations are NaN or infinite; look at this round's training{hint}"
+                    f"{recorder.written} activations are NaN or infinite; check this round's training{hint}"
                 )
             recorder.finish(device)
 
@@ -224,7 +218,7 @@ def choose_examples(available: int, wanted: int | None) -> np.ndarray:
     if wanted is None or wanted == available:
         return np.arange(available)
     if wanted > available:
-        raise InputError(f"activations.examples = {wanted}: there are {available} test images; ask for fewer")
+        raise InputError(f"activations.examples = {wanted}: there are only {available} test images; lower it")
     generator = np.random.default_rng(derive_seed(0, "examples", available))
     return np.sort(generator.choice(available, wanted, replace=False))
 
@@ -249,8 +243,8 @@ def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -
     def hook(name: str, output) -> None:
         if not isinstance(output, Tensor):
             raise InputError(
-                f"activations.layers: module {name} gives a {type(output).__name__} instead of one tensor; "
-                "choose other layers"
+                f"activations.layers: module {name} returns a {type(output).__name__} instead of one "
+                "tensor; choose other layers"
             )
         keep(name, output)
 
@@ -281,7 +275,7 @@ class Recorder:
         shape = tuple(output.shape[1:])
         if not self._view.accepts(shape):
             raise InputError(
-                f"activations.layers: module {name} gives shape {tuple(output.shape)}, which "
+                f"activations.layers: the output of module {name} has shape {tuple(output.shape)}, which "
                 f"activations.view = {settings.view} cannot turn into rows; choose other layers"
             )
         places = self._view.positions(shape, settings.positions)
@@ -308,13 +302,13 @@ class Recorder:
         """Rotate the layer if it is too wide."""
 
         def turn(rows: np.ndarray) -> np.ndarray:
-            log.info("layer %s: rotating %d units to %d", self._name, rows.shape[1], len(rows))
+            log.info("layer %s: rotating %d units to %d columns", self._name, rows.shape[1], len(rows))
             rotated = rotate(rows, device)
             largest = np.abs(rotated).max(initial=0.0)
             if largest > np.finfo(self._writer.data.dtype).max:
                 raise InputError(
                     f"activations.dtype = {self._writer.data.dtype}: layer {self._name} has more units than "
-                    f"images and is rotated; then its numbers reach {largest:.3g}, too much for this format; "
+                    f"images and is rotated, and the result reaches {largest:.3g}, too large for this type; "
                     "use float32"
                 )
             return rotated

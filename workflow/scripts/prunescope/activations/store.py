@@ -142,7 +142,7 @@ def _recording(path: str, stack: ExitStack) -> Recording:
         refuse_links(path, file)
         if file.attrs["schema"] != SCHEMA:
             raise InputError(
-                f"{path}: activations of schema {file.attrs['schema']}, this version reads {SCHEMA}; "
+                f"{path}: activations of schema {file.attrs['schema']}, but this version reads {SCHEMA}; "
                 "delete the file and run again"
             )
         seed, number, density = (file.attrs[key].item() for key in ("seed", "round", "density"))

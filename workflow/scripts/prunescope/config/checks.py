@@ -44,13 +44,15 @@ def check(experiment: dict, where: str) -> None:
     densities = pruning["densities"]
     if densities is not None:
         if len(densities) != experiment["rounds"]:
-            refuse("pruning.densities", f"must have one entry for each round, {experiment['rounds']} in all")
+            refuse(
+                "pruning.densities", f"must have one entry for each round, {experiment['rounds']} in total"
+            )
         if any(after >= before for before, after in pairwise(densities)):
             refuse("pruning.densities", "must decrease from round to round")
         if pruning["rates"]:
             refuse("pruning.rates", "cannot be combined with pruning.densities; keep one of them")
     if pruning["rates"] and pruning["scope"] != "layer":
-        refuse("pruning.rates", "single modules have their own rates only with pruning.scope: layer")
+        refuse("pruning.rates", "needs pruning.scope: layer")
     if pruning["retraining"] == "rewind":
         if pruning["rewind_epoch"] >= training["epochs"]:
             refuse("pruning.rewind_epoch", f"must be less than training.epochs = {training['epochs']}")
@@ -59,13 +61,13 @@ def check(experiment: dict, where: str) -> None:
     if pruning["retraining"] == "finetune" and not pruning["finetune"]:
         refuse(
             "pruning.finetune",
-            "pruning.retraining: finetune needs at least one of epochs, optimizer, schedule",
+            "with pruning.retraining: finetune, set at least one of epochs, optimizer, schedule",
         )
     if experiment["similarity"]["pairs"] == "all-layers" and not view.facts["aligned"]:
         aligned = [kind.name for kind in kinds.known("view").values() if kind.facts["aligned"]]
         refuse(
             "similarity.pairs",
-            f"needs rows that correspond between layers: activations.view {' or '.join(aligned)}",
+            f"needs rows that correspond between layers; set activations.view to {' or '.join(aligned)}",
         )
     if experiment["activations"]["token"] is not None:
         if experiment["activations"]["view"] != "tokens":
@@ -75,7 +77,7 @@ def check(experiment: dict, where: str) -> None:
     if primary_measure(experiment) not in experiment["similarity"]["measures"]:
         refuse(
             "findings.measure",
-            f"verdicts need one of similarity.measures: {', '.join(experiment['similarity']['measures'])}",
+            f"must be one of similarity.measures: {', '.join(experiment['similarity']['measures'])}",
         )
     spectra = [kind.name for kind in kinds.known("measure").values() if kind.facts.get("spectrum")]
     if experiment["similarity"]["spectrum"] and not set(spectra) & set(experiment["similarity"]["measures"]):
@@ -115,19 +117,19 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
         if control[key] != experiment[key]:
             key, own, other = _first_difference(key, control[key], experiment[key])
             raise InputError(
-                f"{where}: {key} = {json.dumps(own)}: a control of {name} must keep its value "
+                f"{where}: {key} = {json.dumps(own)}: a control of {name} must have the same value, "
                 f"{json.dumps(other)}; remove the key"
             )
     for seed in control["seeds"]:
         if seed not in experiment["seeds"]:
             raise InputError(
-                f"{where}: seeds = {json.dumps(control['seeds'])}: a control of {name} may only have its "
+                f"{where}: seeds = {json.dumps(control['seeds'])}: a control of {name} can only use its "
                 f"seeds, {', '.join(map(str, experiment['seeds']))}"
             )
     if control["rounds"] > experiment["rounds"]:
         raise InputError(
-            f"{where}: rounds = {control['rounds']}: {name}, which it controls, ends after "
-            f"round {experiment['rounds']}; lower rounds"
+            f"{where}: rounds = {control['rounds']}: the controlled experiment {name} ends after round "
+            f"{experiment['rounds']}; lower rounds"
         )
 
 

@@ -23,7 +23,7 @@ def explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "kind":
         return f"{key} = {value!r}: {error.message}"
     if error.validator == "pattern":
-        return f"{shown}: must be {error.schema.get('form', f'a match of {limit}')}"
+        return f"{shown}: must be {error.schema.get('form', f'a match of the pattern {limit}')}"
     if error.validator == "type":
         types = [limit] if isinstance(limit, str) else limit
         hint = f", e.g. [{value}]" if types == ["array"] and isinstance(value, str | int | float) else ""
@@ -48,7 +48,7 @@ def explain(error: jsonschema.ValidationError) -> str:
         "maxItems": f"must have at most {limit} entries",
         "minLength": "must not be empty",
         "minProperties": "must not be empty",
-        "uniqueItems": "must not name anything twice",
+        "uniqueItems": "must not contain duplicates",
     }.get(error.validator, error.message)
     return f"{shown}: {text}"
 
@@ -100,7 +100,7 @@ def kind_of(value) -> str:
     if value is None:
         return "null"
     kinds = {
-        bool: "true or false",
+        bool: "a boolean",
         int: "an integer",
         float: "a number",
         str: "a string",

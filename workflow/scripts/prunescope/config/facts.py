@@ -109,7 +109,7 @@ def _check_outputs(activations: dict, shapes: dict[str, list[int]]) -> None:
     for name, output in shapes.items():
         if len(output) == 2 and (activations["token"] or 0) >= output[0]:
             raise InputError(
-                f"activations.token = {activations['token']}: module {name!r} has only the tokens 0 to "
+                f"activations.token = {activations['token']}: module {name!r} has only tokens 0 to "
                 f"{output[0] - 1}"
             )
         if not view.accepts(output):
@@ -144,8 +144,8 @@ def _check_training(experiment: dict, dataset: dict) -> None:
     steps = training["epochs"] * -(-used // training["batch_size"])
     if pruning["retraining"] == "rewind" and (pruning["rewind_step"] or 0) >= steps:
         raise InputError(
-            f"pruning.rewind_step = {pruning['rewind_step']}: must be below {steps}, the number of steps of "
-            "a training"
+            f"pruning.rewind_step = {pruning['rewind_step']}: must be less than {steps}, the number of "
+            "training steps"
         )
 
 
@@ -153,8 +153,8 @@ def _check_trainable(name: str, dataset: dict) -> None:
     """Refuse to train on a data set that has test images only."""
     if not dataset["classes"]:
         raise InputError(
-            f"dataset = {name!r}: its images have no labels, so nothing can be trained on them; "
-            "put the images of each class into a folder, or give the labels"
+            f"dataset = {name!r}: its images have no labels, so no network can be trained on "
+            "them; put the images of each class into their own folder, or add labels"
         )
     if not dataset["train"]:
         raise InputError(f"dataset = {name!r}: it has no training images; add some under train/")
@@ -177,7 +177,7 @@ def source_of(name: str, data: dict, where: str) -> str | dict:
     if name not in known:
         raise InputError(
             f"{where} = {name!r}: not in data.datasets of config/config.yaml{guess(name, known)}; "
-            f"there are: {', '.join(known)}"
+            f"available: {', '.join(known)}"
         )
     return data["datasets"][name]
 

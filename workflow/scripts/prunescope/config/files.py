@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
         else:
             self._values += self._sizes[node]
         if self._values > MOST_VALUES:
-            problem = f"more than {MOST_VALUES:,} values, counting what aliases stand for"
+            problem = f"more than {MOST_VALUES:,} values after aliases are expanded"
             raise yaml.composer.ComposerError(None, None, problem, mark)
         return node
 
@@ -65,7 +65,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if str(key) in seen:
                 mark = key_node.start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", mark)
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", mark)
             seen.add(str(key))
         return super().construct_mapping(node, deep)
 
@@ -91,7 +91,7 @@ def read_yaml(path: Path) -> dict:
             raise InputError(f"{path}: not a regular file; replace it")
         stat = path.stat()
         if stat.st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes; a configuration is shorter")
+            raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a configuration file")
         # A grid reads one file for each of its experiments.
         return copy.deepcopy(_parsed(path, stat.st_mtime_ns, stat.st_size))
     except (OSError, UnicodeDecodeError) as error:
@@ -203,8 +203,8 @@ class Catalogue:
                 known += self.grid(other).combinations
             folders = " or ".join(map(str, self.folders))
             raise InputError(
-                f"{where}: no experiment {name!r} in {folders}{guess(str(name), known)}; "
-                f"there are: {', '.join(known)}"
+                f"{where}: no experiment {name!r} in {folders}{guess(str(name), known)}; available: "
+                f"{', '.join(known)}"
             )
 
 
@@ -253,7 +253,8 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
         catalogue.check(name, f"{file}: experiments")
         if name in RESERVED:
             raise InputError(
-                f"{file}: experiments: {name!r} is a folder or file of results/; rename the experiment"
+                f"{file}: experiments: {name!r} is reserved for a folder or file in results/; rename the "
+                "experiment"
             )
     names = dict.fromkeys(one for name in given for one in catalogue.selected(name))
     return config | {"experiments": list(names), "catalogue": catalogue}
@@ -328,7 +329,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
         if parent is None:
             raise InputError(
                 f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, the experiment "
-                "that it controls"
+                "to control"
             )
         checks.check_control(experiment, load_experiment(parent, catalogue), parent, where)
     return experiment
@@ -363,13 +364,13 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
         return own
     chain = (*descendants, name)
     if parent in chain:
-        raise InputError(f"{where}: extends: {' → '.join((*chain, parent))} is a circle; remove one link")
+        raise InputError(f"{where}: extends: {' → '.join((*chain, parent))} is circular; remove one of these")
     catalogue.check(parent, f"{where}: extends")
     control = catalogue.read(parent).get("control", NO_CONTROL)
     if control != NO_CONTROL:
         raise InputError(
-            f"{where}: extends = {json.dumps(parent)}: is a control ({control}); "
-            f"extend the experiment that it controls, {catalogue.parent(parent)}"
+            f"{where}: extends = {json.dumps(parent)}: is a control ({control}); extend the experiment "
+            f"it controls, {catalogue.parent(parent)}"
         )
     inherited = _resolve(parent, catalogue, chain)
     return merge(models.without_training(inherited) if "models" in own else inherited, own)

@@ -96,11 +96,11 @@ def _disk(name: str, experiment: dict, sizes: dict[str, Size], recordings: list[
     ).free
     if not needed:
         return ""
-    text = f"{name}: activations will take {_bytes(needed)} of disk"
+    text = f"{name}: activations will take {_bytes(needed)} of disk space"
     if needed <= free:
         return text
     return (
-        f"{text}, but only {_bytes(free)} are free; lower activations.examples or "
+        f"{text}, but only {_bytes(free)} is free; lower activations.examples or "
         "activations.positions, or record fewer layers"
     )
 
@@ -145,7 +145,7 @@ def _idle(name: str, experiment: dict, facts: dict) -> str:
     first = idle_round(network["prunable"], network["rates"], experiment["pruning"], experiment["rounds"])
     if first is None:
         return ""
-    return f"{name}: from round {first} on, pruning removes no more weights; set rounds to {first - 1}"
+    return f"{name}: from round {first} on, pruning removes nothing; set rounds to {first - 1}"
 
 
 def environment_note(name: str, paths: Iterable[str]) -> str:
@@ -170,8 +170,9 @@ def environment_note(name: str, paths: Iterable[str]) -> str:
     there = ", ".join(f"{key} {' and '.join(found)}" for key, found in packages.items() if found)
     now = ", ".join(f"{key} {here[key]}" for key, found in packages.items() if found)
     return (
-        f"{name}: {len(others)} of {made} networks were trained with {there}, here is {now}: new results may "
-        "differ in bits from those; set environment: rerun in config/config.yaml to recompute them"
+        f"{name}: {len(others)} of {made} networks were trained with {there}, but {now} is installed: new "
+        "results may differ from theirs in the last bits; set environment: rerun in config/config.yaml to "
+        "recompute them"
     )
 
 
@@ -188,14 +189,14 @@ def machine_notes(resources: dict, local: bool) -> list[str]:
     lines = []
     if (limit := address_space()) is not None and limit < RESERVED_BY_REPORT:
         lines.append(
-            f"ulimit -v allows {limit:,} MB of address space; all but reports can be made: they need "
-            f"{RESERVED_BY_REPORT:,} MB"
+            f"ulimit -v allows {limit:,} MB of address space, but reports need {RESERVED_BY_REPORT:,} MB; "
+            "everything else can run"
         )
     gpus, cores = (getattr(resources.get(key), "value", resources.get(key)) for key in ("gpu", "_cores"))
     if not local or not gpus or not cores or gpus >= cores or any(map(os.path.exists, GPUS)):
         return lines
     return [
         *lines,
-        f"no GPU was found here, and --resources gpu={gpus} lets only {gpus} job at a time train or record; "
-        f"--resources gpu=0 runs up to {cores} on the CPU",
+        f"no GPU was found, and --resources gpu={gpus} limits training and recording to {gpus} at a time; "
+        f"with --resources gpu=0, up to {cores} run on the CPU",
     ]

@@ -68,8 +68,8 @@ def _digest(weights: str, key: str) -> str:
         return unchanging_sha256(weights)
     except OSError as error:
         raise InputError(
-            f"{key} = {weights!r}: cannot be read ({error.strerror}); give the path of a file, absolute or "
-            "from the folder in which Snakemake runs"
+            f"{key} = {weights!r}: cannot be read ({error.strerror}); give a path, absolute or relative to "
+            "the working directory"
         ) from None
 
 
@@ -120,7 +120,7 @@ def prune_params(experiment: dict, round: int) -> dict:
     """
     if round > experiment["rounds"]:
         raise InputError(
-            f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; raise rounds"
+            f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
     keys = ["retraining"]

@@ -70,7 +70,7 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read ({error.strerror}); delete it and run again") from None
     if not regular:
         kind = "folder" if path.is_dir() else "pipe or device"
-        raise InputError(f"{path}: a {kind} is in place of a file; delete it and run again")
+        raise InputError(f"{path}: must be a file, not a {kind}; delete it and run again")
 
 
 def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -> None:
@@ -94,12 +94,11 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
     seeds = stages.untrained_seeds(experiment) if untrained else experiment["seeds"]
     if "seed" in found and found["seed"] not in map(str, seeds):
         raise InputError(
-            f"target {target}: {where} has the seeds {', '.join(map(str, seeds))}; "
-            f"add {found['seed']} to seeds"
+            f"target {target}: {where} has seeds {', '.join(map(str, seeds))}; add {found['seed']} to seeds"
         )
     rounds = stages.rounds_of(experiment, int(found["seed"])) if "seed" in found else experiment["rounds"]
     if "round" in found and found["round"] not in map(str, range(rounds + 1)):
-        remedy = "add one to models" if "models" in experiment else "raise rounds"
+        remedy = "add one to models" if "models" in experiment else "increase rounds"
         raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; {remedy}")
     *_, folder, file = target.split("/")
     if "models" in experiment and "seed" in found and file in TRAINED:
@@ -110,8 +109,8 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
         shared = sharing.network_file(load_lineage(name, catalogue), int(found["seed"]), 0, file)
         if shared != target:
             raise InputError(
-                f"target {target}: {name} shares this file with an experiment that it extends; "
-                f"ask for {shared}"
+                f"target {target}: {name} shares this file with an experiment that it extends; request "
+                f"{shared}"
             )
 
 

@@ -192,7 +192,7 @@ def load(path: str | Path) -> Prepared:
         refuse_links(path, file)
         if file.attrs.get("schema") != SCHEMA:
             raise InputError(
-                f"{path}: data set schema {file.attrs.get('schema')}, this version reads {SCHEMA}; "
+                f"{path}: data set schema {file.attrs.get('schema')}, but this version reads {SCHEMA}; "
                 "delete the file and run again"
             )
         provenance.check(path, {"dataset": file.attrs["name"], "recipe": file.attrs["recipe"]})

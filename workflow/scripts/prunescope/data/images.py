@@ -68,5 +68,5 @@ def channel_axes(shape: Sequence[int]) -> tuple[int, int, int]:
         When the first and the last axis are equally long.
     """
     if shape[0] == shape[2]:
-        raise ValueError(f"images of shape {tuple(shape)}: it is unclear which axis holds the channels")
+        raise ValueError(f"images of shape {tuple(shape)}: the channel axis is ambiguous")
     return (0, 1, 2) if shape[0] < shape[2] else (2, 0, 1)

@@ -117,8 +117,8 @@ def opened(file: Callable[[], BinaryIO], where: str) -> Image.Image:
         raise InputError(f"{where} is not a readable image ({error}); remove or replace it") from None
     if image.width * image.height > MOST_PIXELS:
         raise InputError(
-            f"{where} declares {image.width}×{image.height} pixels, more than {MOST_PIXELS:,}; make it "
-            "smaller first"
+            f"{where} declares {image.width}×{image.height} pixels, more than the allowed {MOST_PIXELS:,}; "
+            "make it smaller"
         )
     if image.mode.startswith(("I", "F")):
         raise InputError(f"{where} has more than 8 bits per channel; convert the images to 8 bits")

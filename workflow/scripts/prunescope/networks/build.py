@@ -70,8 +70,8 @@ def build(
             ) from None
     if outputs != (1, classes):
         raise InputError(
-            f"network: {name} gives outputs of shape {outputs[1:]}, the data set has {classes} classes; "
-            "choose a classifier or other arguments"
+            f"network: {name} returns outputs of shape {outputs[1:]}, but the data set has {classes} "
+            "classes; choose a classifier or other arguments"
         )
     return network
 
@@ -88,7 +88,7 @@ def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callabl
     variable = any(one.kind == one.VAR_KEYWORD for one in parameters)
     for key in arguments:
         if key in offered or not (variable or key in free):
-            problem = "comes from the data set" if key in offered else f"is not an argument of {name}"
+            problem = "is set by the data set" if key in offered else f"is not an argument of {name}"
             raise InputError(f"network.arguments: {key!r} {problem}; allowed: {', '.join(free) or 'none'}")
     known = {key: value for key, value in offered.items() if key in keys}
     return lambda: function(*given, **known, **arguments)

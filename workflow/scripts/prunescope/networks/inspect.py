@@ -94,7 +94,7 @@ def inspect(
     trace(net, shape, {module: partial(note, name) for module, name in named.items()})
     for name in chosen:
         if runs[name] != 1:
-            problem = "runs more than once" if runs[name] else "gives no tensor of its own"
+            problem = "runs more than once" if runs[name] else "returns no single tensor"
             raise InputError(
                 f"activations.layers: module {name!r} {problem} in a forward pass, so it cannot be recorded; "
                 "choose other layers, e.g. the block around it"

@@ -180,8 +180,8 @@ def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
         parameter.copy_(before)
         if weight[removed].any():
             raise InputError(
-                f"pruning.prunable: {prefix}.{tensor} has a parametrisation that does not keep zeros, so it "
-                "cannot be pruned; leave it out"
+                f"pruning.prunable: {prefix}.{tensor} has a parametrisation that does not preserve zeros, "
+                "so it cannot be pruned; leave it out"
             )
 
 

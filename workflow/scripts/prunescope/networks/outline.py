@@ -39,7 +39,7 @@ class Module:
         """Why its output cannot be recorded; empty if it can."""
         if self.runs != 1:
             return f"runs {self.runs} times" if self.runs else "never runs"
-        return "" if self.output is not None else "gives no single tensor"
+        return "" if self.output is not None else "returns no single tensor"
 
 
 def outline(network: nn.Module, shape: Shape) -> list[Module]:

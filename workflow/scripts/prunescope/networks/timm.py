@@ -32,7 +32,7 @@ def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]
         problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
         raise InputError(
             f"network.weights = DEFAULT: the weights of timm/{name} are not on this machine and cannot be "
-            f"downloaded ({problem}); download them elsewhere and give the path of the file"
+            f"downloaded ({problem}); download them on another machine and give the path of the file"
         ) from None
 
 

@@ -41,7 +41,7 @@ def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
     else:
         state = _read(source, more, built, "network.weights").state
     drawn = fit(built, state, f"network.weights = {source}", draw_head=True)
-    log.info("weights of %s; newly drawn: %s", source, ", ".join(drawn) or "none")
+    log.info("loaded weights from %s; newly initialised: %s", source, ", ".join(drawn) or "none")
     return built
 
 
@@ -81,7 +81,7 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
 def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Found:
     found = formats.read(source, network.state_dict(), key)
     if "digest" in more and files.sha256(source) != more["digest"]:
-        raise InputError(f"{source}: changed since the workflow was planned; run it again")
+        raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
     if found.prefix:
         log.info("%s: the prefix %s of the names is removed", source, found.prefix)
     if found.left_out:

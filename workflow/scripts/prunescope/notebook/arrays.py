@@ -215,7 +215,7 @@ def _matrix(values: "ArrayLike", name: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:  # e.g. a tensor on a GPU
         raise InputError(f"{name}: not an array of numbers ({str(error).splitlines()[0]})") from None
     if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool) or np.iscomplexobj(matrix):
-        raise InputError(f"{name}: has the type {matrix.dtype}, must have real numbers")
+        raise InputError(f"{name}: has type {matrix.dtype}, must contain real numbers")
     if matrix.ndim != 2:
         raise InputError(
             f"{name}: has shape {matrix.shape}, must be (n, p); give one row for each example, "

@@ -151,15 +151,15 @@ def _names(
         for network, own in zip((a, b), names, strict=True):
             for name in own:
                 if list(select(network, [name], "layers")) != [name]:
-                    raise InputError(f"layers: {name!r} is a pattern; a mapping takes names of modules")
+                    raise InputError(f"layers: {name!r} is a pattern, but a mapping needs module names")
         return names
     names = tuple(list(select(network, list(layers), "layers")) for network in (a, b))
     if pairs == "all-layers":
         return names
     if only := sorted({*names[0]} ^ {*names[1]}):
         raise InputError(
-            f"layers: {', '.join(only)} {'is' if len(only) == 1 else 'are'} in one of the networks only; "
-            f"give a mapping of names in a to names in b, such as {{{names[0][0]!r}: {names[1][0]!r}}}"
+            f"layers: {', '.join(only)} {'is' if len(only) == 1 else 'are'} in only one of the networks; "
+            f"give a mapping from names in a to names in b, such as {{{names[0][0]!r}: {names[1][0]!r}}}"
         )
     return names[0], names[0]
 

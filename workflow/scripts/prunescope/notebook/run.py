@@ -51,7 +51,9 @@ def load(path: str | Path) -> "Run":
             f"{Path.cwd()}"
         )
     if not _is_run(folder):
-        raise InputError(f"{folder}: holds no results of an experiment; give the path of results/EXPERIMENT")
+        raise InputError(
+            f"{folder}: contains no results of an experiment; give the path of results/EXPERIMENT"
+        )
     return Run(folder)
 
 
@@ -263,7 +265,7 @@ class Run:
 
     def _there(self, path: Path) -> Path:
         if not path.exists():
-            raise InputError(f"{path}: not there yet; run the experiment to its end")
+            raise InputError(f"{path}: does not exist yet; finish running the experiment")
         return path
 
 
@@ -271,5 +273,5 @@ def _check(value: str | int, known: Iterable, what: str) -> None:
     if value not in known:
         there = ", ".join(map(str, known))
         raise InputError(
-            f"{what} = {value!r}: not in these results{guess(str(value), known)}; there are: {there}"
+            f"{what} = {value!r}: not in these results{guess(str(value), known)}; available: {there}"
         )

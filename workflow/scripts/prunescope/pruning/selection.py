@@ -19,7 +19,7 @@ def complete(masks: Masks, weights: dict[str, Tensor]) -> Masks:
     if masks and set(masks) != set(weights):
         odd = sorted(set(masks) ^ set(weights))
         raise InputError(
-            f"pruning.prunable: the round before pruned other weights (differing: {', '.join(odd)})"
+            f"pruning.prunable: the previous round pruned different weights (differing: {', '.join(odd)})"
         )
     return {
         name: masks[name] if masks else torch.ones(weight.shape, dtype=torch.bool)
@@ -61,7 +61,7 @@ def prune(
     """
     if scope == "global":
         if rates:
-            raise InputError("pruning.rates: rates of single layers need `scope: layer`")
+            raise InputError("pruning.rates: separate rates for layers need pruning.scope: layer")
         return _prune_together(scores, masks, _count(masks, rate, density))
     pruned: Masks = {}
     for name, mask in masks.items():

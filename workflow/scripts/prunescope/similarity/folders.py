@@ -44,14 +44,14 @@ def compare_folders(
         When a folder cannot be read, the ids of the rows do not correspond, or a measure is unknown.
     """
     if not paths:
-        raise InputError("compare_folders: no folders; name at least one")
+        raise InputError("compare_folders: no folders; give at least one")
     found = [folder.read(path) for path in paths]
     folder.check_correspondence(found)
     rows = {name: len(matrix) for name, matrix in found[0].layers.items()}
     if pairs == "all-layers" and len(set(rows.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in rows.items())
         raise InputError(
-            f"{found[0].path}: pairs = all-layers needs layers of equally many rows, not {counts}"
+            f"{found[0].path}: pairs = all-layers needs layers with the same number of rows, not {counts}"
         )
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch, f"{round}.h5") for round in range(len(found))]

@@ -203,7 +203,7 @@ class _Comparison:
             found = list(self._of_group(own, theirs, itself))
             few = Counter(row["status"] for row in found if row["status"] != OK)
             log.info(
-                "%s of round %d (seed %d), %d rows: compared with %d recordings%s",
+                "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
                 ", ".join(group),
                 recording.round,
                 recording.seed,
@@ -239,7 +239,7 @@ class _Comparison:
             broken, total = matrix.count_not_finite()
             raise InputError(
                 f"{matrix.path}: layer {matrix.layer} of round {matrix.round}: {broken} of {total} "
-                "activations are NaN or infinite; look at this round's training"
+                "activations are NaN or infinite; check this round's training"
             )
         return represent(moments, self.variance, matrix.rotated)
 

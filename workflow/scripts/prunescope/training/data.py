@@ -154,13 +154,13 @@ def place(
         When more training images are asked for than there are, or they have no labels.
     """
     if not dataset.classes:
-        raise InputError(f"{dataset.name}: the images have no labels, so nothing can be trained on them")
+        raise InputError(f"{dataset.name}: the images have no labels, so no network can be trained on them")
     available = len(dataset.train_labels)
     wanted = settings.validation + (settings.examples or 1)
     if wanted > available:
         raise InputError(
-            f"training.examples: {settings.examples} and training.validation: {settings.validation} ask "
-            f"for more than the {available} training images of {dataset.name}"
+            f"training.examples: {settings.examples} and training.validation: {settings.validation} need "
+            f"more than the {available} training images of {dataset.name}"
         )
     shuffled = torch.randperm(available, generator=torch.Generator().manual_seed(derive_seed(0, "examples")))
     end = None if settings.examples is None else wanted
@@ -191,7 +191,7 @@ def _placed(
     images = len(held_out) + (0 if chosen is None else len(chosen)) + len(dataset.test_labels)
     large = images * math.prod(dataset.shape) > _room(device)
     if large:
-        log.info("%d images are many: each batch is read from the file", images)
+        log.info("%d images are too many for memory: each batch is read from the file", images)
 
     def split(images, labels, rows: Tensor) -> Split:
         gathered = Gathered(images, rows.numpy(), device)

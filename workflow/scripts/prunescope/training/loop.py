@@ -127,8 +127,8 @@ def _check_steps(task: Task, settings: TrainingSettings, per_epoch: int) -> None
     total, rewind = settings.epochs * per_epoch, task.rewind or 0
     if task.start >= total or rewind > total:
         raise InputError(
-            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is beyond the "
-            f"training, which ends at step {total}; lower it"
+            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is after the end of "
+            f"training (step {total}); lower it"
         )
 
 
@@ -165,7 +165,7 @@ def _check_losses(progress: Progress, begin: int, settings: TrainingSettings) ->
         raise InputError(
             f"training: the loss became {float(progress.losses[position])} in epoch {epoch + 1}, "
             f"step {position + 1} of {per_epoch}, at learning rate {rate:g}; "
-            "lower training.optimizer.lr, warm up or set training.clip_norm"
+            "lower training.optimizer.lr, use a warm-up schedule or set training.clip_norm"
         )
 
 

@@ -79,7 +79,7 @@ class State:
         torch.set_rng_state(content["random"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(content["random_cuda"], device)
-        log.info("continuing after step %d", progress.step)
+        log.info("resuming after step %d", progress.step)
 
     def save(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
         """Write weights, optimiser, progress and random state, atomically."""

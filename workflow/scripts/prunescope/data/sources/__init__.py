@@ -69,10 +69,10 @@ class Source:
         where = f"data.datasets: {self.text!r}"
         if not path.exists():
             raise InputError(
-                f"{where}: no {what} {path}; correct the path (relative ones start at data.root)"
+                f"{where}: no {what} {path}; correct the path (a relative path starts at data.root)"
             )
         if path.is_file() and not path.name.endswith(suffixes):
-            raise InputError(f"{where}: {path} is no {what}; allowed: {', '.join(suffixes)}")
+            raise InputError(f"{where}: {path} is not a {what}; allowed: {', '.join(suffixes)}")
         return path
 
 
@@ -121,15 +121,15 @@ def _adapted(sizes: dict, origin: Source, given: dict) -> dict:
     train, test = sizes["train"], sizes["test"]
     if fraction is None and not test:
         raise InputError(
-            f"{where}: the images are not split; set test_fraction, e.g. {{source: '{origin.text}', "
+            f"{where}: there are no separate test images; set test_fraction, e.g. {{source: '{origin.text}', "
             "test_fraction: 0.2}"
         )
     if fraction is not None:
         if test:
             problem = (
-                "the source has test images of its own"
+                "the source already has test images"
                 if sizes["classes"]
-                else "images without labels are not split"
+                else "images without labels cannot be split"
             )
             raise InputError(f"{where}: test_fraction = {fraction}: {problem}; remove it")
         test = round(fraction * train)

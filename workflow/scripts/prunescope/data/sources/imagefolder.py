@@ -156,8 +156,8 @@ def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO
                 continue
             if size > LARGEST_FILE:
                 raise InputError(
-                    f"{path}: {name}: this image file has {size:,} bytes, more than {LARGEST_FILE:,}; "
-                    "make it smaller first"
+                    f"{path}: {name}: this image file has {size:,} bytes, more than the allowed "
+                    f"{LARGEST_FILE:,}; make it smaller"
                 )
             yield parts, open
     except InputError:
@@ -175,9 +175,9 @@ def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> lis
     InputError
         When there are no images, or their folders do not say where each of them belongs.
     """
-    known = "see docs/data.md for the folders that are understood"
+    known = "see docs/data.md for the supported folder layouts"
     if not images:
-        raise InputError(f"{path}: holds no images ({', '.join(sorted(SUFFIXES))}); {known}")
+        raise InputError(f"{path}: contains no images ({', '.join(sorted(SUFFIXES))}); {known}")
     split = [(parts, open) for parts, open in images if len(parts) >= 3 and parts[-3] in SPLITS]
     if split:
         _check_one(path, {"/".join((*parts[:-3], "train")) for parts, _ in split})
@@ -188,7 +188,7 @@ def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> lis
     for folder in folders:
         if not folder or folder[-1] in SPLITS or len(folder) != len(folders[0]):
             name = next("/".join(parts) for parts, _ in images if parts[:-1] == folder)
-            raise InputError(f"{path}: {name} is not in the folder of a class; {known}")
+            raise InputError(f"{path}: {name} is not in a class folder; {known}")
     _check_one(path, {"/".join(folder[:-1]) or "." for folder in folders})
     return [Item("", parts[-2], "/".join(parts[-2:]), open) for parts, open in images]
 
@@ -197,7 +197,7 @@ def _check_one(path: Path, folders: set[str]) -> None:
     """Refuse images of more than one data set."""
     if len(folders) > 1:
         two = " and ".join(sorted(folders)[:2])
-        raise InputError(f"{path}: holds more than one data set ({two}); name one of them")
+        raise InputError(f"{path}: contains more than one data set ({two}); give the path of one of them")
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
@@ -238,7 +238,7 @@ def _tar_members(path: Path):
             yield member.name, member.size, partial(archive.extractfile, member)
     # tarfile takes the end of the file for the end of the archive; only a block of zeros is.
     if archive.fileobj.tell() == archive.offset:
-        raise EOFError("ends in the middle")
+        raise EOFError("truncated")
 
 
 def _decompressed(path: Path, opened: Callable) -> BinaryIO:
@@ -252,7 +252,7 @@ def _decompressed(path: Path, opened: Callable) -> BinaryIO:
             raise
         raise InputError(
             f"{path}: cannot be decompressed in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a "
-            "folder with more room"
+            "folder with more space"
         ) from None
     file.seek(0)
     return file
@@ -269,4 +269,7 @@ def _zip_members(path: Path):
 def _check_member(path: Path, name: str, special: bool) -> None:
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or special:
-        raise InputError(f"{path}: member {name!r} would land outside its folder or is a link; refused")
+        raise InputError(
+            f"{path}: member {name!r} is a link or lies outside the archive's folder; remove it from the "
+            "archive"
+        )

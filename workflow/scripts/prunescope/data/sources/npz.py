@@ -48,7 +48,7 @@ class Numpy(Source):
                 keys = {name.removesuffix(".npy") for name in file.namelist()}
             if keys - {"classes"} not in FORMS:
                 raise InputError(
-                    f"{self.path}: holds the arrays {', '.join(sorted(keys)) or 'none'}; expected "
+                    f"{self.path}: contains the arrays {', '.join(sorted(keys)) or 'none'}; expected "
                     "x_train, y_train, x_test and y_test, or x and y, or x alone (images without labels)"
                 )
             images = {key: self._images(key) for key in sorted(keys) if key.startswith("x")}
@@ -66,15 +66,16 @@ class Numpy(Source):
             partner = "x" + key[1:]
             if len(array) != len(images[partner]):
                 raise InputError(
-                    f"{self.path}: {partner} has {len(images[partner])} images, {key} {len(array)} labels; "
-                    "write one label for each image"
+                    f"{self.path}: {partner} has {len(images[partner])} images, but {key} has {len(array)} "
+                    "labels; write one label for each image"
                 )
         first, *others = images
         for other in others:
             if images[other].shape[1:] != images[first].shape[1:]:
                 shapes = " and ".join("×".join(map(str, images[key].shape[1:])) for key in (first, other))
                 raise InputError(
-                    f"{self.path}: images of {first} and {other} differ: {shapes}; make them equal"
+                    f"{self.path}: images of {first} and {other} have different shapes, {shapes}; make them "
+                    "equal"
                 )
         classes, labels = self._classes(labels, names)
         nothing = np.zeros((0, *images[first].shape[1:]), np.uint8), np.zeros(0, np.int64)
@@ -91,15 +92,13 @@ class Numpy(Source):
             start = file.tell()
         problem = None
         if dtype != np.uint8:
-            problem = f"has the type {dtype}; write pixels in 0 to 255 as uint8"
+            problem = f"has type {dtype}; save pixels from 0 to 255 as uint8"
         elif len(shape) not in (3, 4) or 0 in shape:
-            problem = f"has the shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W)"
+            problem = f"has shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W)"
         elif fortran:
-            problem = "is in Fortran order; write np.ascontiguousarray of it"
+            problem = "is in Fortran order; convert it with np.ascontiguousarray"
         elif len(shape) == 4 and shape[1] == shape[3]:
-            problem = (
-                f"has the shape {shape}, so the axis of the channels is unclear; write it as (N, C, H, W)"
-            )
+            problem = f"has shape {shape}, so the channel axis is ambiguous; save it as (N, C, H, W)"
         if problem:
             raise InputError(f"{self.path}: {key} {problem}")
         return Members(self.path, f"{key}.npy", start, shape)
@@ -109,14 +108,16 @@ class Numpy(Source):
             labels = labels[:, 0]
         if labels.ndim != 1 or labels.dtype.kind not in "iuU":
             raise InputError(
-                f"{self.path}: {key} has the shape {labels.shape} and the type {labels.dtype}; expected one "
-                "integer or name for each image"
+                f"{self.path}: {key} has shape {labels.shape} and type {labels.dtype}; expected one integer "
+                "or name for each image"
             )
         return labels
 
     def _names(self, names: np.ndarray) -> list[str]:
         if names.ndim != 1 or names.dtype.kind != "U":
-            raise InputError(f"{self.path}: classes must be a list of names, one for each label from 0 on")
+            raise InputError(
+                f"{self.path}: classes must be a list of names, one for each label, starting at 0"
+            )
         return names.tolist()
 
     def _classes(self, labels: dict, names: list[str] | None) -> tuple[list[str], dict]:
@@ -130,7 +131,7 @@ class Numpy(Source):
             }
         if found.dtype.kind == "U" or found.tolist() != list(range(len(names))):
             raise InputError(
-                f"{self.path}: classes holds {len(names)} names, but the labels are "
+                f"{self.path}: classes has {len(names)} names, but the labels are "
                 f"{', '.join(map(str, found[:5]))}{', ...' if len(found) > 5 else ''}; expected 0 to "
                 f"{len(names) - 1}, each at least once"
             )

@@ -51,7 +51,7 @@ def check(control: str) -> kinds.Kind:
     for name in kind.parameters:
         if name not in OFFERS:
             raise InputError(
-                f"{kind.path}: control {control!r} asks for {name!r}; "
-                f"controls may ask for {', '.join(OFFERS)}"
+                f"{kind.path}: control {control!r} has the unknown parameter {name!r}; allowed: "
+                f"{', '.join(OFFERS)}"
             )
     return kind

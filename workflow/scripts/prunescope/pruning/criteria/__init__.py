@@ -50,7 +50,7 @@ def check(criterion: str) -> kinds.Kind:
     for name in kind.parameters:
         if name not in OFFERS:
             raise InputError(
-                f"{kind.path}: criterion {criterion!r} asks for {name!r}; "
-                f"criteria may ask for {', '.join(OFFERS)}"
+                f"{kind.path}: criterion {criterion!r} has the unknown parameter {name!r}; allowed: "
+                f"{', '.join(OFFERS)}"
             )
     return kind
