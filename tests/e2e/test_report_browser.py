@@ -1,8 +1,11 @@
 """The report of a real run in a real browser: marks, menus, values, downloads; no errors, no requests."""
 
+import base64
 import json
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from importlib.resources import files
 
@@ -345,3 +348,72 @@ def test_overview_draws_all_experiments_on_one_scale(browser, tmp_path):
         want = {tuple(map(str, key)): pytest.approx(value, abs=2e-5) for key, value in means.items()}
         assert cells(browser, f"dense-{one.name}", "layer", "round") == want
     assert browser.get_log("browser") == []
+
+
+# --- Snakemake's own report --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own_report(results):
+    """The page that `snakemake --report` makes."""
+    folder = results.parents[1]
+    command = [sys.executable, "-m", "snakemake", "--report", "own.html"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return folder / "own.html"
+
+
+def press(browser, element) -> None:
+    """Click an element wherever it is: the report's head covers what is scrolled below it."""
+    browser.execute_script("arguments[0].click()", element)
+
+
+def follow(browser, text: str) -> None:
+    """Click an entry of the menu of Snakemake's report, the last one of this name."""
+
+    def entry():
+        entries = browser.find_elements(By.CSS_SELECTOR, "a, button")
+        return next((one for one in reversed(entries) if one.text.strip() == text), None)
+
+    press(browser, wait(browser, entry))
+
+
+def listed(browser) -> list[tuple[dict[str, str], list]]:
+    """What Snakemake's report lists of a category: labels and buttons of each row."""
+    head, *rows = browser.find_elements(By.TAG_NAME, "tr") or [None]
+    names = [cell.text.lower() for cell in head.find_elements(By.TAG_NAME, "th")] if head else []
+    cells = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in rows]
+    return [
+        (dict(zip(names[:-1], texts, strict=False)), row.find_elements(By.TAG_NAME, "a"))
+        for texts, row in zip(cells, rows, strict=True)
+    ]
+
+
+@pytest.mark.slow
+def test_snakemakes_report_explains_and_names_what_it_shows(browser, own_report):
+    browser.set_window_size(1440, 900)
+    browser.get_log("performance")
+    browser.get(own_report.as_uri())
+    page = browser.find_element(By.TAG_NAME, "body")
+    wait(browser, lambda: "Open an experiment's Report first" in page.text)
+    follow(browser, "Results")
+    follow(browser, "Figures")
+    labels = [labels for labels, _ in wait(browser, lambda: listed(browser))]
+    assert {"figure": "Similarity between rounds", "measure": "mean CCA", "layer": "relu1"} in labels
+    assert {"figure": "Test accuracy", "measure": "", "layer": ""} in labels
+    captions = {}
+    for kind, place in {one["figure"]: place for place, one in enumerate(labels)}.items():
+        press(browser, wait(browser, lambda: listed(browser))[place][1][-1])
+        captions[kind] = wait(browser, lambda: browser.find_elements(By.CLASS_NAME, "prose-invert"))[0].text
+        follow(browser, "Figures")
+    assert len(captions) == 6 == len(set(captions.values())), "each kind of figure has a caption of its own"
+    browser.refresh()
+    follow(browser, "Results")
+    follow(browser, "Report")
+    rows = wait(browser, lambda: listed(browser))
+    (link,) = [buttons[0].get_attribute("href") for one, buttons in rows if "Findings" in one["figure"]]
+    text = base64.b64decode(link.partition("base64,")[2]).decode()
+    assert "Verdicts need at least 3 seeds" in text and "{" not in text
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [one["params"]["request"]["url"] for one in sent if one["method"] == "Network.requestWillBeSent"]
+    assert not [url for url in urls if not url.startswith(("file:", "data:", "blob:", "about:"))]

@@ -75,7 +75,7 @@ rule write_report:
             category="{experiment}",
             subcategory="Report",
             caption="../report/findings.rst",
-            labels={"figure": "Findings"},
+            labels={"figure": "Findings (text file)"},
         ),
         findings="results/{experiment}/findings.json",
     log:
