@@ -31,7 +31,7 @@ def guess(name: str, known: Iterable) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-# What NumPy, torch, HDF5, Arrow, the C library and Python itself call it.
+# How NumPy, torch, HDF5, Arrow, the C library and Python report a lack of memory.
 NO_MEMORY = (
     *("can't allocate memory", "Cannot allocate memory", "bad_alloc", "bad allocation", "out of memory"),
     *("Unable to allocate", "unable to allocate", "memory allocation failed", "malloc of size"),

@@ -55,7 +55,8 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
     ----------
     network : torch.nn.Module
     layers : list of str or dict of str to str
-        Patterns, see `select`: a layer has the name of its module. Or names of modules by that of the layer.
+        Patterns, see `select`, for layers with the names of their modules; or a mapping from the names of
+        layers to those of modules.
 
     Raises
     ------

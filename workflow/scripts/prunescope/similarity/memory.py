@@ -7,7 +7,7 @@ from prunescope.similarity.moments import MOST_TILE, chunk_rows
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
-# Of a second pass; smaller, because the sums of the first are still there.
+# The same in a second pass: fewer, because the sums of the first are still in memory.
 SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 # Numbers of matrices as large as a covariance: kept by a representation, needed to compute one or a score,
 # and for a pair without a fold.
