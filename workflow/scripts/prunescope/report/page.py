@@ -23,6 +23,11 @@ TEMPLATE = "report.html.j2"
 VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 # A number in a table, perhaps with a unit or a range.
 NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
+# In Vega's SVG: what is invisible, says what is so anyway, or names the font of the page.
+NOT_SEEN = re.compile(
+    r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
+    r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
+)
 # Width of the images that need no JavaScript; they are scaled to the page.
 WIDTH, PANEL_WIDTH = 900, 260
 
@@ -210,6 +215,7 @@ def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
 
 def _inline(image: str, name: str) -> str:
     """Make an SVG file part of a page: scaled to it, with ids of its own, rounded to tenths of a pixel."""
+    image = NOT_SEEN.sub("", image)
     image = re.sub(
         r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
     )
@@ -221,7 +227,7 @@ def _inline(image: str, name: str) -> str:
 
 
 def _rounded(match: re.Match) -> str:
-    return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", match[0])
+    return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[0])
 
 
 def _follow_scale(spec: dict) -> None:
