@@ -16,7 +16,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help env demo test test-slow test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
+.PHONY: help env browser demo test test-slow test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 # Two test files at a time: most of the time is spent starting Python.
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+browser: ## install Debian's Chromium and its driver (as root); without them the tests that open reports are skipped
+	{ command -v chromium && command -v chromedriver; } > /dev/null || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver > /dev/null; }
 
 test-slow: $(READY) ## run the slow tests: many kills, and runs with a user's own data and networks
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

@@ -396,7 +396,7 @@ def notes(project, *arguments):
 def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     project = create(tmp_path / "project")
     assert notes(project, "--resources", "gpu=0") == [
-        "prunescope: tiny: activations will take 7.6 MB of disk",
+        "prunescope: tiny: activations will take 7.6 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias (cka_debiased)",
     ]
@@ -460,7 +460,7 @@ def test_another_version_of_torch_is_reported_and_reruns_nothing_unless_told_to(
     torch, pandas = (upgraded(tmp_path / name, name) for name in ("torch", "pandas"))
     plan = project.snakemake("--dry-run", **torch).stdout
     (line,) = [line for line in plan.splitlines() if "were trained with" in line]
-    assert "tiny: 6 of 6 networks were trained with torch 2." in line and "here is torch 99.0" in line
+    assert "tiny: 6 of 6 networks were trained with torch 2." in line and "torch 99.0 is installed" in line
     assert "Nothing to be done" in plan
     # Where the versions count, all are parameters. Touching records them without running anything.
     project.edit("config/config.yaml", "experiments:", "environment: rerun\nexperiments:")

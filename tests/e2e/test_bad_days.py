@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+
+from processes import kill, scripts_of
 
 KILLS = int(os.environ.get("PRUNESCOPE_KILLS", "20"))
 SEED = int(os.environ.get("PRUNESCOPE_KILL_SEED", "0"))
@@ -31,15 +32,6 @@ def start(project, *arguments, **options) -> subprocess.Popen:
             start_new_session=True,
             **options,
         )
-
-
-def scripts_of(pid: int) -> list[psutil.Process]:
-    """The scripts of the workflow that a snakemake is running."""
-    try:
-        children = psutil.Process(pid).children(recursive=True)
-        return [child for child in children if ".snakemake/scripts/" in " ".join(child.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def unlock(project) -> None:
@@ -66,7 +58,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_pat
             victims["snakemake"] += 1
             unlock(project)
         elif scripts:
-            chance.choice(scripts).send_signal(signal.SIGKILL)
+            kill(chance.choice(scripts))
             victims["script"] += 1
             process.wait(timeout=120)
         else:
@@ -144,8 +136,7 @@ def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project, job, name, s
     assert not (project.folder / file).exists()
     assert not list((project.folder / file).parent.glob(".*.part*")), "no litter"
     output = (project.folder / "snakemake.out").read_text()
-    line = f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; make room"
-    assert line in output
+    assert f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; " in output
     assert "Traceback" not in output
     project.snakemake(file, "--resources", "gpu=0")
     assert (project.folder / file).read_bytes() == before
@@ -261,9 +252,9 @@ def test_after_a_kill_at_any_stage_no_old_matrix_passes_for_a_new_one(project):
         while not victims:
             assert process.poll() is None, f"{stage} never ran"
             time.sleep(0.01)
-            victims = [one for one in scripts_of(process.pid) if stage in " ".join(one.cmdline())]
+            victims = scripts_of(process.pid, stage)
         for victim in victims:
-            victim.send_signal(signal.SIGKILL)
+            kill(victim)
         assert process.wait(timeout=120) != 0
         assert any(job.startswith(stage) for job in project.jobs(MATRIX)), f"{stage} was killed"
     assert not (project.folder / MATRIX).exists(), "the job that writes it was killed"

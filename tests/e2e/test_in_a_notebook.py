@@ -79,6 +79,11 @@ def test_the_page_of_the_library_can_be_copied(folder):
         exec(block, names)
     for name in "ab":
         np.save(f"{name}.npy", names["x"])
+    for name in ("dense", "pruned"):
+        recorded = folder / "runs" / name
+        recorded.mkdir(parents=True)
+        np.save(recorded / "relu1.npy", names["x"])
+        np.save(recorded / "ids.npy", np.arange(len(names["x"])))
     (commands,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     for command in commands.splitlines():
         done = CliRunner().invoke(cli.main, shlex.split(command, comments=True)[1:], catch_exceptions=False)

@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 from tests.conftest import Project
+from tests.processes import kill, scripts_of
 
 from prunescope import checkpoints, files, tables
 from prunescope.activations import store
@@ -59,14 +59,6 @@ def start(project: Project) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=project.folder, start_new_session=True, **quiet)
 
 
-def scripts_of(pid: int) -> list[psutil.Process]:
-    try:
-        children = psutil.Process(pid).children(recursive=True)
-        return [child for child in children if ".snakemake/scripts/" in " ".join(child.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
-
-
 def disturb(project: Project, chance: random.Random, kind: str, variant: str) -> None:
     """Start the workflow and, at a random moment, kill something or change the experiment."""
     process, other = start(project), chance.choice([name for name in VARIANTS if name != variant])
@@ -76,7 +68,7 @@ def disturb(project: Project, chance: random.Random, kind: str, variant: str) ->
     elif chance.random() < 0.5:
         process.kill()
     elif scripts := scripts_of(process.pid):
-        chance.choice(scripts).kill()
+        kill(chance.choice(scripts))
     process.wait()
     project.snakemake("--unlock")
     change(project, variant)
