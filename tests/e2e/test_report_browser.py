@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from importlib.resources import files
 
 import pandas as pd
@@ -135,6 +136,29 @@ def test_every_measure_and_seed_shows_the_numbers_of_the_matrix(page, results):
             menu(page, "seed").select_by_value(seed)
             want = expected(results, measure, seed, ["layer_a", "round_a"], round_b=0)
             assert cells(page, "dense", "layer", "round") == want
+
+
+def test_charts_out_of_view_follow_the_menus_for_a_print(page, results):
+    """Without scrolling: what is printed must not show the values of another measure."""
+    measure, layer = values(menu(page, "measure"))[1], values(menu(page, "layer"))[0]
+    menu(page, "measure").select_by_value(measure)
+    want = expected(results, measure, "all", ["round_a", "round_b"], layer_a=layer)
+    texts = "#chart-rounds .role-mark text"
+    script = f"return [...document.querySelectorAll('{texts}')].map((one) => one.textContent)"
+    cells = sorted(f"{value.expected:.2f}" for value in want.values())
+    wait(page, lambda: not Counter(cells) - Counter(page.execute_script(script)))
+    assert page.execute_script("return scrollY") == 0
+
+
+def test_the_description_of_a_chart_has_the_finding_that_is_shown(page):
+    for measure in values(menu(page, "measure")):
+        menu(page, "measure").select_by_value(measure)
+        ready(page)
+        title, label = page.execute_script(
+            "const figure = document.getElementById('chart-profile');"
+            "return [figure.querySelector('h3').textContent, figure.querySelector('.chart').ariaLabel]"
+        )
+        assert label.startswith(title) and "Line chart" in label
 
 
 def test_what_is_drawn_is_what_the_table_says(page):

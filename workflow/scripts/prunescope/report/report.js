@@ -2,10 +2,12 @@
 // What the menus have selected, by name. It is kept in the address, so that a link shows the same.
 const menus = [...document.querySelectorAll("select")];
 const state = {};
+const first = Object.fromEntries(menus.map((menu) => [menu.id, menu.options[0].value]));
 const figures = [...document.querySelectorAll("figure")];
 const visible = new Set();
 const tables = {};
 const pause = () => new Promise((done) => setTimeout(done));
+const idle = () => new Promise((done) => (window.requestIdleCallback ?? setTimeout)(done));
 
 function readAddress() {
   const wanted = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
@@ -66,15 +68,22 @@ function library() {
   return window.vegaEmbed;
 }
 
+// What a figure shows with these menus.
+function view(figure, menus) {
+  return JSON.stringify(figure.dataset.keys.split(" ").concat("scale").map((key) => menus[key]));
+}
+
 async function draw(figure) {
-  const wanted = JSON.stringify(figure.dataset.keys.split(" ").concat("scale").map((key) => state[key]));
+  const wanted = view(figure, state);
   if (figure.dataset.shown === wanted) return;
   figure.dataset.shown = wanted;
   const rows = await select(figure);
   const lower = Math.min(0, ...rows.map((row) => row.low ?? row.mean ?? 0));
   const titles = JSON.parse(figure.dataset.titles);
-  figure.firstTitle ??= figure.querySelector("h3").textContent;
-  figure.querySelector("h3").textContent = titles[state.measure] ?? figure.firstTitle;
+  const heading = figure.querySelector("h3"), before = heading.textContent;
+  figure.firstTitle ??= before;
+  heading.textContent = titles[state.measure] ?? figure.firstTitle;
+  for (const box of figure.querySelectorAll(".chart")) box.ariaLabel = box.ariaLabel.replace(before, () => heading.textContent);
   figure.views ??= [];
   const signals = figure.dataset.scaled
     ? {
@@ -135,11 +144,19 @@ function fill(figure, rows) {
 }
 
 // One after the other: what is ready must be drawn.
-let work = Promise.resolve();
+let work = Promise.resolve(), turn = 0;
 function refresh() {
+  const own = ++turn;
   work = work.then(async () => {
     for (const figure of figures) if (visible.has(figure)) await draw(figure);
     document.body.dataset.ready = JSON.stringify(state);
+    // A print shows all charts. Images show the first options; charts out of view follow the menus in idle time.
+    for (const figure of figures) {
+      if ((figure.dataset.shown ?? view(figure, first)) === view(figure, state)) continue;
+      await idle();
+      if (own !== turn) return;
+      await draw(figure);
+    }
   });
 }
 
