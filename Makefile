@@ -41,7 +41,7 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 	@echo "report             results/digits-lenet/report.html"
 
 # Two test files at a time: most of the time is spent starting Python.
-test: $(READY) ## run the tests
+test: $(READY) ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 browser: ## install Debian's Chromium and its driver (as root); without them the tests that open reports are skipped
@@ -65,7 +65,7 @@ soak: $(READY) ## kill processes, edit files and flip bits at random (an hour; K
 flips: $(READY) ## flip 2,000 random bits in files of every kind; none may silently change what is read (a minute; FLIPS=n per kind)
 	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py
 
-lint: $(READY) ## ruff (format and check), snakefmt, snakemake --lint
+lint: $(READY) ## check the style: ruff (format and check), snakefmt, snakemake --lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
