@@ -104,7 +104,7 @@ class Reword(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_keyword(self, node):
-        if node.arg == "remedy":
+        if node.arg in ("remedy", "meaning"):
             node.value = self._words(node.value)
         return self.generic_visit(node)
 

@@ -16,8 +16,8 @@ from prunescope.errors import InputError
 LIBRARY = "prunescope"
 # Facts of a kind that are read by people or by the configuration's check, never by a script.
 DESCRIPTIVE = {"label", "reference", "url", "unchanged_by", "settings", "names", "form"}
-# Strings given to these names end up in messages.
-MESSAGES = {"advice", "hint", "problem", "remedy"}
+# Strings given to these names end up in messages or in the documentation.
+MESSAGES = {"advice", "hint", "meaning", "problem", "remedy"}
 # Strings in calls to these methods of a log end up in messages.
 SPEAKERS = {("log", level) for level in ("debug", "info", "warning", "error", "exception")}
 # With these a user's file can reach what its text does not name.

@@ -20,7 +20,7 @@ UNDEFINED = "undefined"
 
 @dataclass(frozen=True)
 class Status:
-    """What the column `status` says of a value.
+    """A value of the column `status`.
 
     Attributes
     ----------
@@ -38,14 +38,14 @@ class Status:
 
 # The gravest first. Where several apply, the matrix has the first.
 STATUSES = (
-    Status(DEAD, False, "No unit varies in a or in b."),
-    Status(TOO_FEW, False, "There are so few rows that the value follows from their number alone."),
-    Status(UNDEFINED, False, "The measure is not defined for these matrices."),
-    Status(ILL, True, "Some directions vary too little beside others to be told from rounding."),
-    Status(NOT_UNIQUE, True, "Ties leave the directions that the measure uses undetermined."),
-    Status(RANK_LOST, True, "One side varies in fewer than half as many directions as the other."),
-    Status(FEW, True, "There are so few images for the number of units that the value is biased."),
-    Status(OK, True, "None of the other cases."),
+    Status(DEAD, False, meaning="No unit varies in a or in b."),
+    Status(TOO_FEW, False, meaning="There are so few rows that the value follows from their number alone."),
+    Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
+    Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
+    Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
+    Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
+    Status(FEW, True, meaning="There are so few images for the number of units that the value is biased."),
+    Status(OK, True, meaning="None of the other cases."),
 )
 GIVEN = tuple(status.name for status in STATUSES if status.given)
 # A value with any other status must not be shown or used like these.
