@@ -166,7 +166,7 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
     last = (table["layer_a"] == "conv1") & (table["layer_b"] == "conv1") & (table["round_a"] == 2)
     table.loc[last & (table["round_b"] == 0), "chance"] = 0.99
     data = page_tables.similarity_tables(table)
-    rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0})
+    rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": "all", "round": "2", "layer": "conv1"}
     for chart, levels in (
         (similarity_charts.to_dense(LAYERS, rounds, "viridis"), ["0.99", "0.01", "0.01"]),

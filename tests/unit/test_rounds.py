@@ -1,5 +1,6 @@
 """What rounds are called, and axes where weights are not removed in every round."""
 
+import pandas as pd
 import pytest
 
 import synthetic
@@ -44,8 +45,6 @@ def networks(measured: bool = True) -> list[dict]:
 
 
 def page(measured: bool = True, **changes) -> str:
-    import pandas as pd
-
     own = experiment(measured=measured, **changes)
     return experiment_page(own, networks(measured), pd.DataFrame(), MEASURES, {})
 
@@ -56,14 +55,14 @@ def test_names_are_labels_or_numbers():
     assert rounds.after == "in “last”" and rounds.texts == {0: "100", 1: "80", 2: "64"}
     plain = Rounds.of(accuracy())
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
-    assert Rounds({0: 100.0, 1: 50.0}).after == "after 1 round"
-    assert Rounds({0: 100.0}, {0: 100 * "x"}).short(0) == 23 * "x" + "…"
+    assert Rounds({0: 100.0, 1: 50.0}, {}, (50.0, 100.0)).after == "after 1 round"
+    assert Rounds({0: 100.0}, {0: 100 * "x"}, (100.0, 100.0)).short(0) == 23 * "x" + "…"
 
 
 def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
-    assert Rounds({0: 100.0, 1: 80.0, 2: 64.0}).by_weights
+    assert Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0)).by_weights
     for percents in ((100.0, 100.0), (100.0, 50.0, 50.0), (50.0, 80.0)):
-        rounds = Rounds(dict(enumerate(percents)))
+        rounds = Rounds(dict(enumerate(percents)), {}, (min(percents), max(percents)))
         assert not rounds.by_weights and rounds.places == {place: place for place in range(len(percents))}
         axis = base.sparsity(f"{base.place(rounds)}:Q", rounds).to_dict()
         assert axis["field"] == "round" and axis["scale"].get("type") != "log"
@@ -121,4 +120,13 @@ def test_pages_show_labels_as_text(pruned, measured):
 
 def test_the_overview_shows_experiments_without_accuracies():
     html = overview_page([experiment(), experiment(measured=False)], MEASURES)
-    assert "not measured" in html
+    assert "not measured" in html and 'id="chart-accuracy"' in html
+    assert 'id="chart-accuracy"' not in overview_page([experiment(measured=False)], MEASURES)
+
+
+def test_lineages_with_different_densities_are_all_inside_the_chart():
+    table = pd.concat([accuracy(), accuracy().assign(seed=9, density=lambda rows: rows["density"] / 4)])
+    rounds = Rounds.of(table)
+    assert rounds.percents[2] == pytest.approx(40) and rounds.ends == pytest.approx((16, 100))
+    scale = base.sparsity("weights:Q", rounds).to_dict()["scale"]
+    assert scale["domain"] == list(rounds.ends)

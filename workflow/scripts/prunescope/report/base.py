@@ -178,6 +178,8 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
     """
     places = rounds.places if rounds else {}
     ticks = sorted(places)
+    # Vega cannot find the ends in layers without rows, such as the dots when one seed is selected.
+    domain = {"domain": list(rounds.ends)} if rounds else {}
     if few:
         ticks = sorted({ticks[0], ticks[len(ticks) // 2], ticks[-1]})
     if rounds and not rounds.by_weights:
@@ -188,11 +190,11 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
             labelExpr=f"{json.dumps(names)}[datum.label]",
             labelOverlap="greedy",
         )
-        return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12), axis=axis)
+        return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12, **domain), axis=axis)
     more = {"values": [float(f"{places[round]:.3g}") for round in ticks], "grid": True} if rounds else {}
     return alt.X(
         field,
-        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8, **domain),
         axis=alt.Axis(title="weights remaining (%)", format=".3~g", labelOverlap="greedy", **more),
     )
 

@@ -138,7 +138,7 @@ def experiment_page(
             "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
         ),
         _between_rounds(experiment),
-        _accuracy_and_density(experiment, densities, page_tables.not_pruned(networks)),
+        _accuracy_and_density(experiment, data["accuracy"], densities, page_tables.not_pruned(networks)),
         *([_training(data["training"])] if "training" in data else []),
         Section(
             "settings",
@@ -217,7 +217,10 @@ def _between_rounds(experiment: Experiment) -> Section:
 
 
 def _accuracy_and_density(
-    experiment: Experiment, densities: pd.DataFrame, not_pruned: tuple[tuple[str, pd.DataFrame], ...]
+    experiment: Experiment,
+    accuracies: pd.DataFrame,
+    densities: pd.DataFrame,
+    not_pruned: tuple[tuple[str, pd.DataFrame], ...],
 ) -> Section:
     prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
     return Section(
@@ -227,7 +230,10 @@ def _accuracy_and_density(
             *(
                 [
                     network_charts.accuracy(
-                        [similarity_charts.THIS, *experiment.controls], experiment.rounds, experiment.dots
+                        [similarity_charts.THIS, *experiment.controls],
+                        accuracies,
+                        experiment.rounds,
+                        experiment.dots,
                     )
                 ]
                 if experiment.measured

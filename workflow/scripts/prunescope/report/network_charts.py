@@ -5,6 +5,7 @@ seed is drawn.
 """
 
 import altair as alt
+import pandas as pd
 
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
@@ -21,13 +22,17 @@ METRICS = {
 }
 
 
-def accuracy(series: list[str], rounds: Rounds | None, dots: bool, title: str = "") -> Chart:
+def accuracy(
+    series: list[str], table: pd.DataFrame, rounds: Rounds | None, dots: bool, title: str = ""
+) -> Chart:
     """Make the line chart of test accuracy against weights remaining, a line for each series.
 
     Parameters
     ----------
     series : list of str
         The experiment and its controls, or several experiments.
+    table : pandas.DataFrame
+        From `prunescope.report.page_tables.accuracy_table`.
     rounds : Rounds or None
         None where those of the series differ.
     dots : bool
@@ -46,7 +51,9 @@ def accuracy(series: list[str], rounds: Rounds | None, dots: bool, title: str = 
     else:
         shift = f"datum.round + 0.02 * ({shift})"
     x = base.sparsity("place:Q", rounds)
-    y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(zero=False))
+    # The same for every seed that can be selected.
+    ends = [float(table["low"].min()), float(table["high"].max())]
+    y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(domain=ends, nice=True))
     tip = base.tooltip(
         alt.Tooltip("series:N"),
         alt.Tooltip("seed:N"),

@@ -65,9 +65,11 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             tables=(("Test accuracy: mean (lowest to highest seed)", _summary(experiments)),),
             charts=(
                 network_charts.accuracy(
-                    names, None, False, "Test accuracy against weights remaining, by experiment"
+                    names, accuracies, None, False, "Test accuracy against weights remaining, by experiment"
                 ),
-            ),
+            )
+            if accuracies["mean"].notna().any()
+            else (),
         ),
         Section(
             "dense",

@@ -1,6 +1,6 @@
 """What pages and figures call the rounds of an experiment, and where charts place them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pandas as pd
@@ -19,10 +19,13 @@ class Rounds:
         Weights remaining by round: mean over seeds.
     labels : dict of int to str
         What networks that were trained elsewhere are called, by round; empty for rounds of this workflow.
+    span : tuple of float
+        The fewest and the most weights remaining of any network, in percent.
     """
 
     percents: dict[int, float]
-    labels: dict[int, str] = field(default_factory=dict)
+    labels: dict[int, str]
+    span: tuple[float, float]
 
     @classmethod
     def of(cls, accuracy: pd.DataFrame, models: list[dict] | None = None) -> "Rounds":
@@ -35,7 +38,8 @@ class Rounds:
             places[model["lineage"]] = round + 1
             found.setdefault(round, {})[model["label"] or str(round)] = None
         labels = {round: " / ".join(names) for round, names in found.items()}
-        return cls({int(round): 100 * float(density) for round, density in densities.items()}, labels)
+        span = 100 * float(accuracy["density"].min()), 100 * float(accuracy["density"].max())
+        return cls({int(round): 100 * float(density) for round, density in densities.items()}, labels, span)
 
     @property
     def last(self) -> int:
@@ -57,6 +61,11 @@ class Rounds:
     def places(self) -> dict[int, float]:
         """Where charts place each round: at its weights remaining in percent, or at its number."""
         return self.percents if self.by_weights else {round: float(round) for round in self.percents}
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and highest place of any network."""
+        return self.span if self.by_weights else (float(min(self.percents)), float(self.last))
 
     def name(self, round: int) -> str:
         """Return what a round is called."""
