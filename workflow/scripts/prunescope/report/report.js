@@ -23,30 +23,33 @@ function writeAddress() {
   history.replaceState(null, "", "#" + new URLSearchParams(changed));
 }
 
+// A table of the page, by column.
 function read(name) {
   tables[name] ??= (async () => {
     const text = document.getElementById("table-" + name).text;
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const columns = Object.entries(JSON.parse(await new Response(stream).text()));
-    return columns[0][1].map((_, row) => Object.fromEntries(columns.map(([key, values]) => [key, values[row]])));
+    return JSON.parse(await new Response(stream).text());
   })();
   return tables[name];
 }
 
 // The rows that a figure shows, with their role: a summary of the seeds shown, or a single seed.
 async function select(figure) {
-  const rows = await read(figure.dataset.table);
-  const keys = figure.dataset.keys.split(" ").filter((key) => key in state && key in (rows[0] ?? {}));
-  const fixed = JSON.parse(figure.dataset.fixed);
+  const columns = await read(figure.dataset.table);
+  const names = Object.keys(columns);
+  const keys = figure.dataset.keys.split(" ").filter((key) => key in state && key in columns);
+  const fits = (key, place) => columns[key][place] === "*" || String(columns[key][place]) === state[key];
   const others = keys.filter((key) => key !== "seed");
-  const fits = (row, key) => row[key] === "*" || String(row[key]) === state[key];
+  const fixed = JSON.parse(figure.dataset.fixed);
   const found = [];
-  for (const row of rows) {
-    if (!others.every((key) => fits(row, key))) continue;
-    if (!fixed.every(([key, value]) => row[key] === value)) continue;
-    const summary = !keys.includes("seed") || fits(row, "seed");
-    if (summary || (figure.dataset.dots && state.seed === "all")) found.push({ ...row, role: summary ? "summary" : "seed" });
+  for (let place = 0; place < columns[names[0]].length; place++) {
+    if (!others.every((key) => fits(key, place))) continue;
+    if (!fixed.every(([key, value]) => columns[key][place] === value)) continue;
+    const summary = !keys.includes("seed") || fits("seed", place);
+    if (!summary && !(figure.dataset.dots && state.seed === "all")) continue;
+    const row = Object.fromEntries(names.map((name) => [name, columns[name][place]]));
+    found.push({ ...row, role: summary ? "summary" : "seed" });
   }
   if (figure.dataset.scaled && state.scale === "above") {
     const above = (value, chance) => (value === null || chance === null ? null : value - chance);
@@ -59,11 +62,12 @@ async function select(figure) {
 }
 
 // The libraries are compiled when the first chart comes into view, not before the page is shown.
-function library() {
+async function library() {
   if (!window.vegaEmbed) {
     const script = document.createElement("script");
     script.text = "(() => {" + document.getElementById("libraries").text + "})()";
     document.head.append(script);
+    await pause();
   }
   return window.vegaEmbed;
 }
@@ -109,7 +113,7 @@ async function draw(figure) {
       // The image stays until the chart is there.
       inside.style = "height: 0; overflow: hidden";
       box.append(inside);
-      figure.views[place] = (await library()(inside, spec, options)).view;
+      figure.views[place] = (await (await library())(inside, spec, options)).view;
       inside.style = "";
       box.replaceChildren(inside);
     }
