@@ -90,5 +90,5 @@ lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the con
 	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py
 
-clean: ## remove the environment and Snakemake's records, but no results
+clean: ## remove the environment and Snakemake's records; results are kept
 	rm -rf $(VENV) .snakemake

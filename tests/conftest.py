@@ -45,7 +45,7 @@ class Project:
         return project
 
     def copy(self, folder: Path) -> "Project":
-        """Copy everything with its times, results and Snakemake's records included."""
+        """Copy everything, including modification times, results and Snakemake's records."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
@@ -76,7 +76,7 @@ class Project:
         return done
 
     def jobs(self, *arguments: str, **environment: str) -> set[str]:
-        """Return the jobs that would run, as ``rule experiment seed round`` with what applies."""
+        """Return the jobs that would run, as ``rule experiment seed round`` without missing parts."""
         found = set()
         text = self.snakemake("--dry-run", *arguments, **environment).stdout
         for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
@@ -90,7 +90,7 @@ class Project:
 
 @pytest.fixture(scope="session", autouse=True)
 def search_for_garbage_again():
-    """Undo what `jobs.job` does for a process that ends soon."""
+    """Undo the garbage-collector settings that `jobs.job` makes for a short-lived process."""
     yield
     gc.unfreeze()
 

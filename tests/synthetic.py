@@ -1,4 +1,4 @@
-"""A made-up experiment of any size, in the tables and metrics that a real one leaves."""
+"""A synthetic experiment of any size, as the tables and metrics of a real one."""
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,7 @@ def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:
 
 
 def networks(rounds: int, layers: list[str], seeds: list[int]) -> list[dict]:
-    """What metrics.json holds, as far as reports read it."""
+    """The entries of metrics.json that reports read."""
     environment = {
         "python": "3.11.7",
         "platform": "linux-x86_64",
@@ -148,7 +148,7 @@ def training(rounds: int, seeds: list[int], epochs: int) -> pd.DataFrame:
     )
 
 
-# What `prunescope.findings.labels.shown` makes from the measures' source.
+# The result of `prunescope.findings.labels.shown` for these measures.
 MEASURES = {
     "cca": {"label": "mean CCA", "reference": "A made-up paper on CCA.", "url": "https://example.org/cca"},
     "cka": {"label": "linear CKA", "reference": "A made-up paper on CKA.", "url": "https://example.org/cka"},

@@ -1,12 +1,12 @@
-"""What recording activations costs, as ratios in one run.
+"""Cost of recording activations, as ratios within one run.
 
     python tests/benchmarks/bench_activations.py [--quick] [--repeat 3] [--threads 2]
 
 The network is the VGG of the SVHN experiments on 32 x 32 colour images, every ReLU and pool recorded. The
-forward pass alone runs over the same batches without hooks; what must be written is written once more by
-itself, plainly, because a disk can be slower than a network. Formats are compared by time, size, and the
-largest change of each measure between two networks. Reading with verified checksums is compared with reading
-without, in the chunks of a comparison and in turn.
+forward pass alone runs over the same batches without hooks. The same number of bytes is also written
+separately, because a disk can be slower than a network. Formats are compared by time, size, and the largest
+change of each measure between two networks. Reading with verified checksums is compared with reading without,
+in the chunks of a comparison and in turn.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def record(path, network, images, **settings):
 
 
 def write(path, size):
-    """Write so many bytes and flush them to disk, as a recording does."""
+    """Write this many bytes and flush them to disk, as a recording does."""
     block = os.urandom(2**23)
     with open(path, "wb") as file:
         for start in range(0, size, len(block)):
@@ -91,7 +91,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     n = 250 if arguments.quick else 2000
-    # Smooth images: noise would make features that no format could compress.
+    # Smooth images: noise would give features that no format can compress.
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(0, 255, (n, 3, 5, 5)).astype(np.float32))
     images = (

@@ -1,11 +1,11 @@
-"""What `make demo` takes, in units of `import torch` measured in the same run, and where the time goes.
+"""Time of `make demo`, in units of `import torch` from the same run, and by stage.
 
     python tests/benchmarks/bench_demo.py [--clone]
 
 The workflow of the demo runs in a copy of the repository without results, on all cores. With ``--clone`` the
 repository is cloned and ``make demo`` is timed, its environment included (this downloads packages). Processor
-time stands beside wall time, because other programs disturb it less. A job's time is Snakemake's, around its
-process; the body is what follows the imports.
+time is given next to wall time, because other programs disturb it less. A job's time is Snakemake's, around
+its process; the body is what follows the imports.
 """
 
 import argparse

@@ -8,8 +8,8 @@ of round r reads r + 1 files, so 10,000 jobs are measured with the twenty rounds
 start-up of Snakemake itself, `snakemake -n` of a workflow of one rule, is measured in turns with it. The goal
 for 1,000 jobs (``--quick`` measures only them) is twice the start-up and a second.
 
-A grid of 12 combinations, of which nothing is there yet, is planned in turns with one of them. The goal is
-less than twice the time. Processor time is taken, which a busy machine disturbs less.
+A grid of 12 combinations without any results is planned in turns with one of them. The goal is less than
+twice the time. Processor time is measured, because a busy machine disturbs it less.
 """
 
 import argparse
@@ -28,7 +28,7 @@ GRID = """\
 extends: digits-lenet
 grid: {pruning.rate: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], pruning.scope: [global, layer]}
 """
-# A dry run that writes down each job of its graph as finished.
+# A dry run that records each job of its graph as finished.
 MARK_FINISHED = """
 import sys
 from snakemake import cli, workflow
@@ -62,7 +62,7 @@ def copy_workflow(folder: Path) -> Path:
 
 
 def build(folder: Path, seeds: int, rounds: int) -> None:
-    """Make the project, empty files for all of its results, and the records that go with them."""
+    """Create the project, empty files for all of its results, and Snakemake's records of them."""
     folder.mkdir()
     for part in ("Snakefile", "workflow", "config", "envs", "profiles"):
         source = REPOSITORY / part

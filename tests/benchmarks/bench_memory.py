@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_memory.py [--images N] [--network NAME] [--batch-size N]
 
 JPEG files of different sizes are made in a temporary folder, prepared with ``resize: 224`` and trained on for
-one epoch. Each stage runs in a process of its own. What counts is the peak beyond that of a process that only
-imports torch; the same with few images tells how much of it the network needs.
+one epoch. Each stage runs in a process of its own. The result is the peak beyond that of a process that only
+imports torch. The same with few images shows how much of it the network needs.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What `prunescope.compare` adds to the time of the engine, for two arrays of 10,000 × 512.
+"""Overhead of `prunescope.compare` over the engine, for two arrays of 10,000 × 512.
 
     python tests/benchmarks/bench_notebook.py [--quick] [--repeat 5]
 
 The engine sums moments, whitens, and computes the same measures of the same arrays, with as many threads.
-Both take turns; the least time of each counts. The goal is a ratio of at most 1.05.
+Both run in turns; the shortest time of each is used. The goal is a ratio of at most 1.05.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MEASURES = ["cca", "cka", "svcca"]
 
 
 def engine(x, y) -> list[float]:
-    """The measures, with nothing around them."""
+    """Compute only the measures."""
     measures = [kinds.load("measure", name) for name in MEASURES]
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         gram = partial(Gram, run=pool.map)

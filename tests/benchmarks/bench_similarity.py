@@ -1,12 +1,12 @@
-"""How fast the similarity engine is, as ratios to two other algorithms in the same run.
+"""Speed of the similarity engine, as ratios to two other algorithms in the same run.
 
     python tests/benchmarks/bench_similarity.py [--quick] [--cases ABC] [--repeat 3] [--threads 2]
 
 Each case is one layer over 21 rounds. The other algorithms, both in NumPy float64: *pairwise*, as published
 (covariances, inverse square roots and one SVD for each pair), and *cached QR* (an orthonormal basis once per
-matrix, one product and the singular values for each pair). Algorithms take turns; the least time of each
-counts. Of the pairs of the other algorithms only every `stride`-th is timed. All cores are used unless
-`threads` says otherwise; with one thread processor time is taken, which a busy machine disturbs less.
+matrix, one product and the singular values for each pair). Algorithms run in turns; the shortest time of each
+is used. Only every `stride`-th pair of the other algorithms is timed. All cores are used unless `threads` is
+given; with one thread, processor time is measured, because a busy machine disturbs it less.
 """
 
 import argparse
@@ -42,7 +42,7 @@ QUICK = {"A": (1_000, 96), "B": (4_000, 48), "C": (16_000, 16)}
 
 
 def layer_over_rounds(n, p):
-    """Rectified features that drift from round to round; all alive, for the sake of the other algorithms."""
+    """Rectified features that drift from round to round; no unit is dead, as the other algorithms require."""
     rng = np.random.default_rng(0)
     latent = rng.standard_normal((n, p)).astype(np.float32)
     weights = rng.standard_normal((p, p)).astype(np.float32) * np.geomspace(1, 0.02, p, dtype=np.float32)
@@ -78,7 +78,7 @@ def by_bases(bases, pairs):
 
 
 class Machine:
-    """So many threads, and a clock that suits them."""
+    """A number of threads, and the appropriate clock."""
 
     def __init__(self, threads):
         self.threads = threads
@@ -113,7 +113,7 @@ def engine(matrices, measures, machine):
 
 
 def one_row(matrices, last, measures, machine):
-    """What one job does for a layer: round `last` against all up to itself."""
+    """The work of one job for a layer: compare round `last` with all rounds up to `last`."""
     with threadpool_limits(1), machine.workers() as pool:
         own = moments.all_pairs([matrices[last]], gram=partial(moments.Gram, run=pool.map))
         side = represent(own.moments(0), None)

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_training.py [--mnist FOLDER] [--repeats N] [--only PART ...]
 
-Ratios are what counts: everything is measured in one run, in turns, every figure the best of its repeats. The
-plain loop is a `DataLoader` with torchvision transforms for each image, float32, as tutorials have it. FOLDER
-holds MNIST as torchvision leaves it; without it random images of the same shape are used. On a machine that
-is busy with other things only the figures per second of processor time mean anything.
+Only ratios are meaningful: everything is measured in one run, in turns; every figure is the best of its
+repeats. The plain loop is a `DataLoader` with torchvision transforms for each image, float32, as in
+tutorials. FOLDER contains MNIST as torchvision stores it; without it, random images of the same shape are
+used. On a busy machine, only the figures per second of processor time are meaningful.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def plain(name: str, count: int, mnist: str | None, workers: int) -> list[float]
 
 
 def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float]:
-    """The same of this project's loop, half of the weights pruned."""
+    """The same for this project's loop, with half of the weights pruned."""
     data = prepare(name, count, mnist)
     settings = TrainingSettings(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
     network = build(name, {}, data.shape, 10, 0)
@@ -210,7 +210,7 @@ def speed(name: str, precision: str, count: int, goal: float, options) -> None:
 
 
 def outside(options) -> None:
-    """Print what a training job of MNIST's size spends outside training and evaluation, imports included."""
+    """Print the time of an MNIST-sized job outside training and evaluation, including imports."""
     with tempfile.TemporaryDirectory() as folder:
         datasets.save(Path(folder) / "data.h5", prepare("lenet5", 60_000, options.mnist))
         seconds = []
@@ -224,7 +224,7 @@ def outside(options) -> None:
 
 
 def masks(options) -> None:
-    """Print what keeping pruned weights at zero costs."""
+    """Print the cost of keeping pruned weights at zero."""
     adam = {"name": "adam", "lr": 1.2e-3}
     cases = [
         ("vgg_svhn", 128, SGD, "float32", 2),

@@ -1,8 +1,8 @@
-"""Our measures beside what other published implementations do, on the same inputs; prints docs' table.
+"""Our measures and other published implementations on the same inputs; prints the table of the docs.
 
     python tests/benchmarks/conformance.py
 
-The other columns are those implementations' rules, written here from their descriptions in NumPy float64.
+The other implementations are reproduced here from their descriptions, in NumPy float64.
 """
 
 import sys

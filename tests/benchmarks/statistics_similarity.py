@@ -2,9 +2,9 @@
 
     python tests/benchmarks/statistics_similarity.py [bias] [coverage] [--repeat 200]
 
-Two made-up representations have known canonical correlations ρ and units whose standard deviations fall from
-1 to 0.1. `bias` prints the mean value for several numbers of images per unit and, as the truth, that of very
-many images. `coverage` prints how often the 95 % interval contains the mean value of all samples of that
+Two synthetic representations have known canonical correlations ρ, and units whose standard deviations fall
+from 1 to 0.1. `bias` prints the mean value for several numbers of images per unit and, as the truth, that of
+very many images. `coverage` prints how often the 95 % interval contains the mean value of all samples of that
 size, and how often it contains the truth. Everything is drawn from fixed seeds.
 """
 
@@ -51,7 +51,7 @@ def scores(a, b, measures, positions: int = 1, intervals: bool = False):
 
 
 def truths(p: int, profile: str, measures) -> dict[str, float]:
-    """Return what very many images give."""
+    """Return the values for very many images."""
     found = scores(*sample(np.random.default_rng(0), 4000 * p, p, profile), measures)
     return {score.measure: score.value for score in found}
 

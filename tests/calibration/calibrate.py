@@ -1,4 +1,4 @@
-"""How often verdicts are wrong, intervals cover and differences are found, by simulation.
+"""Simulations of error rates of verdicts, coverage of intervals, and power.
 
 ``make calibrate`` runs it (a quarter of an hour on a quiet core) and writes the tables of docs/statistics.md.
 The unit tests run a fast part. Each simulated experiment is judged by the code that judges real ones.
@@ -89,13 +89,13 @@ STRUCTURES = {
     "heavy tails": Structure("Student's t with 3 degrees of freedom", 0.85, 0.1, 0.3, heavy=True),
     "near 1, heavy": Structure("both", 0.99, 0.5, 0.3, heavy=True),
 }
-# Where the assumptions do not hold: shown to know the limits.
+# Structures that violate the assumptions, to show the limits.
 BEYOND = {
     "skewed": Structure("an exponential tail of bad seeds, on Fisher's scale", 0.85, 0.1, 0.3, skewed=True),
 }
 
 
-# --- each draws one experiment in which the verdict would be wrong, and returns whether it is given
+# --- each draws one experiment in which a verdict would be wrong, and returns whether it is given
 
 
 def finding_holds(rng, n, how) -> bool:
@@ -105,7 +105,7 @@ def finding_holds(rng, n, how) -> bool:
 
 
 def finding_fails(rng, n, how) -> bool:
-    """Both contrasts are exactly the margin: two chances to be wrong."""
+    """Both contrasts equal the margin, so either can cause a wrong verdict."""
     return _finding(rng, n, how, [how.typical, how.typical - MARGIN, how.typical]) == FAILS
 
 
@@ -149,7 +149,7 @@ def grows_apart_holds(rng, n, how) -> bool:
 
 
 def stays_similar_holds(rng, n, how) -> bool:
-    """The same fall: it is as large as the margin, so it is not equivalent to none."""
+    """The same fall: it equals the margin, so the similarity is not equivalent to constant."""
     return claims.stays_similar(_fall(rng, n, how, MARGIN), MARGIN)["verdict"] == HOLDS
 
 
@@ -166,7 +166,7 @@ def _fall(rng, n, how, size: float, rounds: int = 5) -> Contrast:
 
 
 def accuracy_differs(rng, n, how) -> bool:
-    """The same chance to classify each of 360 images: accuracies with ties."""
+    """The same probability of classifying each of 360 images correctly: accuracies with ties."""
     images = 360
     chances = [np.clip(how.of_seeds(rng, n, [0.97])[:, 0], 0, 1) for _ in range(2)]
     right = [rng.binomial(images, chance) for chance in chances]
@@ -327,7 +327,7 @@ def powers(draws: int) -> str:
 
 
 def main(draws: int) -> None:
-    """Write the tables into the page, each as soon as it is there."""
+    """Write the tables into the page, each as soon as it is computed."""
     structures = STRUCTURES | BEYOND
     meanings = [[name, how.meaning] for name, how in structures.items()]
     write("structures", table(["structure", "how seeds vary"], meanings))
@@ -338,7 +338,7 @@ def main(draws: int) -> None:
 
 
 def write(name: str, content: str, draws: int = 0) -> None:
-    """Replace one table of the page, and say how many experiments are behind each number."""
+    """Replace one table of the page, with the number of experiments behind each number."""
     if draws:
         content += f"\n\n{draws:,} simulated experiments for each number."
     start, end = f"<!-- {name}: made by `make calibrate` -->", f"<!-- end of {name} -->"

@@ -15,7 +15,7 @@ LIBRARY = "workflow/scripts/prunescope"
 
 
 def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
-    """Spell out the jobs of some rules for the tiny experiment."""
+    """List the jobs of some rules for the tiny experiment."""
     found = set()
     for rule in rules:
         if rule == "prepare_dataset":
@@ -60,19 +60,19 @@ def test_nothing_changed_nothing_runs(built):
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        # A new round costs its own chain link and its own row.
+        # A new round needs only its own training and its own row.
         ("rounds: 3", jobs("prune_round", "extract_activations", "compare_round", *TABLES, rounds=(3,))),
         ("seeds: [0, 1, 2]", jobs("train_dense", "prune_round", *EXTRACTION, *TABLES, seeds=(2,))),
-        # The dense network does not know how it will be pruned.
+        # The dense network does not depend on how it will be pruned.
         ("pruning: {rate: 0.3}", PRUNING),
         ("pruning: {scope: layer}", PRUNING),
-        # Rewinding to an epoch needs round 0 to keep that epoch's weights.
+        # To rewind to an epoch, round 0 must store that epoch's weights.
         ("pruning: {retraining: rewind, rewind_epoch: 1}", TRAINING),
-        # Read by nothing but the report, which shows all settings.
+        # Only the report reads this, because it shows all settings.
         ("pruning: {rewind_epoch: 1}", jobs("write_report")),
         ("training: {threads: 2}", TRAINING),
         ("similarity: {measures: [cka]}", jobs(*COMPARISON)),
-        # Each row is one job, so one measure more costs the rows.
+        # Each row is one job, so an additional measure recomputes all rows.
         ("similarity: {measures: [cca, svcca, cka, cka_debiased]}", jobs(*COMPARISON)),
         ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}", set()),
         ("similarity: {variance: 0.9}", jobs(*COMPARISON)),
@@ -85,7 +85,7 @@ def test_nothing_changed_nothing_runs(built):
             {"extract_untrained tiny 0", "extract_untrained tiny 1", "compare_untrained tiny"}
             | jobs("write_report"),
         ),
-        # The canonical correlations are in the rows already.
+        # The rows already contain the canonical correlations.
         ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
         # Verdicts are computed when the report is written.
         ("findings: {measure: svcca}", jobs("write_report")),
@@ -100,7 +100,7 @@ def test_a_changed_setting(project, keys, expected):
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_a_comparison_asks_for_a_gpu_only_when_told_to_use_one(project, gpu):
+def test_a_comparison_requests_a_gpu_only_if_it_is_set_to_use_one(project, gpu):
     project.add_keys(f"similarity: {{variance: 0.9, gpu: {str(gpu).lower()}}}")
     target = "results/tiny/seed0/round0/similarity.parquet"
     plan = project.snakemake("--dry-run", target, "--resources", "gpu=1").stdout
@@ -134,7 +134,7 @@ FREE = [
     ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
     ("config/explain.py", "a boolean", "yes or no"),
 ]
-# What other edits cost: file, old text, new text, and the jobs that run again.
+# Edits that rerun jobs: file, old text, new text, and the jobs that run again.
 EDITS = {
     "a measure's label": (
         "similarity/measures/correlations.py",
@@ -237,13 +237,14 @@ def test_moving_the_data_folder_reruns_nothing(project):
 
 def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     (project.folder / "results/tiny/seed0/round1/checkpoint.pt").unlink()
-    # All that was made from it is there and valid, so nothing runs. A target of its own makes the file again.
+    # Everything derived from it exists and is valid, so nothing runs. Requesting the file itself recreates
+    # it.
     assert project.jobs() == set()
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
 
 
 REMADE = jobs("prune_round", "extract_activations", "compare_round", rounds=(1, 2))
-# Round 0 is not affected by another pruning rate; it is made again because here its files are missing.
+# Another pruning rate does not affect round 0; it is recomputed because its files are missing here.
 DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", rounds=(0,))
 
 
@@ -258,7 +259,7 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
          - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
     ],
 )  # fmt: skip
-def test_a_target_stands_only_while_all_that_is_behind_it_is_current(project, target, expected):
+def test_a_target_is_current_only_if_everything_before_it_is_current(project, target, expected):
     """Snakemake itself says "Nothing to be done" when a killed job has left a gap before the target."""
     results = project.folder / "results/tiny"
     for path in [path for path in results.rglob("*.*") if path.is_file()]:
@@ -295,10 +296,10 @@ LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
         ("pruning: {rate: 0.3}", LATER),
         # The report of tiny shows its controls.
         ("control: retrain", LATER | jobs("write_report")),
-        # The networks of round 0 are shared, what is measured of them is not.
+        # The networks of round 0 are shared; measurements of them are not.
         ("similarity: {measures: [cka]}", LATER | of_other("compare_round")),
         ("activations: {layers: [output]}", LATER | of_other("extract_activations", "compare_round")),
-        # Round 0 keeps other weights to rewind to.
+        # Round 0 stores other weights to rewind to.
         ("pruning: {retraining: rewind, rewind_epoch: 1}", of_other(*TRAINED)),
     ],
 )
@@ -449,7 +450,7 @@ def test_a_limit_on_memory_is_refused_before_torch_is_imported(create, tmp_path)
 
 
 def upgraded(folder, package):
-    """An environment in which a package claims to be of another version."""
+    """An environment in which a package reports another version."""
     about = folder / f"{package}-99.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0\n")
@@ -462,7 +463,7 @@ def test_another_version_of_torch_is_reported_and_reruns_nothing_unless_told_to(
     (line,) = [line for line in plan.splitlines() if "were trained with" in line]
     assert "tiny: 6 of 6 networks were trained with torch 2." in line and "torch 99.0 is installed" in line
     assert "Nothing to be done" in plan
-    # Where the versions count, all are parameters. Touching records them without running anything.
+    # With `environment: rerun`, all versions are parameters. Touching records them without running anything.
     project.edit("config/config.yaml", "experiments:", "environment: rerun\nexperiments:")
     assert project.jobs() == TRAINING | jobs("prepare_dataset")
     project.snakemake("--touch")

@@ -31,7 +31,7 @@ JUNK = st.one_of(
 
 
 def values(part: dict) -> st.SearchStrategy:
-    """Values a schema allows, now and then one that it does not."""
+    """Values that a schema allows, and occasionally one that it does not allow."""
     return st.one_of(*[allowed(part)] * 6, JUNK)
 
 
@@ -69,7 +69,7 @@ def of_kind(kind: str, part: dict) -> st.SearchStrategy:
 
 
 def mappings(part: dict) -> st.SearchStrategy:
-    """Mappings with keys that a schema knows somewhere, and sometimes with an unknown key."""
+    """Mappings with keys from anywhere in a schema, and sometimes with an unknown key."""
     properties = {key: value for key, value in part.get("properties", {}).items() if value is not True}
     for condition in part.get("allOf", []):
         properties |= {
@@ -81,10 +81,9 @@ def mappings(part: dict) -> st.SearchStrategy:
 
 @pytest.fixture(scope="module")
 def tried(create, tmp_path_factory):
-    """A project with many random experiments: good ones, each with some of its parts changed.
+    """A project with many random experiments: valid ones, each with some of its parts changed.
 
-    Gives the project and two mappings: the accepted experiments by name, and for the others the line that
-    refuses them.
+    Return the project and two mappings: the accepted experiments by name, and the error lines of the others.
     """
     project = create(tmp_path_factory.mktemp("fuzz") / "project")
     accepted, refused = {}, {}

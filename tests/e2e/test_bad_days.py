@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing is silently wrong: killed jobs, full disks, damaged files, two at once."""
+"""Nothing is lost or silently wrong: killed jobs, full disks, damaged files, two runs at once."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ MATRIX = "results/tiny/similarity.parquet"
 
 
 def start(project, *arguments, **options) -> subprocess.Popen:
-    """Start snakemake in a process group of its own, its output in a file."""
+    """Start snakemake in its own process group, with its output in a file."""
     with open(project.folder / "snakemake.out", "a") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--resources", "gpu=0"],
@@ -63,7 +63,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_pat
             process.wait(timeout=120)
         else:
             process.wait(timeout=120)
-        if (project.folder / MATRIX).exists():  # all done: begin again somewhere in the middle
+        if (project.folder / MATRIX).exists():  # finished: start again from somewhere in the middle
             for pattern in ("*.parquet", "seed*/round1/*", "seed1/round2/*"):
                 for file in (project.folder / "results/tiny").glob(pattern):
                     file.unlink()
@@ -122,7 +122,7 @@ def test_a_truncated_file_is_named_and_never_used(project, damaged, wanted):
         ("prune_round", "checkpoint.pt", 30_000, ".training-state.pt"),
     ],
 )
-def test_a_full_disk_leaves_no_half_file_and_room_mends_it(project, job, name, size, first):
+def test_a_full_disk_leaves_no_incomplete_file_and_freeing_space_is_enough(project, job, name, size, first):
     file = f"results/tiny/seed0/round1/{name}"
     before = (project.folder / file).read_bytes()
     (project.folder / file).unlink()
@@ -175,7 +175,7 @@ def test_keep_going_finishes_the_other_seed_and_names_the_failed_one(project):
 
 
 def test_files_from_a_clock_that_was_ahead_are_named_and_touching_them_is_enough(project):
-    """They look newer than all that was made from them; up to a megabyte, Snakemake compares the content."""
+    """They look newer than everything derived from them; up to a megabyte, Snakemake compares content."""
     future = time.time() + 3600
     for name in ("activations.h5", "checkpoint.pt", "metrics.json", "training.csv"):
         os.utime(project.folder / "results/tiny/seed0/round2" / name, (future, future))
@@ -203,7 +203,7 @@ def test_a_download_without_a_network_is_refused_in_one_line(tmp_path, create):
 
 
 def obey_permissions():
-    """Take from root what lets it write anywhere, for the process that is about to start."""
+    """Remove root's capability to write anywhere, for the process that is about to start."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
@@ -222,7 +222,7 @@ def may_write(folder: Path) -> bool:
         (".snakemake", "prunescope: .snakemake: folder is not writable"),
     ],
 )
-def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, line):
+def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project, folder, line):
     before = (project.folder / MATRIX).read_bytes()
     (project.folder / MATRIX).unlink()
     kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
@@ -242,8 +242,8 @@ def test_a_read_only_folder_is_named_and_mending_it_is_enough(project, folder, l
 
 
 @pytest.mark.slow
-def test_after_a_kill_at_any_stage_no_old_matrix_passes_for_a_new_one(project):
-    """A target that is there must not hide that a job before it was killed."""
+def test_after_a_kill_at_any_stage_no_old_matrix_is_taken_for_a_new_one(project):
+    """An existing target must not hide that a job before it was killed."""
     project.add_keys("{seeds: [0], pruning: {densities: [0.8, 0.5]}}")
     before = (project.folder / MATRIX).read_bytes()
     for stage in ("prune_round", "extract_activations", "compare_round", "assemble_matrix"):

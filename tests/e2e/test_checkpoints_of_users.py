@@ -1,4 +1,4 @@
-"""The page docs/checkpoints.md, tried with files as other programs write them, in a user's own folder."""
+"""The page docs/checkpoints.md, tested with files of other programs in a user's own folder."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def write(project, **keys) -> None:
 
 @pytest.fixture(scope="module")
 def run(create, tmp_path_factory):
-    """The page's experiment with files of other programs, run to its end."""
+    """The page's experiment with files of other programs, completely run."""
     project = create(tmp_path_factory.mktemp("models") / "project")
     for name in ("nets", "runs"):
         (project.folder / name).mkdir()

@@ -32,7 +32,7 @@ NEW = jobs("retrain", (1,)) | jobs("shuffled", (1, 2)) | jobs("fresh", (1,))
 
 @pytest.fixture(scope="module")
 def controlled(built, tmp_path_factory):
-    """The tiny experiment with three controls of its first seed, run to the end."""
+    """The tiny experiment with three controls of its first seed, completely run."""
     project = built.copy(tmp_path_factory.mktemp("controlled") / "project")
     for name, text in CONTROLS.items():
         path = project.folder / f"config/experiments/{name}.yaml"
@@ -75,7 +75,7 @@ def test_each_control_has_the_masks_that_it_promises(controlled):
 
 
 def test_new_weights_are_new(controlled):
-    """A short training leaves a network closer to where it started than to any other start."""
+    """After a short training, a network is closer to its own initial weights than to any others."""
     fresh, original = load(controlled, "fresh", 1), load(controlled, "tiny", 1)
 
     def distance(purpose: tuple) -> float:
@@ -145,7 +145,7 @@ def test_an_edit_of_one_control_reruns_that_one(controlled, tmp_path):
 
 
 def test_untrained_networks_are_those_that_training_starts_from(project):
-    """The experiment keeps the weights of step 0; they give the recorded activations."""
+    """The experiment stores the weights of step 0; they reproduce the recorded activations."""
     results = project.folder / "results/tiny"
     project.snakemake("results/tiny/untrained/similarity.parquet", "--resources", "gpu=0")
     table = pd.read_parquet(results / "untrained/similarity.parquet")

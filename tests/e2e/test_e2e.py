@@ -1,4 +1,4 @@
-"""The whole workflow, really run: a tiny experiment from its data to the matrix and the figures."""
+"""The whole workflow, actually run: a tiny experiment from its data to the matrix and the figures."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_the_matrix_is_tidy_square_and_symmetric(built):
         assert ((square >= 0) & (square <= 1 + 1e-9))[given].all()
 
 
-def test_the_matrix_is_what_the_activations_say(built):
+def test_the_matrix_agrees_with_the_activations(built):
     """Mean CCA computed once more, from singular values of orthonormal bases in float64."""
     matrix = pd.read_parquet(results(built) / "similarity.parquet")
     layer = matrix["layer_a"].unique()[0]

@@ -1,4 +1,4 @@
-"""The workflow as a module and from other folders; digests cover what its scripts really run."""
+"""The workflow as a module and from other folders; digests cover the code that its scripts actually run."""
 
 import ast
 import json
@@ -59,7 +59,7 @@ experiments:
       untrained: true
       spectrum: true
 """
-# Not selected, so that only what is asked for runs.
+# Not selected, so that only the requested targets run.
 THEIRS = """\
 extends: digits-lenet
 models: [{weights: theirs.pt}]
@@ -80,14 +80,14 @@ def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.C
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    """Another workflow that uses ours as a module, in a folder with spaces and umlauts, run to its end."""
+    """A workflow that uses ours as a module, in a folder with spaces and umlauts, completely run."""
     folder = tmp_path_factory.mktemp("Über uns") / "ein Ordner"
     profile = folder.parent / "profile"
     folder.mkdir()
     profile.mkdir()
     (folder / "Snakefile").write_text(HOST.format(repository=REPOSITORY))
     (folder / "host.yaml").write_text(EXPERIMENT)
-    # Another package of the same name does not get in the way.
+    # Another package of the same name does not interfere.
     other = folder.parent / "other/prunescope"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("raise RuntimeError('another package named prunescope')")
@@ -144,7 +144,7 @@ def test_another_folder_has_its_own_and_the_shipped_experiments(tmp_path):
     done = snakemake(tmp_path, *arguments, target, "--resources", "gpu=0", "--config", "experiments=[mine]")
     assert done.returncode == 0, done.stdout
     assert set(pd.read_parquet(folder / target)["round_a"]) == {0}
-    # Without a configuration of its own the shipped one counts, and with it the default experiment.
+    # Without its own configuration, the shipped one is used, and with it the default experiment.
     plan = snakemake(tmp_path, *arguments, "--dry-run")
     assert plan.returncode == 0 and "results/digits-lenet/seed1/round6/checkpoint.pt" in plan.stdout
     (folder / "config/config.yaml").write_text("experiments: [mine]\n")
@@ -221,7 +221,7 @@ def test_an_edit_of_any_function_changes_the_digest_of_every_script_that_ran_it(
         file, text = str(path.relative_to(copy / "prunescope")), path.read_text()
         if (
             file == "__init__.py"
-        ):  # offers names to notebooks; scripts import rooms, for which Python asks it, too
+        ):  # provides names for notebooks; Python also calls it when scripts import packages
             continue
         tree = ast.parse(text)
         for function in functions(tree):
@@ -251,7 +251,7 @@ def test_an_edit_of_any_function_changes_the_digest_of_every_script_that_ran_it(
 
 @pytest.mark.slow
 def test_a_digest_covers_little_that_is_never_run(ran, named):
-    """It may cover too much, but not everything: most of what it covers was run by this experiment."""
+    """It may cover too much, but not everything: this experiment ran most of the covered code."""
     for script, calls in ran.items():
         reached = digests.reach(digests.LIBRARY.parent / f"{script}.py", named[script])
         names = {

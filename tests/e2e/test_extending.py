@@ -1,4 +1,4 @@
-"""The code of docs/extending.md, copied from the page, makes a measure, a criterion and a network."""
+"""The code of docs/extending.md, copied from the page, defines a measure, a criterion and a network."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def python(project, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def extended(create, tmp_path_factory):
-    """A project with the page's three kinds, and an experiment that uses them, run to its end."""
+    """A project with the page's three kinds, and an experiment that uses them, completely run."""
     project = create(tmp_path_factory.mktemp("extended") / "project")
     add_kinds(project)
     text = yaml.safe_dump(merge(EXPERIMENT, TINY))
@@ -92,7 +92,7 @@ def test_the_page_has_a_section_for_each_family():
 
 def test_the_page_lists_every_fact_of_a_measure_and_all_that_a_criterion_may_ask_for():
     section = PAGE.partition("## Measures")[2].partition("\n## ")[0]
-    # `needs` has one value so far, and nothing to choose.
+    # `needs` has only one value, so there is no choice.
     facts = {field.name for field in fields(Measure)} - {"name", "function", "needs"}
     assert facts <= rows(section)
     for fact in FAMILIES["measure"].required:

@@ -1,4 +1,4 @@
-"""Ctrl-C: no traceback, one line that says how to continue; the same command then ends in the same bytes."""
+"""Ctrl-C: no traceback, one line on how to continue; the same command then gives the same bytes."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def interrupted(project, moment, pause) -> str:
         while not moment(project.folder, process):
             assert process.poll() is None and time.monotonic() < until, printed.read_text()[-3000:]
             time.sleep(0.01)
-        # A terminal sends it to all processes of the group at once; the impatient press twice.
+        # A terminal sends it to all processes of the group at once; impatient users press it twice.
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(pause)
         if process.poll() is None:
@@ -54,7 +54,7 @@ def planning(folder: Path, process) -> bool:
 
 
 def importing(folder: Path, process) -> bool:
-    """The training's Python has begun, but it has not opened its log yet."""
+    """The training's Python has started, but has not opened its log yet."""
     children = psutil.Process(process.pid).children(recursive=True)
     commands = [child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return any(len(command) == 2 and command[1].endswith(".train_dense.py") for command in commands)

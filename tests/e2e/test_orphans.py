@@ -37,7 +37,7 @@ def alive(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def orphan(project):
-    """A project whose Snakemake was killed alone, while its training had many epochs to go."""
+    """A project where only Snakemake was killed, while training had many epochs left."""
 
     def make(**environment):
         project.add_keys("training: {epochs: 2000}")
@@ -70,7 +70,7 @@ def test_a_script_ends_when_its_snakemake_is_killed(project, orphan):
 
 
 def test_a_script_that_goes_on_cannot_replace_the_results_of_the_next_run(project, orphan, tmp_path):
-    """Where a process cannot be watched, the claim protects the results."""
+    """If a process cannot be watched, the claim protects the results."""
     (tmp_path / "sitecustomize.py").write_text("import os\ndel os.pidfd_open\n")
     script = orphan(PYTHONPATH=str(tmp_path))
     try:

@@ -1,4 +1,4 @@
-"""The report of a real run in a real browser: marks, menus, values, downloads; no errors, no requests."""
+"""The report of a real run in a real browser: marks, menus, values, downloads, no errors, no requests."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def results(built, tmp_path_factory):
-    """The results of the tiny experiment, its report among them."""
+    """The results of the tiny experiment, including its report."""
     project = built.copy(tmp_path_factory.mktemp("report") / "project")
     project.snakemake("results/tiny/report.html", "--resources", "gpu=0")
     return project.folder / "results/tiny"
@@ -387,7 +387,7 @@ def own_report(results):
 
 
 def press(browser, element) -> None:
-    """Click an element wherever it is: the report's head covers what is scrolled below it."""
+    """Click an element wherever it is: the report's header covers elements scrolled below it."""
     browser.execute_script("arguments[0].click()", element)
 
 
@@ -402,7 +402,7 @@ def follow(browser, text: str) -> None:
 
 
 def listed(browser) -> list[tuple[dict[str, str], list]]:
-    """What Snakemake's report lists of a category: labels and buttons of each row."""
+    """The rows of a category in Snakemake's report: labels and buttons of each."""
     head, *rows = browser.find_elements(By.TAG_NAME, "tr") or [None]
     names = [cell.text.lower() for cell in head.find_elements(By.TAG_NAME, "th")] if head else []
     cells = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in rows]

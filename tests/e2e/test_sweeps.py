@@ -1,4 +1,4 @@
-"""A grid, really run: the dense training is shared, a new value reruns nothing, all are side by side."""
+"""A grid, actually run: shared dense training, no reruns for a new value, all in one overview."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""What only a card can show: GPU and CPU agree, no step waits, running out of memory, what a job took.
+"""Tests that need a GPU: agreement with the CPU, no waiting steps, lack of memory, recorded use.
 
-`make test-gpu`; skips without CUDA. With PRUNESCOPE_GPU=0 the CPU stands in for the GPU: that tries the
-comparisons themselves where there is no card.
+`make test-gpu`; skips without CUDA. With PRUNESCOPE_GPU=0, the CPU replaces the GPU, which tests the
+comparisons themselves without a GPU.
 """
 
 import csv
@@ -77,7 +77,7 @@ def test_the_same_checkpoints_give_the_same_activations_and_similarities(on_cpu,
             for name in cpu["layers"]:
                 a, b = (np.asarray(file["layers"][name], dtype=np.float64) for file in (cpu, gpu))
                 if cpu["layers"][name].attrs["width"] > a.shape[1]:
-                    a, b = a @ a.T, b @ b.T  # rotated: the axes may turn, distances may not
+                    a, b = a @ a.T, b @ b.T  # rotated: the axes may differ, distances may not
                 np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4 * np.abs(a).max())
     cpu, gpu = (table(project, "similarity") for project in projects.values())
     # Ranks count directions down to rounding, so they may differ by a few.
@@ -121,7 +121,7 @@ def test_a_second_run_on_the_same_device_gives_the_same_bytes(on_gpu, tmp_path):
 
 
 @card
-def test_jobs_on_the_gpu_say_what_they_took_of_it(on_cpu, on_gpu):
+def test_jobs_on_the_gpu_record_their_use_of_it(on_cpu, on_gpu):
     found = {path.name.split(".")[0]: path for path in on_gpu.folder.glob("results/benchmarks/**/*.gpu.tsv")}
     assert set(found) == set(ON_GPU)
     for path in found.values():
@@ -167,7 +167,7 @@ def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkey
 
 
 @card
-def test_extraction_halves_its_batch_when_the_card_is_full(tmp_path, caplog):
+def test_extraction_halves_its_batch_when_the_gpu_is_full(tmp_path, caplog):
     """One layer's output of 2,000 images takes 0.5 GB; the process may have 0.4."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU())
     images = np.zeros((2000, 3, 32, 32), dtype=np.uint8)

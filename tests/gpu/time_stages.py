@@ -3,8 +3,8 @@
     python tests/gpu/time_stages.py ARCHIVE [--epochs N] [--rounds N] [--images N] [--gpu N]
 
 ARCHIVE, a file or a folder, holds CIFAR-10 as train/CLASS/* and test/CLASS/*. Everything but the number of
-epochs (which the schedule follows) and of rounds is the experiment's own; one seed. The figures are those of
-Snakemake's benchmark files and of the `.gpu.tsv` beside them, the mean over a stage's jobs. `--gpu 0` runs on
+epochs (which the schedule follows) and of rounds is the experiment's own; one seed. The figures are means
+over a stage's jobs, from Snakemake's benchmark files and the `.gpu.tsv` files next to them. `--gpu 0` runs on
 the CPU, to try the script.
 """
 
@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, str]:
 
 
 def measure(folder: Path) -> tuple[dict[str, list[dict]], str | None]:
-    """Return what the jobs of each stage took, in the order of the workflow, and the name of the GPU."""
+    """Return the measurements of each stage's jobs, in the order of the workflow, and the GPU's name."""
     stages, card = {}, None
     for path in sorted(folder.rglob("*.tsv"), key=lambda path: path.stat().st_mtime):
         if path.suffixes == [".tsv"]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A real SLURM of one node on loopback, with a pretend GPU: cluster.sh install | start | stop
+# A real single-node SLURM on loopback, with a simulated GPU: cluster.sh install | start | stop
 # Needs root and Debian's slurm-wlm and munge. SLURM reads /etc/slurm only (job steps drop SLURM_CONF), so the
-# configuration is written there; one that is not ours is left alone.
+# configuration is written there; a configuration from elsewhere is left unchanged.
 set -euo pipefail
 
 state=/tmp/prunescope-slurm
@@ -16,7 +16,7 @@ install() {
 start() {
   [ "$(id -u)" = 0 ] || { echo "cluster.sh: needs root" >&2; exit 1; }
   if [ -e /etc/slurm/slurm.conf ] && ! grep -qF "$mark" /etc/slurm/slurm.conf; then
-    echo "cluster.sh: /etc/slurm/slurm.conf belongs to somebody else; left alone" >&2
+    echo "cluster.sh: /etc/slurm/slurm.conf was not written by this script; it is left unchanged" >&2
     exit 3
   fi
   stop
@@ -62,7 +62,7 @@ CONF
   exit 1
 }
 
-# Ends only what its own pid files name.
+# Ends only the processes named in its own pid files.
 stop() {
   for daemon in slurmd slurmctld munged; do
     if [ -e "$state/$daemon.pid" ]; then

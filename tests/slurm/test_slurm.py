@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: `make test-slurm` installs and starts one on loopback, with a pretend GPU."""
+"""The workflow on a real SLURM: `make test-slurm` starts one on loopback, with a simulated GPU."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def short(create, tmp_path_factory):
-    """One seed and one pruning round, unbuilt; and the same built without SLURM."""
+    """One seed and one pruning round, not yet run; and the same project run without SLURM."""
     project = create(tmp_path_factory.mktemp("slurm") / "project")
     project.add_keys("{seeds: [0], rounds: 1}")
     local = project.copy(tmp_path_factory.mktemp("local") / "project")
@@ -54,7 +54,7 @@ def short(create, tmp_path_factory):
 
 
 def option(name: str) -> list[str]:
-    """The options of profiles/slurm/config.yaml's comments, on the line that begins with this one."""
+    """The options in a comment of profiles/slurm/config.yaml, from the line that begins with this one."""
     text = (REPOSITORY / "profiles/slurm/config.yaml").read_text()
     options = re.search(rf"^# ({name} .*)$", text, re.MULTILINE)[1]
     assert f"`{options}`" in (REPOSITORY / "docs/clusters.md").read_text()

@@ -1,7 +1,7 @@
 """Kills, edits and flipped bits at random: no result may be wrong without an error.
 
-``make soak`` runs it. It prints how many trials of each kind held, and every one that did not with what is
-needed to repeat it. The exit status is 1 if any did not hold.
+``make soak`` runs it. It prints how many trials of each kind passed, and for every failed trial what is
+needed to repeat it. The exit status is 1 if any trial failed.
 
 - *kills*: an experiment is changed and run; a script, or Snakemake itself, is killed at a random moment; the
   same command then has to end in the matrix of an undisturbed run, byte for byte.
@@ -75,7 +75,7 @@ def disturb(project: Project, chance: random.Random, kind: str, variant: str) ->
 
 
 def disturbances(folder: Path, chance: random.Random, kinds: list[str]) -> collections.Counter:
-    """Run trials one after another in the same folder, so that each finds what the others left."""
+    """Run trials one after another in the same folder, each from the state that the previous ones left."""
     held: collections.Counter = collections.Counter()
     references: dict[str, bytes] = {}
     project = Project.create(folder / "soak")
@@ -116,7 +116,7 @@ def curves(path: Path) -> str:
     return tables.training_curves([files.read_json(path.with_name("metrics.json"))], [path]).to_csv()
 
 
-# How the rules that use a product read it, by the end of its name.
+# The readers that rules use for a product, by the end of its name.
 READERS = {
     "activations.h5": activations,
     "rewind.pt": checkpoints.load_rewind,
@@ -146,7 +146,7 @@ OUTCOMES = ("the same", "refused", "WRONG", "TRACEBACK")
 
 
 def read_in_child(read, path: Path, expected: str) -> str:
-    """Read a damaged file in a process of its own: a library may crash or never come back."""
+    """Read a damaged file in a separate process: a library may crash or never return."""
     child = os.fork()
     if not child:
         code = 3
@@ -163,7 +163,7 @@ def read_in_child(read, path: Path, expected: str) -> str:
 
 
 def flips(results: Path, chance: random.Random, number: int) -> collections.Counter:
-    """Flip one bit of one product and read it, again and again; the kinds of products take turns."""
+    """Repeatedly flip one bit of one product and read it, for each kind of product in turn."""
     found = {
         name: sorted(path for path in results.rglob(f"*{name}") if "logs" not in path.parts)
         for name in READERS
@@ -208,12 +208,12 @@ def main() -> int:
             project.snakemake("--resources", "gpu=0", "--", TARGET, "results/tiny/accuracy.parquet")
         outcomes = flips(project.folder / "results", chance, given.flips)
     for kind in dict.fromkeys(kinds):
-        print(f"{kind}: {held[kind, True]} of {held[kind, True] + held[kind, False]} held")
+        print(f"{kind}: {held[kind, True]} of {held[kind, True] + held[kind, False]} passed")
     for name in READERS if given.flips else ():
         parts = {outcome: count for (which, outcome), count in sorted(outcomes.items()) if which == name}
         print(f"flips in {name}: " + ", ".join(f"{count} {outcome}" for outcome, count in parts.items()))
     good = sum(count for (_, outcome), count in outcomes.items() if outcome in OUTCOMES[:2])
-    print(f"flips: {good} of {given.flips} held")
+    print(f"flips: {good} of {given.flips} passed")
     return int(good < given.flips or any(not same for _, same in held))
 
 

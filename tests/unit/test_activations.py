@@ -1,4 +1,4 @@
-"""Hooks, views and files: what is recorded, in which order, and what cannot be."""
+"""Hooks, views and files: what is recorded, in which order, and what cannot be recorded."""
 
 import os
 import subprocess
@@ -325,7 +325,7 @@ def test_a_rotation_too_large_for_float16(tmp_path):
 
 @pytest.mark.parametrize("settings", ["compression='lzf'", "compression='gzip'", "view='flatten'"])
 def test_a_full_disk_is_one_line_whatever_the_format(tmp_path, settings):
-    """In a process of its own, whose files may have 20 kB: nothing that was put off may kill it later."""
+    """In a separate process with files limited to 20 kB: no deferred write may kill it later."""
     program = f"""
 import resource, sys
 from test_activations import record

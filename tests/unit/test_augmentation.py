@@ -24,7 +24,7 @@ def changed(images, seed=0, **options):
     return augmentation.apply(how, images, drawn, COLOUR), drawn
 
 
-def test_nothing_asked_for_changes_nothing(images):
+def test_no_augmentation_changes_nothing(images):
     found, drawn = changed(images)
     assert found is images
     assert drawn == {}

@@ -49,7 +49,7 @@ def related(n, p, q, seed=0):
 
 
 def maps(images, side, p, q, seed=0):
-    """Rectified smooth random maps of two sets of channels that share what they see and where they see it."""
+    """Rectified smooth random maps of two sets of channels that share features and positions."""
     rng = np.random.default_rng(seed)
     seen = rng.standard_normal((images, side * side, 6))
     seen = seen + 2 * rng.standard_normal((images, 1, 6)) + 2 * rng.standard_normal((1, side * side, 6))
@@ -96,7 +96,7 @@ def test_recorded_convolutions(recorded, layer):
 
 
 def test_permuting_rows_as_if_they_were_images_is_far_too_low(recorded):
-    """What the law of independent rows gives for a recorded convolution, and what images give."""
+    """Chance of a recorded convolution by the law of independent rows, and by permuting images."""
     (a, positions), (b, _) = recorded["relu1", 0], recorded["relu1", 1]
     rows, images = (
         {score.measure: score.chance for score in compare(pair_of(a, b, count), MEASURES)}
@@ -106,7 +106,7 @@ def test_permuting_rows_as_if_they_were_images_is_far_too_low(recorded):
 
 
 def test_maps_that_are_the_same_for_all_images_are_chance():
-    """All that two networks share is where something is, which any two networks share."""
+    """Both networks share only positions, as any two networks do."""
     rng = np.random.default_rng(0)
     place = rng.standard_normal((1, 9, 5))
     a, b = ((place + 0.1 * rng.standard_normal((300, 9, 5))).reshape(-1, 5) for _ in range(2))
@@ -118,7 +118,7 @@ def test_maps_that_are_the_same_for_all_images_are_chance():
 
 
 def test_chance_of_both_orders():
-    """It is the same, but for a measure that is not symmetric each order has its own."""
+    """It is the same, except for a measure that is not symmetric."""
     a, b = maps(200, 3, 8, 5)
     there, back = compare(pair_of(a, b, 9), MEASURES), compare(pair_of(b, a, 9), MEASURES)
     for one, other in zip(there, back, strict=True):

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, equal contents are equal bytes, anything else is one clear line."""
+"""Checkpoints: round trip, equal bytes for equal contents, and one clear line for any error."""
 
 import dataclasses
 import pickle
@@ -50,7 +50,7 @@ def test_round_trip(checkpoint, tmp_path):
 
 
 def test_equal_contents_are_equal_bytes(checkpoint, tmp_path):
-    """File name, memory format and the identity of equal strings must not show."""
+    """File name, memory format and the identity of equal strings must not affect the bytes."""
     checkpoints.save(tmp_path / "a.pt", checkpoint)
     network = checkpoint.build().to(memory_format=torch.channels_last)
     other = dataclasses.replace(

@@ -18,7 +18,7 @@ pruning: {prunable: [Linear]}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working directory with an experiment, whose pattern relu9 matches nothing, and arrays."""
+    """A working directory with arrays and an experiment whose pattern relu9 matches nothing."""
     (tmp_path / "config/experiments").mkdir(parents=True)
     (tmp_path / "config/config.yaml").write_text("experiments: [mine]\n")
     (tmp_path / "config/experiments/mine.yaml").write_text(EXPERIMENT)
@@ -58,7 +58,7 @@ def test_the_arguments_of_a_network():
     assert found["conv_proj"][3] == "589,824"
 
 
-def test_the_layers_of_an_experiment_and_what_it_makes_of_them(folder):
+def test_the_layers_of_an_experiment_and_which_it_records_and_prunes(folder):
     found = listed("mine")
     assert found["relu1"] == ["ReLU", "8×8×8", "yes *"]
     assert found["conv1"] == ["Conv2d", "8×8×8", "yes", "72"]

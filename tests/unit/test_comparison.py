@@ -20,7 +20,7 @@ ALL = list(kinds.known("measure"))
 
 
 def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):
-    """Writes an activation file; layers are drawn from the seed and the round unless given."""
+    """Write an activation file; layers are drawn from the seed and the round unless given."""
     if layers is None:
         rng = np.random.default_rng([seed, round])
         shared = np.random.default_rng(9).standard_normal((300, 6))
@@ -59,7 +59,7 @@ def table(result):
 @pytest.mark.parametrize("pairs", ["same-layer", "all-layers"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs, threads):
-    """Against the SVD of the matrices; condition numbers of 1e6, where moments alone are off by 1e-5."""
+    """Against the SVD of the matrices, for condition numbers of 1e6: moments alone are off by 1e-5."""
 
     def basis(matrix):
         x = matrix.astype(np.float64)

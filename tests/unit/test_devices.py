@@ -11,7 +11,7 @@ import pytest
 
 from prunescope import devices
 
-# Holds a lease for a while and writes when it had it, on which device.
+# Holds a lease for some time and prints when, and on which device.
 HOLD = """
 import sys, time
 from prunescope import devices

@@ -1,4 +1,4 @@
-"""Digests of code follow what a script can reach: definitions by name, and the kinds that are named."""
+"""Digests cover the code that a script can reach: definitions by name, and the named kinds."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ EVERY = {path.stem for path in SCRIPTS.glob("*.py")}
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """Copy the scripts, with the digests looking at the copy."""
+    """Copy the scripts, and compute digests from the copy."""
     shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     for module in (digests, kinds):
         monkeypatch.setattr(module, "LIBRARY", tmp_path / "scripts/prunescope")
@@ -153,7 +153,7 @@ def test_the_wording_of_errors_log_lines_and_labels_does_not_count(copy):
         ("training/optimizers/adam.py", "eps=1e-8", "eps=1e-7", set()),
         ("training/schedules/shapes.py", "(high - low)", "(low - high)", TRAINING),
         ("training/schedules/shapes.py", "math.cos", "math.sin", set()),
-        # Measures: the value, the chance, and what only describes it.
+        # Measures: the value, the chance level, and facts that only describe the measure.
         ("similarity/measures/correlations.py", "pair.truncated.mean()", "pair.truncated.max()", COMPARISON),
         ("similarity/measures/alignment.py", "np.square", "np.abs", set()),
         # Sources and views.
@@ -183,7 +183,7 @@ def test_an_edit_counts_for_the_scripts_that_can_reach_it(copy, file, old, new, 
     assert changed(copy) == scripts
 
 
-def test_a_new_function_constant_and_kind_count_for_nobody(copy):
+def test_a_new_function_constant_and_kind_change_no_digest(copy):
     for path in (copy / "prunescope").rglob("*.py"):
         path.write_text(path.read_text() + "\n\nADDED = 3\n\n\ndef added():\n    return ADDED\n")
     (copy / "prunescope/pruning/criteria/new.py").write_text(
@@ -192,7 +192,7 @@ def test_a_new_function_constant_and_kind_count_for_nobody(copy):
     assert changed(copy) == set()
 
 
-def test_a_module_level_statement_counts_for_whoever_imports_the_module(copy):
+def test_a_module_level_statement_counts_for_scripts_that_import_the_module(copy):
     path = copy / "prunescope/similarity/whitening.py"
     path.write_text(path.read_text() + "\n\nnp.seterr(all='raise')\n")
     assert changed(copy) == COMPARISON
@@ -227,7 +227,7 @@ def test_a_module_level_statement_counts_for_whoever_imports_the_module(copy):
     ],
 )
 def test_code_that_differs_has_another_digest(tmp_path, monkeypatch, first, second):
-    """A script uses `f` of a module in one way and in another."""
+    """A script uses two versions of `f` from a module."""
     for module in (digests, kinds):
         monkeypatch.setattr(module, "LIBRARY", tmp_path / "prunescope")
     found = set()
@@ -250,7 +250,7 @@ def test_a_changed_script_counts_for_itself_only(copy):
 
 
 def test_every_string_that_ends_in_a_message_is_recognised():
-    """A message kept in a variable of another name would count; there are none in what scripts can reach."""
+    """A message in a variable of another name would change a digest; code that scripts reach has none."""
     found = []
     reached = {
         path

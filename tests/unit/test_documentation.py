@@ -1,4 +1,4 @@
-"""The pages in Markdown: their links lead somewhere, and README's code runs."""
+"""The Markdown pages: their links have targets, and README's code runs."""
 
 import os
 import re
@@ -19,12 +19,12 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def prose(page: Path) -> str:
-    """The text of a page without its blocks of code and its code in lines."""
+    """The text of a page without code blocks and inline code."""
     return re.sub(r"`[^`\n]*`", "``", FENCED.sub("", page.read_text()))
 
 
 def anchors(page: Path) -> set[str]:
-    """What code hosts make of the headings of a page."""
+    """The anchors that code hosts generate from a page's headings."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

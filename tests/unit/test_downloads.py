@@ -1,4 +1,4 @@
-"""Downloads that go wrong, from a real server on this machine: one line, and the next run repairs them."""
+"""Failing downloads from a real local server: one line, and the next run repairs them."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ TRAIN, TEST = 20, 10
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`, well or badly."""
+    """Serves `files`, correctly or with faults."""
 
     daemon_threads = True
 
@@ -132,7 +132,7 @@ OFFERS = {
 
 @pytest.fixture(params=OFFERS)
 def offered(request, server, monkeypatch, tmp_path):
-    """A tiny data set on the server, torchvision's addresses and checksums turned to it."""
+    """A tiny data set on the server; torchvision's addresses and checksums point to it."""
     offer, shape = OFFERS[request.param]
     monkeypatch.setitem(torchvision_source.SIZES, request.param, (shape, 10, TRAIN, TEST))
     images = np.random.default_rng(0).integers(0, 256, (TRAIN + TEST, *shape), dtype=np.uint8)
@@ -165,7 +165,7 @@ def test_a_good_download_is_used_and_not_repeated(offered, server):
 
 
 @pytest.mark.parametrize("fault", ["damaged", "cut", "reset", "stalled"])
-def test_a_bad_download_is_refused_and_mended_by_the_next_try(offered, server, fault, monkeypatch):
+def test_a_bad_download_is_refused_and_repaired_by_the_next_try(offered, server, fault, monkeypatch):
     monkeypatch.setattr(torchvision_source, "SILENCE", 0.5)
     server.fault = fault
     assert "run again" in refused(offered)
@@ -175,15 +175,15 @@ def test_a_bad_download_is_refused_and_mended_by_the_next_try(offered, server, f
     assert offered.is_right(offered())
 
 
-def test_no_server_is_refused_and_mended_by_the_next_try(offered, server):
+def test_no_server_is_refused_and_the_next_try_works(offered, server):
     server.server_close()
     assert "refused" in refused(offered)
     with Server(server.server_port, server.files):
         assert offered.is_right(offered())
 
 
-def test_what_a_killed_download_leaves_is_never_used(offered):
-    """Torchvision writes under the final name: a kill leaves the first files whole, one cut, no others."""
+def test_files_of_a_killed_download_are_never_used(offered):
+    """torchvision writes to the final name: a kill leaves complete files, one truncated file, no others."""
     offered()
     whole = {path: path.read_bytes() for path in offered.files}
     for last, cut in enumerate(offered.files):
@@ -195,7 +195,7 @@ def test_what_a_killed_download_leaves_is_never_used(offered):
         refused(offered, download=False)
         try:
             assert offered.is_right(offered())
-        except InputError as error:  # torchvision finds all files there, and checks the last one too late
+        except InputError as error:  # torchvision finds all files and checks the last one too late
             assert offered.name != "SVHN" and cut == offered.files[-1], error
             assert "delete its files there" in str(error)
             for path in offered.files:

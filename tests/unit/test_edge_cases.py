@@ -50,7 +50,7 @@ def related(n=400, p=6, q=5, seed=0):
 
 
 def test_directions_of_tiny_correlations_are_orthogonal():
-    """Eight of twelve correlations around 1e-9; the left vectors must not be made from M's rounding."""
+    """Eight of twelve correlations are about 1e-9; the left vectors must not come from M's rounding."""
     rng = np.random.default_rng(1)
     left, right = angles([0.95, 0.9, 0.8, 0.7, *(np.arange(1, 9)[::-1] * 1e-9)])
     a, b = left @ rng.standard_normal((12, 12)), right @ rng.standard_normal((12, 12))
@@ -85,7 +85,7 @@ def test_numbers_at_the_ends_of_float32(factor, positions):
     for name in ALL:
         assert found[name].value == pytest.approx(expected[name].value, abs=1e-9), name
         assert found[name].status == expected[name].status
-        # PWCCA's chance depends on the order in which units of equal variance were taken.
+        # PWCCA's chance level depends on the order in which units of equal variance were taken.
         assert found[name].chance == pytest.approx(
             expected[name].chance, abs=1e-6, rel=0.05 if name == "pwcca" else 1e-6
         ), name
@@ -167,7 +167,7 @@ def test_equal_correlations_of_pwcca():
 
 
 def test_lost_rank_is_visible():
-    """One of 64 units left: a mean over one direction is not "1.000, ok"."""
+    """One of 64 units remains: a mean over one direction must not be "1.000, ok"."""
     a, _ = related(n=2000, p=64)
     b = np.zeros_like(a)
     b[:, 3] = a[:, 3]

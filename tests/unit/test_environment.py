@@ -1,4 +1,4 @@
-"""pyproject.toml, the lock and the conda environment name the same packages."""
+"""pyproject.toml, the lock and the conda environment contain the same packages."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""What happens when memory is not enough."""
+"""Behaviour when there is not enough memory."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ from prunescope.errors import InputError, out_of_memory, require_address_space, 
 
 @pytest.mark.parametrize("allocate", [torch.empty, np.empty])
 def test_out_of_memory_halves_the_size_until_it_fits(allocate):
-    """The library's own allocator refuses."""
+    """The library's own allocator fails."""
     tried = []
 
     def run(size, fits=3):
@@ -29,13 +29,13 @@ def test_out_of_memory_halves_the_size_until_it_fits(allocate):
         shrinking(lambda size: run(size, fits=0), 4, "image", "record fewer layers")
 
 
-def test_what_is_no_lack_of_memory_is_raised_as_it_is():
+def test_other_errors_are_raised_unchanged():
     with pytest.raises(RuntimeError, match="shape"):
         shrinking(lambda size: torch.ones(2) @ torch.ones(3, 3), 4, "image", "")
 
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
-# Each needs more memory than it may use, in a process with that much address space.
+# Each needs more memory than the address space of its process allows.
 GREEDY = {
     "numpy": "import numpy; limit(); numpy.ones(10**9)",
     "torch": "import torch; limit(); torch.ones(10**9)",
@@ -70,7 +70,7 @@ def test_the_lack_of_memory_is_recognised_whoever_reports_it(what):
     assert done.stdout.startswith("True"), (done.stdout, done.stderr[-500:])
 
 
-def test_what_is_no_lack_of_memory_is_not_taken_for_one():
+def test_other_errors_are_not_mistaken_for_a_lack_of_memory():
     for error in (
         RuntimeError("shapes differ"),
         OSError(28, "No space left on device"),
@@ -89,7 +89,7 @@ def test_a_limit_on_address_space_is_refused_with_what_is_needed(monkeypatch):
 
 
 def test_a_limit_on_threads_is_refused(monkeypatch):
-    """The real one (``ulimit -u``) does not hold for root."""
+    """The real limit (``ulimit -u``) does not apply to root."""
     require_threads(20)
     start, before = threading.Thread.start, threading.active_count()
 

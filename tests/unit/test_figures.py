@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what was measured, on one scale, in a size and colours that people can read."""
+"""Figures show the measured values on one scale, in readable sizes and colours."""
 
 import matplotlib as mpl
 import numpy as np

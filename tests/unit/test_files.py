@@ -1,4 +1,4 @@
-"""No half-written file under a final name."""
+"""No incomplete file under a final name."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def test_a_finished_file_has_its_final_name_and_nothing_else_is_left(tmp_path):
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_a_failure_leaves_the_old_result_and_no_litter(tmp_path, folder):
+def test_a_failure_leaves_the_old_result_and_no_temporary_file(tmp_path, folder):
     final = tmp_path / "result"
     for attempt in ("old", "new"):
         try:
@@ -82,7 +82,7 @@ def test_csv_and_json(tmp_path):
 
 
 def test_who_claims_a_file_last_writes_it(tmp_path):
-    """The second claim is another process's, as far as the first can see."""
+    """To the first claim, the second looks like that of another process."""
     result = tmp_path / "result.json"
     with (
         files.claimed([result]),
@@ -94,7 +94,7 @@ def test_who_claims_a_file_last_writes_it(tmp_path):
             (tmp_path / ".result.json.owner").write_text("the second")
     assert files.read_json(result) == {"by": "the first"}
     with files.claimed([result]):
-        (tmp_path / ".result.json.owner").unlink()  # the second is done
+        (tmp_path / ".result.json.owner").unlink()  # the second has finished
         for write in (lambda: files.write_json(result, {}), lambda: files.discard(result)):
             with pytest.raises(InputError, match="this job stops without changing it"):
                 write()

@@ -1,4 +1,4 @@
-"""Findings: verdicts follow from numbers, and none is given where seeds are too few."""
+"""Findings: verdicts follow from the numbers, and there are none with too few seeds."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ MIDDLE = ["conv2", "conv3", "fc"]
 
 
 def spread_out(table, sd=0.01, seed=1):
-    """Let seeds and layers differ, more so in later rounds."""
+    """Make seeds and layers differ, more in later rounds."""
     group = table.groupby(["seed_a", "layer_a"]).ngroup().to_numpy()
     amount = np.random.default_rng(seed).normal(size=group.max() + 1)[group] * sd
     apart = (table["round_a"] - table["round_b"]).abs() + (table["seed_a"] != table["seed_b"])
@@ -45,7 +45,7 @@ def conclude(table, **more):
 
 
 def marked(table, status, rows, keep=True):
-    """Give some rows a status, and take their values away unless told to `keep` them."""
+    """Give some rows a status, and remove their values unless `keep` is true."""
     value = table["value"] if keep else table["value"].mask(rows)
     return table.assign(status=table["status"].mask(rows, status), value=value)
 
@@ -139,7 +139,7 @@ def test_equal_seeds_show_no_spread_and_get_no_verdict():
     assert "(the same in all seeds)" in found["text"][0]
 
 
-def test_retraining_that_gives_the_same_shape_takes_the_finding_away():
+def test_the_finding_does_not_hold_if_retraining_gives_the_same_shape():
     table = matrix(middle=0.3)
     beyond = conclude(table, retrain=matrix(middle=0.9, seed=2))["claims"]["beyond_retrain"]
     assert beyond["verdict"] == words.HOLDS
@@ -147,7 +147,7 @@ def test_retraining_that_gives_the_same_shape_takes_the_finding_away():
     found = conclude(table, retrain=matrix(middle=0.31, seed=2))
     assert found["claims"]["finding"]["verdict"] == words.HOLDS
     assert found["claims"]["beyond_retrain"]["verdict"] == words.FAILS
-    assert "Does not hold: the same beyond what retraining without pruning does." in found["text"][1]
+    assert "Does not hold: the same, beyond the effect of retraining without pruning." in found["text"][1]
 
 
 def test_without_a_control_the_text_says_what_is_not_separated():
@@ -218,7 +218,7 @@ def test_any_other_warning_takes_a_value_out_of_all_verdicts(status):
 def test_unequal_rows_for_each_unit_are_mentioned_unless_the_measure_has_no_such_bias():
     table = matrix(middle=0.3)
     table = table.assign(width_a=table["layer_a"].map({"output": 10}).fillna(64).astype(int), width_b=10)
-    assert "from 78 to 500 rows for each unit" in conclude(table)["text"][0]
+    assert "between 78 and 500 rows per unit" in conclude(table)["text"][0]
     assert "rows for each unit" not in conclude(table.assign(chance=0.0))["text"][0]
 
 
@@ -234,7 +234,10 @@ def test_layers_are_judged_against_networks_of_other_seeds():
     found = conclude(ceiling())
     judged = {layer: one["ceiling"]["verdict"] for layer, one in found["layers"].items()}
     assert judged == {"conv1": "above", "conv2": "below", "conv3": "below", "fc": "below", "output": "above"}
-    assert any("dense networks of different seeds are: conv1, output." in text for text in found["text"])
+    assert any(
+        "dense networks of different seeds are to each other: conv1, output." in text
+        for text in found["text"]
+    )
     assert found["measures"]["cca"]["layers"][0]["ceiling"]["count"] == 45
 
 

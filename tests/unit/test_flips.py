@@ -1,4 +1,4 @@
-"""One flipped bit in any product is an error, or it changes nothing that is read."""
+"""One flipped bit in any product causes an error, or does not change what is read."""
 
 import os
 import random
@@ -144,4 +144,4 @@ def test_no_flipped_bit_changes_what_is_read_without_an_error(tmp_path, name):
             assert found == expected, f"bit {bit} of byte {place}"
     assert refused >= FLIPS / 4, "most bytes of a file matter"
     with h5py.File(tmp_path / "unrelated.h5", "w") as file:
-        file["x"] = 1  # HDF5 still works after what it has seen
+        file["x"] = 1  # HDF5 still works after reading damaged files

@@ -35,7 +35,7 @@ def recorded(tmp_path):
 
 
 def exported(file, path, form: str, ids=IDS):
-    """Write what was recorded as somebody else would."""
+    """Write recorded activations in a format that other programs could produce."""
     path.mkdir()
     with h5py.File(file) as source:
         layers = {name: data[...] for name, data in source["layers"].items()}
@@ -64,7 +64,9 @@ def test_values_are_those_of_recorded_activations(recorded, tmp_path, form, numb
     assert set(found.layer_a) == ({"0", "2", "3"} if form == "h5" else {"2", "3"})
     expected = expected[expected.layer_a.isin(found.layer_a)].reset_index(drop=True)
     unknown = ["density_a", "density_b"]
-    narrow = expected.layer_a != "3"  # the view `channels` does not rotate the layer that is wider than high
+    narrow = (
+        expected.layer_a != "3"
+    )  # the view `channels` does not rotate the layer that has more columns than rows
     pd.testing.assert_frame_equal(found[narrow].drop(columns=unknown), expected[narrow].drop(columns=unknown))
     cka = ~narrow & (expected.measure == "cka")
     assert np.allclose(found[cka].value, expected[cka].value, atol=1e-5) and cka.any()

@@ -42,7 +42,7 @@ def pruned():
 
 @pytest.fixture(scope="module")
 def plain():
-    """The weights of the pruned network as they are used."""
+    """The effective weights of the pruned network."""
     removed = prune_by_torch()
     for module in weighted(removed):
         prune.remove(module, "weight")
@@ -149,7 +149,7 @@ REFUSED = {
     ),
     "student and teacher": (
         lambda net: {f"{who}.{name}": value for who in "ab" for name, value in net.state_dict().items()},
-        "several such networks (under a., b.)",
+        "several networks of this kind (under a., b.)",
     ),
     "missing": (lambda net: dict([*net.state_dict().items()][1:]), "missing: conv1.weight"),
     "unexpected": (lambda net: {**net.state_dict(), "extra": torch.ones(2)}, "unexpected: extra"),

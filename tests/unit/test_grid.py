@@ -206,6 +206,6 @@ def test_the_overviews_table_has_one_row_for_each_network_layer_and_measure(expe
         assert part.set_index(keys)["value"].sort_index().equals(expected.sort_index())
         networks = part.drop_duplicates(["seed", "round"])
         assert networks["test_accuracy"].tolist() == one.accuracy["test_accuracy"].tolist()
-    # One read answers a question across experiments.
+    # One table is enough for a question across experiments.
     means = table.query("measure == 'cca' and round == 2").groupby(["pruning.rate", "layer"])["value"].mean()
     assert isinstance(means, pd.Series) and len(means) == 6

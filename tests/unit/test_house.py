@@ -1,4 +1,4 @@
-"""The library's structure: imports point one way, files stay short, and what is light stays light."""
+"""The library's structure: imports go one way, files are short, and light imports stay light."""
 
 import ast
 import graphlib
@@ -57,7 +57,7 @@ def test_files_and_functions_are_of_a_size_to_read(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_names_can_be_followed_in_the_text(path):
-    """What `prunescope.digests` cannot follow is not used."""
+    """The library uses no names that `prunescope.digests` cannot follow."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Intervals over folds of images: what they are made of, whether they cover, and when there are none."""
+"""Intervals over folds of images: their computation, their coverage, and when there are none."""
 
 import h5py
 import numpy as np
@@ -55,7 +55,7 @@ def test_only_known_measures_get_one_and_only_when_asked(tmp_path):
 
 @pytest.mark.parametrize("positions", [1, 4])
 def test_what_a_fold_leaves_is_the_value_without_its_images(tmp_path, positions):
-    """The whole interval by hand, from matrices without the rows of one fold after the other."""
+    """The whole interval computed by hand, from matrices that leave out one fold at a time."""
     a, b = sample(np.random.default_rng(1), 90, 4, positions)
     fold = np.repeat(Images.of(90).fold, positions)
     found = rows(tmp_path, a, b, positions, measures=["cka"], intervals=True).loc["cka"]

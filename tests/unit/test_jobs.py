@@ -1,4 +1,4 @@
-"""What every job leaves behind, besides its outputs."""
+"""Files that every job writes besides its outputs."""
 
 import csv
 import os
@@ -17,7 +17,7 @@ RULES = Path(__file__).parents[2] / "workflow/rules"
 
 
 def test_every_rule_has_log_and_benchmark_under_the_same_path():
-    """`jobs.gpu_benchmark` finds one from the other."""
+    """`jobs.gpu_benchmark` derives one path from the other."""
     text = "".join(path.read_text() for path in RULES.glob("*.smk"))
     logs = re.findall(r'"(results/logs/.*)\.log"', text)
     benchmarks = re.findall(r'"(results/benchmarks/.*)\.tsv"', text)
@@ -42,7 +42,7 @@ def test_gpu_benchmark_is_a_table_of_one_line(tmp_path):
 
 
 def of_a_job(log: Path, *outputs: Path) -> SimpleNamespace:
-    """What Snakemake gives to the script of a job without inputs."""
+    """The object that Snakemake passes to the script of a job without inputs."""
     return SimpleNamespace(
         input=[],
         output=[str(path) for path in outputs],
@@ -67,7 +67,7 @@ def test_a_job_without_a_gpu_leaves_no_gpu_benchmark_not_even_an_old_one(tmp_pat
 
 
 def test_sigterm_ends_a_job_with_one_line_and_without_temporary_files(tmp_path):
-    """It is what Ctrl-C and a cancelled cluster job send; the shell reports 130, as for Ctrl-C."""
+    """Ctrl-C and a cancelled cluster job send SIGTERM; the shell reports 130, as for Ctrl-C."""
     given = of_a_job(tmp_path / "logs/rule.log")
     with pytest.raises(SystemExit) as ended, jobs.job(given), atomic_path(tmp_path / "result") as part:
         part.write_text("half")

@@ -1,4 +1,4 @@
-"""Kinds are read from their source; a mistake in a file is one line that names it."""
+"""Kinds are read from their source; a mistake in a file gives one line that names the file."""
 
 from dataclasses import fields
 
@@ -11,7 +11,7 @@ from prunescope.similarity.measures import Measure
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty library; returns where its schedules are."""
+    """An empty library; returns the folder of its schedules."""
     folder = tmp_path / kinds.FAMILIES["schedule"].folder
     folder.mkdir(parents=True)
     monkeypatch.setattr(kinds, "LIBRARY", tmp_path)

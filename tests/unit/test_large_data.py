@@ -1,4 +1,4 @@
-"""Data sets that stay in their file: the same numbers as in memory, and little memory."""
+"""Data sets that stay in their file: same numbers as in memory, with little memory."""
 
 import json
 import subprocess
@@ -109,7 +109,7 @@ print(json.dumps([*np.diff(peaks), total]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_data_set_takes_little_memory(tmp_path):
-    """100 MB of images: 5,000 images of 224 × 224 are in tests/benchmarks/bench_memory.py."""
+    """100 MB of images; tests/benchmarks/bench_memory.py uses 5,000 images of 224 × 224 pixels."""
     x = np.zeros((700, 3, 224, 224), np.uint8)
     x += RNG.integers(0, 256, (700, 1, 1, 1), dtype=np.uint8)
     y = np.arange(700) % 2

@@ -54,7 +54,7 @@ def images(tmp_path):
 
 
 @pytest.mark.parametrize("add", [soft, external_link, external_storage, virtual])
-def test_what_leads_elsewhere_is_refused(add, activations, images, tmp_path):
+def test_links_to_other_files_are_refused(add, activations, images, tmp_path):
     for path, group, read in (
         (activations, "layers", lambda: store.recordings([activations]).__enter__()),
         (images, "train", lambda: datasets.load(images)),
@@ -62,7 +62,7 @@ def test_what_leads_elsewhere_is_refused(add, activations, images, tmp_path):
         read()
         with h5py.File(path, "r+") as file:
             add(file[group], tmp_path)
-        hdf5.seal(path)  # whoever makes such a file can seal it, too
+        hdf5.seal(path)  # such a file can also be sealed
         with pytest.raises(InputError, match=rf"{path.name}: /{group}/\w+ is .*not allowed"):
             read()
 

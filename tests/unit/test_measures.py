@@ -1,4 +1,4 @@
-"""Measures as kinds: what their source says, and the status that follows from sizes."""
+"""Measures as kinds: facts in their source, and the status that follows from sizes."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
             sides = [represent(gram.moments(i)) for i in (0, 1)]
             status = compare(Pair(*sides, gram.cross(0, 1)), [this])[0].status
             expected = measures.described(name).foreseen(n, *widths)
-            # An estimate can turn out negative with any number of rows, and 8 units are always more than 3.
+            # An estimate can be negative with any number of rows, and 8 units are always more than 3.
             if status not in (UNDEFINED, RANK_LOST):
                 order = [one.name for one in measures.STATUSES]
                 best, worst = (order.index(one) for one in expected)
@@ -89,7 +89,7 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
 
 
 def test_statuses_are_data():
-    """One list says what a status means, whether there is a value, and which of two the matrix has."""
+    """One list defines a status's meaning, whether there is a value, and which of two the matrix has."""
     assert measures.TRUSTED == (OK,) and measures.gravest([]) == OK
     assert measures.gravest([OK, FEW, RANK_LOST, TOO_FEW]) == TOO_FEW
     assert measures.gravest([FEW, RANK_LOST]) == RANK_LOST

@@ -1,4 +1,4 @@
-"""The bound on a comparison's memory against what comparisons take."""
+"""The bound on a comparison's memory against the actual use."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ ALL = list(kinds.known("measure"))
 
 
 def record(path, round, widths, n, ill, positions=1):
-    """Writes rows that are correlated between rounds; with `ill`, of condition number 1e6."""
+    """Write rows that are correlated between rounds; with `ill`, of condition number 1e6."""
     shared = np.random.default_rng(0).standard_normal((n, 8), np.float32)
     rng = np.random.default_rng(round + 1)
     with h5py.File(path, "w") as file:
@@ -80,7 +80,7 @@ def test_the_bound_grows_with_what_needs_memory():
 
 
 def test_sizes_and_status_are_known_without_torch_or_scipy():
-    """The workflow's graph asks for them."""
+    """They are needed to build the workflow's graph."""
     program = """
 import sys
 from prunescope import kinds

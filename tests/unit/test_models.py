@@ -1,4 +1,4 @@
-"""Experiments with networks that were trained elsewhere: configuration, layers, what an import measures."""
+"""Experiments with networks that were trained elsewhere: configuration, layers, measurements."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_lineages_are_seeds_and_their_order_is_the_round():
         "half.pt",
         "seed1.pt",
     ]
-    with pytest.raises(InputError, match="lineage 7 has 1 models"):
+    with pytest.raises(InputError, match="lineage 7 ends at round 0"):
         models.find(experiment, 7, 1)
 
 
@@ -138,7 +138,7 @@ def test_lineages_are_seeds_and_their_order_is_the_round():
             {"models": [{"weights": "a.pt", "lable": "b"}]},
             "models[0].lable: unknown key (did you mean 'label'?)",
         ),
-        ({"network": {"weights": "a.pt"}}, 'network.weights = "a.pt": each of models has its own'),
+        ({"network": {"weights": "a.pt"}}, 'network.weights = "a.pt": is not used with models'),
         (model(1, layers={"a": "relu1", "b": "relu1"}), "names a module twice"),
     ],
 )
@@ -152,7 +152,9 @@ def test_number_of_outputs_is_for_models_only():
     written = {key: value for key, value in BASE.items() if key != "models"}
     training = {"training": {"epochs": 1, "optimizer": {"name": "adam", "lr": 0.1}}}
     load(written | training)
-    with pytest.raises(InputError, match=r"network.classes = 3: is for experiments with models"):
+    with pytest.raises(
+        InputError, match=r"network.classes = 3: is only for experiments with models; remove it"
+    ):
         load(written | training, network={"classes": 3})
 
 
@@ -221,7 +223,7 @@ OTHER = {"weights": "other.pt", "lineage": 7, "network": {"name": "file:nets/min
         (model(2, **OTHER), "models[2]: layers: Sequential has no module 'relu1'"),
         (
             model(2, layers={"relu9": "relu1"}),
-            "models[2]: layers: 'relu9' is no recorded layer of the first model",
+            "models[2]: layers: 'relu9' is not a recorded layer of the first model",
         ),
         (model(2, layers={"relu1": "relu3"}), "no module 'relu3' (did you mean"),
         (
@@ -238,7 +240,7 @@ OTHER = {"weights": "other.pt", "lineage": 7, "network": {"name": "file:nets/min
                     },
                 ]
             },
-            "models[1]: layer 'relu1' has 4×4 positions, in the models before it 8×8",
+            "models[1]: layer 'relu1' has 4×4 positions, but 8×8 in earlier models",
         ),
         (
             {"training": {"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}},
@@ -265,7 +267,7 @@ def test_layers_of_another_network_get_the_names_of_the_first(folder):
     assert facts.describe(experiment, "x", DATA)["network"]["shapes"] == {"relu1": [6, 8, 8], "head": [4]}
     assert models.recorded(experiment, experiment["models"][2], ["relu1", "head"]) == wanted
     assert models.recorded(experiment, experiment["models"][1], ["relu1", "head"]) == ["relu1", "head"]
-    # All pairs of layers are compared whatever their names.
+    # All pairs of layers are compared, whatever their names.
     every = merge(changes, {"similarity": {"pairs": "all-layers"}, "activations": {"view": "pooled"}})
     every["models"][2]["layers"] = {"tanh": "1", "logits": "3"}
     shapes = facts.describe(load(**every), "x", DATA)["network"]["shapes"]

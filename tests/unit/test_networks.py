@@ -1,4 +1,4 @@
-"""Architectures are the published ones, weights come from the seed alone, misfits are one clear line."""
+"""Architectures are as published, weights depend only on the seed, misfits give one clear line."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_lottery_ticket_networks_start_from_glorot_normal_weights():
     assert not build("lenet300", GREY).linear1.bias.any()
 
 
-def test_seed_names_the_weights_and_leaves_the_global_state_alone():
+def test_seed_determines_the_weights_and_leaves_the_global_state_unchanged():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -162,7 +162,7 @@ VIT = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidd
 
 
 class Mixed(nn.Module):
-    """Weights of many names: attention, recurrence, parametrisations, a class token, an own matrix."""
+    """Weights with many names: attention, recurrence, parametrisations, a class token, a custom matrix."""
 
     def __init__(self):
         super().__init__()

@@ -52,7 +52,7 @@ IMAGES = torch.randn(300, 1, 8, 8)
 
 
 def outputs(model: nn.Module, name: str) -> np.ndarray:
-    """What a module of a `network` computes, by running those before it."""
+    """The output of a module of a `network`, from running the modules up to it."""
     names = [own for own, _ in model.named_children()]
     with torch.no_grad():
         return copy.deepcopy(model).eval()[: names.index(name) + 1](IMAGES).numpy()
@@ -105,7 +105,7 @@ def test_dead_constant_and_too_few_rows_have_a_reason_instead_of_a_value():
 
 
 def test_chance_permutes_whole_images():
-    """Rows of one image are alike, so unrelated arrays have more in common than as many unrelated rows."""
+    """Rows of one image are similar, so unrelated arrays have more in common than independent rows."""
     x, y = (np.repeat(RNG.normal(size=(100, 4)), 4, axis=0) + 0.1 * RNG.normal(size=(400, 4)) for _ in "xy")
     alone, together = (ps.compare(x, y, ["cka"], images=images).iloc[0] for images in (None, 100))
     assert (alone["images"], together["images"]) == (400, 100)

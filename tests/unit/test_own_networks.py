@@ -1,4 +1,4 @@
-"""Networks from files of the user's own project: where they may be, what counts as code, errors in them."""
+"""Networks from the user's own files: where they may be, their digests, and errors in them."""
 
 import re
 import sys
@@ -171,7 +171,7 @@ def test_an_environment_below_the_folder_is_not_the_users_code(folder, monkeypat
         ("file:nets/mine.py:module", ["must name a class or a function"]),
     ],
 )
-def test_what_may_not_be_named_is_one_line(folder, tmp_path, name, words):
+def test_a_name_that_is_not_allowed_gives_one_line(folder, tmp_path, name, words):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "mine.py").write_text("Net = None\n")

@@ -1,4 +1,4 @@
-"""The library as a package, built and installed for real, and the files that catalogues read."""
+"""The library as a package, actually built and installed, and the files that catalogues read."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def wheel(built) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory) -> Path:
-    """The programs of an environment with the wheel and, from this environment, what it depends on."""
+    """The programs of an environment with the wheel, and with this environment's dependencies."""
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder, symlinks=True)
     programs = folder / "bin"
@@ -171,7 +171,7 @@ def test_the_command(installed, tmp_path):
 
 
 def test_an_installed_library_compares_arrays_and_lists_layers(installed, tmp_path):
-    """Away from any checkout: neither experiments nor a configuration are there."""
+    """Outside any checkout, without experiments and without a configuration."""
     code = """
 import json, numpy as np, prunescope as ps
 x = np.random.default_rng(0).normal(size=(100, 3))

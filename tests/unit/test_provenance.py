@@ -1,4 +1,4 @@
-"""Seeds that do not shift each other; the environment that changes bits; files that say what they are."""
+"""Independent seeds; the environment that changes bits; files that record their identity."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ MARK = {"experiment": "tiny", "seed": 0, "round": 1, "recipe": "ab12"}
 
 @pytest.fixture(params=["t.json", "t.parquet"])
 def written(request, tmp_path):
-    """A file of a job, and how it is read."""
+    """A file of a job, and the function that reads it."""
     path = tmp_path / request.param
     with provenance.declared({str(path): MARK}, {}):
         if path.suffix == ".json":

@@ -1,4 +1,4 @@
-"""Masks: exact counts, nested, the lowest scores, the same everywhere; counts of weights and arithmetic."""
+"""Masks: exact counts, nesting, lowest scores, same everywhere; counts of weights and operations."""
 
 import math
 from fractions import Fraction
@@ -45,7 +45,7 @@ def shuffle(masks, seed):
 
 
 def reference(values, masks, count):
-    """Sort everything by score, stably, and strike out the first `count` survivors."""
+    """Sort all weights by score, stably, and remove the first `count` survivors."""
     scores = np.concatenate([values[name].numpy().ravel() for name in masks])
     alive = np.concatenate([masks[name].numpy().ravel() for name in masks])
     order = [index for index in np.argsort(scores, kind="stable") if alive[index]]
@@ -61,7 +61,7 @@ def reference(values, masks, count):
     seed=st.integers(0, 1000),
 )
 def test_rounds_remove_exactly_the_lowest_scores(sizes, rate, levels, seed):
-    """With few distinct scores most are ties; the reference resolves them by position."""
+    """With few distinct scores, most are tied; the reference resolves ties by position."""
     rng = np.random.default_rng(seed)
     names = [f"layer{index}" for index in range(len(sizes))]
     masks = everything({n: torch.empty(s) for n, s in zip(names, sizes, strict=True)})
@@ -116,7 +116,7 @@ def test_layer_scope_prunes_each_layer_by_its_own_rate():
         assert weight[~masks[name]].abs().max() <= weight[masks[name]].abs().min()
 
 
-def test_rates_that_cannot_count_are_errors():
+def test_rates_without_effect_are_errors():
     network = build("lenet5", {}, (1, 28, 28), 10, 0)
     names = list(modules.prunable(network, ["Conv2d"]))
     with pytest.raises(
@@ -244,7 +244,7 @@ def test_census_by_hand():
     ],
 )
 def test_the_round_from_which_nothing_changes(sizes, pruning, first):
-    """Checked by pruning: 64 weights halved are 32, 16, 8, 4, 2, 1, and half of one weight is none."""
+    """Checked by pruning: halving 64 weights gives 32, 16, 8, 4, 2, 1; the last weight is never removed."""
     rounds = 3 if pruning["densities"] else 20
     assert amounts.idle_round({str(i): size for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
     if first is None:

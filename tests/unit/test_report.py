@@ -182,7 +182,7 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
         assert texts[:2] == [levels, ["chance"]], chart.name
         (rings,) = [inside for name, inside in groups if name == "mark-symbol" and "<path" in inside]
         assert rings.count("<path") == 1, chart.name
-        assert "chance level, the highest of the row. ○: not above its chance level" in chart.caption
+        assert "highest chance level of the row. ○: not above its chance level" in chart.caption
 
 
 def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order(html):
@@ -193,7 +193,7 @@ def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order
     assert '<span class="sign few">too few seeds</span>' in html
     names = re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>", html)
     assert dict(names)["Seeds"] == "2" and dict(names)["Missing values"] == "0"
-    assert re.search(r"<h3>mean CCA: conv2 is least similar above chance after 2 rounds", html)
+    assert re.search(r"<h3>mean CCA: conv2 has the lowest similarity above chance after 2 rounds", html)
 
 
 def test_every_chart_is_an_image_without_javascript(html):

@@ -1,4 +1,4 @@
-"""What rounds are called, and axes where weights are not removed in every round."""
+"""Names of rounds, and axes when weights are not removed in every round."""
 
 import pandas as pd
 import pytest

@@ -184,7 +184,7 @@ def test_the_primary_measure_is_named_or_the_only_or_the_debiased_one(write, cha
         ("", ["a mapping", "null"]),
         ("a: " + "9" * 5000, ["5000 digits"]),
         ("a: 2001-13-45", ["month must be in 1..12"]),
-        # Few bytes that stand for billions of values, for endless ones, or for a stack of any depth.
+        # A few bytes that expand to billions of values, to infinitely many, or to any nesting depth.
         (LAUGHS, ["line 5", "more than 30,000 values"]),
         (MERGED, ["line 6", "more than 30,000 values"]),
         (
@@ -396,14 +396,14 @@ def test_options_of_a_data_set(write):
         ({"network__name": "lenet5"}, ["lenet5", "1×8×8"]),
     ],
 )
-def test_what_only_network_and_data_can_tell(write, change, words):
+def test_mistakes_that_only_network_and_data_reveal(write, change, words):
     write("x", changed(**change))
     text = refusal(facts.describe, load_experiment("x"), "config/experiments/x.yaml", TOP["data"])
     for word in ["config/experiments/x.yaml", *words]:
         assert word in text, text
 
 
-def test_what_was_found_is_looked_up_again_when_its_file_is_damaged(write):
+def test_cached_facts_are_computed_again_when_their_file_is_damaged(write):
     write("x", MINIMAL)
     experiment = load_experiment("x")
     found = facts.describe(experiment, "x", TOP["data"])

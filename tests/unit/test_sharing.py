@@ -1,4 +1,4 @@
-"""Whose round 0 it is: decided by the chain of `extends` and by what dense training depends on."""
+"""Ownership of round 0 follows from the chain of `extends` and the settings of dense training."""
 
 import itertools
 
@@ -43,7 +43,7 @@ OWN = dict.fromkeys(sharing.ROUND0, "b")
         ({"pruning": {"rate": 0.5, "criterion": "random", "prunable": ["Conv2d"]}}, ALL),
         ({"pruning": {"retraining": "finetune", "finetune": {"epochs": 2}}}, ALL),
         ({"control": "retrain"}, ALL),
-        # Measured on other layers or by other measures, the network is the same.
+        # With other layers or measures, the network is the same.
         ({"activations": {"layers": ["output"]}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
         ({"activations": {"threads": 2}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
         ({"similarity": {"measures": ["cka"]}}, ALL | {"similarity.parquet": "b"}),
@@ -64,7 +64,7 @@ def test_what_an_experiment_shares_with_the_one_it_extends(changes, expected):
 @pytest.mark.parametrize(
     ("parent", "child", "shared"),
     [
-        # The parent keeps the initial weights, in case somebody asks for them.
+        # The parent stores the initial weights, in case another experiment needs them.
         ({}, {"retraining": "rewind"}, True),
         ({}, {"retraining": "rewind", "rewind_epoch": 1}, False),
         ({}, {"rewind_epoch": 1}, True),
@@ -84,7 +84,7 @@ def test_seeds_are_shared_one_by_one():
     assert [sharing.owner(found[:2], seed, "checkpoint.pt") for seed in (1, 2)] == ["a", "b"]
 
 
-def test_the_furthest_counts_also_past_one_that_differs():
+def test_the_first_ancestor_owns_the_file_even_past_one_that_differs():
     other, back = {"training": {"epochs": 5}}, {"training": {"epochs": 4}}
     assert set(owners(ROOT, other, back).values()) == {"a"}
     assert set(owners(ROOT, other, {}).values()) == {"b"}
@@ -95,7 +95,7 @@ def test_the_furthest_counts_also_past_one_that_differs():
 
 
 def test_an_owner_always_makes_the_file_itself():
-    """The last one needs other weights for rewinding than the first keeps, and the second uses the first."""
+    """The last one needs other weights for rewinding than the first stores, and the second uses the first."""
     late = {"pruning": {"retraining": "rewind", "rewind_epoch": 2}}
     plain, early = (
         {"pruning": {"retraining": "lr-rewind"}},

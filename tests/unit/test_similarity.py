@@ -129,7 +129,7 @@ def whole(matrix, rows, tolerance=1e-9):
 
 
 def related(n=400, p=12, q=9, seed=0, noise=1.0):
-    """Two matrices that share half of what they hold."""
+    """Two matrices that share half of their content."""
     rng = np.random.default_rng(seed)
     shared = rng.standard_normal((n, max(p, q) // 2))
     a = shared @ rng.standard_normal((shared.shape[1], p)) + noise * rng.standard_normal((n, p))
@@ -146,7 +146,7 @@ def conditioned(matrix, condition, seed=1):
 
 
 def with_dead_units(matrix):
-    """Appends a zero column, two constant ones, a duplicate and a sum of two columns."""
+    """Append a zero column, two constant columns, a duplicate and a sum of two columns."""
     n = len(matrix)
     extra = [np.zeros(n), np.full(n, 3.7), np.full(n, -1e4), matrix[:, 0], matrix[:, 0] - 2 * matrix[:, 1]]
     return np.column_stack([matrix, *extra])
@@ -207,7 +207,7 @@ def test_prescribed_canonical_correlations():
     a, b = left @ rng.standard_normal((7, 7)), right @ rng.standard_normal((7, 7))
     for measures in (["cca", "cca_r2"], ALL):
         score = compare(a, b, measures=measures)
-        # The correlations come from eigenvalues, which see 1e-8 where there is 0.
+        # The correlations come from eigenvalues, which give up to 1e-8 instead of 0.
         np.testing.assert_allclose(score["cca"].spectrum, cosines, atol=1e-7)
         np.testing.assert_allclose(score["cca"].spectrum[:-2], cosines[:-2], atol=1e-11)
         assert score["cca"].value == pytest.approx(cosines.mean(), abs=2e-8)
@@ -248,7 +248,7 @@ def test_orthogonal_maps_and_isotropic_scaling_change_nothing(size, factor):
     before = values(a, b)
     after = values(a, factor * b @ map_b)
     assert after == pytest.approx(before, abs=1e-8)
-    # PWCCA weighs the units of a: a rotation of a makes other units.
+    # PWCCA depends on the units of a, which a rotation of a changes.
     before.pop("pwcca")
     assert values(factor * a @ map_a, b, measures=list(before)) == pytest.approx(before, abs=1e-8)
     order = rng.permutation(a.shape[1])
@@ -399,7 +399,7 @@ def test_threads_do_not_change_a_bit():
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory cannot be limited here")
 def test_too_little_memory_for_a_chunk_halves_it():
-    """In a process of its own that may have 300 MB more than it has; the chunk asked for needs 400 MB."""
+    """In a separate process that may use 300 MB more; the requested chunk needs 400 MB."""
     program = """
 import resource, sys
 import numpy as np

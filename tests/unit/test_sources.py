@@ -1,4 +1,4 @@
-"""Images from a folder or an archive; what is damaged or escapes is refused."""
+"""Images from a folder or an archive; damaged files and paths outside are refused."""
 
 import gzip
 import io
@@ -187,7 +187,7 @@ class Zeros(io.RawIOBase):
 
 @pytest.mark.parametrize("bomb", ["zip", "tar.gz", "a long name", "attributes"])
 def test_a_small_archive_that_unpacks_to_much_is_refused_in_little_memory(bomb, tmp_path):
-    """3 MB of archive for 3 GB, under a name that is read."""
+    """A 3 MB archive that unpacks to 3 GB, under a name that is read."""
     size = 3 * 2**30
     path = tmp_path / ("x.zip" if bomb == "zip" else "x.tar.gz")
     if bomb == "zip":
@@ -238,7 +238,7 @@ def test_an_encrypted_archive_is_refused(tmp_path):
 
 
 def photo(size, mode="RGB", kind="PNG") -> bytes:
-    """An image that is not the same when it is moved or turned."""
+    """An image that changes when it is shifted or rotated."""
     buffer = io.BytesIO()
     pixels = np.add.outer(np.arange(size[1]) * 7, np.arange(size[0]) * 3).astype(np.uint8)
     Image.fromarray(pixels).convert(mode).save(buffer, kind)

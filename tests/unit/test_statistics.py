@@ -121,7 +121,7 @@ def test_holm_rejects_as_the_sorted_p_values_say():
     assert holm({"a": 0.02, "b": 0.02, "c": 0.02}, lambda name, level: level >= 0.02) == set()
 
 
-# A part of `make calibrate`: the structures that break simpler methods, fewer experiments.
+# A part of `make calibrate`: the structures for which simpler methods fail, with fewer experiments.
 DRAWS = 120
 NOISE = 3 * np.sqrt(0.05 * 0.95 / DRAWS)
 
@@ -143,7 +143,7 @@ def test_intervals_cover(interval, structure):
 
 
 def test_differences_are_found():
-    """Without it, no verdict at all would pass the tests above."""
+    """Without this test, a method that never gives a verdict would pass the tests above."""
     plain = calibrate.STRUCTURES["plain"]
     assert calibrate.rate(calibrate.finding_power, 5, plain, 100, 3) > 0.8
     assert calibrate.rate(calibrate.ceiling_power, 10, plain, 100, 3) > 0.8

@@ -1,4 +1,4 @@
-"""What is in place of a result, and is none, is refused before Snakemake opens it."""
+"""Folders, pipes and loops in place of results are refused before Snakemake opens them."""
 
 import os
 import re

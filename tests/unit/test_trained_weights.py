@@ -1,4 +1,4 @@
-"""Trained weights to start from: files, what does not fit, what torchvision and timm offer."""
+"""Trained initial weights: files, misfits, and weights from torchvision and timm."""
 
 import math
 import socket
@@ -182,7 +182,7 @@ def test_preprocessing_is_torchvisions(name, size):
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, *size), dtype=np.uint8))
     ours = preprocessing_of(f"torchvision/{name}")
     found = normalise(pixels, ours.mean, ours.std, ours.resizing)
-    # Theirs rounds resized pixels to integers.
+    # torchvision rounds resized pixels to integers.
     wanted = expected(pixels)
     assert found.shape == wanted.shape == (2, *input_shape((3, *size), ours.resizing))
     assert float((found - wanted).abs().max()) < 0.51 / 255 / min(ours.std) + 1e-5

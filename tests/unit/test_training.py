@@ -138,7 +138,7 @@ def test_every_step_learns_even_where_the_schedule_starts_and_ends_at_zero():
 
 
 def plain_loop(prepared, settings, masks, make_optimizer, clip=None):
-    """What the loop should do, written the obvious way: weight × mask inside the network, no other trick."""
+    """The expected training, written in the obvious way: weight × mask inside the network."""
     network = fresh().double()
     masks = {name: mask.double() for name, mask in masks.items()}
     optimizer = make_optimizer(network.parameters())
@@ -207,7 +207,7 @@ def test_history_is_what_a_fresh_measurement_finds(prepared):
 
 
 def test_first_training_loss_is_the_mean_over_images_not_over_batches(prepared):
-    """With a learning rate of almost nothing the network stays what it was."""
+    """With a learning rate of almost 0, the network does not change."""
     network, progress = run(prepared, how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12}, batch_size=149))
     data = place(prepared, how(), CPU)
     loss, accuracy = evaluate(network, data.train, data, how())
@@ -356,7 +356,7 @@ def in_a_process(statement: str) -> list[str]:
 
 
 def dropout_training(prepared, folder):
-    """Saves its state at every step, so that a kill falls into the middle of an epoch."""
+    """Save the state at every step, so that a kill happens in the middle of an epoch."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2000), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2000, 4))
     with torch.no_grad():
         for parameter in network.parameters():
@@ -372,7 +372,7 @@ def dropout_training(prepared, folder):
 
 
 def kill_when(command, ready, timeout=60):
-    """Start a process and send SIGKILL as soon as `ready()` holds; tell whether it was still at work."""
+    """Start a process and send SIGKILL once `ready()` is true; return whether it was still running."""
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     end = time.monotonic() + timeout
     while process.poll() is None and not ready() and time.monotonic() < end:
@@ -400,9 +400,10 @@ def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_no_step_waits_for_the_device(prepared, monkeypatch, precision):
-    """Tensors on torch's device `meta` have shapes but no numbers, so whoever asks for one fails.
+    """Tensors on torch's device `meta` have shapes but no values, so reading a value fails.
 
-    The check at the end of the epoch is the first to ask. Adam, because fused SGD cannot run there.
+    The check at the end of the epoch is the first to read one. The test uses Adam, because fused SGD cannot
+    run there.
     """
     autocast = torch.autocast
     monkeypatch.setattr(torch, "autocast", lambda _device, *how, **more: autocast("cpu", *how, **more))
@@ -601,7 +602,7 @@ def first_round(chain, tmp_path, **options):
     other.path(0, "").mkdir(parents=True)
     for name in ("checkpoint.pt", "rewind.pt"):
         other.path(0, name).write_bytes(chain.path(0, name).read_bytes())
-    # So small a learning rate leaves the weights where the round put them.
+    # Such a small learning rate leaves the initial weights of the round unchanged.
     other.training = other.training | {"epochs": 4, "optimizer": {"name": "sgd", "lr": 1e-12}}
     other.run(1)
     return (
@@ -628,7 +629,7 @@ def test_what_a_round_starts_from(chain, tmp_path, retraining):
 @pytest.mark.parametrize("retraining", ["lr-rewind", "rewind"])
 @pytest.mark.parametrize("control", ["retrain", "shuffled-masks", "new-weights"])
 def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, control):
-    """Learning almost nothing, the round shows its start."""
+    """With almost no learning, the result shows where the round started."""
     dense, trained, other = first_round(chain, tmp_path, retraining=retraining, control=control, masks=chain)
     rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), seed=5)[1]
     origin = rewound if retraining == "rewind" else dense.weights

@@ -1,4 +1,4 @@
-"""Views: sizes without torch agree with what torch gives; the file's format agrees with both."""
+"""Views: sizes computed without torch agree with torch and with the file format."""
 
 import numpy as np
 import pytest

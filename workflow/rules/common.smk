@@ -1,4 +1,4 @@
-# Helpers of the rules: the experiment behind a job's wildcards, what it costs, the code it runs.
+# Helpers of the rules: a job's experiment, resources and code.
 import atexit
 import gc
 import os
@@ -15,29 +15,29 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# A graph's jobs and files are kept to the end. Searching them for garbage again and again takes a fifth of the
-# time of a large `snakemake -n`; a search after every million new objects is enough.
+# The jobs and files of a graph are kept to the end. Repeatedly searching them for garbage takes a fifth of the time
+# of a large `snakemake -n`; a search after every million new objects is enough.
 gc.set_threshold(1_000_000)
 
 # What importing torch (with CUDA's libraries) needs before any work is done, in MB.
 TORCH_MB = 2000
 SHIPPED = REPOSITORY / "config"
 MODULE = not workflow.modifier.is_main_snakefile()
-# Without it, an installed library is used.
+# If this folder does not exist, an installed library is used.
 LIBRARY = str(REPOSITORY / "workflow/scripts")
 sys.path.insert(0, LIBRARY)
-# Scripts, too, use this library rather than an installed one: digests are of this one's code.
+# Scripts also use this library instead of an installed one, because digests describe this code.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")])))
 # Scripts end when this process does.
 os.environ.update(PRUNESCOPE_SNAKEMAKE=str(os.getpid()))
 
 
 def interrupt(*_):
-    """On Ctrl-C let Snakemake end its jobs; then print one line."""
+    """On Ctrl-C, let Snakemake end its jobs; then print one line."""
     global interrupted
     interrupted = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What Ctrl-C interrupts (closing an event loop, an import) would only print errors that help nobody.
+    # Interrupted code (closing an event loop, an import) would only print unhelpful errors.
     logger.disabled = True
     sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *_: None
     advice = "finished jobs are kept; run the same command again to resume training from its last epoch"
@@ -46,11 +46,11 @@ def interrupt(*_):
 
 
 interrupted = False
-# In a module the host workflow decides. Where Ctrl-C is ignored from the start (nohup), it stays ignored.
+# In a module, the host workflow handles Ctrl-C. If Ctrl-C is ignored from the start (nohup), it stays ignored.
 if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, interrupt)
-    # A terminal sends Ctrl-C to all processes at once, also to a Python that is still importing and would print
-    # a traceback. A script in the background ignores it; its shell sends it SIGTERM, which jobs.job handles.
+    # A terminal sends Ctrl-C to all processes at once, including a Python process that is still importing and would
+    # print a traceback. A script in the background ignores it; its shell sends SIGTERM, which jobs.job handles.
     shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
     shell.suffix("<&0 & wait $!")
 
@@ -72,12 +72,12 @@ from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
 from prunescope.similarity import memory
 
-# Jobs compare their code with this; cluster jobs, which read this file again, with that of the main process.
+# Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.
 os.environ.setdefault(SOURCES, sources())
 
 
 def refuse(error):
-    """Stop with one line; inside another workflow, which may handle it, with Snakemake's own error."""
+    """Stop with one line; inside another workflow, raise Snakemake's own error, which it may handle."""
     if MODULE:
         raise WorkflowError(f"prunescope: {error}")
     sys.exit(f"prunescope: {error}")
@@ -96,13 +96,13 @@ def facts(name):
 
 @cache
 def lineage(name):
-    """An experiment and those it extends, with which it may share round 0."""
+    """An experiment and those it extends; it may share round 0 with them."""
     return load_lineage(name, CONFIG["catalogue"])
 
 
 @cache
 def owner(name, seed, file):
-    """The experiment in whose folder a file of round 0 is."""
+    """The experiment whose folder contains a file of round 0."""
     return sharing.owner(lineage(name), seed, file)
 
 
@@ -130,10 +130,10 @@ def code(script):
     )
 
 
-# Another folder (--directory) may have a configuration of its own; without one, the shipped configuration counts.
+# Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.
 if not MODULE:
     given = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
-    # Snakemake reads these files without limits and ends with a traceback.
+    # Snakemake would read these files without limits and end with a traceback.
     try:
         for path in (given, *workflow.overwrite_configfiles):
             read_yaml(Path(path))
@@ -143,7 +143,7 @@ if not MODULE:
     configfile: str(given)
 
 
-# A wrong configuration stops here, before any job, with one line and no traceback.
+# An invalid configuration stops here, before any job, with one line and no traceback.
 try:
     files.check_writable(".snakemake")
     if workflow.is_main_process:
@@ -153,16 +153,17 @@ try:
     if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
         folders.pop()
     CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
-    # What scripts see as `snakemake.config` is the checked configuration.
+    # Scripts see the checked configuration as `snakemake.config`.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
     own.use(CONFIG["code_folder"])
     if workflow.is_main_process:
         targets.check_results(Path("results", name) for name in ("data", *CONFIG["experiments"]))
-    # Before anything imports torch, which a limit would end in the middle. A limit on memory is one on threads, too.
+    # This precedes any import of torch, which a limit would abort. A limit on memory also limits threads.
     require_address_space("importing torch", TORCH_MB, RESERVED_BY_TORCH)
     if workflow.is_main_process:
         require_threads(16 + os.cpu_count())
-    # Of all experiments: a target may be of one that is not selected. What is wrong with those is told then.
+    # All experiments are included, because a target may belong to one that is not selected. Errors in those are
+    # reported only when they are used.
     IMPORTED = set()
     for name in {*CONFIG["catalogue"].names(), *CONFIG["experiments"]}:
         with suppress(InputError):
@@ -176,7 +177,7 @@ try:
         new = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
         recordings.update(new)
         said += notes.notes(name, experiment(name), facts(name), new)
-    # With --sdm, the packages here are not those of the jobs; Snakemake itself tracks those.
+    # With --sdm, jobs use other packages than this process; Snakemake tracks those itself.
     if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:
         networks = {name: files_of_all_networks(name, "metrics.json") for name in CONFIG["experiments"]}
         said += filter(None, (notes.environment_note(name, paths) for name, paths in networks.items()))
@@ -189,7 +190,7 @@ if workflow.is_main_process:
 
 
 def check_targets():
-    """Refuse targets that no experiment makes: they would end in a traceback or in an unwanted training."""
+    """Refuse targets that no experiment makes: they would cause a traceback or unwanted training."""
     if MODULE or not workflow.is_main_process or not any("results/" in text for text in sys.argv):
         return
     # Snakemake knows its targets only after it has read this file.
@@ -210,7 +211,7 @@ wildcard_constraints:
     round=r"[0-9]+",
 
 
-# The networks of some experiments are trained here, those of others were trained elsewhere.
+# Some experiments train their networks here; others use networks that were trained elsewhere.
 NAMES = "|".join(map(re.escape, sorted(IMPORTED))) or "(?!)"
 FROM_ELSEWHERE = f"(?:{NAMES})(?=/)"
 TRAINED_HERE = f"(?!(?:{NAMES})/)" + r"[A-Za-z0-9][A-Za-z0-9_.=-]*"
@@ -222,7 +223,7 @@ def of_experiment(select):
 
 
 def starting_files(wildcards):
-    """What a later round starts from: by the names of `stages.starts_from` an experiment and its file."""
+    """The files that a later round starts from: an experiment and its file, by the names in `stages.starts_from`."""
     name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
     before = name if round > 1 else owner(name, seed, "checkpoint.pt")
     places = {
@@ -255,7 +256,7 @@ def products(name):
 
 
 def labels_of(names):
-    """Label and reference of each measure of these experiments: a changed label reruns only what shows it."""
+    """Label and reference of each measure of these experiments: a changed label reruns only rules that show it."""
     return shown(measure for name in names for measure in experiment(name)["similarity"]["measures"])
 
 
@@ -274,14 +275,14 @@ def source_of(wildcards):
 
 
 def stamp_of(wildcards):
-    """What changes when a folder, archive or file of images changes: path, sizes, times of change."""
+    """A value that changes with a folder, archive or file of images: path, sizes, modification times."""
     return sizes.stamp(source_of(wildcards), CONFIG["data"]["root"])
 
 
 def training_minutes(wildcards, attempt):
-    """A generous bound from the arithmetic: three passes over each image at a slow core's 2 GMAC/s.
+    """A generous bound from the number of operations: three passes over each image at a slow core's 2 GMAC/s.
 
-    It is a bound on a CPU; on a GPU it is only more generous.
+    It assumes a CPU; on a GPU, it is even more generous.
     """
     this, size = experiment(wildcards.experiment), facts(wildcards.experiment)
     images = this["training"]["examples"] or size["dataset"]["train"]
@@ -345,7 +346,7 @@ def comparison_mb(wildcards, attempt):
 
 
 def check_memory():
-    """Refuse a limit on address space (``ulimit -v``) under which the largest job could not run."""
+    """Refuse a limit on address space (``ulimit -v``) that is too low for the largest job."""
     for name in CONFIG["experiments"]:
         job = SimpleNamespace(experiment=name)
         largest = max(bound(job, 1) for bound in (training_mb, extraction_mb, comparison_mb))
@@ -366,7 +367,7 @@ def seeds_with(this, round):
 
 
 def rows(wildcards):
-    """The files the matrix is made of."""
+    """The files that the matrix is assembled from."""
     name, this = wildcards.experiment, experiment(wildcards.experiment)
     files = files_of_all_networks(name, "similarity.parquet")
     if this["similarity"]["across_seeds"] and len(this["seeds"]) > 1:
@@ -404,7 +405,7 @@ def of_controls(file):
 
 
 def failures(paths):
-    """What Snakemake's own log says of failed jobs: their logs, each once, and the signals that ended some."""
+    """Failed jobs in Snakemake's own log: their log files, each once, and the signals that ended some of them."""
     text = "".join(Path(path).read_text() for path in ([paths] if isinstance(paths, str) else paths))
     logs = dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE))
     codes = {int(code) for code in re.findall(r"returned non-zero exit status (\d+)\.$", text, re.MULTILINE)}

@@ -8,7 +8,7 @@ rule prepare_dataset:
         "results/logs/data/{dataset}/prepare_dataset.log",
     benchmark:
         "results/benchmarks/data/{dataset}/prepare_dataset.tsv"
-    # Runs where snakemake runs, also on a cluster: it is short, and login nodes have a connection.
+    # Runs where snakemake runs, even on a cluster: it is short, and login nodes have a network connection.
     localrule: True
     conda:
         "../../envs/prunescope.yaml"
@@ -19,7 +19,7 @@ rule prepare_dataset:
     params:
         provenance=provenance("prepare_dataset"),
         source=source_of,
-        # Files of your own are tracked by path, sizes and times of change.
+        # The user's own files are tracked by path, sizes and modification times.
         stamp=stamp_of,
         environment=stages.environment("prepare_dataset", CONFIG["environment"]),
         code=lambda wildcards: digest("prepare_dataset", (sizes.source_kind(source_of(wildcards)),)),

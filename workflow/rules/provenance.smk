@@ -1,15 +1,15 @@
-# What every file is and what it was made from: the settings and code of its rule and of all rules before it.
+# Identity and origin of every file: the settings and code of its rule and of all rules before it.
 #
-# A job's parameter `provenance` holds this for its output and for each input. Scripts write it into their outputs and
-# compare it with what their inputs say. And it makes a target out of date as soon as anything before it has changed,
-# also if a file in between is missing: Snakemake alone does not look past a target that exists.
+# A job's parameter `provenance` contains this for its output and for each input. Scripts write it into their outputs
+# and compare it with the values in their inputs. It also makes a target out of date as soon as anything before it has
+# changed, even if a file in between is missing: Snakemake alone does not look past a target that exists.
 import hashlib
 import json
 
 from snakemake.io import apply_wildcards
 from snakemake.rules import Wildcards
 
-# Whether the files of a source were touched, and what experiments are called, must not show in the bytes of a result.
+# The modification times of a source's files and the names of experiments must not affect the bytes of a result.
 ONLY_HERE = {"provenance", "stamp", "owners"}
 # Rules with the parameter `provenance`.
 STAGES = []
@@ -30,7 +30,7 @@ def identity(path):
     """Experiment, seed, round or data set of a file, and its recipe."""
     wildcards = producer(path)[1]
     numbers = {key: int(wildcards[key]) for key in ("seed", "round") if key in wildcards.keys()}
-    # Round 0 is no wildcard of the rule that trains it.
+    # The rule that trains round 0 has no wildcard for the round.
     if Path(path).parent.name == "round0":
         numbers["round"] = 0
     return {**dict(wildcards.items()), **numbers, "recipe": recipe(path)}

@@ -39,7 +39,7 @@ rule draw_figures:
         provenance=provenance("draw_figures"),
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
-        # The order in which the network computes them, and the order in which they are drawn.
+        # Layers in the order of the network, in which they are drawn.
         layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         code=code("draw_figures"),
@@ -52,13 +52,13 @@ rule write_report:
         similarity="results/{experiment}/similarity.parquet",
         accuracy="results/{experiment}/accuracy.parquet",
         metrics=rules.assemble_accuracy.input.metrics,
-        # Networks that were trained elsewhere have none.
+        # Networks that were trained elsewhere have no training curves.
         training=lambda wildcards: [
             file
             for file in files_of_all_networks(wildcards.experiment, "training.csv")
             if "models" not in experiment(wildcards.experiment)
         ],
-        # What verdicts and charts compare with; empty where it is not computed.
+        # Baselines of verdicts and charts; empty if they are not computed.
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),

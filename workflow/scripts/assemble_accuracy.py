@@ -1,4 +1,4 @@
-"""Put every round's measurements into one table: seed, round, density, accuracy, loss."""
+"""Combine the measurements of all rounds into one table: seed, round, density, accuracy, loss."""
 
 from prunescope import files, jobs, tables
 

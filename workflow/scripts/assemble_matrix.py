@@ -1,4 +1,4 @@
-"""Put all rows together: the similarity matrix of an experiment, tidy."""
+"""Combine all rows into the tidy similarity matrix of an experiment."""
 
 from prunescope import files, jobs, tables
 

@@ -1,4 +1,4 @@
-"""Put the canonical correlations of all pairs into one table."""
+"""Combine the canonical correlations of all pairs into one table."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

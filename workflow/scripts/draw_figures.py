@@ -6,8 +6,8 @@ from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet
 from prunescope.report import drawing, figures
 
-# Embedding fonts makes hundreds of thousands of short-lived objects; looking for cycles among them takes a
-# fifth of the time of a job that ends in seconds.
+# Embedding fonts creates hundreds of thousands of short-lived objects. Searching them for cycles would take a
+# fifth of the time of this short job.
 gc.disable()
 
 with jobs.job(snakemake) as log:

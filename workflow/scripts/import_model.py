@@ -1,4 +1,4 @@
-"""Bring a network that was trained elsewhere into the form of a round, and measure it."""
+"""Convert a network that was trained elsewhere into a checkpoint of a round, and measure it."""
 
 from prunescope import jobs
 from prunescope.data import datasets

@@ -1,4 +1,4 @@
-"""Bring one data set into the form that all later stages read."""
+"""Convert one data set into the file that all later stages read."""
 
 from prunescope import jobs
 from prunescope.data import datasets, sources

@@ -1,4 +1,4 @@
-"""Prune the network of the round before and retrain it; in a control, do what it does instead."""
+"""Prune and retrain the network of the previous round; in a control, do what the control does instead."""
 
 from prunescope import files, jobs
 from prunescope.data import datasets
@@ -7,7 +7,7 @@ from prunescope.training.data import TrainingSettings
 
 with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
-    # Only what the round starts from is there; Snakemake gives an empty list for the others.
+    # Only the files that the round starts from are inputs; Snakemake gives an empty list for the others.
     every = {"previous": given.previous, "rewind": given.rewind, "masks": given.masks}
     paths = {name: path for name, path in every.items() if path}
     this = rounds.Round(

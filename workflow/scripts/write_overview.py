@@ -1,4 +1,4 @@
-"""Put several experiments side by side."""
+"""Write the page that compares several experiments."""
 
 from prunescope import jobs
 from prunescope.files import read_json, read_parquet, write_parquet, write_text

@@ -1,4 +1,4 @@
-"""What does pruning change inside a network? The library behind the workflow, importable without it.
+"""What does pruning change inside a network? The workflow's library, usable on its own.
 
 >>> import prunescope as ps  # doctest: +SKIP
 >>> ps.compare(x, y, measures=["cca"])  # two arrays  # doctest: +SKIP
@@ -6,13 +6,13 @@
 >>> ps.compare_folders(["mine/0", "mine/1"])  # activations recorded elsewhere  # doctest: +SKIP
 >>> ps.load("results/digits-lenet")  # the results of an experiment  # doctest: +SKIP
 
-Importing it is fast: neither torch nor NumPy is loaded before something that needs them is used.
+Importing it is fast: torch and NumPy are loaded only when something that needs them is used.
 
-Rooms, in the order in which the workflow uses them:
+Contents, in the order in which the workflow uses them:
 
 ``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``kinds``, ``digests``
     messages for users; reading and writing; seeds, versions and digests; what every script does first; one
-    GPU per job; what an experiment can name
+    GPU per job; kinds; digests of code
 ``config``
     configuration files: load, validate, explain
 ``data``

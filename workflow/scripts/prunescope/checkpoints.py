@@ -1,4 +1,4 @@
-"""Checkpoints: one network after one round, in a file that holds all that is needed to use it."""
+"""Checkpoints: one network after one round, in a file with everything needed to use it."""
 
 import dataclasses
 import hashlib
@@ -27,15 +27,15 @@ class Checkpoint:
     experiment : str
     seed, round : int
     network : dict
-        ``name``, ``arguments``, ``shape`` (channels, height, width) and ``classes``. If there is more to say,
-        ``more`` has ``code``, the digest of a user's file; ``weights`` and ``digest``, what the training
-        started from; and ``resizing``, see `prunescope.networks.preprocessing.Preprocessing`.
+        ``name``, ``arguments``, ``shape`` (channels, height, width) and ``classes``. The optional ``more``
+        has ``code``, the digest of a user's file; ``weights`` and ``digest``, which identify the weights that
+        training started from; and ``resizing``, see `prunescope.networks.preprocessing.Preprocessing`.
     mean, std : list of float, length C
-        With which pixels / 255 are normalised.
+        Normalisation of pixels / 255.
     weights : dict of str to Tensor
         The network's state, on the CPU. Pruned weights are exactly zero.
     masks : dict of str to Tensor of bool
-        By parameter name; True is kept. Empty for the dense network.
+        By parameter name; True means kept. Empty for the dense network.
     density : float
         Fraction of the prunable weights that is left.
     accuracy : float
@@ -107,7 +107,7 @@ def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: di
 
 
 def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
-    """Read a step and the weights at that step; `expected` says whose, e.g. ``seed=0``.
+    """Read a step and the weights at that step; `expected` identifies the network, e.g. ``seed=0``.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def write(path: str | Path, content: dict) -> None:
 
 
 def _canonical(value):
-    """Make equal contents pickle to equal bytes: pickle writes a string object met again as a reference."""
+    """Make equal contents pickle to equal bytes: pickle writes a repeated string object as a reference."""
     if isinstance(value, str):
         return sys.intern(value)
     if isinstance(value, dict):
@@ -170,7 +170,7 @@ def _checksum(content: dict) -> str:
 
 
 def _parts(value) -> Iterator:
-    """Yield all that a content consists of, as bytes that differ when the content does."""
+    """Yield all parts of a content as bytes that differ whenever the content differs."""
     if isinstance(value, dict):
         yield f"dict {len(value)}\0".encode()
         for key, item in value.items():
@@ -188,20 +188,22 @@ def _parts(value) -> Iterator:
 
 
 def read(path: str | Path, kind: str) -> dict:
-    """Read what `write` wrote; the checksum is compared and left out.
+    """Read a file that `write` wrote; verify its checksum and leave it out.
 
     Raises
     ------
     InputError
-        When the file is missing or damaged; `kind` says in the message what it should have been.
+        When the file is missing or damaged; the message uses `kind` for what it should have been.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # damaged bytes make the reader fail in any way
+    except Exception as error:  # a damaged file can make the reader raise anything
         problem = (
-            error.strerror if isinstance(error, OSError) and error.strerror else "damaged or foreign file"
+            error.strerror
+            if isinstance(error, OSError) and error.strerror
+            else "damaged or in another format"
         )
         raise InputError(f"{path}: not a readable {kind} ({problem}); delete it and run again") from None
     if not isinstance(content, dict) or "checksum" not in content:

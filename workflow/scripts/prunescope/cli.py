@@ -1,4 +1,4 @@
-"""The command ``prunescope``. What a command needs is imported when it runs, so that completion is fast."""
+"""The command ``prunescope``. A command imports what it needs when it runs, so that completion is fast."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +10,7 @@ from prunescope.errors import InputError
 
 
 class _Refusal(click.ClickException):
-    """An error of the user, as one line without a traceback; exit status 1."""
+    """A user error, shown as one line without a traceback; exit status 1."""
 
     def show(self, file=None) -> None:
         click.echo(f"prunescope: {self.message}", file=file, err=True)
@@ -99,7 +99,7 @@ Examples:
     "arguments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Argument of the network, as network.arguments in an experiment.",
+    help="Argument of the network, as in network.arguments of an experiment; repeat for several.",
 )
 def layers(target: str, shape: tuple[int, int, int] | None, classes: int, arguments: tuple[str, ...]) -> None:
     """List the modules of a network, their outputs and weights.
@@ -156,13 +156,13 @@ Examples:
     "measures",
     multiple=True,
     shell_complete=_complete_measure,
-    help="A measure; repeat the option for several. Default: those of experiments.",
+    help="Measure to compute; repeat for several. Default: the default measures of experiments.",
 )
 def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
     """Compare two files or folders of activations.
 
     Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two folders
-    or .h5 files hold a matrix for each layer and an id for each row, see docs/data.md.
+    or .h5 files hold a matrix for each layer and an id for each row (see docs/data.md).
     """
     if all(path.is_dir() or path.suffix == ".h5" for path in (a, b)):
         table = _compare_folders(a, b, measures)

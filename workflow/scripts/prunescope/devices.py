@@ -1,7 +1,7 @@
 """One free GPU for each job: Snakemake counts GPUs but assigns no ids, so each job leases one.
 
-A lease is a lock on a file named after the device. The kernel releases it when the process ends, however it
-ends, so a killed job never keeps a device.
+A lease is a lock on a file named after the device. The kernel releases it when the process ends for any
+reason, so a killed job never keeps a device.
 """
 
 import os
@@ -17,9 +17,9 @@ FOLDER = Path(tempfile.gettempdir()) / f"prunescope-{os.getuid()}"
 def lease(
     devices: list[str], share: int = 1, folder: str | Path = FOLDER, wait: float | None = None
 ) -> tuple[int, BaseFileLock]:
-    """Lease one place on one of the devices, waiting until one is free.
+    """Lease a slot on one of the devices; wait until one is free.
 
-    Places are taken in turn: every device gets its first job before any gets its second.
+    Slots are assigned in turn: every device gets its first job before any gets its second.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def lease(
     Raises
     ------
     TimeoutError
-        When nothing became free within `wait` seconds.
+        When no device became free within `wait` seconds.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,17 +1,16 @@
 """Which code a script can run, definition by definition, and a digest of it.
 
-A rule's digest covers the script, every function, class and constant of the library that it can reach
-by name, what importing their modules runs, and of the kinds only those that the experiment names. Names
-are followed in the source text; nothing is imported. These do not count: comments, formatting,
-docstrings, type annotations, the wording of errors and log lines, and what only describes a kind.
+A rule's digest covers the script; every function, class and constant of the library that it can reach by
+name; the code that importing their modules runs; and only those kinds that the experiment names. Names are
+followed in the source text; nothing is imported. The digest ignores comments, formatting, docstrings, type
+annotations, the wording of errors and log lines, and facts that only describe a kind.
 
-Files of the user's own project, which an experiment can name, are followed in the same way, with those
-beside them that they import. In them only comments, formatting and docstrings do not count.
+Files of the user's own project, which an experiment can name, are followed in the same way, together with the
+neighbouring files that they import. In these files only comments, formatting and docstrings are ignored.
 
-Where a name cannot be followed, the digest covers too much rather than too little: a whole class
-counts, and so does a module that is passed around as an object, or a user's file that looks names up by
-text. A test refuses what it could not follow in the library at all, such as relative imports and names
-looked up by text.
+If a name cannot be followed, the digest covers too much rather than too little: a whole class, a whole module
+that is passed around as an object, or a whole user's file that looks names up by text. A test refuses library
+code that cannot be followed at all, such as relative imports and names looked up by text.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
     Parameters
     ----------
     script : path
-        A Python file; all of its definitions count.
+        A Python file; all of its definitions are included.
     named : iterable of (str, str)
         The kinds it uses, as family and name.
 
@@ -54,7 +53,7 @@ def of_file(family: str, text: str) -> str | None:
     Raises
     ------
     InputError
-        When the file, or one beside it that it imports, cannot be found or parsed.
+        When the file, or a neighbouring file that it imports, cannot be found or parsed.
     """
     kind = kinds.find(family, text)
     if not _is_own(kind.path.resolve()):
@@ -73,7 +72,7 @@ def _digest(reached: dict[tuple[str, str], Definition]) -> str:
 def reach(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> dict[tuple[str, str], Definition]:
     """Return the definitions that a script can reach, by file (relative to the library) and name.
 
-    The name is empty for what importing a module runs. Parameters as for `code`.
+    The name is empty for the code that importing a module runs. Parameters are those of `code`.
     """
     script = Path(script).resolve()
     todo = [(script, name) for name in (*_parse(script).definitions, "")]
@@ -83,7 +82,7 @@ def reach(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> dict[tup
 
 
 def _of_kind(kind: kinds.Kind) -> list[tuple[Path, str]]:
-    """Return the definition of a kind, and what importing its module runs."""
+    """Return the definition of a kind, and the code that importing its module runs."""
     path = kind.path.resolve()
     root = own.root() if _is_own(path) else LIBRARY.resolve()
     packages = [parent / "__init__.py" for parent in path.parents if parent.is_relative_to(root)]
@@ -94,7 +93,7 @@ def _of_kind(kind: kinds.Kind) -> list[tuple[Path, str]]:
 
 
 def _follow(todo: list[tuple[Path, str]]) -> dict[tuple[str, str], Definition]:
-    """Return what definitions can reach, themselves included, by the place of their file and their name."""
+    """Return all definitions that these can reach, including themselves, by path and name."""
     found: dict[tuple[Path, str], Definition] = {}
     while todo:
         path, name = todo.pop()

@@ -1,4 +1,4 @@
-"""Errors meant for the person who runs the workflow, and what to do when memory is not enough."""
+"""Errors for the person who runs the workflow, and handling of a lack of memory."""
 
 import difflib
 import logging
@@ -19,12 +19,12 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        # Libraries' messages, which are often part of it, may have several lines.
+        # It often includes a library's message, which may have several lines.
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
 def guess(name: str, known: Iterable) -> str:
-    """Return `` (did you mean 'x'?)`` with the known name most like `name`, or an empty string."""
+    """Return `` (did you mean 'x'?)`` with the known name closest to `name`, or an empty string."""
     options = [str(option) for option in known]
     close = [option for option in options if option.lower() == name.lower()]
     close = close or difflib.get_close_matches(name, options, n=1)
@@ -40,7 +40,7 @@ NO_MEMORY = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that the host's or a device's memory, or its threads, were not enough."""
+    """Return whether an error means a lack of memory, on the host or a device, or of threads."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -52,7 +52,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 # Address space in MB that libraries reserve without using it as memory: torch with CUDA; the JavaScript
-# engine that puts a report together.
+# engine that builds a report.
 RESERVED_BY_TORCH = 2_000
 RESERVED_BY_REPORT = 68_000
 
@@ -64,19 +64,19 @@ def address_space() -> int | None:
 
 
 def require_address_space(what: str, memory: int, reserved: int) -> None:
-    """Refuse a limit under which libraries would end the process while they are imported.
+    """Refuse a limit under which importing libraries would end the process.
 
     Parameters
     ----------
     what : str
         What needs the memory, for the message.
     memory, reserved : int
-        Memory that may be used, and address space that is reserved besides, in MB.
+        Memory that may be used, and address space reserved in addition, in MB.
 
     Raises
     ------
     InputError
-        With the limit and what is needed.
+        With the limit and the amount needed.
     """
     limit = address_space()
     if limit is not None and limit < memory + reserved:
@@ -88,12 +88,12 @@ def require_address_space(what: str, memory: int, reserved: int) -> None:
 
 
 def require_threads(count: int) -> None:
-    """Refuse a limit under which so many threads cannot be started: libraries would hang or crash.
+    """Refuse a limit that allows fewer than `count` more threads: libraries would hang or crash.
 
     Raises
     ------
     InputError
-        With how many could be started.
+        With the number that could be started.
     """
     stop, started = threading.Event(), []
     try:

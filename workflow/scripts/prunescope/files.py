@@ -1,4 +1,4 @@
-"""Reading and writing files, so that no half-written, damaged or foreign one is mistaken for a result.
+"""Reading and writing files, so that no incomplete, damaged or foreign file is mistaken for a result.
 
 All JSON, CSV and Parquet files are read and written here; equal content gives equal bytes. JSON and Parquet
 files hold a checksum of their content and the mark of the job that made them (`prunescope.provenance`).
@@ -28,7 +28,7 @@ _claims: dict[Path, str] = {}
 
 
 def check_writable(folder: str | Path) -> None:
-    """Raise an error if no file can be created in a folder, whether or not the folder exists yet.
+    """Raise an error if no file can be created in a folder; the folder need not exist yet.
 
     Raises
     ------
@@ -45,9 +45,9 @@ def check_writable(folder: str | Path) -> None:
 def atomic_path(final: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `final`, which is renamed to `final` when the block succeeds.
 
-    The file (or folder) written under the temporary path is flushed to disk and renamed in one step. When
-    the block raises, the temporary path is removed and `final` stays as it was. A file that this process has
-    claimed is replaced only if no other process has claimed it since, see `claimed`.
+    The file (or folder) written under the temporary path is flushed to disk and renamed in one step. If the
+    block raises, the temporary path is removed and `final` is unchanged. A file that this process has claimed
+    is replaced only if no other process has claimed it since, see `claimed`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        The path to write to, with the suffix of `final`. Nothing exists there yet.
+        The path to write to, with the suffix of `final`. It does not exist yet.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         _flush(final.parent)
     except BaseException as error:
         _remove(part)
-        # torch.save raises an error of its own while it handles the system's.
+        # torch.save raises its own error while it handles the system's error.
         _explain(final, error if isinstance(error, OSError) else error.__context__)
         if isinstance(error, OSError):
             check_claim(final)  # the other process has removed the temporary file
@@ -96,11 +96,11 @@ def _explain(final: str | Path, error: BaseException | None) -> None:
 
 @contextmanager
 def claimed(paths: Iterable[str | Path]) -> Iterator[None]:
-    """Claim files that this process is going to write, until the block ends.
+    """Claim files that this process will write, until the block ends.
 
-    A hidden file beside each, ``.NAME.owner``, holds a random token. Whoever claims a file later replaces the
-    token, so a process that is still running after its workflow was killed cannot replace the results of its
-    successor. Temporary files that earlier owners have left are removed.
+    A hidden file beside each, ``.NAME.owner``, holds a random token. A later claim replaces the token, so a
+    process that is still running after its workflow was killed cannot overwrite the results of its successor.
+    Temporary files left by earlier owners are removed.
     """
     token, paths = secrets.token_hex(8), list(paths)
     finals = [Path(path).absolute() for path in paths]
@@ -127,7 +127,7 @@ def claimed(paths: Iterable[str | Path]) -> Iterator[None]:
 
 
 def check_claim(path: str | Path) -> None:
-    """Raise an `InputError` if this process has claimed a file and another one has claimed it since."""
+    """Raise an `InputError` if another process has claimed a file since this process claimed it."""
     if not _owns(Path(path).absolute()):
         raise InputError(f"{path}: another job is writing this file; this job stops without changing it")
 
@@ -141,7 +141,7 @@ def _owns(final: Path) -> bool:
         return True
     try:
         return _owner(final).read_text() == _claims[final]
-    except FileNotFoundError:  # the successor is done
+    except FileNotFoundError:  # the successor has finished
         return False
 
 
@@ -194,7 +194,7 @@ def read_json(path: str | Path) -> dict:
 def write_json(path: str | Path, value: dict) -> None:
     """Write `value`, the mark of the running job and a checksum as indented JSON, atomically.
 
-    NaN is refused: it is not JSON.
+    NaN is refused because it is not valid JSON.
     """
     content = {**provenance.mark(path), **value}
     content["checksum"] = _json_checksum(json.loads(json.dumps(content, allow_nan=False)))
@@ -286,7 +286,7 @@ def write_parquet(path: str | Path, table) -> None:
 
 
 def _table_checksum(table, seal: dict) -> str:
-    """SHA-256 of names, types and values of the columns, of the metadata and of the mark."""
+    """SHA-256 of the columns' names, types and values, the metadata and the mark."""
     metadata = sorted(item for item in (table.schema.metadata or {}).items() if item[0] != SEAL)
     digest = hashlib.sha256(json.dumps([seal, table.num_rows], sort_keys=True).encode())
     digest.update(repr(metadata).encode())
@@ -298,14 +298,14 @@ def _table_checksum(table, seal: dict) -> str:
 
 
 def _content(array) -> Iterator[bytes]:
-    """Yield type and bytes of a column's values, however Arrow lays them out in memory."""
+    """Yield type and bytes of a column's values, whatever their layout in Arrow's memory."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     yield array.is_valid().to_numpy(zero_copy_only=False).tobytes()
     array = array.drop_null()
     if pa.types.is_list(array.type):
-        yield b"list"  # its full name differs between a table in memory and one that was read
+        yield b"list"  # its full name differs between a table in memory and a table read from a file
         yield pc.list_value_length(array).to_numpy(zero_copy_only=False).tobytes()
         yield from _content(array.flatten())
         return
@@ -325,7 +325,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def unchanging_sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read again only when its size or time of change differ."""
+    """Hexadecimal SHA-256 of a file's bytes, recomputed only when its size or modification time changes."""
     stat = Path(path).stat()
     return _sha256(str(path), stat.st_mtime_ns, stat.st_size)
 

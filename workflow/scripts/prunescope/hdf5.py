@@ -1,10 +1,10 @@
-"""Checksums of HDF5 files, verified before HDF5 reads what a damaged disk may have changed; without torch.
+"""Checksums of HDF5 files, verified before HDF5 reads data that may be damaged; without torch.
 
 HDF5's own checksum (the filter ``fletcher32``) makes reading five times slower and covers neither
-attributes nor structure; HDF5 can hang on a damaged file. Here `seal` appends to a finished file what HDF5
-ignores:
+attributes nor structure; HDF5 can hang on a damaged file. Therefore `seal` appends to a finished file, where
+HDF5 ignores it:
 
-- JSON with two entries. ``rows``: for every uncompressed data set of two dimensions its place in the file
+- JSON with two entries. ``rows``: for every two-dimensional uncompressed data set, its place in the file
   (first byte, number of bytes) and, for every `BLOCK` rows, the sum of their bytes, taken as unsigned
   integers of 8 bytes (4, 2 or 1 where a row's size is no multiple of 8), modulo 2⁶⁴; a flipped bit always
   changes it. ``rest``: the SHA-256 of all other bytes.
@@ -58,7 +58,7 @@ def verify(path: str | Path) -> dict[str, np.ndarray]:
     Raises
     ------
     InputError
-        When the file is damaged, was changed or has no seal.
+        When the file is damaged, was modified or has no seal.
     OSError
         When it cannot be read.
     """
@@ -96,7 +96,7 @@ def _rest(file: BinaryIO, end: int, rows: dict) -> str:
 
 
 def block_sums(rows: np.ndarray) -> np.ndarray:
-    """Return the checksum of each `BLOCK` rows, of which the last may be fewer.
+    """Return the checksum of each block of `BLOCK` rows; the last block may be smaller.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def block_sums(rows: np.ndarray) -> np.ndarray:
 def read_rows(data: h5py.Dataset, sums: np.ndarray, rows: slice) -> np.ndarray | None:
     """Read rows of a matrix and verify them; None if they are damaged.
 
-    Whole blocks are read. Slices that start and end at multiples of `BLOCK` read nothing in vain.
+    Whole blocks are read, so slices should start and end at multiples of `BLOCK`.
     """
     start, stop, _ = rows.indices(data.shape[0])
     first, last = start // BLOCK, -(-max(stop, start) // BLOCK)

@@ -18,38 +18,39 @@ from threadpoolctl import threadpool_limits
 from prunescope import devices, files, own, provenance
 from prunescope.errors import InputError, out_of_memory
 
-# Importing torch makes hundreds of thousands of objects that stay. Searching them for garbage after every 700
-# new ones, and once more at the end, takes a quarter of the time; `job` takes them out of the search, too.
+# Importing torch creates hundreds of thousands of permanent objects. Searching them for garbage after every
+# 700 new ones, and once more at the end, takes a quarter of the time. `job` also excludes them from the
+# search.
 gc.set_threshold(100_000)
 
 # Environment variable with the process id of the Snakemake that runs a script.
 SNAKEMAKE = "PRUNESCOPE_SNAKEMAKE"
 
 log = logging.getLogger("prunescope")
-_leases = []  # device, since when, and its lock: one that nothing refers to is released
+_leases = []  # device, start time and lock: a lock without references is released
 
 
 @contextmanager
 def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger]:
     """Run a script's body with its log file open and the linear algebra limited to its declared threads.
 
-    The job claims its outputs: should Snakemake be killed and start the job again, only the new job can
-    replace them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
+    The job claims its outputs: if Snakemake is killed and the job is started again, only the new job can
+    write them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
     body are checked and marked as `prunescope.provenance` describes.
 
-    An `InputError` ends the process with that one line, in the log and on standard error; so does a lack of
-    memory, with the bound of the job's rule. SIGTERM and Ctrl-C
-    interrupt the body, so that it removes its temporary files, and end the process with one line in the log.
-    Any other exception is logged with its traceback and raised. A job that ends well on a GPU records for how
-    long it held the GPU and how much memory it took there.
+    An `InputError` ends the process with its one-line message, in the log and on standard error; so does a
+    lack of memory, with the memory bound of the job's rule. SIGTERM and Ctrl-C interrupt the body, so that it
+    removes its temporary files, and end the process with one line in the log. Any other exception is logged
+    with its traceback and raised. A job that succeeds on a GPU records how long it held the GPU and how much
+    GPU memory it used.
 
     Parameters
     ----------
     snakemake : object
-        What Snakemake gives to a script: `input`, `output`, `log`, `rule`, `wildcards`, `threads` and
-        `resources` and `params.provenance` are used.
+        The object that Snakemake passes to a script; `input`, `output`, `log`, `rule`, `wildcards`,
+        `threads`, `resources` and `params.provenance` are used.
     hidden : iterable of path, optional
-        Files besides the outputs that only this job may write.
+        Further files that only this job may write.
     """
     gc.freeze()
     own.use(snakemake.config.get("code_folder", "."))
@@ -112,10 +113,10 @@ def _lack_of_memory(error: BaseException, resources) -> str:
 
 
 def end_with_snakemake() -> None:
-    """End this process, as SIGTERM does, as soon as the Snakemake that started it has ended for any reason.
+    """End this process, as SIGTERM does, as soon as the Snakemake that started it has ended.
 
-    A shell stands between the two, so the kernel's parent-death signal would come from the wrong process.
-    Does nothing outside the workflow and where the system cannot watch a process; there, claims protect the
+    A shell runs between the two, so the kernel's parent-death signal would come from the wrong process. This
+    does nothing outside the workflow or where the system cannot watch a process; there, claims protect the
     outputs.
     """
     pid = os.environ.get(SNAKEMAKE)
@@ -140,10 +141,10 @@ def end_with_snakemake() -> None:
 
 
 def _open_log(path: Path) -> Path:
-    """Make an empty log file with a hard link that survives however the attempt ends.
+    """Create an empty log file with a hard link that survives however the attempt ends.
 
     Snakemake deletes the log of a failed job before it retries. The link, ``NAME.attempt1.log`` and so on,
-    keeps its lines.
+    keeps its content.
     """
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,9 +174,9 @@ def write_gpu_benchmark(path: str | Path, gpu: str, seconds: float, peak_bytes: 
     gpu : str
         Name of the device.
     seconds : float
-        For which the job held it.
+        Time for which the job held it.
     peak_bytes : int
-        The most memory it took on the device; written in MiB, as Snakemake's ``max_rss`` is.
+        Peak memory on the device; written in MiB, like Snakemake's ``max_rss``.
     """
     with files.atomic_path(path) as part:
         part.write_text(f"gpu\tgpu_seconds\tpeak_gpu_mb\n{gpu}\t{seconds:.4f}\t{peak_bytes / 2**20:.2f}\n")
@@ -188,15 +189,16 @@ def _measure_gpu(path: Path, gpu, seconds: float) -> None:
 
 
 def granted_gpu(resources) -> bool:
-    """Whether a job's resources hold a GPU: as `gpu`, or as `gres` on clusters that know only that."""
+    """Whether a job's resources include a GPU: as `gpu`, or as `gres` on clusters that support only that."""
     return bool(getattr(resources, "gpu", 0)) or "gpu" in str(getattr(resources, "gres", ""))
 
 
 def device(snakemake):
-    """Return the device to compute on: CUDA when the job was granted a GPU and one is there, else the CPU.
+    """Return the device to compute on: CUDA if the job was granted a GPU and one exists, else the CPU.
 
-    ``--resources gpu=0`` grants none, so it runs everything on the CPU. The job leases a GPU that no other
-    job uses (``gpu_share`` in config/config.yaml says how many may use one together) until its process ends.
+    With ``--resources gpu=0`` no job is granted one, so everything runs on the CPU. The job leases a GPU that
+    no other job uses until its process ends (``gpu_share`` in config/config.yaml lets several jobs share
+    one).
 
     Returns
     -------

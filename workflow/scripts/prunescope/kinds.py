@@ -1,9 +1,9 @@
 """Kinds: networks, measures, criteria, controls, optimisers, schedules, data sources and views.
 
-A kind is one decorated function or class in the folder of its family. Its decorator, docstring and
-signature describe it completely, and are read from the source text. Nothing is imported
-before a kind is used, so the configuration is checked without torch. To add a kind, add a file to the
-folder; nothing else has to name it.
+A kind is one decorated function or class in the folder of its family. Its decorator, docstring and signature
+describe it completely; they are read from the source text. Nothing is imported before a kind is used, so the
+configuration is checked without torch. To add a kind, add a file to the folder; no other file has to be
+changed.
 """
 
 import ast
@@ -28,15 +28,15 @@ class Family:
     Attributes
     ----------
     folder : str
-        Where they are found, below the library's folder.
+        Folder of the kinds, below the library's folder.
     title : str
-        Of their table in the reference.
+        Title of their table in the reference.
     required : tuple of str
-        Facts that each one must state in its decorator.
+        Facts that every kind must state in its decorator.
     optional : tuple of str
-        Facts that it may state besides `COMMON`.
+        Facts that a kind may state besides `COMMON`.
     files : bool
-        Whether one may also be in a file of the user's own project, see `prunescope.own`.
+        Whether a kind may also be in a file of the user's own project, see `prunescope.own`.
     """
 
     folder: str
@@ -46,7 +46,7 @@ class Family:
     files: bool = False
 
 
-# How a kind in a file of the user's own project is written.
+# Form of a kind in a file of the user's own project.
 FILE = "file:PATH.py:NAME"
 # Facts that a kind of any family may state.
 COMMON = ("name", "reference", "url", "form", "names", "settings")
@@ -73,7 +73,7 @@ FAMILIES = {
         ),
     ),
 }
-# Facts that are functions: known only when the kind is imported.
+# Facts that are functions: they are known only after the kind is imported.
 FUNCTIONS = ("chance", "pretrained", "preprocessing")
 
 
@@ -86,13 +86,13 @@ class Kind:
     family : str
         A key of `FAMILIES`.
     name : str
-        What configuration files call it: the fact ``name``, or else the name of the function or class.
+        Its name in configuration files: the fact ``name``, or else the name of the function or class.
     path : pathlib.Path
         The file that defines it.
     definition : str
         Name of the function or class in that file.
     facts : dict
-        The decorator's keyword arguments, as far as they are literals.
+        The decorator's keyword arguments that are literals.
     summary : str
         First sentence of the docstring, without the period.
     parameters : tuple of str
@@ -112,7 +112,7 @@ class Kind:
 
     @property
     def form(self) -> str:
-        """How it is written in a configuration file: its name, or for instance ``torchvision/NAME``."""
+        """Its form in a configuration file: its name, or a pattern such as ``torchvision/NAME``."""
         return self.facts.get("form", self.name)
 
     @property
@@ -122,7 +122,7 @@ class Kind:
 
 
 def mark(**_facts) -> Callable[[T], T]:
-    """Mark a function or class as a kind. It stays as it is; the facts are read from the source."""
+    """Mark a function or class as a kind. It is returned unchanged; the facts are read from the source."""
     return lambda definition: definition
 
 
@@ -132,10 +132,10 @@ def network(pretrained: Callable | None = None, preprocessing: Callable | None =
     Parameters
     ----------
     pretrained : callable, optional
-        Called with the name that the form adds, `network.arguments`, and whether it may download; returns
-        trained weights as a state dict.
+        Called with the variable part of the name (see `rest`), `network.arguments`, and whether it may
+        download; returns trained weights as a state dict.
     preprocessing : callable, optional
-        Called with the name that the form adds; returns the `prunescope.networks.build.Preprocessing` of
+        Called with the variable part of the name; returns the `prunescope.networks.build.Preprocessing` of
         these weights.
     """
 
@@ -146,7 +146,7 @@ def network(pretrained: Callable | None = None, preprocessing: Callable | None =
     return keep
 
 
-# The name of the decorator says which family it is. The one of measures is `similarity.measures.measure`.
+# The name of the decorator identifies the family. The one of measures is `similarity.measures.measure`.
 source = criterion = control = optimizer = schedule = view = mark
 
 
@@ -204,7 +204,7 @@ def find(family: str, text: str, where: str = "") -> Kind:
 
 
 def forms(family: str) -> list[str]:
-    """Return how the kinds of a family are written in a configuration file."""
+    """Return the forms in which a configuration file names the kinds of a family."""
     return [kind.form for kind in known(family).values()] + [FILE] * FAMILIES[family].files
 
 
@@ -225,10 +225,10 @@ def _prefix(kind: Kind) -> str:
 
 
 def _names(kind: Kind) -> list[str]:
-    """Return what may be added to a kind's form.
+    """Return the names that may replace the variable part of a kind's form.
 
     The fact ``names`` is a literal, or the name of a function in the same file that lists them. Calling the
-    function may take long, so it is only called for the hint of an error message.
+    function may take a long time, so it is called only for the hint in an error message.
     """
     names = kind.facts.get("names", [])
     return list(getattr(_module(kind), names)() if isinstance(names, str) else names)
@@ -245,7 +245,7 @@ def _module(kind: Kind):
 
 
 def rest(kind: Kind, text: str) -> str:
-    """Return what a value adds to the fixed part of a form: ``resnet18`` of ``torchvision/resnet18``."""
+    """Return the variable part of a value: ``resnet18`` of ``torchvision/resnet18``."""
     prefix = _prefix(kind)
     return text.removeprefix(prefix) if prefix != kind.form and text.startswith(prefix) else ""
 
@@ -308,7 +308,7 @@ def _kind(family: str, path: Path, node, decorator, constants: dict[str, ast.exp
 
 
 def _facts(family: str, keywords: list[ast.keyword], constants: dict[str, ast.expr], where: str) -> dict:
-    """Read the facts of a decorator, and refuse unknown, missing and unreadable ones."""
+    """Read the facts of a decorator; refuse unknown, missing and unreadable facts."""
     known, facts = FAMILIES[family], {}
     allowed = sorted({*COMMON, *known.required, *known.optional})
     for keyword in keywords:

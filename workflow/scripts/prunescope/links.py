@@ -8,7 +8,7 @@ from prunescope.errors import InputError
 
 
 def refuse_links(path: str | Path, file: h5py.File) -> None:
-    """Refuse soft and external links, external storage and virtual data sets: such a file reads other files.
+    """Refuse links, external storage and virtual data sets: such a file would read other files.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def refuse_links(path: str | Path, file: h5py.File) -> None:
     Raises
     ------
     InputError
-        Names the first such item.
+        With the name of the first such item.
     """
     seen, groups = set(), [file]
     while groups:

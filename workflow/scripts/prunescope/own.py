@@ -1,7 +1,7 @@
-"""Code of the user's own project: where it may be, how it is imported, and errors in it.
+"""The user's own code: where it may be, how it is imported, and how its errors are reported.
 
 A configuration names a file and a definition in it, ``nets/mine.py:MyNet``, never a module to import. The
-file is below the folder of the user's code: the working directory, unless the configuration says otherwise.
+file must be in the folder of the user's code: by default the working directory.
 """
 
 import importlib
@@ -49,7 +49,7 @@ def locate(text: str) -> tuple[Path, str]:
     Raises
     ------
     InputError
-        When the text is of another form, or the file is missing or outside the folder of the user's code.
+        When the text has another form, or the file is missing or outside the folder of the user's code.
     """
     file, _, definition = text.rpartition(":")
     given = Path(file)
@@ -72,8 +72,8 @@ def locate(text: str) -> tuple[Path, str]:
 def load(path: Path, definition: str):
     """Import a file of the user's code and return what it defines under a name.
 
-    The file is read again each time, with the files beside it that it imports: as ``blocks`` from its own
-    folder, as ``nets.blocks`` from the folder of the user's code, or relatively.
+    The file is read again each time, together with the neighbouring files that it imports: as ``blocks`` from
+    its own folder, as ``nets.blocks`` from the folder of the user's code, or relatively.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def load(path: Path, definition: str):
     except (Exception, SystemExit) as error:
         raise InputError(problem(error) or f"{shown}: {_words(error)}") from None
     finally:
-        # Imports within functions come later; nothing else may be hidden by the user's files then.
+        # Imports within functions run later; at that point the user's files must not hide other modules.
         sys.meta_path.remove(finder)
         sys.meta_path.append(finder)
     if not hasattr(module, definition):
@@ -118,7 +118,7 @@ def problem(error: BaseException) -> str | None:
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((Path(error.filename), error.lineno))
     for path, line in reversed(frames):
-        # An environment, too, may be below the folder, so its place does not make a file the user's.
+        # An environment may be inside the folder too, so a file's path does not show that it is the user's.
         if str(path) in _read and path.is_relative_to(base):
             return f"{path.relative_to(base)}, line {line}: {_words(error)}"
     return None
@@ -139,7 +139,7 @@ def _forget() -> None:
 
 
 class _Source(SourceFileLoader):
-    """Import from the source text. Bytecode is kept by time stamp, so it misses a quick edit."""
+    """Import from the source text. Bytecode is validated by time stamp, so it can miss a quick edit."""
 
     def get_code(self, fullname):
         _read.add(self.path)
@@ -154,7 +154,7 @@ class _Beside:
         self.found: set[str] = set()
 
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
-        # An environment below the folder is not the user's code, so the place of a package says nothing.
+        # An environment inside the folder is not the user's code, so a package's path is no evidence.
         inside = name.rpartition(".")[0] in {PACKAGE, *self.found}
         if path is not None and not inside:
             return None

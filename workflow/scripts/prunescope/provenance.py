@@ -1,7 +1,7 @@
-"""Where a result comes from: seeds, environment, and which job made a file from what.
+"""Provenance of results: seeds, environment, and the job and inputs behind each file.
 
-Every file of the workflow names what it is (experiment, seed, round) and holds its *recipe*: a digest of the
-settings and code of its rule and of all rules before it. The workflow tells each job the recipes of its
+Every file of the workflow records its identity (experiment, seed, round) and its *recipe*: a digest of the
+settings and code of its rule and of all rules before it. The workflow passes each job the recipes of its
 outputs and inputs; the functions that write and read files use `mark` and `check`.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from prunescope.errors import InputError
 
 SCRIPTS = Path(__file__).parents[1]
-# Environment variable with what `sources` returned when the workflow was planned.
+# Environment variable that holds the value of `sources` from when the workflow was planned.
 SOURCES = "PRUNESCOPE_SOURCES"
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "h5py", "pandas", "pyarrow"),
@@ -31,8 +31,8 @@ _inputs: dict[Path, dict] = {}
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """Derive a 63-bit seed for one purpose from an experiment's seed.
 
-    Every use of randomness (initialisation, data order, augmentation, ...) has a seed of its own, so that
-    drawing more numbers for one never shifts another.
+    Every use of randomness (initialisation, data order, augmentation, ...) has its own seed, so drawing more
+    numbers for one purpose never shifts another.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def sources() -> str:
 
 
 def check_sources() -> None:
-    """Refuse to run code that was edited after the workflow was planned: digests describe the earlier code.
+    """Refuse to run code that was edited after planning: the digests describe the earlier code.
 
     Raises
     ------
@@ -96,18 +96,18 @@ def mark(path: str | Path) -> dict:
 
 
 def check(path: str | Path, found: Mapping) -> None:
-    """Make sure that a file is the input that the running job expects; outside a job everything is accepted.
+    """Check that a file is the input that the running job expects; outside a job, accept any file.
 
     Parameters
     ----------
     path : path
     found : mapping
-        What the file says it is; more keys than expected do no harm.
+        Identity recorded in the file; additional keys are ignored.
 
     Raises
     ------
     InputError
-        Names the file, what it is and what was expected.
+        With the file, its recorded identity and the expected one.
     """
     expected = _inputs.get(Path(path).absolute(), {})
     wrong = [key for key, value in expected.items() if found.get(key) != value]
@@ -127,7 +127,7 @@ def check(path: str | Path, found: Mapping) -> None:
 
 
 def environment() -> dict:
-    """Versions, processor and platform: everything besides settings and seed that can change a result's bits.
+    """Versions, processor and platform: what can change a result's bits besides settings and seed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Parsed Python files, as digests of code see them: definitions, imports, and what does not count.
+"""Parsed Python files for digests of code: definitions, imports, and what is ignored.
 
 Nothing is imported; names are followed in the source text.
 """
@@ -14,25 +14,25 @@ from prunescope import kinds, own
 from prunescope.errors import InputError
 
 LIBRARY = "prunescope"
-# Facts of a kind that are read by people or by the configuration's check, never by a script.
+# Facts of a kind that only people or the configuration check read, never a script.
 DESCRIPTIVE = {"label", "reference", "url", "unchanged_by", "settings", "names", "form"}
 # Strings given to these names end up in messages or in the documentation.
 MESSAGES = {"advice", "hint", "meaning", "problem", "remedy"}
 # Strings in calls to these methods of a log end up in messages.
 SPEAKERS = {("log", level) for level in ("debug", "info", "warning", "error", "exception")}
-# With these a user's file can reach what its text does not name.
+# With these, a user's file can reach definitions that its text does not name.
 BY_TEXT = {"globals", "vars", "eval", "exec", "compile", "__import__"}
 BY_TEXT |= {"import_module", "modules", "__subclasses__", "__init_subclass__", "__dict__"}
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A function, class or constant of a module, or what importing the module runs.
+    """A function, class or constant of a module, or the code that importing the module runs.
 
     Attributes
     ----------
     digest : str
-        Of its syntax tree, without what does not count.
+        Digest of its syntax tree, without what is ignored.
     names : frozenset of tuple of str
         The dotted names in it, e.g. ``("np", "linalg", "svd")``.
     """
@@ -48,13 +48,13 @@ class Module:
     Attributes
     ----------
     definitions : dict of str to Definition
-        By name. A name that is assigned several times has one definition of all of them.
+        By name. All assignments to the same name form one definition.
     effects : Definition
-        The statements that importing the module runs besides defining names.
+        The statements that importing the module runs, apart from definitions.
     imports : dict of str to tuple of str
-        What an imported name stands for: dotted module, then the attribute or an empty string.
+        What an imported name refers to: the dotted module, then the attribute or an empty string.
     whole : bool
-        Whether all of it counts: a user's file in which names cannot be followed.
+        Whether the whole file is included: a user's file in which names cannot be followed.
     """
 
     definitions: dict[str, Definition]
@@ -64,7 +64,7 @@ class Module:
 
 
 def parse(path: Path, root: Path | None = None) -> Module:
-    """Parse a file; the result is kept as long as the file stays the same.
+    """Parse a file; the result is cached as long as the file is unchanged.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _tree(path: Path, root: Path | None) -> ast.Module:
 
 
 def _by_text(tree: ast.Module) -> bool:
-    """Whether a file reaches names that its text does not show."""
+    """Whether a file can reach definitions that its text does not name."""
     return any(
         getattr(node, "id", getattr(node, "attr", getattr(node, "name", None))) in BY_TEXT
         for node in ast.walk(tree)
@@ -122,9 +122,9 @@ def _by_text(tree: ast.Module) -> bool:
 
 
 def _beside(node: ast.AST, path: Path, root: Path) -> list[tuple[str, tuple[str, str]]]:
-    """Return the names that an import statement in a user's file may bind to files beside it.
+    """Return the names that an import statement in a user's file may bind to neighbouring files.
 
-    The file may be imported from one of several places, so it is looked for in all folders around it.
+    The file may be imported from several folders, so all enclosing folders are searched.
     """
     folders = [folder for folder in path.parents if folder.is_relative_to(root)]
     found = []
@@ -188,8 +188,8 @@ def _is_text(node: ast.stmt) -> bool:
 def _runs(node: ast.stmt, imports: dict, tree: ast.Module) -> bool:
     """Whether a definition runs code of the library when the module is imported.
 
-    An assignment does so by a call, a function or class by a decorator or a base class of the library; the
-    decorators that mark kinds do nothing.
+    An assignment does so if it has a call; a function or class, if it has a decorator or base class from the
+    library. The decorators that mark kinds run nothing.
     """
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         return any(isinstance(part, ast.Call | ast.NamedExpr) for part in ast.walk(node))
@@ -208,7 +208,7 @@ def _definition(nodes: list[ast.AST]) -> Definition:
 
 
 def _dump(node) -> str:
-    """Write a syntax tree as text that is the same in all versions of Python: without what is empty."""
+    """Write a syntax tree as text that is the same in all versions of Python: without empty fields."""
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.AST):
@@ -237,7 +237,7 @@ def _chain(node: ast.AST) -> tuple[str, ...]:
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
-    """Remove docstrings: all else in a user's file may be read by its code."""
+    """Remove docstrings; a user's code may read everything else in its file."""
 
     def _body(self, node):
         if _is_text(node.body[0]):
@@ -248,7 +248,7 @@ class _WithoutDocstrings(ast.NodeTransformer):
 
 
 class _Clean(ast.NodeTransformer):
-    """Remove from a syntax tree what does not count."""
+    """Remove from a syntax tree what a digest ignores."""
 
     def _body(self, node):
         """Remove the docstring."""
@@ -259,7 +259,7 @@ class _Clean(ast.NodeTransformer):
         self._body(node)
         node.decorator_list = [self._decorator(decorator) for decorator in node.decorator_list]
         for item in node.body:
-            # The annotations of a data class name its fields' types; nothing is called by them.
+            # The annotations of a data class only name the types of its fields; they call nothing.
             if isinstance(item, ast.AnnAssign):
                 item.annotation = ast.Constant(ast.unparse(item.annotation))
         return self.generic_visit(node)
@@ -314,13 +314,13 @@ class _Clean(ast.NodeTransformer):
 
 
 def _silenced(node: ast.expr) -> ast.expr:
-    """Remove the words of a message; what is computed for it stays, in no particular order."""
+    """Remove the words of a message; keep the expressions computed for it, in no particular order."""
     return _Silence().visit(node)
 
 
 class _Silence(ast.NodeTransformer):
     def visit_Subscript(self, node):
-        return node  # a key is no word
+        return node  # a key is not part of the wording
 
     def visit_Constant(self, node):
         return ast.Constant("") if isinstance(node.value, str) else node

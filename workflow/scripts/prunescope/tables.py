@@ -19,7 +19,7 @@ ACCURACY = (
 
 
 def concatenate(paths: list[str]) -> pa.Table:
-    """Put rows of the similarity matrix together, in the order of `paths`.
+    """Concatenate rows of the similarity matrix, in the order of `paths`.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def accuracy(paths: list[str]) -> pd.DataFrame:
     """
     networks = [read_json(path) for path in paths]
     table = pd.DataFrame([{key: network[key] for key in ACCURACY} for network in networks])
-    # A column of None alone would have no type.
+    # A column with only None would have no type.
     table = table.astype({key: float for key in ACCURACY if key not in ("seed", "round")})
     return table.sort_values(["seed", "round"], ignore_index=True)
 
@@ -79,7 +79,7 @@ def layer_densities(networks: list[dict]) -> pd.DataFrame:
 
 
 def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
-    """Put the training curves of all networks together.
+    """Combine the training curves of all networks.
 
     Parameters
     ----------

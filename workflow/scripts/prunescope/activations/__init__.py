@@ -1,9 +1,9 @@
-"""What a network's layers compute on chosen images; imports only point down.
+"""Outputs of a network's layers on chosen images. Modules import only from those listed below them.
 
 ``record``
-    hooks: runs a network and records its layers (torch)
+    runs a network with hooks and records its layers (torch)
 ``store``
-    the format of activation files, reading and writing (no torch)
+    the format of activation files: reading and writing (no torch)
 ``views``
     how a layer's output becomes a matrix, each a kind of its own (see `prunescope.kinds`)
 """

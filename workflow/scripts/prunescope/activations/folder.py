@@ -4,10 +4,10 @@ A folder holds
 
 - ``LAYER.npy``, one n × p matrix per layer, and ``ids.npy`` or ``ids.txt`` (one id per line); or
 - ``*.h5`` files with a data set for each layer and one called ``ids``;
-- or both. A single ``.h5`` file can stand for the folder.
+- or both. A single ``.h5`` file can replace the folder.
 
-An id names the image behind a row, as an integer or as text. An id that is repeated in s consecutive rows is
-an image with s positions or tokens; s may differ between layers.
+An id identifies the image behind a row, as an integer or as text. An id that is repeated in s consecutive
+rows is an image with s positions or tokens; s may differ between layers.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from prunescope.activations import store
 from prunescope.errors import InputError
 
 IDS = "ids"
-# Numbers that are copied at a time.
+# Numbers to copy at a time.
 BLOCK = 2**21
 
 
@@ -33,7 +33,7 @@ class Foreign:
     ----------
     path : pathlib.Path
     ids : ndarray, shape (images,)
-        Of the images, in the order of the rows.
+        Ids of the images, in the order of the rows.
     layers : dict of str to ndarray or h5py.Dataset, shape (n, p)
         By name, in alphabetical order; not in memory.
     """
@@ -76,12 +76,12 @@ def read(path: str | Path) -> Foreign:
 
 
 def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
-    """Make sure that row i of every matrix is of the same image, and that the layers are the same.
+    """Check that row i of every matrix belongs to the same image, and that the layers are the same.
 
     Raises
     ------
     InputError
-        Names both folders and what differs.
+        With both folders and the difference.
     """
     first, *others = all_of_them
     for other in others:
@@ -100,15 +100,15 @@ def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
 def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None:
     """Write activations from elsewhere as an activation file, atomically.
 
-    Numbers are stored as float32. A matrix with one row for each image is rotated if it is wider than high,
-    as by the view ``flatten``.
+    Numbers are stored as float32. A matrix with one row for each image is rotated if it has more columns than
+    rows, as with the view ``flatten``.
 
     Parameters
     ----------
     foreign : Foreign
     path : path
     round, seed : int
-        What the network is called in the results.
+        Round and seed of the network in the results.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _images(path: Path, name: str, matrix, ids: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        When the matrix or the ids cannot be used.
+        When the matrix or the ids are invalid.
     """
     where = f"{path}: layer {name!r}"
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:

@@ -1,4 +1,4 @@
-"""Recording what a network's layers compute on chosen images."""
+"""Recording the outputs of a network's layers on chosen images."""
 
 import logging
 import time
@@ -27,18 +27,18 @@ log = logging.getLogger("prunescope")
 
 @dataclass(frozen=True)
 class ActivationSettings:
-    """What is recorded; the keys of `activations` in an experiment file.
+    """What to record; the keys of `activations` in an experiment file.
 
     Attributes
     ----------
     layers : list of str or dict of str to str
         Patterns of module names or types, or modules by the name of their layer, see `modules.chosen`.
     examples : int or None
-        Number of test images; None is all.
+        Number of test images; None means all.
     view : str
         Name of a view.
     positions : int, str or list of int
-        Positions per image for the views ``channels`` and ``tokens``: how many, ``all``, or which.
+        Positions per image for the views ``channels`` and ``tokens``: their number, ``all``, or a list.
     dtype : str
         ``float32`` or ``float16``.
     compression : str
@@ -80,8 +80,8 @@ def record(
     Raises
     ------
     InputError
-        When one of the files cannot be used, the checkpoint is of another data set, or for the reasons of
-        `extract`.
+        When one of the files cannot be used, the checkpoint belongs to another data set, or for the reasons
+        of `extract`.
     """
     prepared, network = datasets.load(dataset), checkpoints.load(checkpoint)
     if network.dataset != prepared.digest:
@@ -127,13 +127,13 @@ def extract(
 ) -> None:
     """Record layers on chosen test images and write the activation file, atomically.
 
-    Restarts with half the batch each time memory is not enough.
+    After each out-of-memory error, it restarts with half the batch size.
 
     Parameters
     ----------
     path : path
     network : torch.nn.Module
-        Is moved to `device` and put into evaluation mode.
+        It is moved to `device` and put into evaluation mode.
     images : ndarray or Images of uint8, shape (N, C, H, W)
         All test images; only the chosen ones are read.
     labels : ndarray of int, shape (N,)
@@ -148,7 +148,7 @@ def extract(
     ------
     InputError
         When there are fewer images than wanted, a pattern matches no module, a module cannot be recorded,
-        activations are not finite, or memory is not enough for one image.
+        activations are not finite, or there is not enough memory for one image.
     """
 
     def run(batch_size: int) -> None:
@@ -225,19 +225,19 @@ def choose_examples(available: int, wanted: int | None) -> np.ndarray:
 
 @contextmanager
 def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Pass on the outputs of modules as they run, until the block ends.
+    """Pass the outputs of modules to `keep` as they run, until the block ends.
 
     Parameters
     ----------
     modules : dict of str to torch.nn.Module
         By name.
     keep : callable
-        Takes name and output. Nothing else keeps the output: outputs are large.
+        Takes name and output. No other reference to the output is kept, because outputs are large.
 
     Raises
     ------
     InputError
-        From the forward pass, when an output is not one tensor.
+        During the forward pass, when an output is not a single tensor.
     """
 
     def hook(name: str, output) -> None:
@@ -260,7 +260,7 @@ def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -
 
 
 class Recorder:
-    """One layer on its way to the file, batch by batch."""
+    """Records one layer to the file, batch by batch."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ class Recorder:
         self._writer.write(rows.contiguous().cpu().numpy(), first)
 
     def finish(self, device: torch.device | str) -> None:
-        """Rotate the layer if it is too wide."""
+        """Rotate the layer if it has more units than rows."""
 
         def turn(rows: np.ndarray) -> np.ndarray:
             log.info("layer %s: rotating %d units to %d columns", self._name, rows.shape[1], len(rows))
@@ -317,10 +317,10 @@ class Recorder:
 
 
 def rotate(matrix: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray:
-    """Turn a wide matrix into a square one with the same distances between its rows.
+    """Convert a wide matrix to a square one with the same distances between its rows.
 
     With the centred matrix X = USVᵀ this is US = XV, from the eigenvectors of XXᵀ, which is summed over
-    blocks of columns: memory depends on n, not on p.
+    blocks of columns, so memory depends on n, not on p.
 
     Parameters
     ----------
@@ -332,8 +332,8 @@ def rotate(matrix: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray
     Returns
     -------
     ndarray of float64, shape (n, n)
-        Columns are uncorrelated and in descending order of variance; the last is zero but for rounding,
-        because centring removes one dimension.
+        Columns are uncorrelated and in descending order of variance; the last is zero up to rounding, because
+        centring removes one dimension.
     """
     n, p = matrix.shape
     products = torch.zeros(n, n, dtype=torch.float64, device=device)

@@ -4,8 +4,8 @@ An activation file holds ``/layers/<dotted module name>``, one n × p matrix per
 same order for every round and seed; ``/examples``, the indices of the images in the test set; ``/labels``.
 Attributes of a layer: ``order`` in the network, ``shape`` of the module's output for one image, ``positions``
 that were sampled from it, and ``width``, the number of units, which is p unless the matrix was rotated.
-Attributes of the file say what was recorded (``view``, ``positions``) and of which network. Checksums follow
-at the end of the file, see `prunescope.hdf5`.
+Attributes of the file describe what was recorded (``view``, ``positions``) and identify the network.
+Checksums are at the end of the file, see `prunescope.hdf5`.
 """
 
 import os
@@ -24,9 +24,9 @@ from prunescope.files import atomic_path, damaged
 from prunescope.links import refuse_links
 
 SCHEMA = 2
-# Of compressed data sets, before compression.
+# Size of a chunk in compressed data sets, before compression.
 CHUNK_BYTES = 2**20
-# Rows read at a time where only one matrix is read.
+# Rows to read at a time when only one matrix is read.
 ROWS = hdf5.BLOCK
 
 
@@ -35,7 +35,7 @@ ROWS = hdf5.BLOCK
 
 @dataclass(frozen=True)
 class Matrix:
-    """One layer's matrix in an open activation file; slices into arrays, whose checksums are verified.
+    """One layer's matrix in an open activation file; slicing it returns arrays with verified checksums.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Recording:
     path : str
     seed, round : int
     dataset, view, positions : str
-        What was recorded: the data set's checksum, the view, and how many positions were wanted.
+        What was recorded: the data set's checksum, the view, and the requested positions.
     examples : h5py.Dataset
         Indices of the images in the test set.
     matrices : dict of str to Matrix
@@ -129,7 +129,7 @@ def recordings(paths: Sequence[str | Path]) -> Iterator[list[Recording]]:
     Raises
     ------
     InputError
-        When a file is missing, damaged or of another schema.
+        When a file is missing, damaged or has another schema.
     """
     with ExitStack() as stack:
         yield [_recording(str(path), stack) for path in paths]
@@ -166,7 +166,7 @@ def _recording(path: str, stack: ExitStack) -> Recording:
         return Recording(path, seed, number, **facts, examples=file["examples"], matrices=matrices)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # damaged bytes make the reader fail in any way
+    except Exception as error:  # a damaged file can make the reader raise anything
         raise InputError(
             f"{path}: not a readable activation file ({error}); delete it and run again"
         ) from None
@@ -192,11 +192,11 @@ def writing(
     view : str
         Name of the view.
     positions : int, str or list of int
-        How many positions were wanted for each image, ``all``, or which.
+        Requested positions for each image: their number, ``all``, or a list.
     examples, labels : ndarray of int, shape (n,)
         Indices of the images in the test set, and their classes.
     attributes : dict
-        Which network it is: experiment, seed, round, network, density, dataset, code.
+        Attributes that identify the network: experiment, seed, round, network, density, dataset, code.
 
     Yields
     ------
@@ -220,17 +220,17 @@ class Layout:
     Attributes
     ----------
     order : int
-        Of the layer in the network.
+        Position of the layer in the network.
     shape : sequence of int
-        Of the module's output for one image.
+        Shape of the module's output for one image.
     positions : ndarray of int
-        Positions that are rows.
+        Positions that become rows.
     images : int
-        Images in all.
+        Total number of images.
     units : int
-        Columns of the rows to be written.
+        Columns of the rows to write.
     columns : int
-        Columns to be stored; fewer than `units` when the rows are rotated.
+        Columns to store; fewer than `units` if the rows are rotated.
     """
 
     order: int
@@ -250,7 +250,7 @@ class Layout:
 
 
 class Writer:
-    """Where one layer's rows go: its HDF5 data set, or scratch space from which they are rotated at the end.
+    """Writes one layer's rows to its HDF5 data set, or to scratch space until they are rotated at the end.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ class Writer:
     layer : str
     layout : Layout
     batch : int
-        Images whose rows are written at a time.
+        Number of images whose rows are written at a time.
     dtype : str
         ``float32`` or ``float16``.
     compression : str
@@ -291,21 +291,21 @@ class Writer:
         self._rows[start : start + len(rows)] = rows
 
     def finish(self, rotate: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Store the rotation of what is in scratch space."""
+        """Store the rotation of the rows in scratch space."""
         if self.layout.rotated:
             self.data[...] = rotate(self._rows).astype(self.data.dtype)
 
 
 def _chunk(rows: int, columns: int) -> int:
-    """Rows of a chunk of about a megabyte. Each batch fills whole chunks: no cache could keep half of one."""
+    """Rows of a chunk of about a megabyte. Each batch fills whole chunks, so no partial chunk is cached."""
     parts = max(1, 4 * columns * rows // CHUNK_BYTES)
     return rows // next(count for count in range(min(parts, rows), rows + 1) if rows % count == 0)
 
 
 def _scratch(folder: Path, rows: int, columns: int) -> np.memmap:
-    """Float32 numbers on disk, without a name from the start, so nothing remains however the job ends."""
+    """Float32 numbers in an unnamed file on disk, so nothing remains however the job ends."""
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
-            # A full disk is an error here; later, in the memory map, it would end in SIGBUS.
+            # A full disk raises an error here; later, in the memory map, it would cause SIGBUS.
             os.posix_fallocate(file.fileno(), 0, 4 * rows * columns)
         return np.memmap(file, np.float32, "w+", shape=(rows, columns))

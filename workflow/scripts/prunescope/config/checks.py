@@ -9,7 +9,7 @@ from prunescope.pruning import controls, criteria
 
 
 def primary_measure(experiment: dict) -> str | None:
-    """Return the measure that verdicts are about; None where the experiment has to name one."""
+    """Return the measure that verdicts use; None if the experiment has to name one."""
     measures = experiment["similarity"]["measures"]
     if experiment["findings"]["measure"] is not None:
         return experiment["findings"]["measure"]
@@ -39,7 +39,10 @@ def check(experiment: dict, where: str) -> None:
     for key, needed in (("classes", True), ("weights", False)):
         if experiment["network"].get(key) is not None and ("models" in experiment) != needed:
             refuse(
-                f"network.{key}", "is for experiments with models" if needed else "each of models has its own"
+                f"network.{key}",
+                "is only for experiments with models; remove it"
+                if needed
+                else "is not used with models; give each entry of models its own",
             )
     densities = pruning["densities"]
     if densities is not None:
@@ -92,12 +95,12 @@ def check(experiment: dict, where: str) -> None:
         refuse("training.augmentation.scale", "must be [smallest, largest]")
 
 
-# What the masks and trainings of an experiment depend on. Its controls keep it.
+# Keys that masks and training depend on. A control must have the same values.
 CONTROLLED = ("dataset", "network", "training", "pruning")
 
 
 def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
-    """Check that a control differs from the experiment that it controls only in what it may.
+    """Check that a control differs from the experiment that it controls only in permitted keys.
 
     Parameters
     ----------
@@ -134,7 +137,7 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
 
 
 def _first_difference(key: str, own, other) -> tuple[str, object, object]:
-    """Follow two values that differ to the first dotted key with plain values that differ."""
+    """Return the first dotted key at which two values differ, and both plain values."""
     while isinstance(own, dict) and isinstance(other, dict):
         name = next(name for name in {**own, **other} if own.get(name) != other.get(name))
         key, own, other = f"{key}.{name}", own.get(name), other.get(name)
@@ -142,7 +145,7 @@ def _first_difference(key: str, own, other) -> tuple[str, object, object]:
 
 
 def _schedule_problem(schedule: dict, last: int) -> tuple[str, str] | None:
-    """Return a key of a schedule that does not fit a training of `last` epochs, and what is wrong with it."""
+    """Return a key of a schedule that does not fit `last` epochs of training, and the problem."""
     for key, setting in kinds.find("schedule", schedule["name"]).settings.items():
         if "epochs" not in setting:
             continue

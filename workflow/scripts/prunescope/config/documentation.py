@@ -1,4 +1,4 @@
-"""The reference of configuration keys, kinds and verdicts, made from their definitions.
+"""The reference of configuration keys, kinds and verdicts, generated from their definitions.
 
 ``python -m prunescope.config.documentation`` (`make docs`) writes it; a test fails when it is out of date.
 """
@@ -18,7 +18,8 @@ REPOSITORY = Path(__file__).parents[4]
 def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
     """Yield (dotted key, its schema, whether it is required) for every key of a schema, in its order.
 
-    A setting that only some kinds know names them; it is required when those require it.
+    The description of a setting that only some kinds have names these kinds; it is required if they require
+    it.
     """
     root = schemas.schema(name)
 
@@ -30,7 +31,7 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
             child = schemas.deref(child, root)
             if "description" in child:
                 yield prefix + key, child, key in needed
-            # What finetune replaces is explained at training, and what a model replaces at network.
+            # The keys of finetune are explained under training, and those of a model's network under network.
             if prefix + key not in ("pruning.finetune", "models[].network"):
                 yield from walk(child, f"{prefix}{key}.")
             yield from walk(child.get("items", {}), f"{prefix}{key}[].")
@@ -42,7 +43,7 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
 
 
 def _settings(part: dict) -> dict[str, dict]:
-    """Return the settings of all kinds of a family, each with the kinds that have it in its description."""
+    """Return the settings of all kinds of a family; each description names the kinds that have it."""
     found: dict[str, dict] = {}
     texts: dict[str, dict[str, list[str]]] = {}
     for kind in kinds.known(part["settings"]).values() if "settings" in part else ():
@@ -57,7 +58,7 @@ def _settings(part: dict) -> dict[str, dict]:
 
 
 def allowed(part: dict) -> str:
-    """Describe in words which values a schema allows."""
+    """Describe the values that a schema allows, in words."""
     if "kind" in part:
         return ", ".join(f"`{form}`" for form in kinds.forms(part["kind"]))
     if "enum" in part:

@@ -23,7 +23,8 @@ def explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "kind":
         return f"{key} = {value!r}: {error.message}"
     if error.validator == "pattern":
-        return f"{shown}: must be {error.schema.get('form', f'a match of the pattern {limit}')}"
+        form = error.schema.get("form")
+        return f"{shown}: must {f'be {form}' if form else f'match the pattern {limit}'}"
     if error.validator == "type":
         types = [limit] if isinstance(limit, str) else limit
         hint = f", e.g. [{value}]" if types == ["array"] and isinstance(value, str | int | float) else ""
@@ -54,7 +55,7 @@ def explain(error: jsonschema.ValidationError) -> str:
 
 
 def _of_another_type(error: jsonschema.ValidationError) -> bool:
-    """Whether a value fails an option of ``anyOf`` by its type alone."""
+    """Whether a value fails an option of ``anyOf`` because of its type."""
     if len(error.schema_path) == 2 and error.validator == "enum":
         return not any(type(option) is type(error.instance) for option in error.validator_value)
     return error.schema_path[1] in ("type", "const")

@@ -1,7 +1,7 @@
 """Sizes of an experiment's data set and network, found without training, and checks that they fit together.
 
-What was found is kept, so that the workflow's graph is built quickly; torch is imported only to look at
-a network for the first time.
+Results are cached, so the workflow's graph is built quickly; torch is imported only when a network is
+inspected for the first time.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ KEPT = Path(".snakemake/prunescope")
 
 
 def describe(experiment: dict, where: str, data: dict) -> dict:
-    """Look at an experiment's data set and network, without training, and check that they fit together.
+    """Inspect an experiment's data set and network without training; check that they fit together.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     Raises
     ------
     InputError
-        When the data set is unknown, too few images are there, the network does not fit the images, or a
-        pattern matches no module.
+        When the data set is unknown or has too few images, the network does not fit the images, or a pattern
+        matches no module.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
     activations = experiment["activations"]
@@ -67,7 +67,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
 
 
 def _models(experiment: dict, dataset: dict) -> dict:
-    """Look at networks that were trained elsewhere, with their weights, and return the largest sizes."""
+    """Inspect networks that were trained elsewhere, with their weights; return the largest sizes."""
     found: dict = {}
     for place, model in enumerate(experiment["models"]):
         try:
@@ -104,7 +104,7 @@ def _models(experiment: dict, dataset: dict) -> dict:
 
 
 def _check_outputs(activations: dict, shapes: dict[str, list[int]]) -> None:
-    """Make sure that the view can record outputs of these shapes."""
+    """Check that the view can record outputs of these shapes."""
     view = kinds.load("view", activations["view"])
     for name, output in shapes.items():
         if len(output) == 2 and (activations["token"] or 0) >= output[0]:
@@ -121,7 +121,7 @@ def _check_outputs(activations: dict, shapes: dict[str, list[int]]) -> None:
 
 
 def _check_rows(view: str, shapes: dict[str, list[int]], others: dict[str, list[int]]) -> None:
-    """Make sure that the rows of corresponding layers of two networks correspond."""
+    """Check that the rows of corresponding layers of two networks correspond."""
     if kinds.find("view", view).facts["aligned"]:
         return
     for name, output in others.items():
@@ -129,13 +129,13 @@ def _check_rows(view: str, shapes: dict[str, list[int]], others: dict[str, list[
         if mine != theirs:
             sizes = ["×".join(map(str, part)) or "1" for part in (theirs, mine)]
             raise InputError(
-                f"layer {name!r} has {sizes[0]} positions, in the models before it {sizes[1]}, so its rows "
+                f"layer {name!r} has {sizes[0]} positions, but {sizes[1]} in earlier models, so its rows "
                 f"do not correspond with activations.view = {view}; choose pooled or flatten, or other layers"
             )
 
 
 def _check_training(experiment: dict, dataset: dict) -> None:
-    """Make sure that there are enough images to train on, and steps to rewind to."""
+    """Check that there are enough training images, and that the step to rewind to exists."""
     training, pruning = experiment["training"], experiment["pruning"]
     _check_trainable(experiment["dataset"], dataset)
     wanted = (training["examples"] or 1) + training["validation"]
@@ -161,17 +161,17 @@ def _check_trainable(name: str, dataset: dict) -> None:
 
 
 def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
-    """Return what `describe` has of the data set; whether the network fits it is not checked."""
+    """Return the part of `describe` about the data set; do not check whether the network fits it."""
     return _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
 
 
 def source_of(name: str, data: dict, where: str) -> str | dict:
-    """Return the source of a data set as it is given: its name, or a mapping with the key ``source``.
+    """Return the source of a data set as configured: its name, or a mapping with the key ``source``.
 
     Raises
     ------
     InputError
-        When the configuration has no data set of this name; `where` says where it is asked for.
+        When the configuration has no data set of this name; `where` is the key or target that names it.
     """
     known = list(data["datasets"])
     if name not in known:
@@ -220,7 +220,7 @@ def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
 
 
 def _remember(what: str, key: list, compute) -> dict:
-    """Return `compute()`, kept in a file as long as the key stays the same; a damaged file is replaced."""
+    """Return `compute()`, cached in a file for this key; a damaged file is replaced."""
     path = KEPT / f"{what}-{_digest(key)[:24]}.json"
     try:
         kept = read_json(path)

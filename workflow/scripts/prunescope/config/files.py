@@ -17,22 +17,22 @@ from prunescope.config.grid import NO_CONTROL, Grid, expand
 from prunescope.errors import InputError, guess
 
 EXPERIMENTS = Path("config/experiments")
-# Of the workflow, where the library is in its checkout.
+# The workflow's configuration, if the library is in a checkout.
 SHIPPED = Path(__file__).parents[4] / "config"
 FILE = "config/config.yaml"
-# Names of results/ that no experiment can have.
+# Names in results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
-# Far more than any configuration needs, and little enough to refuse the rest at once.
+# Far more than any configuration needs, but small enough to refuse larger files immediately.
 LARGEST_FILE = 1_000_000
 DEEPEST = 50
 MOST_VALUES = 30_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key counts once and 1e-3 is a number, as a reader expects.
+    """YAML in which a duplicate key is an error and 1e-3 is a number.
 
-    Depth and number of values are limited while the file is parsed. An alias counts as all that it stands
-    for: a few lines of nested aliases can stand for billions of values.
+    Depth and number of values are limited while the file is parsed. An alias counts as all the values that it
+    refers to: a few lines of nested aliases can expand to billions of values.
     """
 
     def __init__(self, stream):
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         if not is_alias:
-            self._values += 1 + len(node.value) // 100  # a long text counts more
+            self._values += 1 + len(node.value) // 100  # a long text counts as several values
             self._sizes[node] = self._values - before
         elif node not in self._sizes:
             raise yaml.composer.ComposerError(None, None, "an anchor that contains itself", mark)
@@ -92,7 +92,7 @@ def read_yaml(path: Path) -> dict:
         stat = path.stat()
         if stat.st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a configuration file")
-        # A grid reads one file for each of its experiments.
+        # Every experiment of a grid reads the same file.
         return copy.deepcopy(_parsed(path, stat.st_mtime_ns, stat.st_size))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
@@ -107,7 +107,7 @@ def _parsed(path: Path, _mtime: int, _size: int) -> dict:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InputError(f"{path}{where}: {problem}") from None
-    except ValueError as error:  # of a date or number that YAML allows and Python does not
+    except ValueError as error:  # from a date or number that YAML allows but Python does not
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: {error}") from None
@@ -125,14 +125,14 @@ class Catalogue:
     folders : tuple of pathlib.Path
         Searched in this order for NAME.yaml.
     inline : dict of str to dict
-        Experiments given in the configuration itself; they come first.
+        Experiments given in the configuration itself; they take precedence.
     """
 
     folders: tuple[Path, ...] = (EXPERIMENTS,)
     inline: dict[str, dict] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Return the names of all experiments that are written, sorted; not those of their grids."""
+        """Return the sorted names of all written experiments, without those that grids define."""
         return sorted(
             {*self.inline, *(path.stem for folder in self.folders for path in folder.glob("*.yaml"))}
         )
@@ -146,7 +146,7 @@ class Catalogue:
         return f"{self.where(self._origin(name))}: {name}"
 
     def read(self, name: str) -> dict:
-        """Return an experiment as it is written, without what it extends and without its grid."""
+        """Return an experiment as written, without the experiment it extends and without its grid."""
         if origin := self._origin(name):
             return copy.deepcopy(self.grid(origin).experiments[name])
         own = self._written(name)
@@ -154,12 +154,12 @@ class Catalogue:
         return own
 
     def grid(self, name: str) -> Grid:
-        """Return the experiments of the grid of an experiment; without a grid none.
+        """Return the experiments of an experiment's grid; none without a grid.
 
         Raises
         ------
         InputError
-            When the grid is wrong.
+            When the grid is invalid.
         """
         own, where = self._written(name), self.where(name)
         if "grid" not in own:
@@ -180,7 +180,7 @@ class Catalogue:
         return next((path for path in files if os.path.lexists(path)), None)
 
     def _origin(self, name: str) -> str | None:
-        """Return the experiment whose grid has an experiment, None for one that is written itself."""
+        """Return the experiment whose grid defines this one; None for a written experiment."""
         if "=" not in name or name in self.inline or self._file(name):
             return None
         origins = (other for other in self.names() if name.startswith(f"{other}-"))
@@ -191,7 +191,7 @@ class Catalogue:
         return self.read(name).get("extends")
 
     def check(self, name: str, where: str) -> None:
-        """Refuse a name that no experiment has; `where` says where it was given.
+        """Refuse a name that no experiment has; `where` is the key or target that gave it.
 
         Raises
         ------
@@ -220,7 +220,7 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
     folders : tuple of pathlib.Path
         Folders of experiment files.
     module : bool, default False
-        Whether another workflow gives the configuration. It may then hold other keys.
+        Whether another workflow provides the configuration. It may then contain other keys.
 
     Returns
     -------
@@ -238,11 +238,11 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
         config = {key: value for key, value in config.items() if key in known}
     data = config.setdefault("data", {})
     if isinstance(data, dict):
-        # Snakemake leaves what is nested in --config as text.
+        # Snakemake leaves nested values of --config as text.
         if str(data.get("download")).lower() in ("true", "false"):
             data["download"] = str(data["download"]).lower() == "true"
         if isinstance(data.get("datasets", {}), dict):
-            # Whoever edits the shipped file may leave out its data sets.
+            # An edited copy of the shipped file may lack its data sets.
             data["datasets"] = shipped.get("data", {}).get("datasets", {}) | {
                 name: _numbers(given) for name, given in data.get("datasets", {}).items()
             }
@@ -261,12 +261,12 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
 
 
 def configuration_of(folder: str | Path = ".") -> dict:
-    """Load the configuration of a working directory as the workflow does, outside of it.
+    """Load the configuration of a working directory as the workflow does, without Snakemake.
 
     Parameters
     ----------
     folder : path, optional
-        The folder in which Snakemake runs. Without a configuration of its own the shipped one counts, where
+        The folder in which Snakemake runs. If it has no configuration, the shipped one is used, provided that
         the library is part of a checkout.
 
     Returns
@@ -316,7 +316,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     """
     catalogue = catalogue or Catalogue()
     catalogue.check(name, "experiments")
-    catalogue.selected(name)  # refuses a wrong grid
+    catalogue.selected(name)  # refuses an invalid grid
     where = catalogue.where(name)
     written = _resolve(name, catalogue, ())
     if "models" in written:
@@ -328,8 +328,8 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
         parent = catalogue.parent(name)
         if parent is None:
             raise InputError(
-                f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, the experiment "
-                "to control"
+                f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, which names the "
+                "experiment to control"
             )
         checks.check_control(experiment, load_experiment(parent, catalogue), parent, where)
     return experiment
@@ -341,8 +341,8 @@ def load_lineage(name: str, catalogue: Catalogue) -> list[tuple[str, dict]]:
     Returns
     -------
     list of (str, dict)
-        Names and complete experiments; the one that extends no other comes first, `name` last. What is
-        incomplete without the experiment that extends it is left out.
+        Names and complete experiments; the one that extends no other comes first, `name` last. Experiments
+        that are incomplete on their own are left out.
 
     Raises
     ------
@@ -379,8 +379,8 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
 def merge(base: dict, changes: dict) -> dict:
     """Return `base` with the keys of `changes` replaced, mapping by mapping.
 
-    A mapping that is given another ``name`` (network, optimizer, schedule) is replaced whole: the settings
-    of one optimiser mean nothing to another. Lists are replaced whole as well.
+    A mapping with another ``name`` (network, optimizer, schedule) is replaced as a whole: the settings of one
+    optimiser do not apply to another. Lists are replaced as a whole, too.
     """
     merged = copy.deepcopy(base)
     for key, value in changes.items():

@@ -1,8 +1,8 @@
 """A grid of experiments: one for each combination of values of some keys.
 
 Each combination extends the one without its last key, as `NAME-lr=0.1-rate=0.2` extends `NAME-lr=0.1` and
-that one `NAME`. Keys of the dense training come first, so combinations with the same dense training extend
-one experiment that has it, and share its round 0. Names depend on nothing but a combination's own values.
+that one `NAME`. Keys of the dense training come first, so all combinations with the same dense training
+extend the same experiment and share its round 0. A name depends only on the combination's own values.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from itertools import pairwise
 
 from prunescope.errors import InputError
 
-# What the dense training reads; a control comes last because it extends the experiment that it controls.
+# Keys that the dense training reads; a control comes last because it extends the experiment that it controls.
 DENSE = ("dataset", "network", "training", "pruning.retraining", "pruning.rewind")
 CONTROL = "control"
-# The value of `control` of an experiment that is none.
+# The value of `control` for an experiment that is not a control.
 NO_CONTROL = "none"
-# A folder's name can have 255 bytes; a value in it should stay readable.
+# A folder name can have 255 bytes; a value in it should stay readable.
 MOST, MOST_OF_VALUE = 200, 40
 
 
@@ -29,9 +29,9 @@ class Grid:
     Attributes
     ----------
     experiments : dict of str to dict
-        What each one changes in the experiment that it ``extends``, by name.
+        The changes of each one to the experiment that it ``extends``, by name.
     combinations : list of str
-        Names of those that have a value of every key.
+        Names of the experiments with a value for every key.
     """
 
     experiments: dict[str, dict]
@@ -69,7 +69,7 @@ def expand(name: str, grid: dict[str, list], where: str) -> Grid:
         for parent in level:
             for value in grid[key]:
                 if (key, value) == (CONTROL, NO_CONTROL):
-                    added[parent] = {}  # the controls extend this one, so it has no name of its own
+                    added[parent] = {}  # the controls extend this one, so it has no separate name
                 else:
                     child = f"{parent}-{_label(key, keys)}={_text(value)}"
                     added[child] = {"extends": parent} | _nested(key, value)
@@ -85,7 +85,7 @@ def expand(name: str, grid: dict[str, list], where: str) -> Grid:
 
 
 def _label(key: str, keys: list[str]) -> str:
-    """Return the last part of a key; the whole key if another one ends alike."""
+    """Return the last part of a key; the whole key if another key has the same last part."""
     last = key.rpartition(".")[2]
     alike = [other for other in keys if other.rpartition(".")[2] == last]
     return last if alike == [key] else key

@@ -1,6 +1,6 @@
 """Networks that were trained elsewhere: the key `models` of an experiment, in place of training and pruning.
 
-The lineage of a model takes the place of the seed, and its position in the lineage that of the round.
+The lineage of a model replaces the seed, and its position in the lineage replaces the round.
 """
 
 import copy
@@ -9,9 +9,9 @@ import json
 from prunescope.config import schema
 from prunescope.errors import InputError, guess
 
-# Keys that say how networks are trained and pruned.
+# Keys that define how networks are trained and pruned.
 REPLACED = ("seeds", "rounds", "control", "pruning")
-# Of `training`, what a network that is trained already still needs.
+# Keys of `training` that a trained network still needs.
 KEPT = ("normalisation",)
 
 
@@ -39,7 +39,7 @@ def given(name: str, catalogue) -> bool:
 
 
 def without_training(experiment: dict) -> dict:
-    """Return what an experiment with `models` takes from the one that it extends."""
+    """Return the part of an experiment that one with `models` takes from the experiment it extends."""
     kept = {key: value for key, value in experiment.items() if key not in REPLACED}
     if isinstance(training := kept.pop("training", None), dict):
         kept["training"] = {key: value for key, value in training.items() if key in KEPT}
@@ -47,7 +47,7 @@ def without_training(experiment: dict) -> dict:
 
 
 def validate(experiment: dict, where: str) -> dict:
-    """Check an experiment with `models` and fill in defaults, and what other keys would say.
+    """Check an experiment with `models`; fill in defaults and the keys that follow from `models`.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def validate(experiment: dict, where: str) -> dict:
         if model["layers"] and len(set(model["layers"].values())) < len(model["layers"]):
             raise InputError(
                 f"{where}: models[{place}].layers = {json.dumps(model['layers'])}: names a module twice; a "
-                "module can be recorded once"
+                "module can be recorded only once"
             )
     seeds = sorted({model["lineage"] for model in complete["models"]})
     complete |= {"seeds": seeds, "rounds": 0}
@@ -97,7 +97,7 @@ def lineage(experiment: dict, seed: int) -> list[dict]:
 
 
 def find(experiment: dict, seed: int, round: int) -> dict:
-    """Return the model that takes the place of a round of a seed.
+    """Return the model that replaces a round of a seed.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def find(experiment: dict, seed: int, round: int) -> dict:
     """
     models = lineage(experiment, seed)
     if round >= len(models):
-        raise InputError(f"round {round}: lineage {seed} has {len(models)} models; add one to models")
+        raise InputError(f"round {round}: lineage {seed} ends at round {len(models) - 1}; add one to models")
     return models[round]
 
 
@@ -143,7 +143,7 @@ def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | di
     for name in own:
         if name not in layers:
             raise InputError(
-                f"layers: {name!r} is no recorded layer of the first model{guess(name, layers)}; there are: "
-                f"{', '.join(layers)}"
+                f"layers: {name!r} is not a recorded layer of the first model{guess(name, layers)}; "
+                f"recorded: {', '.join(layers)}"
             )
     return {name: own.get(name, name) for name in layers}

@@ -24,8 +24,8 @@ class Size:
     Attributes
     ----------
     rows, images, units, columns : int
-        Rows; images behind them; units of the layer; columns stored, fewer than the units where the matrix is
-        rotated.
+        Number of rows, of images behind these rows, of units of the layer, and of stored columns: fewer than
+        the units if the matrix is rotated.
     """
 
     rows: int
@@ -110,7 +110,7 @@ def _bytes(number: float) -> str:
 
 
 def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:
-    """Name the measures whose values are certain to be missing or too high for lack of rows."""
+    """Name the measures whose values will be missing or biased because there are too few rows."""
     activations, lines = experiment["activations"], {}
     unbiased = ", ".join(name for name in kinds.known("measure") if not described(name).biased)
     images = activations["examples"] or facts["dataset"]["test"]
@@ -124,7 +124,7 @@ def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> l
             short = {layer: size for layer, size in sizes.items() if best[layer] == status}
             layers = f"{len(short)} of {len(sizes)} layers: {status} ({', '.join(short)})"
             wanted = max(-(-this.enough_rows(size.columns) * images // size.rows) for size in short.values())
-            # A rotated matrix has more columns for more images, so no number of images is enough.
+            # A rotated matrix gains columns with more images, so no number of images is enough.
             if any(size.rotated for size in short.values()) or wanted > facts["dataset"]["test"]:
                 advice = "record narrower layers" + (
                     f", choose a view with fewer columns or add a measure without this bias ({unbiased})"
@@ -138,7 +138,7 @@ def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> l
 
 
 def _idle(name: str, experiment: dict, facts: dict) -> str:
-    """Return a note on the round from which on nothing is pruned."""
+    """Return a note on the first round from which nothing more is pruned."""
     if not stages.prunes(experiment):
         return ""
     network = facts["network"]
@@ -149,9 +149,9 @@ def _idle(name: str, experiment: dict, facts: dict) -> str:
 
 
 def environment_note(name: str, paths: Iterable[str]) -> str:
-    """Return a note on an experiment's networks that were trained with other versions of packages.
+    """Return a note on networks that were trained with other versions of packages.
 
-    The versions are those in each network's metrics.json, of which `paths` are given. Packages that are not
+    The versions are read from each network's metrics.json; `paths` are these files. Packages that are not
     installed where Snakemake runs are not compared.
     """
     here = {key: value for key, value in provenance.versions(LEARNING).items() if value}
@@ -160,7 +160,7 @@ def environment_note(name: str, paths: Iterable[str]) -> str:
         try:
             then = read_json(path)["environment"]["packages"]
         except (InputError, LookupError, TypeError):
-            continue  # missing or damaged: not for this note
+            continue  # missing or damaged: reported elsewhere
         made += 1
         if other := {key: then.get(key) for key in here if then.get(key) != here[key]}:
             others[path] = other

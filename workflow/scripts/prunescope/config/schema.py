@@ -1,8 +1,8 @@
 """Validate configuration files: allowed keys and values, defaults, one line for each error.
 
-The JSON schemas in workflow/schemas are the single list of keys, with their meaning, default and range.
-Two keywords of our own refer to kinds: ``kind: measure`` allows the names of a family, ``settings:
-optimizer`` adds the settings of the kind that the key ``name`` names.
+The JSON schemas in workflow/schemas are the only list of keys, with their meaning, default and range. Two
+additional keywords refer to kinds: ``kind: measure`` allows the names of a family, and ``settings:
+optimizer`` adds the settings of the kind that the key ``name`` selects.
 """
 
 import copy
@@ -18,12 +18,12 @@ from prunescope.config.explain import explain
 from prunescope.errors import InputError
 
 HERE = Path(__file__).parents[1]
-# An installed library has them in its own folder.
+# An installed library contains the schemas.
 SCHEMAS = next(path for path in (HERE / "schemas", HERE.parents[1] / "schemas") if path.is_dir())
 
 
 def _named_kind(_validator, family: str, value, _schema):
-    kinds.known(family)  # a mistake in a kind's file is not one of the configuration
+    kinds.known(family)  # an error in a kind's file is not an error in the configuration
     if isinstance(value, str):
         try:
             kinds.find(family, value)
@@ -31,7 +31,7 @@ def _named_kind(_validator, family: str, value, _schema):
             yield jsonschema.ValidationError(str(error).removeprefix(f"{family} = {value!r}: "))
 
 
-# JSON takes 2.0 for an integer; range() and the names of folders do not.
+# JSON Schema accepts 2.0 as an integer; range() and folder names do not.
 _DRAFT = jsonschema.Draft202012Validator
 _Validator = jsonschema.validators.extend(
     _DRAFT,
@@ -49,7 +49,7 @@ def schema(name: str) -> dict:
 
 
 def _add_settings(part) -> None:
-    """Write out what ``settings: FAMILY`` stands for: for each kind, the keys it allows and requires."""
+    """Expand ``settings: FAMILY``: for each kind, the keys it allows and requires."""
     children = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
     for child in list(children):
         _add_settings(child)
@@ -81,7 +81,7 @@ def validate(value: dict, schema: dict, file: str) -> dict:
     Raises
     ------
     InputError
-        One line for the first problem, in reading order of the file.
+        With one line for the first problem in the file.
     """
     _check_finite(value, file, "")
     validator = _Validator(schema)
@@ -96,7 +96,7 @@ def validate(value: dict, schema: dict, file: str) -> dict:
 
 
 def _check_finite(value, file: str, key: str) -> None:
-    """Refuse NaN and infinity, which compare with every bound in their own way."""
+    """Refuse NaN and infinity, which can pass the comparison with a bound."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{file}: {key} = {value}: must be a finite number")
     if isinstance(value, dict):
@@ -128,7 +128,7 @@ def _fill(value, part: dict, root: dict) -> None:
 
 
 def deref(part: dict, root: dict) -> dict:
-    """Follow a schema's ``$ref`` into the ``$defs`` of its root; and add the keys next to it."""
+    """Resolve a schema's ``$ref`` in the ``$defs`` of its root, and add the keys next to it."""
     if "$ref" not in part:
         return part
     beside = {key: value for key, value in part.items() if key != "$ref"}

@@ -1,7 +1,7 @@
-"""Whose round 0 it is: experiments with the same dense training share it.
+"""Ownership of round 0: experiments with the same dense training share it.
 
-A file that two experiments of one chain of `extends` would make alike belongs to the one that the others
-extend. The experiments that are selected, and their order, have no influence.
+If several experiments in one chain of `extends` would produce the same file, it belongs to the one that the
+others extend. Which experiments are selected, and their order, does not matter.
 """
 
 from prunescope.config import stages
@@ -18,7 +18,7 @@ def _comparison(this: dict) -> list:
     return [stages.similarity_params(this)]
 
 
-# What the files of round 0 depend on besides the training.
+# Settings that the files of round 0 depend on besides the training.
 ROUND0 = {
     "checkpoint.pt": (),
     "rewind.pt": (),
@@ -30,7 +30,7 @@ ROUND0 = {
 
 
 def trainer(lineage: Lineage, seed: int) -> str:
-    """Return the experiment whose training makes the dense network of a seed.
+    """Return the experiment that trains the dense network of a seed.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def trainer(lineage: Lineage, seed: int) -> str:
 
 def _same_training(this: dict, theirs: dict) -> bool:
     """Whether the other experiment's dense training produces all that this one needs of round 0."""
-    # Networks that were trained elsewhere are read again: that takes seconds.
+    # Networks that were trained elsewhere are imported again, which takes only seconds.
     if "models" in this or "models" in theirs:
         return False
     own, other = stages.train_params(this), stages.train_params(theirs)
@@ -62,7 +62,7 @@ def _same_training(this: dict, theirs: dict) -> bool:
 
 
 def owner(lineage: Lineage, seed: int, file: str) -> str:
-    """Return the experiment in whose folder a file of round 0 is.
+    """Return the experiment whose folder contains a file of round 0.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def owner(lineage: Lineage, seed: int, file: str) -> str:
 
 
 def owner_across_seeds(lineage: Lineage) -> str:
-    """Return the experiment in whose folder the comparison of dense networks of different seeds is."""
+    """Return the experiment whose folder contains the comparison of dense networks of different seeds."""
     this = lineage[-1][1]
     return next(
         other
@@ -97,9 +97,9 @@ def owner_across_seeds(lineage: Lineage) -> str:
 
 
 def owner_of_untrained(lineage: Lineage) -> str:
-    """Return the experiment in whose folder untrained networks are compared.
+    """Return the experiment whose folder contains the comparison of untrained networks.
 
-    A control uses those of the experiment that it controls, if it compares them in the same way.
+    A control uses the comparison of the experiment that it controls, if the settings are the same.
     """
     name, this = lineage[-1]
     if this["control"] == NO_CONTROL:

@@ -1,4 +1,4 @@
-"""What each rule reads of an experiment: its parameters, and the kinds whose code it runs."""
+"""The part of an experiment that each rule reads: its parameters, and the kinds whose code it runs."""
 
 from prunescope import digests, kinds, provenance
 from prunescope.config import models
@@ -9,7 +9,7 @@ from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
 from prunescope.pruning import controls
 
-# Packages that can change the bytes of what a rule writes.
+# Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
 COMPARING = ("torch", "numpy", "scipy", "h5py", "pyarrow")
 TABLES = ("pandas", "pyarrow")
@@ -30,7 +30,7 @@ PACKAGES = {
 
 
 def environment(rule: str, policy: str) -> dict:
-    """Return the versions that a rule's results depend on; empty unless another version is to rerun it.
+    """Return the versions that a rule's results depend on; empty if a new version does not rerun it.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def environment(rule: str, policy: str) -> dict:
 
 
 def network_params(network: dict, key: str = "network.weights") -> dict:
-    """Return what builds a network, and the digests of the user's files behind it.
+    """Return the parameters that build a network, and the digests of the user's files it uses.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def import_params(experiment: dict, seed: int, round: int) -> dict:
 
 
 def _scaling(normalisation: str | dict) -> dict:
-    """Return settings of a training of which only the scaling of the pixels counts."""
+    """Return training settings of which only the scaling of the pixels is used."""
     return {"epochs": 0, "optimizer": {}, "normalisation": normalisation}
 
 
 def train_params(experiment: dict) -> dict:
-    """Return what `train_dense` reads: network, training, and the moment of round 0 to keep for rewinding."""
+    """Return what `train_dense` reads: network, training, and the point of training to keep for rewinding."""
     pruning = experiment["pruning"]
     rewinds = pruning["retraining"] == "rewind"
     return {
@@ -114,9 +114,9 @@ def train_params(experiment: dict) -> dict:
 
 
 def prune_params(experiment: dict, round: int) -> dict:
-    """Return what `prune_round` reads for one round: another round's target density is not part of it.
+    """Return what `prune_round` reads for one round, without the target densities of other rounds.
 
-    A control reads of `pruning` only what its rounds start from.
+    Of `pruning`, a control reads only the keys that determine what its rounds start from.
     """
     if round > experiment["rounds"]:
         raise InputError(
@@ -144,10 +144,10 @@ def prunes(experiment: dict) -> bool:
 
 
 def starts_from(experiment: dict) -> set[str]:
-    """Return the files that a later round starts from, some of ``previous``, ``rewind`` and ``masks``.
+    """Return the files that a later round starts from: a subset of ``previous``, ``rewind`` and ``masks``.
 
-    They are the checkpoint of the round before, the weights of round 0 to go back to, and the checkpoint of
-    the same round of the experiment that is controlled.
+    These are the checkpoint of the previous round, the weights of round 0 to rewind to, and the checkpoint of
+    the same round of the controlled experiment.
     """
     control = controls.check(experiment["control"])
     needed = {name for name in ("previous", "masks") if name in control.parameters}
@@ -163,19 +163,19 @@ def activation_params(experiment: dict) -> dict:
 
 
 def positions(experiment: dict) -> int | str | list[int]:
-    """Return how many positions of a layer's output are recorded, ``all``, or which."""
+    """Return which positions of a layer's output are recorded: their number, ``all``, or a list."""
     activations = experiment["activations"]
     return activations["positions"] if activations["token"] is None else [activations["token"]]
 
 
 def similarity_params(experiment: dict) -> dict:
-    """Return what `compare_round` and `compare_seeds` read. The order of the measures means nothing."""
+    """Return what `compare_round` and `compare_seeds` read. The order of the measures does not matter."""
     own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "intervals", "gpu")}
     return own | {"measures": sorted(experiment["similarity"]["measures"])}
 
 
 def untrained_params(experiment: dict) -> dict:
-    """Return what `extract_untrained` reads. Of the training only the scaling of the pixels counts."""
+    """Return what `extract_untrained` reads. Of the training, only the scaling of the pixels is used."""
     return {
         "network": network_params(experiment["network"]),
         "training": _scaling(experiment["training"]["normalisation"]),
@@ -184,7 +184,7 @@ def untrained_params(experiment: dict) -> dict:
 
 
 def untrained_seeds(experiment: dict) -> list[int]:
-    """Return the seeds of the untrained networks: those of the experiment, and a second one if it has one."""
+    """Return the seeds of the untrained networks: the experiment's, plus a second seed if it has only one."""
     seeds = experiment["seeds"]
     return seeds if len(seeds) > 1 else [seeds[0], seeds[0] + 1]
 
@@ -195,7 +195,7 @@ def untrained_comparison_params(experiment: dict) -> dict:
 
 
 def with_spectrum(experiment: dict) -> list[str]:
-    """Return the measures whose rows hold the canonical correlations."""
+    """Return the measures whose rows contain the canonical correlations."""
     measures = sorted(experiment["similarity"]["measures"])
     return [name for name in measures if kinds.find("measure", name).facts.get("spectrum")]
 
@@ -206,7 +206,7 @@ def findings_params(experiment: dict) -> dict:
 
 
 def shown(experiment: dict) -> dict:
-    """Return the settings that reports show: all but those that change nothing in the results."""
+    """Return the settings that reports show: all except those that do not affect the results."""
     if "models" in experiment:
         experiment = models.without_training(experiment)
     similarity = _without_threads(experiment["similarity"])
@@ -241,7 +241,7 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
 
 
 def _retraining(experiment: dict) -> dict:
-    """Return how later rounds are trained. Newly drawn weights need the whole training, not a fine-tuning."""
+    """Return how later rounds are trained. Newly drawn weights need the full training, not fine-tuning."""
     fresh = controls.check(experiment["control"]).facts.get("fresh")
     finetunes = experiment["pruning"]["retraining"] == "finetune" and not fresh
     return (

@@ -1,4 +1,4 @@
-"""Check the files that are asked for by name: some rule must make them."""
+"""Check the targets given by name: some rule must produce each of them."""
 
 import os
 import re
@@ -11,22 +11,22 @@ from prunescope.config.facts import source_of
 from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.errors import InputError, guess
 
-# Suffixes of what the rules make below results/.
+# Suffixes of the files that rules write below results/.
 PRODUCTS = (".h5", ".pt", ".csv", ".json", ".parquet", ".html", ".log", ".tsv")
 
-# Of these, what only a training makes.
+# Files that only training writes.
 TRAINED = ("training.csv", "rewind.pt")
 
 
 def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, data: dict) -> None:
-    """Refuse targets below results/ that no rule makes, or that are not part of their experiment.
+    """Refuse targets below results/ that no rule produces, or that are not part of their experiment.
 
     Parameters
     ----------
     targets : iterable of str
         As given on the command line; names of rules and other files are left to Snakemake.
     patterns : list of str
-        What the rules make, with wildcards as in ``results/{experiment}/similarity.parquet``.
+        Outputs of the rules, with wildcards as in ``results/{experiment}/similarity.parquet``.
     catalogue : Catalogue
     data : dict
         ``data`` of the top-level configuration.
@@ -34,7 +34,7 @@ def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, dat
     Raises
     ------
     InputError
-        With the target and what there is.
+        With the target and the available choices.
     """
     for target in map(os.path.normpath, targets):
         if target.startswith("results/"):
@@ -47,12 +47,12 @@ def check_results(folders: Iterable[Path]) -> None:
     Parameters
     ----------
     folders : iterable of pathlib.Path
-        Searched with all their folders; a missing one is empty.
+        Searched recursively; a missing folder is treated as empty.
 
     Raises
     ------
     InputError
-        Names the first such file.
+        With the path of the first such file.
     """
     for start in folders:
         for folder, inner, names in os.walk(start):
@@ -64,7 +64,7 @@ def check_results(folders: Iterable[Path]) -> None:
 def _check_file(path: Path) -> None:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:  # a link that leads nowhere, or a temporary file that is gone: it is missing
+    except FileNotFoundError:  # a broken link, or a temporary file that is gone: treated as missing
         return
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); delete it and run again") from None
@@ -81,7 +81,7 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
         raise InputError(
             f"target {target}: no rule makes this file{guess(target, likely)}; see results/README.md"
         )
-    # The file of a data set looks like one of an experiment named data, so the most literal pattern counts.
+    # A data set's file also matches the patterns of an experiment named data: take the most literal pattern.
     found = min((match.groupdict() for match in matches), key=len)
     if "dataset" in found:
         source_of(found["dataset"], data, f"target {target}: data set")
@@ -115,7 +115,7 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
 
 
 def _regex(pattern: str) -> re.Pattern:
-    """Return what matches a pattern of Snakemake's; each wildcard counts once."""
+    """Return a regular expression for a Snakemake pattern; a repeated wildcard must match the same text."""
     parts, seen = [], set()
     for text, name in re.findall(r"([^{]*)(?:\{(\w+)[^}]*\}+)?", pattern):
         parts.append(re.escape(text))
@@ -127,7 +127,7 @@ def _regex(pattern: str) -> re.Pattern:
 
 
 def _fill(pattern: str, folders: list[str]) -> str:
-    """Put the target's own experiment, seed and round into a pattern, for the comparison of names."""
+    """Insert the target's experiment, seed and round into a pattern, to compare names."""
     text = "/".join(folders)
     numbers = {key: (re.search(rf"{key}(\d+)", text) or [0, "0"])[1] for key in ("seed", "round")}
     values = {"experiment": folders[0] if folders else "", "dataset": "", **numbers}

@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn for an epoch at once, applied batch by batch on the device."""
+"""Random changes of training images: drawn for a whole epoch, applied batch by batch on the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed; fields and defaults as in the experiment file."""
+    """What to change; fields and defaults as in the experiment file."""
 
     crop: int = 0
     flip: bool = False
@@ -37,12 +37,12 @@ def draw(
     size : tuple of int
         Height and width of an image.
     generator : torch.Generator
-        On the CPU, so that the numbers are the same whatever the training device.
+        On the CPU, so that the numbers are the same for every training device.
 
     Returns
     -------
     dict of str to Tensor
-        Only what `augmentation` asks for; the first axis counts the images.
+        Only the changes in `augmentation`; the first axis is the images.
     """
     height, width = size
     drawn = {}
@@ -86,9 +86,9 @@ def apply(augmentation: Augmentation, images: Tensor, drawn: dict[str, Tensor], 
     augmentation : Augmentation
     images : Tensor of uint8, shape (N, C, H, W)
     drawn : dict of str to Tensor
-        This batch's rows of what `draw` gave, on the images' device.
+        This batch's rows of the result of `draw`, on the images' device.
     colour : Tensor of uint8, shape (C,)
-        What cutout fills its square with.
+        Colour with which cutout fills its square.
 
     Returns
     -------

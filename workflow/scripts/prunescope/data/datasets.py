@@ -3,8 +3,8 @@
 ``/train/images`` and ``/test/images`` are uint8 (N, C, H, W), ``/train/labels`` and ``/test/labels`` int64;
 file attributes: ``schema``, ``name``, ``source``, ``checksum`` of images, labels and classes, ``classes``,
 ``mean`` and ``std`` per channel of the training images scaled to [0, 1] and ``recipe`` (see
-`prunescope.provenance`). Checksums of the file follow at its end, see `prunescope.hdf5`. Images without
-labels have the label -1, and there are no classes.
+`prunescope.provenance`). Checksums are at the end of the file, see `prunescope.hdf5`. Images without labels
+have the label -1, and there are no classes.
 """
 
 import hashlib
@@ -54,8 +54,8 @@ class Dataset:
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the training images, on the scale [0, 1].
 
-        Of the test images, when there are no training images. Computed exactly from the counts of the 256
-        values, so neither chunking nor threads can change a bit.
+        If there are no training images, those of the test images. Computed exactly from the counts of the 256
+        values, so neither chunking nor threads change the result.
         """
         counts = Counts(self.shape[0])
         for _, images in blocks(self.train_images if len(self.train_labels) else self.test_images):
@@ -93,7 +93,7 @@ def save(path: str | Path, dataset: Dataset) -> None:
     with atomic_path(path) as part:
         with h5py.File(part, "w") as file:
             checksum = _write(dataset, file)
-            # Decoding may be slow, so the statistics are computed from what was written.
+            # Decoding may be slow, so the statistics are computed from the written images.
             stored = [file[f"{split}/images"] for split in ("train", "test")]
             counts = Counts(dataset.shape[0])
             for _, images in blocks(next(images for images in stored if len(images))):
@@ -133,7 +133,7 @@ def _write(dataset: Dataset, file: h5py.File | None) -> str:
 
 
 class Stored(Images):
-    """Images in a prepared file, which are read when they are indexed.
+    """Images in a prepared file; they are read when they are indexed.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Stored(Images):
 
 @dataclass(frozen=True)
 class Prepared(Dataset):
-    """A data set read from its prepared file, with what was computed when it was written.
+    """A data set read from its prepared file, with statistics computed when it was written.
 
     Attributes
     ----------
@@ -184,7 +184,8 @@ def load(path: str | Path) -> Prepared:
     Raises
     ------
     InputError
-        When the file is missing, damaged, of another schema, or not the one that the running job expects.
+        When the file is missing or damaged, has another schema, or is not the one that the running job
+        expects.
     """
     try:
         hdf5.verify(path)
@@ -210,7 +211,7 @@ def load(path: str | Path) -> Prepared:
         )
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # damaged bytes make the reader fail in any way
+    except Exception as error:  # a damaged file can make the reader raise anything
         raise InputError(
             f"{path}: not a readable data set ({error}); delete the file and run again"
         ) from None

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# Bytes of images that are handled at a time.
+# Bytes of images to process at a time.
 BLOCK = 2**23
-# Bytes of images up to which a training on the processor keeps a data set in memory.
+# Largest data set, in bytes of images, that training on the CPU keeps in memory.
 IN_MEMORY = 2**29
 
 
 class Images:
     """Images that behave like an array of uint8, shape (N, C, H, W), in its first axis.
 
-    Slices and arrays of indices give arrays. A subclass defines `take`.
+    Indexing with slices or index arrays returns arrays. A subclass defines `take`.
 
     Parameters
     ----------

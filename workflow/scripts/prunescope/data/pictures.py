@@ -15,13 +15,13 @@ from PIL import Image, UnidentifiedImageError
 from prunescope.data.images import Images
 from prunescope.errors import InputError
 
-# What Pillow may take a file for, whatever its name: other formats run programs or have no use here.
+# Formats that Pillow may detect, whatever the file's name: others run programs or are not useful here.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-# What reading a damaged file or archive raises.
+# Exceptions that reading a damaged file or archive can raise.
 DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-    *(ValueError, OverflowError),  # of tarfile, for headers that make no sense
-    RuntimeError,  # of zipfile, for encryption and unknown compression; of recursion without end
+    *(ValueError, OverflowError),  # of tarfile, for invalid headers
+    RuntimeError,  # of zipfile, for encryption and unknown compression; of endless recursion
 )
 # A small file can declare any size. 8192 × 8192 pixels take 200 MB.
 MOST_PIXELS = 2**26
@@ -71,7 +71,7 @@ class Chosen(Images):
         images = self._images[self._rows[rows]]
         if self._side is None:
             return images
-        # Pillow has no images with any number of channels, so each channel is an image.
+        # Pillow does not support any number of channels, so each channel is a separate image.
         planes = [resized(Image.fromarray(plane), self._side) for image in images for plane in image]
         return np.array([np.asarray(plane) for plane in planes], self.dtype).reshape(
             len(rows), *self.shape[1:]
@@ -79,7 +79,7 @@ class Chosen(Images):
 
 
 def resized(image: Image.Image, side: int) -> Image.Image:
-    """Scale an image's shorter side to `side` pixels, and cut the longer one at both ends.
+    """Scale an image's shorter side to `side` pixels, and crop the longer side at both ends.
 
     The same as torchvision's ``Resize(side)`` and ``CenterCrop(side)`` (bilinear, antialiased).
     """
@@ -99,7 +99,7 @@ def opened(file: Callable[[], BinaryIO], where: str) -> Image.Image:
     file : callable
         Opens the file.
     where : str
-        Names the file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def opened(file: Callable[[], BinaryIO], where: str) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            # Of odd attributes, and of sizes for which the bound below is lower.
+            # Warnings about unusual attributes, and about sizes that the check below handles.
             warnings.simplefilter("ignore")
             image = Image.open(file(), formats=FORMATS)
     except UnidentifiedImageError:
@@ -126,7 +126,7 @@ def opened(file: Callable[[], BinaryIO], where: str) -> Image.Image:
 
 
 def shape(file: Callable[[], BinaryIO], where: str) -> tuple[int, int, int]:
-    """Return the shape that `decode` gives without `resize`: 1 or 3 channels, height, width."""
+    """Return the shape of the result of `decode` without resizing: 1 or 3 channels, height, width."""
     with opened(file, where) as image:
         return 1 if _is_grey(image) else 3, image.height, image.width
 
@@ -134,7 +134,7 @@ def shape(file: Callable[[], BinaryIO], where: str) -> tuple[int, int, int]:
 def decode(file: Callable[[], BinaryIO], where: str, side: int | None) -> np.ndarray:
     """Decode an image to uint8, (1, H, W) when it is grey, else (3, H, W); `side` as for `resized`."""
     try:
-        # Read to the end, an archive's member is compared with its checksum.
+        # Reading an archive's member to its end verifies its checksum.
         with file() as stream:
             content = stream.read()
     except DAMAGE as error:

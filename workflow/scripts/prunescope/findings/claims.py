@@ -1,6 +1,6 @@
 """The questions that an experiment answers, each with a verdict from `prunescope.findings.words`.
 
-All of them use one measure, chosen before the run. Values come as tables with a row for each seed; NaN is a
+All of them use one measure, chosen before the run. Values are tables with a row for each seed; NaN marks a
 value that cannot be trusted or does not exist. docs/statistics.md explains what each verdict means.
 """
 
@@ -27,7 +27,7 @@ SHAPE = {"first": (1.0, -1.0, 0.0), "output": (0.0, -1.0, 1.0)}
 
 
 def not_applicable(reason: str) -> dict:
-    """Return the answer to a question that cannot be asked here."""
+    """Return the answer to a question that does not apply."""
     return {"verdict": NOT_APPLICABLE, "reason": reason}
 
 
@@ -43,7 +43,7 @@ def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
     -------
     dict of str to list of str
         ``first``: the first quarter of the recorded convolutional layers (at least one), ``output``: the last
-        layer, which must be fully connected, ``middle``: all between.
+        layer, which must be fully connected, ``middle``: all layers between these.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
 def group_means(values: pd.DataFrame, members: dict[str, list[str]]) -> pd.DataFrame:
     """Average the layers of each group: seeds × groups.
 
-    A seed in which one of the layers has no value is left out: its means would be over other layers.
+    A seed in which one of the layers has no value is left out: its mean would be over fewer layers.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ def group_means(values: pd.DataFrame, members: dict[str, list[str]]) -> pd.DataF
 
 
 def finding(values: pd.DataFrame, margin: float, retrain: pd.DataFrame | None = None) -> dict:
-    """Test the finding of Ansuini et al.: first and output layers stay more similar than those between.
+    """Test the finding of Ansuini et al.: first and output layers stay more similar than the middle.
 
     Both contrasts, first - middle and output - middle, must exceed the margin (an intersection-union test, so
-    each is tested at the full level). The contrary is that one of them is below the margin.
+    each is tested at the full level). The opposite is that one of them is below the margin.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def finding(values: pd.DataFrame, margin: float, retrain: pd.DataFrame | None = 
         Seeds × (first, middle, output): similarity of the last round to the dense network.
     margin : float
     retrain : pandas.DataFrame, optional
-        The same of the control that retrains without pruning. Both contrasts must then exceed the control's
+        The same for the control that retrains without pruning. Both contrasts must then exceed the control's
         by the margin. Only seeds that both have are used.
     """
     if retrain is None:
@@ -125,7 +125,7 @@ def _shape(columns: np.ndarray, factors: tuple[float, ...], margin: float, flips
         contrasts,
         margin,
         lambda: all(one.above(margin) for one in contrasts.values()),
-        # Two chances to be wrong.
+        # Either contrast can give a wrong verdict, so each is tested at half the level.
         lambda: any(one.below(margin, LEVEL / 2) for one in contrasts.values()),
     )
 
@@ -143,10 +143,10 @@ def _judge(
 
 
 def fall(values: pd.DataFrame, log_density: pd.Series, retrain: pd.DataFrame | None = None) -> Contrast:
-    """Return the fall of a similarity over the rounds: a line fitted for each seed, first round minus last.
+    """Return the fall of a similarity over the rounds, from a line fitted for each seed: first minus last.
 
-    The line is a function of the log density, the slope times its range is the fall. It is positive when
-    similarity falls while weights are removed.
+    The line is a function of the log density; the fall is the slope times the range of the log density. It is
+    positive if similarity falls while weights are removed.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def fall(values: pd.DataFrame, log_density: pd.Series, retrain: pd.DataFrame | N
     log_density : pandas.Series
         By round.
     retrain : pandas.DataFrame, optional
-        The same of the control that retrains without pruning; its fall at the same rounds is subtracted.
+        The same for the control that retrains without pruning; its fall at the same rounds is subtracted.
     """
     x = log_density.loc[values.columns].to_numpy()
     centred = x - x.mean()
@@ -167,7 +167,7 @@ def fall(values: pd.DataFrame, log_density: pd.Series, retrain: pd.DataFrame | N
 
 
 def _side_by_side(values: pd.DataFrame, control: pd.DataFrame) -> np.ndarray:
-    """Put the values of the seeds next to the control's, for seeds that have all of both."""
+    """Put the values next to the control's, for seeds with all values in both."""
     return pd.concat([values, control], axis=1, join="inner").dropna().to_numpy()
 
 
@@ -196,10 +196,10 @@ def layers_that_stay(falls: dict[str, Contrast], margin: float) -> dict[str, str
 
 
 def against_ceiling(values: pd.DataFrame, pairs: dict[str, pd.DataFrame]) -> dict[str, dict]:
-    """Compare each layer's similarity to its own dense network with that of dense networks of other seeds.
+    """Compare each layer's similarity to its dense network with that between dense networks of other seeds.
 
-    The delete-one-seed jackknife respects that pairs share seeds; Holm's correction is over the layers, both
-    directions of a difference counted.
+    The delete-one-seed jackknife takes into account that pairs share seeds. Holm's correction is over the
+    layers and over both directions of a difference.
 
     Parameters
     ----------
@@ -211,13 +211,13 @@ def against_ceiling(values: pd.DataFrame, pairs: dict[str, pd.DataFrame]) -> dic
     Returns
     -------
     dict of str to dict
-        By layer: ``verdict`` (above, below or no detectable difference), ``contrast`` and ``seeds``, those
-        that have all values.
+        By layer: ``verdict`` (above, below or no detectable difference), ``contrast`` and ``seeds``, the
+        seeds with all values.
     """
     seeds, contrasts = {}, {}
     for layer, table in pairs.items():
         own, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
-        # The pairs of a seed without a value of its own are not used.
+        # Pairs with a seed that has no value itself are not used.
         places = [
             place for place in complete(matrix + 0 * np.add.outer(own, own)) if own[place] == own[place]
         ]
@@ -247,7 +247,7 @@ def holm_two_sided(contrasts: dict[str, Contrast]) -> dict[str, str]:
 
 
 def complete(matrix: np.ndarray) -> list[int]:
-    """Return the places of seeds whose pairs all have values; those with the most missing are left out first.
+    """Return the indices of seeds whose pairs all have values; leave out those with most missing first.
 
     Parameters
     ----------

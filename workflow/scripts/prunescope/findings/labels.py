@@ -1,4 +1,4 @@
-"""What findings and reports show of each measure besides its values."""
+"""Labels and references of measures, for findings and reports."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from prunescope import kinds
 
 
 def shown(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Collect the labels and references of measures from their source text, without importing it.
+    """Collect the labels and references of measures from their source text, without importing them.
 
     Parameters
     ----------

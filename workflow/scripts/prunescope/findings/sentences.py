@@ -13,8 +13,8 @@ from prunescope.findings.words import (
 )
 
 CEILING = {
-    ABOVE: "More similar to their own dense network than dense networks of different seeds are",
-    BELOW: "Less similar to their own dense network than dense networks of different seeds are",
+    ABOVE: "More similar to their own dense network than dense networks of different seeds are to each other",
+    BELOW: "Less similar to their own dense network than dense networks of different seeds are to each other",
     NO_DIFFERENCE: "No detectable difference from dense networks of different seeds",
 }
 UNTRAINED = {
@@ -36,13 +36,13 @@ def in_words(found: dict) -> list[str]:
     Returns
     -------
     list of str
-        One paragraph each; a single sentence where there are too few seeds for any verdict.
+        Paragraphs; a single sentence if there are too few seeds for any verdict.
     """
     count = len(found["seeds"])
     if not found["last_round"]:
         return ["There are only dense networks, so there is nothing to compare."]
     if not found["measures"]:
-        return ["The pruned networks have no layer of the dense network, so there is no verdict."]
+        return ["The pruned networks have no layer in common with the dense network, so there is no verdict."]
     if count < FEWEST_SEEDS:
         return [
             f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "
@@ -71,8 +71,9 @@ def _finding(claim: dict, found: dict) -> str:
         return f"{head} {_reason(claim)}"
     unequal = claim["rows_per_unit"]
     bias = (
-        f" {found['label']} is too high where rows are few, and the layers have from {unequal[0]:.0f} to "
-        f"{unequal[1]:.0f} rows for each unit, so part of the difference may be bias; cka_debiased has none."
+        f" {found['label']} is biased upwards when rows are few. The layers have between {unequal[0]:.0f} "
+        f"and {unequal[1]:.0f} rows per unit, so part of the difference may be bias; cka_debiased has no "
+        "such bias."
         if unequal
         else ""
     )
@@ -83,11 +84,11 @@ def _beyond(claims: dict) -> str:
     claim = claims["beyond_retrain"]
     if claim is None:
         shown = HOLDS in (claims["finding"]["verdict"], claims["grows_apart"]["verdict"])
-        text = "Without a control that retrains unpruned networks, this may be an effect of longer training."
+        text = "No control retrains unpruned networks, so this may be an effect of longer training."
         return text if shown else ""
     if claim["verdict"] == NOT_APPLICABLE:
         return ""  # the sentence on the finding gives the reason
-    head = f"{claim['verdict'].capitalize()}: the same beyond what retraining without pruning does."
+    head = f"{claim['verdict'].capitalize()}: the same, beyond the effect of retraining without pruning."
     if claim["verdict"] == TOO_FEW_SEEDS:
         return f"{head} {_reason(claim)}"
     return f"{head} {_contrasts(claim)}."
@@ -104,10 +105,10 @@ def _untrained(claim: dict | None) -> str:
 def _trend(grows: dict, stays: dict, found: dict) -> str:
     if "contrasts" not in grows:
         return ""
-    against = " more than in retrained networks" if found["claims"]["beyond_retrain"] else ""
+    against = " relative to retrained networks" if found["claims"]["beyond_retrain"] else ""
     text = (
         f"{grows['verdict'].capitalize()}: while weights are removed, the similarity of the middle layers "
-        f"to the dense network falls{against}, by more than the margin: by "
+        f"to the dense network falls by more than the margin{against}: by "
         f"{_estimate(grows['contrasts']['fall'])}."
     )
     if stays["verdict"] == HOLDS:

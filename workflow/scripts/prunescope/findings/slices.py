@@ -1,17 +1,17 @@
 """Parts of the similarity matrix, each defined once.
 
 Every function takes the tidy matrix (`results/README.md` explains its columns) or a part of it and returns
-the rows that belong to the slice. They are right for any number of seeds, for ``pairs: all-layers`` and
-with ``across_seeds``.
+the rows that belong to the slice. They work for any number of seeds, with ``pairs: all-layers`` and with
+``across_seeds``.
 """
 
 import pandas as pd
 
 from prunescope.similarity.measures import FEW, TRUSTED
 
-# What a verdict may rest on. Few rows raise all values of a layer, the lower ones more: they still show which
-# of two values of the same layer is higher, but neither by how much nor which of two layers is more similar.
-# A value with any other warning shows none of these.
+# Statuses that a verdict may use. Few rows raise all values of a layer, low values more than high ones: the
+# values still show which of two values of the same layer is higher, but neither by how much nor which of two
+# layers is more similar. A value with any other warning shows none of these.
 SIZES = TRUSTED
 ORDER = (*TRUSTED, FEW)
 
@@ -50,7 +50,7 @@ def between_rounds(matrix: pd.DataFrame, layer: str | None = None) -> pd.DataFra
 
 
 def to_dense(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that compare a layer with the same layer of its own dense network (round 0, same seed).
+    """Return the rows that compare a layer with the same layer of its dense network (round 0, same seed).
 
     Round 0 itself is included; `pruned` leaves it out.
     """
@@ -72,8 +72,7 @@ def all_layers_to_dense(matrix: pd.DataFrame) -> pd.DataFrame:
 def ceiling(matrix: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that compare a layer between dense networks of different seeds, in both orders.
 
-    This is the similarity that independently trained networks share. `each_pair_once` drops one of the
-    orders.
+    This is the similarity of independently trained networks. `each_pair_once` drops one of the two orders.
     """
     rows = same_layer(matrix)
     return rows[(rows["seed_a"] != rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]

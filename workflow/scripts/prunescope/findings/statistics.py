@@ -1,10 +1,10 @@
-"""Statistics over seeds: what a few networks show, on a scale that respects the bounds of a similarity.
+"""Statistics over a few seeds, on a scale that respects the bounds of a similarity.
 
 The unit is the seed. docs/statistics.md explains the choices, with the simulations behind them
-(``make calibrate``). Similarities are averaged on Fisher's scale, z = atanh(v), where they are close to
-symmetric also near 1. The back-transformed mean is called the *typical* value. Where networks of different
-seeds are compared, pairs share seeds; a delete-one-seed jackknife turns them into one pseudovalue for each
-seed.
+(``make calibrate``). Similarities are averaged on Fisher's scale, z = atanh(v), where their distribution is
+nearly symmetric even near 1. The back-transformed mean is called the *typical* value. When networks of
+different seeds are compared, pairs share seeds; a delete-one-seed jackknife converts them to one pseudovalue
+per seed.
 """
 
 import math
@@ -19,9 +19,9 @@ from scipy.special import stdtr, stdtrit
 # The chance of a wrong verdict on one question.
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-# Signs are flipped exactly up to this number of seeds: 65,536 times.
+# Largest number of seeds for which all sign flips are enumerated: 65,536.
 MOST_FLIPPED = 16
-# Differences that vary less than this are tied: rounding, or the same number of images in every seed.
+# Differences that vary less than this are tied: they differ by rounding, or not at all.
 TIED = 1e-9
 # A distance from 1 below this is float64's rounding of 1.
 ROUNDING = 1e-15
@@ -30,7 +30,7 @@ ROUNDING = 1e-15
 def fisher(values: np.ndarray) -> np.ndarray:
     """Transform values between -1 and 1 by atanh, column by column.
 
-    A value of exactly 1 or -1 is first moved halfway towards the nearest value of its column that is not.
+    A value of exactly 1 or -1 is first moved halfway towards the nearest other value of its column.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def fisher(values: np.ndarray) -> np.ndarray:
 
 
 def of_seeds(values: np.ndarray) -> np.ndarray:
-    """Make columns for a `Contrast` from values that every seed has by itself.
+    """Make columns for a `Contrast` from values of single seeds.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _pseudovalues(matrices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A weighted sum of typical values, and what the seeds show of it.
+    """A weighted sum of typical values, with its tests and confidence limits.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Contrast:
         From `of_seeds`, `of_pairs` or both side by side (`numpy.concatenate` along the last axis).
     weights : array of float, shape (k,)
     flips : bool, default True
-        Whether signs may be flipped: not with pseudovalues, which depend on each other.
+        Whether signs may be flipped: not for pseudovalues, which depend on each other.
     """
 
     columns: np.ndarray
@@ -125,7 +125,7 @@ class Contrast:
 
     @property
     def tied(self) -> bool:
-        """Whether all seeds have the same weighted sum: their spread shows nothing then."""
+        """Whether all seeds have the same weighted sum; their spread is then uninformative."""
         return bool(np.ptp(self.differences) <= TIED)
 
     @property
@@ -158,13 +158,13 @@ class Contrast:
         return self.estimate + (1 if upper else -1) * math.sqrt(together)
 
     def p_t(self, margin: float = 0.0) -> float:
-        """Return the one-sided p of Student's t for the hypothesis that the sum is at most `margin`."""
+        """Return the one-sided p-value of Student's t for the hypothesis that the sum is at most `margin`."""
         differences = self.differences - margin
         error = differences.std(ddof=1) / math.sqrt(self.count)
         return float(stdtr(self.count - 1, -differences.mean() / error))
 
     def p_flips(self, margin: float = 0.0) -> float | None:
-        """Return the same p from all flips of signs; None without `flips` or with more than 16 seeds."""
+        """Return the same p-value from all sign flips; None without `flips` or with more than 16 seeds."""
         if not self.flips or self.count > MOST_FLIPPED:
             return None
         differences = self.differences - margin
@@ -174,8 +174,8 @@ class Contrast:
     def above(self, margin: float, level: float = LEVEL) -> bool:
         """Whether the seeds show that the sum is more than `margin`.
 
-        Student's t, the confidence limit and, where 2⁻ⁿ is at most `level`, the exact sign flips must all
-        show it. Never with fewer than three seeds or with tied ones.
+        Student's t, the confidence limit and, if 2⁻ⁿ is at most `level`, the exact sign-flip test must all
+        show it. Always False with fewer than three seeds or with tied seeds.
         """
         if self.count < FEWEST_SEEDS or self.tied:
             return False
@@ -197,15 +197,15 @@ class Contrast:
         Parameters
         ----------
         margin : float, optional
-            ``p`` (Student's t) and ``p_flips`` (None where n allows none below `LEVEL`) are one-sided, for
-            the hypothesis that the sum is at most the margin, and ``interval`` is the 90 % interval, whose
-            ends are one-sided 95 % limits. Without a margin they are two-sided, for the hypothesis that the
-            sum is 0, and the interval is the 95 % interval.
+            With a margin, ``p`` (Student's t) and ``p_flips`` (None if n is too small for a value below
+            `LEVEL`) are one-sided, for the hypothesis that the sum is at most the margin; ``interval`` is the
+            90 % interval, whose ends are one-sided 95 % limits. Without a margin, they are two-sided, for the
+            hypothesis that the sum is 0, and the interval is the 95 % interval.
 
         Returns
         -------
         dict
-            Interval and p are None where the seeds are tied or too few.
+            Interval and p are None if seeds are tied or too few.
         """
         sides = 2 if margin is None else 1
         known = self.count >= FEWEST_SEEDS and not self.tied
@@ -227,12 +227,12 @@ def _signs(count: int) -> np.ndarray:
 
 
 def holm(items: Iterable[str], shown: Callable[[str, float], bool]) -> set[str]:
-    """Choose the items that are shown, with a chance of `LEVEL` that any of them is wrong (Holm 1979).
+    """Select the items that are shown; the chance that any is wrong is at most `LEVEL` (Holm 1979).
 
     Parameters
     ----------
     items : iterable of str
-        All items that are asked about.
+        All items that are tested.
     shown : callable
         Takes an item and a level and returns whether a test at this level shows it.
 
@@ -260,8 +260,8 @@ def spread(values) -> dict | None:
     dict or None
         ``mean``, ``min``, ``max``, ``sd`` (standard deviation, n - 1), ``typical`` (the mean on Fisher's
         scale, transformed back), its 95 % ``interval`` (a list of two) and ``count``. With fewer than three
-        values ``sd``, ``typical`` and ``interval`` are None, and with tied values ``interval`` is. The
-        interval does not reach below 0 unless a value does. None without any value.
+        values, ``sd``, ``typical`` and ``interval`` are None; with tied values, ``interval`` is None. The
+        interval does not extend below 0 unless a value is negative. None without any value.
     """
     values = np.asarray(list(values), dtype=float)
     values = values[~np.isnan(values)]

@@ -1,4 +1,4 @@
-"""What a reader should conclude from an experiment: numbers, their spread over seeds, and verdicts.
+"""The conclusions from an experiment: numbers, their spread over seeds, and verdicts.
 
 Verdicts concern the primary measure, which is chosen before the run (`findings.measure`). Other measures are
 shown without verdicts. `prunescope.findings.claims` defines the questions.
@@ -38,10 +38,9 @@ def conclude(
         Output shape of each recorded layer for one image, in the order of the network: three numbers are a
         convolution's maps, one is a fully connected layer.
     measures : dict of str to dict
-        What to show of each measure, by name; `prunescope.findings.labels.shown` makes it. Only ``label``
-        is used.
+        From `prunescope.findings.labels.shown`, by name of the measure. Only ``label`` is used.
     primary : str
-        The measure of the verdicts.
+        The measure that verdicts use.
     margin : float
         The smallest difference of interest between similarities.
     retrain : pandas.DataFrame, optional
@@ -78,7 +77,7 @@ def conclude(
             None if table is None else slices.of_measure(table, primary)
             for table in (rows, ceiling, retrain, untrained)
         )
-        # A control may have been compared by other measures.
+        # A control may have been compared with other measures.
         controls = [None if table is None or table.empty else table for table in controls]
         found["claims"] = _claims(own, accuracy, shapes, margin, *controls)
         found["layers"] = _layers(own, others, accuracy, list(shapes), margin, controls[0])
@@ -158,7 +157,7 @@ def _layers(
 def _falls(
     members: dict[str, list[str]], values: pd.DataFrame, accuracy: pd.DataFrame, control: pd.DataFrame | None
 ) -> dict[str, claims.Contrast]:
-    """Return the fall of each group's mean, or nothing where the densities do not differ."""
+    """Return the fall of each group's mean, or nothing if the densities do not differ."""
     rounds = values.columns.unique(0)
     rounds = rounds if control is None else rounds.intersection(control.columns.unique(0))
     log_density = np.log(accuracy.groupby("round")["density"].mean())
@@ -202,9 +201,9 @@ def _with_values(
 
 
 def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] | None:
-    """Return the fewest and the most rows for each unit where that biases the layers differently.
+    """Return the smallest and largest number of rows per unit if the layers' biases differ.
 
-    A measure whose chance is 0 has no such bias.
+    A measure whose chance level is 0 has no such bias.
     """
     used = rows[rows["layer_a"].isin([layer for layers in members.values() for layer in layers])]
     rates = used["n"] / used[["width_a", "width_b"]].max(axis=1)
@@ -214,7 +213,7 @@ def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] |
 
 
 def _measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: list[str]) -> dict:
-    """Numbers of one measure from its rows `slices.to_dense` of pruned networks and its `slices.ceiling`."""
+    """Numbers of one measure from its `slices.to_dense` of pruned networks and its `slices.ceiling`."""
     final = rows[rows["round_a"] == last]
     values = slices.by_seed(final).reindex(columns=[(last, layer) for layer in layers])[last]
     return {
@@ -238,7 +237,7 @@ def _of_pairs(rows: pd.DataFrame) -> dict | None:
 
 
 def _warnings(rows: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the seeds by status, of those that are not ok."""
+    """Return the seeds of each status other than ok."""
     marked = rows[rows["status"] != OK]
     return {status: sorted(map(int, part["seed_a"])) for status, part in marked.groupby("status")}
 

@@ -1,2 +1,2 @@
-# In `network.weights`: what torchvision or timm offers for a network.
+# Value of `network.weights` for the weights that torchvision or timm provides.
 DEFAULT = "DEFAULT"

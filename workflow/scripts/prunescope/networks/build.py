@@ -1,4 +1,4 @@
-"""Networks by name, and how pixels become their input."""
+"""Building networks by name, and converting pixels to their input."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -29,9 +29,9 @@ def build(
     classes : int
         Number of outputs.
     seed : int
-        Determines the weights: the same on every device. The global random state is left as it was.
+        Determines the weights, which are the same on every device. The global random state is unchanged.
     more : dict, optional
-        What else a checkpoint knows of its network; nothing here needs it.
+        Further entries of a checkpoint's `network`; not used here.
 
     Returns
     -------
@@ -56,13 +56,13 @@ def build(
             outputs = trace(network, shape)
         except InputError:
             raise
-        except Exception as error:  # constructors of other libraries can raise anything
+        except Exception as error:  # constructors from other libraries can raise anything
             if text := own.problem(error):
                 raise InputError(
                     f"network: {name} with images of {_size(shape)} and {classes} classes: {text}"
                 ) from None
             if isinstance(error, ImportError | NameError | AttributeError):
-                raise  # mistakes in this library
+                raise  # a bug in this library
             problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
             raise InputError(
                 f"network: {name} with arguments {arguments} does not fit images of {_size(shape)} and "
@@ -98,7 +98,7 @@ def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callabl
 def trace(
     network: nn.Module, shape: Shape, hooks: dict[nn.Module, Callable[[object], None]] | None = None
 ) -> tuple[int, ...]:
-    """Send one black image through a network, in evaluation mode.
+    """Run a network on one black image, in evaluation mode.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def trace(
     shape : sequence of int
         Channels, height and width of an image.
     hooks : dict of torch.nn.Module to callable, optional
-        Called with the module's output each time it has run.
+        Called with the module's output after each run.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def normalise(
     mean, std : Tensor or sequence of float, shape (C,)
         On the scale [0, 1].
     resizing : dict, optional
-        See `prunescope.networks.preprocessing.Preprocessing`; None leaves the size as it is.
+        See `prunescope.networks.preprocessing.Preprocessing`; None leaves the size unchanged.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Files of weights as other programs write them, read as a state dict and masks; no code in a file is run."""
+"""Reading weight files of other programs as a state dict and masks; no code in a file is run."""
 
 import pickle
 import re
@@ -13,26 +13,26 @@ from torch import Tensor
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks
 
-# Keys under which training programs keep the weights of a network, beside optimisers and epochs.
+# Keys under which training programs store the weights of a network, next to optimisers and epochs.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
-# What torch.compile puts in front of the names in the module that it wraps.
+# Prefix that torch.compile adds to the names in the module that it wraps.
 COMPILED = "_orig_mod."
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a file of weights holds.
+    """The content of a weight file.
 
     Attributes
     ----------
     state : dict of str to Tensor
         By parameter name.
     masks : dict of str to Tensor of bool
-        Those that the file gives, by parameter name; True is kept.
+        Masks in the file, by parameter name; True means kept.
     prefix : str
-        What was in front of the names, e.g. ``module.``.
+        Prefix of the names, e.g. ``module.``.
     left_out : tuple of str
-        Names without this prefix: what the file holds besides the network.
+        Names without this prefix, which do not belong to the network.
     """
 
     state: dict[str, Tensor]
@@ -59,13 +59,13 @@ def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -
     Raises
     ------
     InputError
-        When the file cannot be read, holds something else than weights, or those of several networks.
+        When the file cannot be read, or does not contain the weights of exactly one network.
     """
     where = f"{key} = {str(path)!r}"
     if not Path(path).is_file():
         raise InputError(f"{where}: no such file; relative paths start in {Path.cwd()}")
     content = _load(Path(path), where)
-    # Checkpoints of this workflow have their masks beside the weights.
+    # Checkpoints of this workflow store masks next to the weights.
     own = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
     found = _without_prune(Found(_state_in(content, where), content["masks"] if own else {}), where)
     found = replace(found, state={name.replace(COMPILED, ""): value for name, value in found.state.items()})
@@ -82,11 +82,12 @@ def _load(path: Path, where: str):
         return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # readers raise errors of many kinds for damaged files
+    except Exception as error:  # readers raise many kinds of errors for damaged files
         if found := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
             raise InputError(
-                f"{where}: the file holds a Python object ({found[1]}), and loading it could run code; load "
-                "it where you trust it, and save only the weights: torch.save(network.state_dict(), FILE)"
+                f"{where}: the file holds a Python object ({found[1]}), and loading it could run code; if "
+                "you trust it, load it yourself and save only the weights: "
+                "torch.save(network.state_dict(), FILE)"
             ) from None
         text = "not a file of torch.save" if isinstance(error, pickle.UnpicklingError) else str(error)
         problem = " ".join(text.split("\n")[0].split()) or type(error).__name__
@@ -98,7 +99,7 @@ def _is_state(value) -> bool:
 
 
 def _state_in(content, where: str) -> dict[str, Tensor]:
-    """Return the state dict that a file is, or that it holds under one of its keys."""
+    """Return a file's state dict: the whole content, or the value of one of its keys."""
     if _is_state(content):
         return dict(content)
     inner = (
@@ -121,7 +122,7 @@ def _state_in(content, where: str) -> dict[str, Tensor]:
 
 
 def _without_prune(found: Found, where: str) -> Found:
-    """Replace what `torch.nn.utils.prune` makes of a parameter, ``orig`` and ``mask``, by their product."""
+    """Replace the ``orig`` and ``mask`` of a parameter from `torch.nn.utils.prune` by their product."""
     state, masks = dict(found.state), dict(found.masks)
     for name in [name for name in state if name.endswith("_mask")]:
         base = name.removesuffix("_mask")
@@ -136,7 +137,7 @@ def _without_prune(found: Found, where: str) -> Found:
 
 
 def _without_prefix(found: Found, names: set[str], where: str) -> Found:
-    """Remove the prefix under which most of the network's own names are found."""
+    """Remove the prefix under which most of the network's names are found."""
     counts = Counter()
     for name in found.state:
         parts = name.split(".")
@@ -146,8 +147,8 @@ def _without_prefix(found: Found, names: set[str], where: str) -> Found:
     best = [prefix for prefix, count in counts.items() if count == max(counts.values())]
     if len(best) > 1 and "" not in best:
         raise InputError(
-            f"{where}: the file holds several such networks (under {', '.join(sorted(best))}); save the "
-            "weights of one of them"
+            f"{where}: the file holds several networks of this kind (under {', '.join(sorted(best))}); "
+            "save the weights of one of them"
         )
     prefix = "" if "" in best or not best else best[0]
     own, others = {}, []

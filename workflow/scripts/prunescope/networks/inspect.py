@@ -1,4 +1,4 @@
-"""Facts about a network that need no training: recorded layers, output shapes, weights, arithmetic."""
+"""Facts about a network that do not require training: recorded layers, output shapes, weights, operations."""
 
 import math
 from collections import Counter
@@ -42,7 +42,7 @@ def inspect(
     recorded : list of str or dict of str to str
         The modules whose outputs are recorded, see `prunescope.networks.modules.chosen`.
     normalisation : str or dict, default "dataset"
-        How pixels are scaled; with ``weights``, images are resized as the network's trained weights expect.
+        How pixels are scaled; with ``weights``, images are resized as the trained weights require.
     trained_elsewhere : bool, default False
         Whether the weights must fit exactly, see `prunescope.networks.weights.elsewhere`.
 
@@ -59,7 +59,7 @@ def inspect(
     InputError
         When a pattern matches nothing, a module cannot be recorded, or the network does not fit the images.
     """
-    # On torch's device `meta` the first call would import torch's compiler, which takes seconds.
+    # On torch's device `meta`, the first call would import torch's compiler, which takes seconds.
     if normalisation == "weights":
         expected = preprocessing_of(network["name"])
         channel_values(expected.mean, shape[0])
@@ -68,7 +68,7 @@ def inspect(
         for values in (normalisation["mean"], normalisation["std"]):
             channel_values(values, shape[0])
     built = {**network, "shape": tuple(shape), "classes": classes}
-    # What torchvision and timm offer is downloaded by the training, not by the plan.
+    # Weights from torchvision and timm are downloaded by the training job, not while planning.
     offered = (network.get("more") or {}).get("weights") == DEFAULT
     if trained_elsewhere:
         net, _ = trained.elsewhere(built)
@@ -111,7 +111,7 @@ def inspect(
 
 
 def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
-    """Count weights, dead channels and arithmetic, layer by layer.
+    """Count weights, dead channels and operations, layer by layer.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         ``density`` over the prunable weights, ``density_all`` over all parameters, ``parameters`` and
         ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
         ``macs_dense`` and ``macs_effective``
-        (multiply–accumulate operations for one image; effective counts only the weights left),
+        (multiply–accumulate operations for one image; effective counts only the remaining weights),
         ``dead_channels``, and ``layers``: for each module with prunable weights ``name``, ``total``,
-        ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left),
-        ``macs_dense`` and ``macs_effective``.
+        ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left), ``macs_dense``
+        and ``macs_effective``.
     """
     weighted = {name: own for name, module in network.named_modules() if (own := modules.weights_of(module))}
     positions = _positions(network, weighted, shape)
@@ -190,7 +190,7 @@ def _positions(network: nn.Module, weighted: dict[str, dict], shape: Shape) -> d
 
 
 def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
-    """Sum up what pruning leaves alone, by type of module and name of parameter, largest first.
+    """Sum up the parameters that are never pruned, by module type and parameter name, largest first.
 
     Returns
     -------

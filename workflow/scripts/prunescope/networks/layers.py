@@ -1,7 +1,7 @@
 """Parts that several networks share: sequences with named modules, convolution plans, initialisations.
 
-Every activation function and every pool is a module of its own, never reused and never in place, so
-that each can be recorded; the last linear layer is called ``output``.
+Every activation function and every pool is a separate module, never reused and never in place, so that each
+can be recorded; the last linear layer is called ``output``.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Shape = Sequence[int]
 
 
 def sequence(**modules: nn.Module) -> nn.Sequential:
-    """Return modules one after the other, by name."""
+    """Return a sequence of named modules."""
     network = nn.Sequential()
     for name, module in modules.items():
         network.add_module(name, module)
@@ -21,7 +21,7 @@ def sequence(**modules: nn.Module) -> nn.Sequential:
 
 
 def convolutions(channels: int, plan: Sequence[int | str], norm: bool) -> dict[str, nn.Module]:
-    """Return a 3×3 convolution and a ReLU for each width of a plan, a 2×2 maximum pool for each ``M``."""
+    """Return a 3×3 convolution and a ReLU for each width of a plan, and a 2×2 max pool for each ``M``."""
     modules: dict[str, nn.Module] = {}
     number = 0
     for step in plan:

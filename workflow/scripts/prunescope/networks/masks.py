@@ -1,4 +1,4 @@
-"""Masks: which weights pruning has left. `pruning` chooses them."""
+"""Masks: the weights that remain after pruning. `pruning` computes them."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ Masks = dict[str, Tensor]
 
 
 def density(masks: Masks) -> float:
-    """Fraction of the prunable weights that is left; 1 when there are no masks."""
+    """Fraction of the prunable weights that remains; 1 if there are no masks."""
     total = sum(mask.numel() for mask in masks.values())
     return sum(int(mask.sum()) for mask in masks.values()) / total if total else 1.0
 

@@ -13,9 +13,9 @@ from prunescope.errors import InputError, guess
 def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Module]:
     """Return the modules that any of the patterns matches, in the network's own order.
 
-    A pattern is a shell-style wildcard that is compared with a module's dotted name (``features.*``) and with
-    its type (``Conv2d``) and the types that this one derives from. ``Type:name``, as in ``Conv2d:layer1.*``,
-    asks for both.
+    A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
+    type (``Conv2d``) and the base classes of this type. ``Type:name``, as in ``Conv2d:layer1.*``, must match
+    both.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     Returns
     -------
     dict of str to torch.nn.Module
-        By dotted name; the network itself (whose name is empty) is never chosen.
+        By dotted name; the network itself, whose name is empty, is never chosen.
 
     Raises
     ------
     InputError
-        When a pattern matches nothing: a misspelled layer must not go unnoticed.
+        When a pattern matches nothing, so that a misspelled layer is noticed.
     """
     modules = {name: module for name, module in network.named_modules() if name}
     chosen = set()
@@ -93,8 +93,8 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
     """Return a module's own weights that can be pruned, by the name of the parameter within the module.
 
     They are matrices and kernels with ``weight`` in their name, ``in_proj_weight`` of multi-head attention
-    included. Of a weight that is computed from others (`torch.nn.utils.parametrize`, ``weight_norm``) these
-    are the parameters of its shape.
+    included. For a weight that is computed from other parameters (`torch.nn.utils.parametrize`,
+    ``weight_norm``), these are the parameters with its shape.
     """
     found = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
     computed = getattr(module, "weight", None)
@@ -112,7 +112,7 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def owners(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
-    """Return the module of every weight that can be pruned, with its dotted name, by the weight's name."""
+    """Return the module of every prunable weight, with its dotted name, by the weight's name."""
     return {
         f"{prefix}.{name}": (prefix, module)
         for prefix, module in network.named_modules()
@@ -126,7 +126,7 @@ def prunable(
 ) -> dict[str, nn.Parameter]:
     """Return the weights that patterns choose, by parameter name in the network's order.
 
-    A weight can be pruned when it is a matrix or a kernel: batch norm and biases never are.
+    A weight can be pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
 
     Parameters
     ----------
@@ -139,13 +139,13 @@ def prunable(
     Raises
     ------
     InputError
-        When a pattern matches no module with such a weight, or pruned weights would not be zero.
+        When a pattern matches no module with such a weight, or pruned weights would not stay zero.
     """
     modules, parameters = owners(network), dict(network.named_parameters())
     chosen = set()
     for pattern in patterns:
         matched = {name for name, owner in modules.items() if matches(pattern, *owner)}
-        # A parameter that a pattern names may have any name.
+        # A pattern may also name a parameter, whatever its name.
         matched |= {
             name
             for name, parameter in parameters.items()
@@ -163,7 +163,7 @@ def prunable(
 
 @torch.no_grad()
 def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
-    """Refuse parametrisations in which a zero of the parameter gives no zero of the weight.
+    """Refuse parametrisations in which a zero of the parameter does not give a zero of the weight.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -
     names : list of str
         The prunable weights.
     rates : dict of str to float
-        By module pattern; the last pattern that matches a module counts.
+        By module pattern; the last pattern that matches a module applies.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The modules of a network as a list: what each one returns, and which weights it has."""
+"""The modules of a network as a list, with their outputs and weights."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Module:
     runs : int
         How often it runs in a forward pass.
     output : tuple of int or None
-        Shape of its output for one image; None if it gives no single tensor.
+        Shape of its output for one image; None if it does not return a single tensor.
     weights : dict of str to int
         Its own weights that can be pruned: numbers by name of the parameter.
     """
@@ -72,7 +72,7 @@ def outline(network: nn.Module, shape: Shape) -> list[Module]:
 
 
 def pruned_weights(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the names of the parameters that patterns choose; a pattern that fits nothing chooses none."""
+    """Return the names of the parameters that patterns choose; a pattern that matches nothing is ignored."""
     return {name for own in _weights(network, patterns).values() for name in own}
 
 

@@ -1,4 +1,4 @@
-"""What trained weights expect of images: normalisation, and resizing on the device, batch by batch."""
+"""The preprocessing that trained weights require: normalisation, and resizing on the device, by batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Preprocessing:
     Attributes
     ----------
     mean, std : tuple of float
-        With which pixels / 255 are normalised, channel by channel.
+        Normalisation of pixels / 255, channel by channel.
     resizing : dict
         ``size``, the length of the shorter side or [height, width]; ``crop``, [height, width] of the central
         part that the network sees; ``interpolation``, ``bilinear`` or ``bicubic``.
@@ -32,15 +32,15 @@ class Preprocessing:
 
 @cache
 def preprocessing_of(name: str) -> Preprocessing:
-    """Return what the trained weights of a network expect; nothing is downloaded.
+    """Return the preprocessing that a network's trained weights require; nothing is downloaded.
 
     Raises
     ------
     InputError
-        When the network comes without trained weights.
+        When there are no trained weights for the network.
     """
     kind = kinds.find("network", name, "network.name")
-    # A user's class may have an attribute of this name that means something else.
+    # A user's class may have an attribute of this name with another meaning.
     offered = None if name.startswith("file:") else kinds.load("network", name).preprocessing
     if offered is None:
         raise InputError(
@@ -51,7 +51,7 @@ def preprocessing_of(name: str) -> Preprocessing:
 
 
 def input_shape(shape: Sequence[int], resizing: dict | None) -> tuple[int, ...]:
-    """Return channels, height and width of what a network sees of images of a shape."""
+    """Return channels, height and width of a network's input for images of a shape."""
     return (shape[0], *(resizing["crop"] if resizing else shape[1:]))
 
 
@@ -86,7 +86,7 @@ def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], inter
 
 
 def channel_values(values: Sequence[float], channels: int) -> Tensor:
-    """Return a mean or standard deviation for each channel, and refuse images with another number of them.
+    """Return a mean or standard deviation for each channel; refuse images with another number of channels.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def names() -> list[str]:
 
 
 def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
-    """Return the weights that timm offers for a model, ``NAME`` or ``NAME.TAG``."""
+    """Return timm's weights for a model, ``NAME`` or ``NAME.TAG``."""
     import huggingface_hub.constants
     import timm
 
@@ -28,7 +28,7 @@ def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]
 
     try:
         return timm.create_model(name, pretrained=True, **arguments).state_dict()
-    except Exception as error:  # what a failed download raises depends on its source
+    except Exception as error:  # the exception of a failed download depends on its source
         problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
         raise InputError(
             f"network.weights = DEFAULT: the weights of timm/{name} are not on this machine and cannot be "

@@ -32,7 +32,7 @@ def _offered(name: str):
 
 
 def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
-    """Return the weights that torchvision offers for a classifier."""
+    """Return torchvision's weights for a classifier."""
     from torchvision import models
 
     offered = _offered(name)
@@ -86,7 +86,7 @@ def torchvision(name: str, shape: Shape, classes: int, **arguments) -> nn.Module
 
 
 def _vision_transformer(name: str, **arguments) -> nn.Module:
-    """Return ``vit_b_16`` and so on; torchvision's own functions do not let arguments replace their sizes."""
+    """Return ``vit_b_16`` and so on; torchvision's functions do not accept other sizes as arguments."""
     from torchvision.models import VisionTransformer
 
     _, size, patch = name.split("_")
@@ -95,7 +95,7 @@ def _vision_transformer(name: str, **arguments) -> nn.Module:
 
 
 def _adapt_input(model: nn.Module, channels: int) -> None:
-    """Replace the first convolution, made for colour images, by one for so many channels."""
+    """Replace the first convolution, made for colour images, by one for this number of channels."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.groups == 1:
             first = nn.Conv2d(

@@ -1,4 +1,4 @@
-"""Given weights: what a training starts from, and networks that were trained elsewhere."""
+"""Given weights: initial weights for training, and networks that were trained elsewhere."""
 
 import logging
 
@@ -14,7 +14,7 @@ log = logging.getLogger("prunescope")
 
 
 def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
-    """Build a network with the weights that its training starts from.
+    """Build a network with its initial weights for training.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
     network : torch.nn.Module
         Pruned weights are exactly zero.
     masks : dict of str to Tensor of bool
-        Those in the file, else where weights are exactly zero; empty when nothing is.
+        Those in the file, else of the weights that are exactly zero; empty if there are none.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
     fit(built, found.state, f"{key} = {more['weights']!r}", draw_head=False)
     for name, mask in found.masks.items():
         if name not in built.state_dict() or mask.shape != built.state_dict()[name].shape:
-            raise InputError(f"{key} = {more['weights']!r}: the mask of {name} fits no weight; save it again")
+            raise InputError(
+                f"{key} = {more['weights']!r}: the mask of {name} matches no weight; save it again"
+            )
     return built, zeros(built, trained_further=False, given=found.masks)
 
 
@@ -83,14 +85,14 @@ def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Foun
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
     if found.prefix:
-        log.info("%s: the prefix %s of the names is removed", source, found.prefix)
+        log.info("%s: removed the prefix %s from all names", source, found.prefix)
     if found.left_out:
         log.info("%s: not part of the network: %s", source, _listed(list(found.left_out)))
     return found
 
 
 def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
-    """Return the weights that torchvision or timm offers for a network."""
+    """Return the weights that torchvision or timm provides for a network."""
     name = network["name"]
     kind = kinds.find("network", name, "network.name")
     offered = None if name.startswith("file:") else kinds.load("network", name).pretrained
@@ -129,7 +131,7 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
     wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
     drawn = [name for name in wrong if draw_head and name.rpartition(".")[0] == head]
     shapes = [f"{name} ({_shape(state[name])} instead of {_shape(own[name])})" for name in wrong]
-    # Old files lack this counter, which only matters for a batch norm without momentum.
+    # Old files lack this counter, which matters only for a batch norm without momentum.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     problem = "; ".join(
         f"{what}: {_listed(names)}"
@@ -153,9 +155,9 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
     ----------
     network : torch.nn.Module
     trained_further : bool
-        Whether a matrix that is zero everywhere counts as initialised so, and not as pruned.
+        Whether a matrix that is zero everywhere is treated as initialised to zero, not as pruned.
     given : dict of str to Tensor of bool, optional
-        Masks that are known; they are kept as they are.
+        Known masks; they are not changed.
 
     Returns
     -------
@@ -173,7 +175,9 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
         masks = {name: mask | ~mask.any() for name, mask in masks.items()}
     found = sum(int((~mask).sum()) for mask in masks.values())
     total = sum(mask.numel() for mask in masks.values())
-    log.info("%d of %d weights count as pruned: masks in the file %d, else zeros", found, total, len(given))
+    log.info(
+        "%d of %d weights are treated as pruned: %d masks from the file, else zeros", found, total, len(given)
+    )
     return masks if found else {}
 
 

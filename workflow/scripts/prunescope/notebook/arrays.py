@@ -35,42 +35,41 @@ def compare(
 ) -> pd.DataFrame:
     """Compare two arrays of activations with corresponding rows.
 
-    Computes in float64, on all cores. The result does not depend on their number.
+    Computes in float64, on all cores. The result does not depend on the number of cores.
 
     Parameters
     ----------
     x : array-like, shape (n, p)
-        Row i is what one layer computes for example i. Feature maps (n, c, h, w) become (n, c·h·w), or
+        Row i is the output of one layer for example i. Feature maps (n, c, h, w) become (n, c·h·w), or
         (n·h·w, c) with one row for each position.
     y : array-like, shape (n, q)
-        The same for another layer; row i is of the same example.
+        The same for another layer; row i belongs to the same example.
     measures : sequence of str, optional
-        Names of measures, see docs/similarity.md; ``prunescope kinds measure`` lists them. By default those
-        that experiments use by default.
+        Names of measures, see docs/similarity.md; ``prunescope kinds measure`` lists them. By default, the
+        default measures of experiments.
     images : int, optional
-        How many images, or other examples, the rows are of. Each has the same number of consecutive rows. By
-        default every row is an image of its own. Rows of one image are not independent, which `chance` and
-        the warning about few rows take into account.
+        Number of images (or other examples) that the rows come from. Each has the same number of consecutive
+        rows. By default, every row is a separate image. Rows of one image are not independent, which `chance`
+        and the warning about few rows take into account.
     intervals : bool, default False
-        Whether to add 95 % intervals for other images of the same kind, for the measures where they are known
-        to hold.
+        Whether to add 95 % intervals over samples of images, for the measures whose intervals are known to be
+        valid.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each measure, in the order of `measures`, with a part of the columns of
-        ``similarity.parquet``: ``measure``; ``value``, 1 if x and y are identical up to what does not change
-        the measure; ``chance``, the expected value when the images are permuted; ``low`` and ``high``,
-        the interval, if asked for; ``n`` rows of ``images``;
-        ``width_a`` and ``width_b``, the columns of x and y; ``rank_a`` and ``rank_b``, how many of them are
-        linearly independent (or the principal components used); ``status``, which is ``ok``, a warning
-        (``few rows``), or the reason why `value` is NaN. For a measure that is not symmetric the value is
-        that of (x, y).
+        One row for each measure, in the order of `measures`, with some of the columns of
+        ``similarity.parquet``: ``measure``; ``value``, 1 if x and y are identical up to the measure's
+        invariances; ``chance``, the expected value when the images are permuted; ``low`` and ``high``, the
+        interval, if requested; ``n`` rows of ``images``; ``width_a`` and ``width_b``, the columns of x and y;
+        ``rank_a`` and ``rank_b``, how many of them are linearly independent (or the principal components
+        used); ``status``, which is ``ok``, a warning (``few rows``), or the reason why `value` is NaN. For a
+        measure that is not symmetric the value is that of (x, y).
 
     Raises
     ------
     InputError
-        A `ValueError`: when an array is not a matrix of finite numbers, the numbers of rows differ, or a
+        A `ValueError`, when an array is not a matrix of finite numbers, the numbers of rows differ, or a
         measure is unknown.
 
     See Also
@@ -92,7 +91,7 @@ def compare(
     >>> bool(np.isclose(table["value"][0], 1)), bool(table["value"][1] < 0.9)
     (True, True)
 
-    With too few rows the value would be 1 by construction. It is not given:
+    With too few rows, the value would be 1 by construction, so it is NaN:
 
     >>> ps.compare(x[:30], y[:30], measures=["cca"])[["value", "status"]]
        value        status
@@ -107,7 +106,7 @@ def compare_named(
     images: int | None = None,
     intervals: bool = False,
 ) -> pd.DataFrame:
-    """Compare two arrays as `compare` does. Messages call them by their names."""
+    """Compare two arrays as `compare` does. Messages use their names."""
     (one, a), (other, b) = ((name, _matrix(values, name)) for name, values in arrays.items())
     if len(a) != len(b):
         raise InputError(
@@ -123,16 +122,16 @@ def compare_named(
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix to compare; slices into arrays.
+    """A matrix to compare; slicing it returns arrays.
 
     Attributes
     ----------
     name : str
         For messages.
     data : array-like, shape (n, p)
-        Anything that slices into arrays.
+        Any object whose slices are arrays.
     width : int
-        Number of units; another number than that of the columns if these are a rotation of the units.
+        Number of units. It differs from the number of columns if these are a rotation of the units.
     """
 
     name: str
@@ -153,7 +152,7 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     Raises
     ------
     InputError
-        When there is no such measure, or no measure at all.
+        When there is no such measure, or `names` is empty.
     """
     if isinstance(names, str):
         raise InputError(f"measures = {names!r}: must be a list of names; write [{names!r}]")
@@ -165,11 +164,11 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
 
 @contextmanager
 def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Callable[..., Own]]:
-    """Provide what whitens matrices for these measures, on all cores.
+    """Provide a function that whitens matrices for these measures, on all cores.
 
-    It takes the matrices, and as ``positions`` the number of rows of an image.
+    It takes the matrices and, as ``positions``, the number of rows of an image.
 
-    Like a job of the workflow: matrices side by side, with one thread inside each LAPACK call.
+    As in a job of the workflow, matrices are processed in parallel, with one thread per LAPACK call.
     """
     truncates = any(measure.basis == "components" for measure in measures)
     variance = SimilaritySettings().variance if truncates else None
@@ -191,7 +190,7 @@ def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Cal
 
 
 def scores(pair: Pair, measures: Sequence[Measure], **columns: Any) -> list[dict]:
-    """Return one row of a table for each measure of a pair, with further columns."""
+    """Return one table row for each measure of a pair, with additional columns."""
     common = {
         "n": pair.n,
         "images": pair.a.moments.images,

@@ -29,8 +29,8 @@ def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes:
     Returns
     -------
     list of dict of str to str
-        By column: ``module``, ``type``, ``output`` for one image, ``recordable`` (``yes``, or why not),
-        ``prunable weights``.
+        By column: ``module``, ``type``, ``output`` for one image, ``recordable`` (``yes``, or the reason why
+        not), ``prunable weights``.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes:
 
 
 def layers_of_experiment(name: str) -> list[dict[str, str]]:
-    """List the modules of the network of an experiment of the working directory.
+    """List the modules of the network of an experiment in the working directory.
 
     Returns
     -------
@@ -52,8 +52,8 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        When there is no such experiment, or it is wrong. Patterns that match no module are not refused: this
-        list is what helps to correct them.
+        When there is no such experiment, or it is invalid. Patterns that match no module are accepted,
+        because this list helps to correct them.
     """
     config = configuration_of()
     own.use(config["code_folder"])
@@ -99,7 +99,7 @@ def _row(module: Module, views: list[str]) -> dict[str, str]:
 
 
 def _chosen(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the modules that patterns choose; one that matches nothing chooses none."""
+    """Return the modules that patterns choose; a pattern that matches nothing is ignored."""
     found: set[str] = set()
     for pattern in patterns:
         try:

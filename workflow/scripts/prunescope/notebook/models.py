@@ -38,18 +38,18 @@ def compare_models(
 ) -> pd.DataFrame:
     """Compare layers of two networks on the same images.
 
-    Both networks run in evaluation mode, each on its own device, and are left as they were. Outputs are kept
-    in temporary files.
+    Both networks run in evaluation mode, each on its own device, and are not changed. Outputs are stored in
+    temporary files.
 
     Parameters
     ----------
     a, b : torch.nn.Module
     images : Tensor or array-like, shape (n, ...)
-        The input of both networks, already normalised as for their training.
+        The input of both networks, normalised as in their training.
     layers : sequence of str, or mapping of str to str
         Modules whose outputs are compared: patterns of names or types, e.g. ``["ReLU"]`` or ``["layer1.*"]``,
-        which must choose the same names in both networks (with all-layers they need not); or names in `a` and
-        the corresponding names in `b`.
+        which must choose the same names in both networks (unless `pairs` is all-layers); or a mapping from
+        names in `a` to the corresponding names in `b`.
     measures : sequence of str, optional
         See `compare`.
     view : str, default 'channels'
@@ -59,17 +59,18 @@ def compare_models(
         Positions of each image that are sampled in the view ``channels``.
     pairs : str, default 'same-layer'
         ``same-layer`` compares each layer with its counterpart, ``all-layers`` each layer of `a` with each of
-        `b`. The latter needs rows that correspond between layers, as those of ``pooled`` and ``flatten`` do.
+        `b`. The latter needs rows that correspond between layers, as with the views ``pooled`` and
+        ``flatten``.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `compare` after ``layer_a`` and ``layer_b``; in the order of the layers in `a`.
+        ``layer_a``, ``layer_b`` and the columns of `compare`, in the order of the layers in `a`.
 
     Raises
     ------
     InputError
-        A `ValueError`: when a pattern chooses no module, a module cannot be recorded, the layers of both
+        A `ValueError`, when a pattern chooses no module, a module cannot be recorded, the layers of both
         networks do not correspond, activations are not finite, or for the reasons of `compare`.
 
     Examples
@@ -114,7 +115,7 @@ def compare_models(
 def _compare(
     groups: Sequence[tuple[list[Rows], list[Rows]]], measures: list[Measure], images: int
 ) -> list[dict]:
-    """Compare in each group all layers of one network with all of the other."""
+    """Within each group, compare all layers of one network with all layers of the other."""
     found: list[dict] = []
     with engine(measures) as whitened:
         for left, right in groups:
@@ -141,7 +142,7 @@ def _compare(
 def _names(
     a: nn.Module, b: nn.Module, layers: Sequence[str] | Mapping[str, str], pairs: str
 ) -> tuple[list[str], list[str]]:
-    """Return the chosen layers of both networks; where layers are compared in pairs, in the same order."""
+    """Return the chosen layers of both networks, in corresponding order if they are compared in pairs."""
     if isinstance(layers, str):
         raise InputError(f"layers = {layers!r}: must be a list of patterns; write [{layers!r}]")
     if not layers:
@@ -210,14 +211,15 @@ def _record(
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         problem = " ".join(str(error).split("\n")[0].split())
         raise InputError(
-            f"{side}: fails on images of shape {tuple(images.shape[1:])} ({problem}); give its own input"
+            f"{side}: fails on images of shape {tuple(images.shape[1:])} ({problem}); give the input it "
+            "expects"
         ) from error
     return {name: Rows(name, group[name], int(group[name].attrs["width"])) for name in modules}
 
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put every module into evaluation mode, and back into its own mode at the end."""
+    """Put every module into evaluation mode, and restore its mode at the end."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

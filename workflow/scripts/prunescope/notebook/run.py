@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path) -> "Run":
-    """Open the results of an experiment. Nothing is read before it is used.
+    """Open the results of an experiment. Files are read only when they are used.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def load(path: str | Path) -> "Run":
     Raises
     ------
     InputError
-        A `ValueError`: when there is no such folder, or it holds no results of an experiment.
+        A `ValueError`, when there is no such folder, or it contains no results of an experiment.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class Run:
         Warns
         -----
         UserWarning
-            When the network is in a file of your own that has changed since.
+            When the network is defined in a user's file that has changed since.
         """
         from prunescope import checkpoints, digests
 
@@ -128,7 +128,7 @@ class Run:
             return checkpoint.build()
 
     def activations(self, seed: int, round: int, layer: str) -> np.ndarray:
-        """Return what a layer computes for the recorded images.
+        """Return the activations of a layer for the recorded images.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Run:
             return recording.matrices[layer][:]
 
     def to_dense(self, measure: str) -> pd.DataFrame:
-        """Return the similarity of each layer to the same layer of its own dense network.
+        """Return the similarity of each layer to the same layer of its dense network.
 
         Parameters
         ----------
@@ -160,9 +160,9 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            Rows (seed, round), columns the layers in the order of the network. Round 0 is the dense network
-            itself. NaN where ``status`` in the matrix says why. ``to_dense(measure).groupby("round").mean()``
-            is the mean over seeds.
+            Rows are (seed, round); columns are the layers in the order of the network. Round 0 is the dense
+            network itself. For NaN, ``status`` in the matrix gives the reason.
+            ``to_dense(measure).groupby("round").mean()`` is the mean over seeds.
 
         Raises
         ------
@@ -180,18 +180,16 @@ class Run:
         ----------
         measure : str
         layer : str, optional
-            Compare this layer between networks. By default all layers are compared with all, as far as the
-            experiment did so.
+            Compare this layer between networks. By default, all pairs of layers that the experiment compared.
         seed : int, optional
-            Compare the networks of this seed. By default all networks are compared with all, as far as the
-            experiment did so.
+            Compare the networks of this seed. By default, all pairs of networks that the experiment compared.
 
         Returns
         -------
         pandas.DataFrame
             Rows (seed, round, layer) of network a and columns of network b, in the order of the network and
-            without the levels that are given: ``matrix(measure, layer, seed)`` is round × round. NaN where
-            two networks or layers were not compared, and where ``status`` in the matrix says why.
+            without the levels given as arguments: ``matrix(measure, layer, seed)`` is round × round. NaN if
+            two networks or layers were not compared, or for the reason that ``status`` in the matrix gives.
 
         Raises
         ------
@@ -217,7 +215,7 @@ class Run:
 
     @cached_property
     def _layers(self) -> list[str]:
-        """Recorded layers in the order of the network, in which every row of the matrix has them."""
+        """Recorded layers in the order of the network, which is also their order in the matrix."""
         return list(dict.fromkeys(self.similarity["layer_a"]))
 
     def _of_measure(self, measure: str) -> pd.DataFrame:
@@ -225,7 +223,7 @@ class Run:
         return slices.of_measure(self.similarity, measure)
 
     def _of_network(self, seed: int, round: int, name: str) -> Path:
-        """Return the path of a file of one network, which may be shared with another experiment."""
+        """Return the path of a file of one network; another experiment may share it."""
         path = self.folder / f"seed{seed}/round{round}/{name}"
         if round == 0 and not path.exists():
             path = self._shared(seed, name)
@@ -237,9 +235,9 @@ class Run:
         return self._there(path)
 
     def _shared(self, seed: int, name: str) -> Path:
-        """Return the path of a file of round 0 in the folder of the experiment that has it.
+        """Return the path of a file of round 0 in the folder of the experiment that owns it.
 
-        Only the configuration knows that experiment; without one the path is that of this experiment.
+        The configuration determines that experiment; without a configuration, it is this one.
         """
         from prunescope.config import sharing
         from prunescope.config.files import configuration_of, load_lineage
@@ -254,7 +252,7 @@ class Run:
         return project / sharing.network_file(lineage, seed, 0, name)
 
     def _code_folder(self) -> Path:
-        """Return the folder of the user's code, as the configuration beside results/ gives it."""
+        """Return the folder of the user's code, from the configuration next to results/."""
         from prunescope.config.files import configuration_of
 
         project = self.folder.absolute().parents[1]

@@ -10,12 +10,12 @@ def removed(survivors: int, total: int, rate: float, density: float | None = Non
     Parameters
     ----------
     survivors, total : int
-        Weights that are left, and all of them.
+        Number of remaining weights, and of all weights.
     rate : float
-        Fraction of the survivors to remove: ⌊rate × survivors⌋ weights go. Taken as the decimal number it was
-        written as: 0.29 of 100 is 29.
+        Fraction of the survivors to remove: ⌊rate × survivors⌋ weights are removed. It is treated as a
+        decimal number: 0.29 of 100 is 29.
     density : float, optional
-        In place of `rate`, the fraction of all weights to leave: ⌈density × total⌉ stay.
+        In place of `rate`, the fraction of all weights to keep: ⌈density × total⌉ weights.
     """
     if density is None:
         return math.floor(Fraction(str(rate)) * survivors)
@@ -23,7 +23,7 @@ def removed(survivors: int, total: int, rate: float, density: float | None = Non
 
 
 def idle_round(sizes: dict[str, int], rates: dict[str, float], pruning: dict, rounds: int) -> int | None:
-    """Return the first round from which on no round removes a weight, or None.
+    """Return the first round from which no weights are removed any more, or None.
 
     Parameters
     ----------

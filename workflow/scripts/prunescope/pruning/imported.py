@@ -1,4 +1,4 @@
-"""Networks that were trained, and perhaps pruned, elsewhere: what takes the place of a round."""
+"""Importing networks that were trained, and perhaps pruned, elsewhere, in place of a round."""
 
 import logging
 import math
@@ -24,19 +24,19 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
     ----------
     this : Round
         ``network["more"]["weights"]`` is the file, see `prunescope.networks.formats.read`. Of the training,
-        only the scaling of the pixels counts.
+        only the scaling of the pixels is used.
 
     Returns
     -------
     checkpoint : Checkpoint
     metrics : dict
-        JSON-ready, see results/README.md. Accuracy and loss are None where the network has another number
-        of outputs than the data set has classes.
+        JSON-ready, see results/README.md. Accuracy and loss are None if the number of outputs differs from
+        the number of classes in the data set.
 
     Raises
     ------
     InputError
-        When the file cannot be read or does not fit the network, or the network not the images.
+        When the file cannot be read, it does not fit the network, or the network does not fit the images.
     """
     started = time.monotonic()
     network, masks = weights.elsewhere(this.built)

@@ -1,4 +1,4 @@
-"""What one round does: score, prune, choose the weights to start from, train, measure."""
+"""One round: score, prune, choose the weights to start from, train, measure."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ log = logging.getLogger("prunescope")
 
 @dataclass(frozen=True)
 class PruningSettings:
-    """How one round prunes: the experiment file's keys, and `density`, this round's entry of `densities`.
+    """Pruning in one round: keys of the experiment file, and `density`, this round's entry of `densities`.
 
-    `control` is the experiment's key of that name.
+    `control` is the experiment's key of the same name.
     """
 
     criterion: str = "magnitude"
@@ -47,7 +47,7 @@ class PruningSettings:
 
 @dataclass(frozen=True)
 class Round:
-    """One round of one seed, and where it is computed.
+    """One round of one seed, and the device that computes it.
 
     Attributes
     ----------
@@ -56,14 +56,15 @@ class Round:
         Round 0 is the dense network.
     network : dict
         ``name`` and ``arguments``; ``more``, see `prunescope.networks.weights.initial`; and ``classes``, if
-        they are not those of the data set.
+        it differs from the data set's.
     training : TrainingSettings
     dataset : Prepared
     device : torch.device
     state : path or None
-        File that keeps the unfinished training; None keeps nothing.
+        File that stores the unfinished training; None stores nothing.
     made_from : dict
-        JSON-ready: digests of code and input files. An unfinished training continues only if they are equal.
+        JSON-ready: digests of code and input files. Unfinished training is resumed only if they are
+        unchanged.
     download : bool
         Whether missing trained weights may be downloaded.
     """
@@ -81,12 +82,12 @@ class Round:
 
     @property
     def expected(self) -> Preprocessing | None:
-        """What the network's trained weights expect of images, if the training asks for it."""
+        """The preprocessing that the trained weights require, if the training uses it."""
         return preprocessing_of(self.network["name"]) if self.training.normalisation == "weights" else None
 
     @property
     def built(self) -> dict:
-        """What `prunescope.networks.build.build` needs besides a seed."""
+        """Arguments of `prunescope.networks.build.build`, without the seed."""
         resizing = self.expected and self.expected.resizing
         more = self.network.get("more", {}) | ({"resizing": resizing} if resizing else {})
         return {
@@ -102,7 +103,7 @@ class Round:
         return given_weights.initial(self.built, seed, self.download)
 
     def unfinished(self, **more) -> State | None:
-        """Return where this training is kept; `more` says what else makes it what it is."""
+        """Return the state of this training; `more` has further values that identify the training."""
         if self.state is None:
             return None
         identity = {
@@ -121,7 +122,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round leaves.
+    """The result of a round.
 
     Attributes
     ----------
@@ -131,9 +132,9 @@ class Outcome:
     metrics : dict
         JSON-ready, see docs/training.md.
     rewind : tuple of (int, dict) or None
-        Of round 0: the step that was asked for, and the weights at that step.
+        For round 0: the requested step, and the weights at that step.
     state : State or None
-        Of the training; to be discarded when everything has been written.
+        State of the training; to be discarded when all files have been written.
     """
 
     checkpoint: Checkpoint
@@ -144,14 +145,14 @@ class Outcome:
 
 
 def state_beside(checkpoint: str | Path) -> Path:
-    """Return where an unfinished training is kept: a hidden file beside its checkpoint."""
+    """Return the path of an unfinished training: a hidden file next to its checkpoint."""
     return Path(checkpoint).with_name(".training-state.pt")
 
 
 def read(
     this: Round, experiments: dict[str, str], paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
-    """Read what a later round starts from.
+    """Read the files that a later round starts from.
 
     Parameters
     ----------
@@ -160,13 +161,13 @@ def read(
         Name of the experiment that each file belongs to, by the keys of `paths`: experiments with the same
         dense training share round 0, and a control uses the masks of another experiment.
     paths : dict of str to path
-        ``previous``, the checkpoint of the round before; ``rewind``, the weights of round 0 to go back to;
-        ``masks``, the checkpoint whose masks a control uses. Only what the round needs is there.
+        ``previous``, the checkpoint of the previous round; ``rewind``, the weights of round 0 to rewind to;
+        ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
 
     Returns
     -------
     tuple of (Checkpoint, (int, dict), dict)
-        The round before, step and weights to rewind to, and masks; None for what is not in `paths`.
+        The previous round, the step and weights to rewind to, and masks; None for those not in `paths`.
 
     Raises
     ------
@@ -196,12 +197,12 @@ def dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) ->
     ----------
     this : Round
     rewind_epoch : int, default 0
-        Epoch whose weights are kept for rewinding; 0 is before the first.
+        Epoch whose weights are kept for rewinding; 0 means before the first epoch.
     rewind_step : int, optional
-        Step (batch) to keep instead.
+        Step (batch) whose weights are kept instead.
     """
     network = this.initial()
-    # Zeros of weights that were given are those of a sparse network.
+    # Zeros in given weights belong to a sparse network.
     given = "weights" in this.network.get("more", {})
     masks = given_weights.zeros(network, trained_further=True) if given else {}
     state = this.unfinished(rewind={"epoch": rewind_epoch, "step": rewind_step})
@@ -221,7 +222,7 @@ def prune(
     early: tuple[int, dict] | None = None,
     masks: Masks | None = None,
 ) -> Outcome:
-    """Prune the network of the round before, and train what is left; or do what a control does instead.
+    """Prune the network of the previous round and retrain it; or do what a control does instead.
 
     Parameters
     ----------
@@ -230,9 +231,9 @@ def prune(
     previous : Checkpoint or None
         Of the round before.
     early : tuple of (int, dict of str to Tensor), optional
-        Step and weights of round 0 that ``retraining: rewind`` goes back to.
+        Step and weights of round 0 to which ``retraining: rewind`` returns.
     masks : dict of str to Tensor of bool, optional
-        Of the experiment that is controlled, for a control that uses them.
+        Masks of the controlled experiment, for a control that uses them.
     """
     state = this.unfinished(pruning=vars(settings))
     shuffling = provenance.derive_seed(this.seed, "shuffled masks")
@@ -248,7 +249,7 @@ def prune(
         }
         chosen = controls.masks(settings.control, offers)
         if previous is not None:
-            # A network that was sparse from the start can have masks of weights that are not prunable.
+            # A network that was initially sparse can have masks for weights that are not prunable.
             chosen = {**chosen, **{name: m for name, m in previous.masks.items() if name not in chosen}}
         network, start = _starting_point(this, settings, previous, early)
         apply_masks(network, chosen)
@@ -280,7 +281,7 @@ def untrained(this: Round) -> Checkpoint:
 
 
 def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Module, Task]]) -> Outcome:
-    """Train and measure: what all rounds have in common."""
+    """Train and measure: the part that all rounds share."""
     started = time.monotonic()
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
@@ -297,7 +298,7 @@ def _run(this: Round, state: State | None, task: Callable[[Data], tuple[nn.Modul
 
 
 def checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
-    """Return the checkpoint of a round's network; an `accuracy` of NaN was not measured."""
+    """Return the checkpoint of a round's network; an `accuracy` of NaN means not measured."""
     return Checkpoint(
         experiment=this.experiment,
         seed=this.seed,
@@ -334,7 +335,7 @@ def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind:
 
 
 def measured(this: Round, counts: dict, seconds: float) -> dict:
-    """Return what metrics.json holds of any network; `counts` is from `census`."""
+    """Return the entries of metrics.json for any network; `counts` is from `census`."""
     device = this.device
     on_gpu = device.type == "cuda"
     return {
@@ -357,7 +358,7 @@ def measured(this: Round, counts: dict, seconds: float) -> dict:
 
 
 def _of_training(trained: Progress) -> dict:
-    """Return what metrics.json holds of a training."""
+    """Return the entries of metrics.json about training."""
     last = trained.history[-1]
     seconds = sum(entry["seconds"] for entry in trained.history)
     images = sum(entry["seconds"] * entry["images_per_second"] for entry in trained.history)

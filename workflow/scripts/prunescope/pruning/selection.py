@@ -1,4 +1,4 @@
-"""Choosing which weights stay: exact counts, nested from round to round, the same on every machine."""
+"""Choosing the weights to keep: exact counts, nested over rounds, the same on every machine."""
 
 import torch
 from torch import Tensor
@@ -9,12 +9,12 @@ from prunescope.pruning.amounts import removed
 
 
 def complete(masks: Masks, weights: dict[str, Tensor]) -> Masks:
-    """Return the masks of all prunable weights: those of the round before, or everything kept at first.
+    """Return the masks of all prunable weights: those of the previous round, or at first all kept.
 
     Raises
     ------
     InputError
-        When the round before pruned other weights.
+        When the previous round pruned other weights.
     """
     if masks and set(masks) != set(weights):
         odd = sorted(set(masks) ^ set(weights))
@@ -35,24 +35,24 @@ def prune(
     rates: dict[str, float],
     density: float | None = None,
 ) -> Masks:
-    """Remove the surviving weights of lowest score, in the whole network or in each layer.
+    """Remove the surviving weights with the lowest scores, in the whole network or in each layer.
 
-    `prunescope.pruning.amounts.removed` says how many. If scores are equal, the first
-    in the network's order are removed.
+    `prunescope.pruning.amounts.removed` determines their number. Among equal scores, the first weights in the
+    network's order are removed.
 
     Parameters
     ----------
     scores : dict of str to Tensor
         By parameter name, see `prunescope.pruning.criteria.scores`.
     masks : dict of str to Tensor of bool
-        Of the round before.
+        Masks of the previous round.
     scope : {'global', 'layer'}
     rate : float
         Fraction of the survivors to remove.
     rates : dict of str to float
         Rates of single weights (scope ``layer``), see `prunescope.networks.modules.layer_rates`.
     density : float, optional
-        Fraction of all these weights to leave, in place of `rate`.
+        Fraction of all these weights to keep, in place of `rate`.
 
     Returns
     -------

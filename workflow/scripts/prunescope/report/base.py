@@ -1,10 +1,10 @@
-"""What all charts of the pages share: how they get their rows, axes, lines and marks.
+"""Shared parts of all charts on the pages: selection of rows, axes, lines and marks.
 
 A chart is a Vega-Lite specification built with Altair, without data. The page selects the rows of the chart's
 table by the menus in `Chart.keys` and gives them to the chart as the data set ``rows``, so a chart never
 filters by a menu. Tables are aggregated beforehand (`prunescope.report.page_tables`): a row holds ``mean``,
-``low`` and ``high`` over the seeds, or those of one seed. Colours that depend on the page's theme are CSS
-variables.
+``low`` and ``high`` over the seeds, or those of one seed. Colours that depend on the theme of the page are
+CSS variables.
 """
 
 import json
@@ -20,7 +20,7 @@ ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
 ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
-# Of a chart's rows, those that summarise the seeds shown, and those of single seeds.
+# Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
 SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
 DOTS = "Dots are seeds."
 RANGE = "Bands span the lowest to the highest seed."
@@ -33,25 +33,25 @@ class Chart:
     Attributes
     ----------
     name : str
-        Of its element and of the files that its buttons save.
+        Name of its element and of the files that its buttons save.
     title, caption : str
-        The title is its finding where there is one.
+        The title states the finding, if there is one.
     table : str
         The table of the page that it shows.
     keys : tuple of str
         Menus of the page. A row is shown when its columns of these names hold the selected values or `ANY`.
     fixed : tuple of (str, str)
-        Columns and the values that they must hold, whatever the menus have selected.
+        Columns and their required values, whatever the menus select.
     dots : bool
         Whether it also shows the rows of single seeds when all are selected.
     spec : dict
         Vega-Lite specification of the data set ``rows``.
     description : str
-        Text alternative: what is drawn, not its values. A table of the rows shown stands behind each chart.
+        Text alternative: what is drawn, without values. Each chart has a table of the rows shown.
     titles : dict of str to str
-        Titles for other measures than the first.
+        Titles for measures other than the first.
     panels : tuple of Panel
-        Where it has several drawings of the same rows. Each has a parameter ``members``.
+        If it has several drawings of the same rows. Each has a parameter ``members``.
     scaled : bool
         Whether its values are similarities, which follow the menu ``scale``.
     wide : bool
@@ -106,7 +106,7 @@ def specification(chart: alt.TopLevelMixin) -> dict:
 
 
 def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
-    """Show the mean with its range over seeds after the fields that identify a mark."""
+    """Show the fields that identify a mark, then the mean with its range over seeds."""
     return [
         *first,
         alt.Tooltip("mean:Q", title=mean, format=format),
@@ -129,7 +129,7 @@ def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
 
 
 def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tuple[alt.Color, alt.Shape]:
-    """Return colour and shape of the column `series` with one legend, which lists only these names."""
+    """Return colour and shape of the column `series` with one legend that lists only these names."""
     legend = alt.Legend(
         title=None,
         orient="top",
@@ -158,19 +158,19 @@ def round_axis(rounds: Rounds) -> alt.Axis:
 
 
 def layer_axis(layers: list[str], title: str | None = None) -> alt.Axis:
-    """Return an axis of layers whose names are slanted unless they fit side by side on a telephone."""
+    """Return an axis of layers; the names are slanted unless they fit side by side on a phone."""
     return alt.Axis(title=title, labelAngle=0 if sum(map(len, layers)) + 2 * len(layers) < 45 else -40)
 
 
 def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt.X:
     """Return an axis of weights remaining: logarithmic, dense on the left.
 
-    Where weights are not removed in every round, it is an axis of the rounds, in order.
+    If weights are not removed in every round, it is an axis of the rounds, in order.
 
     Parameters
     ----------
     field : str
-        Of the weights remaining, see `place`.
+        Field of the weights remaining, see `place`.
     rounds : Rounds, optional
         Where the ticks are.
     few : bool, default False

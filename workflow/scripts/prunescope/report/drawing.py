@@ -1,7 +1,7 @@
 """How figures are drawn: sizes and margins in inches, fonts, files, and the parts that figures share.
 
-Matplotlib's object interface throughout: no global state, no display. Axes are placed in inches: a layout
-engine would take more time than all the drawing.
+Only Matplotlib's object interface is used: no global state, no display. Axes are placed in inches, because a
+layout engine would take longer than all the drawing.
 """
 
 from math import ceil
@@ -19,7 +19,7 @@ from prunescope.files import atomic_path
 from prunescope.report.palette import CHANCE, FEW_SEEDS
 from prunescope.report.rounds import Rounds
 
-# No text is smaller, in points: journals and conferences ask for 7 at final size.
+# Smallest text size in points: journals and conferences require 7 at final size.
 SMALLEST = 7
 # The same drawing gives the same bytes: no dates, no random ids. Fonts are embedded as TrueType because many
 # publishers do not accept Type 3 fonts.
@@ -45,7 +45,7 @@ mpl.rcParams.update(
         "hatch.linewidth": 0.4,
     }
 )
-# Right of a heatmap: the chance levels and the colour bar with its labels, in inches.
+# Space to the right of a heatmap for the chance levels and the labelled colour bar, in inches.
 BESIDE = 0.9
 FORMATS = {
     "svg": {"metadata": {"Date": None}},
@@ -55,7 +55,7 @@ FORMATS = {
 
 
 def save(figures: dict[str, Figure], folder: str | Path, dpi: int) -> None:
-    """Write every figure as SVG, PDF and PNG into a folder, which appears when it is complete.
+    """Write every figure as SVG, PDF and PNG into a folder, which is created only when complete.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def panel(figure: Figure, left, bottom, width, height) -> Axes:
 
 
 def over_seeds(axes: Axes, x, values: pd.DataFrame, color: str, mark: str, label: str | None = None) -> None:
-    """Draw the mean of several seeds as a line, and each seed as a dot, or a band where there are many.
+    """Draw the mean of several seeds as a line, and each seed as a dot; many seeds as a band.
 
     Parameters
     ----------
@@ -113,13 +113,13 @@ def heatmap(
 ) -> None:
     """Draw values on the common scale, with a column of chance levels between them and the colour bar.
 
-    Cells are hatched where they need a warning; ○ where they are not above chance, × where missing.
+    Cells that need a warning are hatched; ○ marks values not above chance, × missing values.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     axes : matplotlib.axes.Axes
-        With `BESIDE` inches of room on the right.
+        With `BESIDE` inches of space on the right.
     cells : dict of str to numpy.ndarray
         ``value``, ``chance`` and ``warned`` (bool), of the same shape.
     colormap, label : str
@@ -165,7 +165,7 @@ def _write(axes: Axes, image, values: np.ndarray) -> None:
 
 
 def _ink(image, value: float) -> str:
-    """Black or white, whichever has the higher contrast (WCAG 2) to the colour of a value."""
+    """Black or white, whichever contrasts more with the colour of a value (WCAG 2)."""
     channels = np.array(image.cmap(image.norm(value))[:3])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return "white" if linear @ [0.2126, 0.7152, 0.0722] < 0.179 else "black"
@@ -174,7 +174,7 @@ def _ink(image, value: float) -> str:
 def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
     """Make the horizontal axis weights remaining: logarithmic, dense on the left, ticks at data.
 
-    Where weights are not removed in every round, it is an axis of the rounds, in order.
+    If weights are not removed in every round, it is an axis of the rounds, in order.
     """
     places = list(rounds.places.values())
     inches = axes.get_position().width * axes.figure.get_size_inches()[0]
@@ -197,7 +197,7 @@ def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
 
 
 def _spaced(values, ratio: float) -> list[float]:
-    """Choose measured values that keep a distance on the logarithmic axis, largest and smallest included."""
+    """Choose measured values with a minimum distance on a logarithmic axis, including both extremes."""
     ticks: list[float] = []
     for value in sorted(values, reverse=True):
         if not ticks or value < ticks[-1] / ratio:
@@ -215,7 +215,7 @@ def label_ends(axes: Axes, ends: pd.Series) -> None:
     wanted = {name: scale.transform(axes.transData.transform((1, value)))[1] for name, value in ends.items()}
     step, place = 0.125 / high, -0.02
     ordered = sorted(wanted.items(), key=lambda item: item[1])
-    # Where there is no room for all names, every second, third, ... one is written.
+    # If there is no room for all names, only every second, third, ... name is written.
     for name, at in ordered[:: 1 + int(step * (len(ordered) - 1))]:
         place = max(at, place)
         axes.text(1.02, place, name, transform=axes.transAxes, va="center", clip_on=False)
@@ -223,7 +223,7 @@ def label_ends(axes: Axes, ends: pd.Series) -> None:
 
 
 def legend_columns(names: list[str], width: float) -> int:
-    """Return how many columns of a legend with these names a figure of this width in inches has room for."""
+    """Return how many legend columns with these names fit into a figure of this width in inches."""
     longest = 0.5 + 0.056 * max(map(len, names))
     return max(1, min(len(names), int((width - 0.5) / longest)))
 
@@ -234,7 +234,7 @@ def tick_names(names: list[list[str]], room: float) -> tuple[list[str], float, b
     Parameters
     ----------
     names : list of list of str
-        Of each tick, what its label consists of.
+        The parts of each tick's label.
     room : float
 
     Returns
@@ -242,9 +242,9 @@ def tick_names(names: list[list[str]], room: float) -> tuple[list[str], float, b
     labels : list of str
         With a part on each line, or on a single line where they are upright.
     height : float
-        What they and the title of the axis take, in inches.
+        Height of the labels and the axis title, in inches.
     upright : bool
-        Whether they are turned by 90° because they would overlap.
+        Whether they are rotated by 90° because they would overlap.
     """
     longest = max(len(part) for parts in names for part in parts)
     if 0.06 * longest <= room:

@@ -33,7 +33,7 @@ PAPERS = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """What pages show of an experiment.
+    """The data of an experiment that pages show.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Experiment:
     findings : dict
         From `prunescope.findings.verdicts.conclude`.
     controls : dict of str to (pandas.DataFrame, pandas.DataFrame)
-        Matrix and accuracy table of each control, by what to call it.
+        Matrix and accuracy table of each control, by its displayed name.
     untrained : pandas.DataFrame or None
         Rows of the same columns that compare untrained networks of different seeds.
     """
@@ -63,7 +63,7 @@ class Experiment:
 
     @cached_property
     def rounds(self) -> Rounds:
-        """Its rounds: what they are called, and where charts place them."""
+        """Its rounds: their names, and their positions in charts."""
         return Rounds.of(self.accuracy, self.settings.get("models"))
 
     @property
@@ -83,7 +83,7 @@ class Experiment:
 
     @property
     def dots(self) -> bool:
-        """Whether there are so few seeds, but more than one, that charts draw each."""
+        """Whether charts draw each seed: there are several, but few."""
         return 1 < len(self.seeds) <= FEW_SEEDS
 
 
@@ -106,7 +106,7 @@ def experiment_page(
     measures : dict of str to dict
         From `prunescope.findings.labels.shown`: ``label``, ``reference`` and, if any, ``url`` by measure.
     origin : dict of str to str
-        What else is needed to reproduce the results: commit, digests.
+        Further facts needed to reproduce the results: commit, digests.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def experiment_page(
         _by_layer(experiment, data, labels),
         Section(
             "layers",
-            "Layers while pruning",
+            "Layers during pruning",
             charts=(
                 similarity_charts.while_pruning(experiment.layers, experiment.rounds, experiment.dots),
                 similarity_charts.to_dense(experiment.layers, experiment.rounds, experiment.colormap),
@@ -273,7 +273,7 @@ def _source(facts: dict[str, str]) -> tuple[str, str | None]:
 
 
 def commit() -> str:
-    """Name this code's commit, with ``-dirty`` when files were changed; "not known" outside a checkout."""
+    """Return this code's commit, with ``-dirty`` if files were changed; "not known" outside a checkout."""
     git = shutil.which("git")
     if git is None:
         return "not known"

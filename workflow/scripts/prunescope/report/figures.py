@@ -1,8 +1,8 @@
 """Figures for papers: accuracy and density while pruning, similarity to the dense network, rounds × rounds.
 
 All figures of an experiment have the same width. Similarities share one scale, from 0 (or the lowest
-value, if it is negative) to 1. Figures have no titles: the paper has captions. Each of up to five seeds is a
-dot; bands span the lowest to the highest of more. Colours and marks are those of the report
+value, if it is negative) to 1. Figures have no titles, because papers have captions. Up to five seeds are
+drawn as dots; for more seeds, bands span the lowest to the highest. Colours and marks are those of the report
 (`prunescope.report.palette`).
 """
 
@@ -25,14 +25,14 @@ from prunescope.report.rounds import Rounds
 
 @dataclass(frozen=True)
 class Style:
-    """How an experiment's figures look.
+    """Appearance of an experiment's figures.
 
     Attributes
     ----------
     layers : list of str
         In the order of the network.
     rounds : Rounds
-        What rounds are called, and where they are placed.
+        Names and positions of the rounds.
     colormap : str
         Of the heatmaps.
     width : float
@@ -46,12 +46,12 @@ class Style:
 
     @property
     def word(self) -> str:
-        """What a round is."""
+        """The word for a round."""
         return "model" if self.rounds.labels else "round"
 
     @property
     def places(self) -> pd.Series:
-        """Where each round is on an axis of rounds."""
+        """Position of each round on an axis of rounds."""
         return pd.Series(self.rounds.places)
 
 
@@ -82,7 +82,7 @@ def draw_all(
     width : float, default 5.5
         In inches.
     models : list of dict, optional
-        The key of an experiment whose networks were trained elsewhere.
+        The key `models` of an experiment whose networks were trained elsewhere.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     rows, ceiling : pandas.DataFrame
         `slices.to_dense` and `slices.ceiling` of one measure. Without rows, the baseline is left out.
     label : str
-        What to call the measure.
+        Displayed name of the measure.
     style : Style
 
     Returns
@@ -221,7 +221,7 @@ def draw_layers(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     rows : pandas.DataFrame
         `slices.to_dense` of one measure.
     label : str
-        What to call the measure.
+        Displayed name of the measure.
     style : Style
 
     Returns
@@ -270,7 +270,7 @@ def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     rows : pandas.DataFrame
         `slices.to_dense` of one measure.
     label : str
-        What to call the measure.
+        Displayed name of the measure.
     style : Style
 
     Returns
@@ -301,7 +301,7 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     rows : pandas.DataFrame
         `slices.between_rounds` of one measure and layer.
     label : str
-        What to call the measure.
+        Displayed name of the measure.
     style : Style
 
     Returns
@@ -327,7 +327,7 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
 
 
 def _cells(rows: pd.DataFrame, **sides: list) -> dict[str, np.ndarray]:
-    """Return tables of the two sides: means over seeds, and where any seed has a status other than ok."""
+    """Return tables of both sides: means over seeds, and whether any seed has a status other than ok."""
     index, columns = sides
     found = rows.assign(warned=rows["status"] != "ok").groupby([index, columns])
     found = found.agg(value=("value", "mean"), chance=("chance", "mean"), warned=("warned", "max"))

@@ -1,4 +1,4 @@
-"""What to call a figure, from the name of its file."""
+"""Titles of figures, from their file names."""
 
 import re
 
@@ -13,17 +13,17 @@ KINDS = {
 
 
 def file_name(*parts: str) -> str:
-    """Join kind, measure and layer of a figure to the name of its file, without a suffix."""
+    """Join kind, measure and layer of a figure to its file name, without the suffix."""
     return re.sub(r"[^\w.-]", "_", "_".join(parts))
 
 
 def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) -> dict[str, str]:
-    """Return what `snakemake --report` shows of a figure: its kind, measure and layer.
+    """Return the labels of a figure in `snakemake --report`: its kind, measure and layer.
 
     Parameters
     ----------
     name : str
-        Of the file, without its suffix.
+        Name of the file, without its suffix.
     measures : dict of str to dict
         From `prunescope.findings.labels.shown`; only ``label`` is used.
     layers : list of str

@@ -1,7 +1,6 @@
 """Charts of the networks themselves: accuracy, density and training curves.
 
-Arguments that they share: `rounds`, what rounds are called and where charts place them; `dots`, whether each
-seed is drawn.
+Shared arguments: `rounds`, the names and positions of rounds; `dots`, whether each seed is drawn.
 """
 
 import altair as alt
@@ -34,7 +33,7 @@ def accuracy(
     table : pandas.DataFrame
         From `prunescope.report.page_tables.accuracy_table`.
     rounds : Rounds or None
-        None where those of the series differ.
+        None if the rounds of the series differ.
     dots : bool
     title : str, optional
 
@@ -44,7 +43,7 @@ def accuracy(
         Of the table ``accuracy``.
     """
     color, shape = base.series_scales(series, palette.colors(len(series)), palette.marks(len(series), "vega"))
-    # Series at equal densities would hide each other: each is moved a little along the axis.
+    # Series at equal densities would hide each other, so each is shifted slightly along the axis.
     shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
     if base.place(rounds) == "weights":
         shift = f"datum.weights * pow(1.012, -({shift}))"
@@ -81,7 +80,7 @@ def accuracy(
         "accuracy",
         ("seed",),
         base.specification(alt.layer(*parts).properties(width="container", height=280)),
-        "Line chart: weights remaining across, test accuracy upwards.",
+        "Line chart: horizontal axis, weights remaining; vertical axis, test accuracy.",
         dots=dots,
     )
 
@@ -138,7 +137,7 @@ def density(layers: list[str], rounds: Rounds, above_zero: bool) -> Chart:
         "density",
         ("seed",),
         base.specification(chart),
-        "Line chart: weights remaining in all layers across, in each layer upwards.",
+        "Line chart: horizontal axis, weights remaining in all layers; vertical axis, in each layer.",
     )
 
 
@@ -175,5 +174,5 @@ def training(rounds: int) -> Chart:
         "training",
         ("metric",),
         base.specification(chart),
-        "Line chart: epochs across, the selected metric upwards, one line for each round.",
+        "Line chart: horizontal axis, epochs; vertical axis, the selected metric; one line for each round.",
     )

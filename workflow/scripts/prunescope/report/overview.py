@@ -1,4 +1,4 @@
-"""The page that puts several experiments side by side."""
+"""The page that compares several experiments."""
 
 import pandas as pd
 
@@ -12,14 +12,14 @@ from prunescope.report.summary import SIGNS, SYMBOLS
 QUESTIONS = {
     "finding": "first and output layers stay more similar than the middle",
     "beyond_retrain": "beyond retraining without pruning",
-    "untrained": "untrained networks show it, too",
+    "untrained": "untrained networks show it too",
     "grows_apart": "middle layers grow apart",
     "stays_similar": "middle layers stay similar",
 }
 
 
 def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, str]]) -> str:
-    """Put experiments side by side.
+    """Make the page that compares experiments.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     )
 
 
-# Rows over all seeds, or the only seed's: by whether there are several.
+# Filter for the rows over all seeds, or of the only seed; the key is whether there are several.
 _ALL_SEEDS = {True: "seed == 'all'", False: "seed != 'all'"}
 
 
@@ -128,7 +128,7 @@ def _range(numbers: dict | None) -> str:
 
 
 def _differences(experiments: list[Experiment]) -> pd.DataFrame:
-    """List the settings that differ: keys downwards, or experiments where there are many of them."""
+    """List the settings that differ: one row per key, or per experiment if there are many of them."""
     table = differing({one.name: one.settings for one in experiments}).astype(object)
     table = table.where(table.notna(), "")
     if len(table) > max(4, len(table.columns)):

@@ -1,7 +1,7 @@
 """A page: sections with text, menus, charts and tables, laid out as one HTML file that needs no network.
 
-A chart is drawn twice from one specification: here, as an image that needs no JavaScript, with the menus'
-first options; and in the browser when it comes into view, so that it follows the menus.
+A chart is drawn twice from one specification: here, as an image with the menus' first options that needs no
+JavaScript; and in the browser when it comes into view, so that it follows the menus.
 """
 
 import base64
@@ -23,7 +23,7 @@ TEMPLATE = "report.html.j2"
 VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 # A number in a table, perhaps with a unit or a range.
 NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
-# In Vega's SVG: what is invisible, says what is so anyway, or names the font of the page.
+# Parts of Vega's SVG that are invisible, repeat defaults, or name the font of the page.
 NOT_SEEN = re.compile(
     r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
     r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
@@ -43,7 +43,7 @@ class Menu:
 
 @dataclass(frozen=True)
 class Fact:
-    """A key figure: a name, a number as text, and what it is about."""
+    """A key figure: a name, a number as text, and an explanation."""
 
     name: str
     value: str
@@ -69,20 +69,20 @@ class Section:
         Its id and its heading.
     paragraphs : tuple of str
     menus : tuple of Menu
-        Those that control only its own charts.
+        Menus that control only its own charts.
     charts : tuple of Chart
     tables, folded : tuple of (str, pandas.DataFrame)
-        Tables with their captions; the folded ones are closed at first.
+        Tables with their captions; the folded tables are initially closed.
     texts : tuple of (str, str)
-        Long texts with their captions, closed at first.
+        Long texts with their captions, initially closed.
     details : tuple of (str, list of str)
-        Paragraphs under a summary, closed at first.
+        Paragraphs under a summary, initially closed.
     links : tuple of (str, str or None)
         Texts with their addresses.
     command : str
-        To be typed in a shell.
+        A shell command.
     grid : bool
-        Whether its charts stand side by side where there is room.
+        Whether its charts are side by side if there is room.
     """
 
     name: str
@@ -101,17 +101,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page shows.
+    """The content of a page.
 
     Attributes
     ----------
     title, description : str
     menus : list of Menu
-        Those that control the whole page.
+        Menus that control the whole page.
     sections : list of Section
         The first one stands on the first screen, without a heading.
     tables : dict of str to pandas.DataFrame
-        Those that the charts name.
+        Tables that the charts use.
     verdict : Verdict or None
     facts : list of Fact
     """
@@ -126,7 +126,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Lay a page out as one HTML file with everything in it.
+    """Lay out a page as one self-contained HTML file.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def render(page: Page) -> str:
     Raises
     ------
     InputError
-        When the process's address space is limited: the JavaScript engine would end the process.
+        When the process's address space is limited, because the JavaScript engine would end the process.
     """
     require_address_space("a report", 2_000, RESERVED_BY_REPORT)
     menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
@@ -214,12 +214,12 @@ def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
 
 
 def _inline(image: str, name: str) -> str:
-    """Make an SVG file part of a page: scaled to it, with ids of its own, rounded to tenths of a pixel."""
+    """Embed an SVG file in a page: scaled to it, with unique ids, rounded to tenths of a pixel."""
     image = NOT_SEEN.sub("", image)
     image = re.sub(
         r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
     )
-    # Ids count all drawings of the process.
+    # Vega numbers ids across all drawings of the process.
     for place, known in enumerate(re.findall(r' id="([^"]+)"', image)):
         own = f"{name}-{place}"
         image = image.replace(f' id="{known}"', f' id="{own}"').replace(f"url(#{known})", f"url(#{own})")
@@ -231,7 +231,7 @@ def _rounded(match: re.Match) -> str:
 
 
 def _follow_scale(spec: dict) -> None:
-    """Let the axis of similarities follow the page: its title, and a lower end below 0 where needed."""
+    """Let the page set the similarity axis: its title, and a lower end below 0 if needed."""
     spec["signals"].append({"name": "lower", "value": 0})
     spec["signals"].append({"name": "similarity_title", "value": "similarity"})
     for scale in spec.get("scales", []):
@@ -243,7 +243,7 @@ def _follow_scale(spec: dict) -> None:
 
 
 def _cells(table: pd.DataFrame) -> dict:
-    """Return a table's columns and rows as texts, each with whether it is a number."""
+    """Return a table's columns and rows as text, each with a flag for numbers."""
     rows = [[_cell(value) for value in row] for row in table.to_numpy().tolist()]
     numbers = [all(cell[1] for cell in column) for column in zip(*rows, strict=True)] or [
         False

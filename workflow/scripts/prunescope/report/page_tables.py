@@ -1,4 +1,4 @@
-"""Tables of the pages: those that charts show, and those that people read."""
+"""Tables of the pages: for charts, and for people to read."""
 
 import json
 
@@ -25,7 +25,7 @@ def similarity_tables(
     similarity : pandas.DataFrame
         An experiment's matrix.
     beside : dict of str to pandas.DataFrame, optional
-        Matrices of its controls by name.
+        Matrices of its controls, by name.
     untrained : pandas.DataFrame, optional
         Rows that compare untrained networks of different seeds.
 
@@ -34,9 +34,9 @@ def similarity_tables(
     dict of str to pandas.DataFrame
         ``profile``: each layer against the same layer of the dense network, by `series` (`THIS`, each
         control, `BASELINE`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
-        every pair of rounds; ``pairs``: each layer against all layers of the dense network, only where layers
-        were compared with others. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over
-        the seeds), or the seed of a row of its own.
+        every pair of rounds; ``pairs``: each layer against all layers of the dense network, only if different
+        layers were compared. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over the
+        seeds), or a single seed.
     """
     own = _columns(slices.to_dense(similarity))
     profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=THIS)]
@@ -61,7 +61,7 @@ def similarity_tables(
 
 
 def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Summarise the values of each group over its seeds, and say how many have which status.
+    """Summarise the values of each group over its seeds, and count the seeds with each status.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
     value : str
         The column to summarise.
     **more : str
-        Columns of which the mean is kept, by their new names.
+        Columns whose mean is kept, by their new names.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
 
 
 def accuracy_table(accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """Summarise test accuracy, in percent, of an experiment and those beside it by `series`."""
+    """Summarise the test accuracy in percent of an experiment and those next to it, by `series`."""
     tables = {THIS: accuracy} | (beside or {})
     return pd.concat(
         [
@@ -171,7 +171,7 @@ def density_table(densities: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_table(training: pd.DataFrame) -> pd.DataFrame:
-    """Summarise each metric of the training curves that has a value over the seeds, by `metric`."""
+    """Summarise over the seeds each metric of the training curves that has values, by `metric`."""
     parts = []
     for metric in METRICS:
         if metric in training and training[metric].notna().any():
@@ -194,7 +194,7 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
     """Make the table of networks and its caption from their metrics.json.
 
-    Times are left to metrics.json: without them, two equal runs give the same page.
+    Times are only in metrics.json: without them, two equal runs give the same page.
     """
     one = networks[0]
     sizes = f"{one['parameters']:,} parameters and {one['macs_dense']:,} multiply–adds when dense"
@@ -222,9 +222,9 @@ def _measured(value: float | None, factor: float, digits: int) -> str:
 
 
 def not_pruned(networks: list[dict]) -> tuple[tuple[str, pd.DataFrame], ...]:
-    """Make the table of the parameters that pruning leaves alone, with its caption.
+    """Make the table of the parameters that are never pruned, with its caption.
 
-    There is none if nothing is pruned.
+    Empty if nothing is pruned.
     """
     parts = networks[-1].get("unpruned", {})
     if not parts:

@@ -4,11 +4,11 @@ All have a contrast of at least 3 to white and to the pages' dark background, an
 as well as in hue (Okabe and Ito, 2008, darkened or lightened where needed).
 """
 
-# The experiment, what it is compared with, and everything that is context.
+# The experiment, its baselines, and everything that is context.
 EXPERIMENT, BASELINE, CHANCE, CONTEXT = "#0072B2", "#767676", "#767676", "#8C8C8C"
-# Layers and rounds run from dark to light with depth: this part of viridis.
+# Part of viridis for layers and rounds, from dark to light with depth.
 DEPTH = (0.0, 0.55)
-# Each seed is drawn as a dot when there are at most so many; more are a band.
+# Up to this many seeds are drawn as dots, more as a band.
 FEW_SEEDS = 5
 # Controls and other experiments, in this order.
 OTHERS = ["#D55E00", "#008F6B", "#B0609A", "#A87B00", "#3D8FC4", "#8A6FD1"]
@@ -26,12 +26,12 @@ MARKS = [
 
 
 def colors(count: int) -> list[str]:
-    """Return a colour for each of several series, the experiment's first; they repeat after seven."""
+    """Return a colour for each of several series, first the experiment's; they repeat after seven."""
     known = [EXPERIMENT, *OTHERS]
     return [known[place % len(known)] for place in range(count)]
 
 
 def marks(count: int, library: str) -> list[str]:
-    """Return a mark for each of several series, as ``matplotlib`` or ``vega`` calls it."""
+    """Return a mark for each of several series, by its name in ``matplotlib`` or ``vega``."""
     column = ("matplotlib", "vega").index(library)
     return [MARKS[place % len(MARKS)][column] for place in range(count)]

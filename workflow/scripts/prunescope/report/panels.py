@@ -8,17 +8,17 @@ PANELS = 12
 
 @dataclass(frozen=True)
 class Panel:
-    """One of several small drawings: its title and the layers that it is about."""
+    """One of several small drawings: its title and its layers."""
 
     title: str
     members: tuple[str, ...]
 
 
 def blocks(layers: list[str]) -> list[Panel]:
-    """Group layers into panels: each on its own, or by module where there are more than `PANELS`.
+    """Group layers into panels: one per layer, or by module if there are more than `PANELS`.
 
-    Layers of the same outer module (``layer1.0.relu`` and ``layer1.1.relu``) share a panel. Where this
-    leaves too many, neighbours do.
+    Layers of the same outer module (``layer1.0.relu`` and ``layer1.1.relu``) share a panel. If this leaves
+    too many panels, neighbouring modules share one.
     """
     if len(layers) <= PANELS:
         return [Panel(layer, (layer,)) for layer in layers]

@@ -1,5 +1,5 @@
 "use strict";
-// What the menus have selected, by name. It is kept in the address, so that a link shows the same.
+// The selected options of the menus, by name. They are stored in the address, so a link shows the same view.
 const menus = [...document.querySelectorAll("select")];
 const state = {};
 const first = Object.fromEntries(menus.map((menu) => [menu.id, menu.options[0].value]));
@@ -107,10 +107,10 @@ async function draw(figure) {
       spec.data.find((data) => data.name === "rows").values = rows;
       const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       const options = { mode: "vega", renderer: "svg", actions: false, tooltip: { theme } };
-      // The box has a description, and a table of the values stands below.
+      // The box has a description, and a table of the values follows below.
       const inside = document.createElement("div");
       inside.ariaHidden = "true";
-      // The image stays until the chart is there.
+      // The image is shown until the chart is ready.
       inside.style = "height: 0; overflow: hidden";
       box.append(inside);
       figure.views[place] = (await (await library())(inside, spec, options)).view;
@@ -147,7 +147,7 @@ function fill(figure, rows) {
   figure.querySelector(".data .scroll").replaceChildren(table);
 }
 
-// One after the other: what is ready must be drawn.
+// Charts are drawn one after the other, so that the page is complete when it is marked as ready.
 let work = Promise.resolve(), turn = 0;
 function refresh() {
   const own = ++turn;

@@ -1,4 +1,4 @@
-"""What pages and figures call the rounds of an experiment, and where charts place them."""
+"""Names of the rounds in pages and figures, and their positions in charts."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +18,7 @@ class Rounds:
     percents : dict of int to float
         Weights remaining by round: mean over seeds.
     labels : dict of int to str
-        What networks that were trained elsewhere are called, by round; empty for rounds of this workflow.
+        Names of networks that were trained elsewhere, by round; empty for rounds of this workflow.
     span : tuple of float
         The fewest and the most weights remaining of any network, in percent.
     """
@@ -48,7 +48,7 @@ class Rounds:
 
     @property
     def by_weights(self) -> bool:
-        """Whether weights are removed in every round, so that they can be an axis; else the order is one."""
+        """Whether weights are removed in every round, so that they can be an axis; else, rounds are."""
         percents = list(self.percents.values())
         return all(after < before for before, after in pairwise(percents))
 
@@ -59,7 +59,7 @@ class Rounds:
 
     @property
     def places(self) -> dict[int, float]:
-        """Where charts place each round: at its weights remaining in percent, or at its number."""
+        """Position of each round in charts: its weights remaining in percent, or its number."""
         return self.percents if self.by_weights else {round: float(round) for round in self.percents}
 
     @property
@@ -68,11 +68,11 @@ class Rounds:
         return self.span if self.by_weights else (float(min(self.percents)), float(self.last))
 
     def name(self, round: int) -> str:
-        """Return what a round is called."""
+        """Return the name of a round."""
         return self.labels.get(round, str(round))
 
     def short(self, round: int) -> str:
-        """Return what a round is called, cut to a length that figures have room for."""
+        """Return the name of a round, shortened to fit into figures."""
         name = self.name(round)
         return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 

@@ -20,9 +20,9 @@ def differing(settings: dict[str, dict]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each experiment, one column for each dotted key. Where all values of a key are numbers
-        they stay numbers; other values are text, as in configuration files. Missing where an experiment lacks
-        the key.
+        One row for each experiment, one column for each dotted key. If all values of a key are numbers, they
+        stay numbers; other values are text, as in configuration files. Missing if an experiment lacks the
+        key.
     """
     texts = {name: dict(page_tables.flat(own).to_numpy()) for name, own in settings.items()}
     keys = dict.fromkeys(key for own in texts.values() for key in own)
@@ -34,7 +34,7 @@ def differing(settings: dict[str, dict]) -> pd.DataFrame:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """Return the numbers that a column's texts say; the texts where one of them is no number."""
+    """Convert a column of text to numbers; leave it unchanged if any text is not a number."""
     values = [json.loads(text) if _is_number(text) else None for text in column.dropna()]
     if None in values:
         return column
@@ -49,14 +49,14 @@ def _is_number(text: str) -> bool:
 
 
 def overview_table(experiments: list[Experiment]) -> pd.DataFrame:
-    """Put the similarities to the dense network and the metrics of several experiments into one tidy table.
+    """Combine the similarities to the dense network and the metrics of several experiments in one table.
 
     Returns
     -------
     pandas.DataFrame
         One row for each network, layer and measure: ``experiment``; the settings of `differing`; ``seed``,
         ``round`` and the other columns of the accuracy table; ``layer``, ``measure``, ``value`` and the other
-        columns of the matrix that are not of one side.
+        columns of the matrix that do not belong to one side.
     """
     changed = differing({one.name: one.settings for one in experiments})
     parts = []

@@ -1,8 +1,7 @@
 """Charts of similarities.
 
-Arguments that they share: `layers`, names in the order of the network; `rounds`, what rounds are called and
-where charts place them; `colormap`, the name of a Vega colour scheme; `dots`, whether each seed is
-drawn.
+Shared arguments: `layers`, names in the order of the network; `rounds`, the names and positions of rounds;
+`colormap`, the name of a Vega colour scheme; `dots`, whether each seed is drawn.
 """
 
 import json
@@ -18,12 +17,12 @@ THIS, CHANCE = "this experiment", "chance level"
 BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
 IDENTICAL = "1 means identical up to the measure's invariances."
 FLAGS = (
-    "Column on the right: chance level, the highest of the row. ○: not above its chance level. Hatched: the "
+    "Column on the right: highest chance level of the row. ○: not above its chance level. Hatched: the "
     "value needs a warning. ×: no value. The table below the chart gives the reasons."
 )
 SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
-# Where heatmaps show chance, in pixels from the right edge of the cells.
+# Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
 CHANCE_LEVEL = "isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known'"
 
@@ -31,7 +30,7 @@ CHANCE_LEVEL = "isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known
 def profile(
     layers: list[str], series: list[str], titles: dict[str, str], dots: bool, chance: bool = True
 ) -> Chart:
-    """Make the main chart: similarity to the dense network in one round by layer, with what it compares to.
+    """Make the main chart: similarity to the dense network in one round by layer, with baselines.
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ def profile(
     series : list of str
         Those that have rows: `THIS`, controls, `BASELINE`.
     titles : dict of str to str
-        The chart's finding by measure, the measure shown first in front.
+        The chart's finding by measure, starting with the measure shown first.
     dots : bool
     chance : bool, default True
         Whether any measure has a chance level.
@@ -99,7 +98,8 @@ def profile(
         "profile",
         ("measure", "seed", "round"),
         base.specification(chart),
-        "Line chart: layers in the order of the network across, similarity to the dense network upwards.",
+        "Line chart: horizontal axis, layers in the order of the network; vertical axis, similarity to the "
+        "dense network.",
         titles=tuple(more),
         dots=dots,
         scaled=True,
@@ -107,9 +107,9 @@ def profile(
 
 
 def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
-    """Make small multiples: similarity to the dense network against weights remaining, a panel per layer.
+    """Make small multiples: similarity to the dense network against weights remaining, by layer.
 
-    Many layers share panels by block (`prunescope.report.panels.blocks`).
+    If there are many layers, those of a block share a panel (`prunescope.report.panels.blocks`).
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
-        # Only the lowest line has room for its name.
+        # There is room for the name of the lowest line only.
         lowest = (
             this.transform_filter(f"datum.round == {rounds.last}")
             .transform_joinaggregate(lowest="min(mean)")
@@ -165,12 +165,13 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     return Chart(
         "layers",
         "Similarity to the dense network while weights are removed",
-        "Blue: the layers of the panel; where there are several, the lowest is named. Grey: all others. "
+        "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
         f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
-        "Small line charts, one for each layer or block: weights remaining across, similarity upwards.",
+        "Small line charts, one for each layer or block: horizontal axis, weights remaining; vertical axis, "
+        "similarity.",
         panels=tuple(panels),
         fixed=(("series", THIS),),
         dots=dots,
@@ -188,7 +189,7 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
     colormap : str
     experiment : str, optional
         One of several experiments on a page: the chart shows the table ``profile-{experiment}`` and has no
-        menu of seeds. By default it shows ``profile``.
+        menu of seeds. By default, it shows ``profile``.
 
     Returns
     -------
@@ -304,7 +305,7 @@ def _heatmap(
 ) -> alt.LayerChart:
     """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
 
-    Cells have numbers where they fit, hatches for warnings, ○ where not above chance, × for no value.
+    Cells have numbers if they fit, hatching for warnings, ○ if not above chance, × if missing.
     """
     bar = alt.Legend(title=None, gradientLength=alt.ExprRef("height"), offset=CHANCE_COLUMN[1] + 14)
     color = alt.Color("mean:Q", scale=alt.Scale(scheme=colormap, domain=[0, 1], clamp=True), legend=bar)
@@ -332,7 +333,7 @@ def _heatmap(
 
 
 def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef) -> list[alt.Chart]:
-    """Draw the highest chance level of each row right of the cells, on their scale."""
+    """Draw the highest chance level of each row to the right of the cells, on the same scale."""
     left, right = (alt.ExprRef(f"width + {edge}") for edge in CHANCE_COLUMN)
     middle = alt.XValue(alt.ExprRef(f"width + {sum(CHANCE_COLUMN) / 2}"))
     row = y.shorthand.partition(":")[0]

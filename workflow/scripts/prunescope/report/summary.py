@@ -18,12 +18,12 @@ SIGNS = {
     words.TOO_FEW_SEEDS: "few",
     words.NOT_APPLICABLE: "none",
 }
-# How a verdict is drawn where there is no room for its word.
+# Symbols for verdicts where there is no room for words.
 SYMBOLS = {"yes": "✓", "no": "✗", "open": "?", "few": "…", "none": "–"}
 FINDING = {
-    words.HOLDS: "The first and output layers stay more similar to the dense network than those between.",
-    words.FAILS: "The first and output layers do not stay more similar than those between.",
-    words.UNDECIDED: "Whether the first and output layers stay more similar than those between is undecided.",
+    words.HOLDS: "The first and output layers stay more similar to the dense network than the middle layers.",
+    words.FAILS: "The first and output layers do not stay more similar than the middle layers.",
+    words.UNDECIDED: "It is undecided whether the first and output layers stay more similar than the middle.",
 }
 
 
@@ -66,7 +66,7 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
         Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", experiment.rounds.after),
         _accuracy(found["accuracy"], count),
         Fact("Least similar layer", *(_low(low, found["label"]) if low is not None else ("–", "no value"))),
-        Fact("Seeds", str(count), "" if count >= 3 else "verdicts need 3"),
+        Fact("Seeds", str(count), "" if count >= 3 else "verdicts need at least 3"),
         Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
         Fact(
             "Baseline",
@@ -77,7 +77,7 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
 
 
 def headline(experiment, profile: pd.DataFrame, measure: str, label: str) -> str:
-    """Return the main chart's finding for a measure: which layer is the least similar, above chance."""
+    """Return the main chart's finding for a measure: the layer with the lowest similarity above chance."""
     after = experiment.rounds.after
     low = lowest(final(profile, experiment, measure))
     if low is None:
@@ -85,7 +85,7 @@ def headline(experiment, profile: pd.DataFrame, measure: str, label: str) -> str
     if pd.isna(low["chance"]):
         return f"{label}: {low['layer']} is least similar {after} ({low['mean']:.3f})"
     numbers = f"{low['mean']:.3f}, chance {low['chance']:.3f}"
-    return f"{label}: {low['layer']} is least similar above chance {after} ({numbers})"
+    return f"{label}: {low['layer']} has the lowest similarity above chance {after} ({numbers})"
 
 
 def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
 
 
 def lowest(rows: pd.DataFrame) -> pd.Series | None:
-    """Return the row with the lowest value above chance, or None when no row has a value."""
+    """Return the row with the lowest value above chance, or None if no row has a value."""
     known = rows[rows["mean"].notna()]
     return known.loc[known["above"].idxmin()] if len(known) else None
 

@@ -1,17 +1,19 @@
-"""How alike are layers? From recorded activations to rows of the similarity matrix; imports only point down.
+"""From recorded activations to rows of the similarity matrix.
+
+Modules import only from those listed below them:
 
 ``matrix``
     activation files → rows of the matrix
 ``passes``
-    goes over the rows of many matrices, twice where a layer is ill-conditioned
+    passes over the rows of many matrices: one, or two if a layer is ill-conditioned
 ``memory``
-    a bound on the memory of a comparison, from sizes alone
+    a bound on the memory of a comparison, computed from sizes
 ``pairs``
-    two representations and what is between them → scores
+    two representations and their cross-moments → scores
 ``measures``
     the measures, each a kind of its own (see `prunescope.kinds`)
 ``chance``
-    what measures give for unrelated representations
+    expected values of measures for unrelated representations
 ``whitening``
     second moments → independent units, whitened, and principal components
 ``moments``, ``moments_gpu``

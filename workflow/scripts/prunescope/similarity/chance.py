@@ -1,7 +1,7 @@
 """Chance levels: the expected values of measures when whole images are permuted.
 
-Rows of one image are not exchangeable, images are. With rows as (image, position t), m_t the mean over the
-images at position t of centred columns and A° the rows minus m_t, permuting the images of b leaves of C_ab
+Images are exchangeable; rows of one image are not. With rows as (image, position t), m_t the mean over the
+images at position t of centred columns and A° the rows minus m_t, permuting the images of b leaves C_ab with
 
     mean      D = Σ_t m_t^a (m_t^b)ᵀ / positions,
     variance  v = E‖C_ab - D‖_F² = Σ_tu G^a_tu G^b_tu / ((N - 1) n²), with G_tu = Σ_i ⟨A°_it, A°_iu⟩,
@@ -18,7 +18,7 @@ import numpy as np
 
 from prunescope.similarity.whitening import Representation
 
-# Draws of singular values: their mean varies little where there are many.
+# Numbers of singular values and of draws: the more values, the fewer draws are needed.
 VALUES, MOST_DRAWS = 256, 32
 
 
@@ -41,7 +41,7 @@ class Unrelated:
         return self._moments[basis]
 
     def rows(self, basis: str) -> float:
-        """Return how many independent rows would vary as much: the images, where they have one row each."""
+        """Return how many independent rows would vary as much: the number of images, if each has one row."""
         variance = self.moments(basis)[1]
         with np.errstate(divide="ignore"):
             return float(np.divide(self.a.size(basis) * self.b.size(basis), variance)) + 1
@@ -53,7 +53,7 @@ class Unrelated:
         if basis not in self._singular:
             mean, variance = self.moments(basis)
             if basis != "raw" and self.a.moments.positions > 1:
-                # As good as D, and the same in whatever order units were whitened.
+                # Equivalent to D, and independent of the order in which units were whitened.
                 mean = _diagonal(_values(mean[None])[0], mean.shape)
             self._singular[basis] = _values(self._draws(basis, mean, variance))
         return self._singular[basis]
@@ -68,9 +68,9 @@ class Unrelated:
         return self._directions
 
     def _draws(self, basis: str, mean: np.ndarray, variance: float) -> np.ndarray:
-        """Add Gaussian noise to D, shape (draws, k_a, k_b); the noise is always the same.
+        """Add Gaussian noise to D, shape (draws, k_a, k_b), from a fixed seed.
 
-        In raw coordinates the noise is as correlated as the columns.
+        In raw coordinates, the noise has the correlations of the columns.
         """
         count = int(np.clip(VALUES // min(mean.shape), 1, MOST_DRAWS))
         noise = np.random.default_rng(0).standard_normal((count, *mean.shape))
@@ -85,7 +85,7 @@ class Unrelated:
     def _moments_in(self, basis: str) -> tuple[np.ndarray, float]:
         sides, moments = (self.a, self.b), self.a.moments
         a, b = (side.coordinates(basis, side.moments.map) for side in sides)
-        # tr G / n: what the means at each position leave of the variance.
+        # tr G / n: the variance that remains after subtracting the means at each position.
         left_a, left_b = (
             max(side.size(basis) - np.square(m).sum() / moments.positions, 0.0)
             for side, m in zip(sides, (a, b), strict=True)
@@ -95,7 +95,7 @@ class Unrelated:
         return a.T @ b / moments.positions, variance * overlap
 
     def _overlap(self, basis: str) -> float:
-        """tr(G^a G^b) / (tr G^a tr G^b), from folds of a and other folds of b."""
+        """tr(G^a G^b) / (tr G^a tr G^b), from folds of a and different folds of b."""
         (a, lengths_a), (b, lengths_b) = (side.folds(basis) for side in (self.a, self.b))
         both = sum(np.square(a[fold - 1].T @ b[fold]).sum() for fold in range(len(a)))
         apart = np.roll(lengths_a, 1) @ lengths_b
@@ -134,7 +134,7 @@ def trimmed(pair, ranks: tuple[int, int]) -> float:
 
 
 def weighted(pair, ranks: tuple[int, int]) -> float:
-    """PWCCA of unrelated representations; of independent rows it is the mean correlation."""
+    """PWCCA of unrelated representations; for independent rows, it is the mean correlation."""
     if pair.a.moments.positions == 1:
         return correlation(pair, ranks)
     unrelated = pair.unrelated
@@ -164,18 +164,18 @@ def nuclear(pair, _ranks: tuple[int, int]) -> float:
 
 
 def zero(_pair, _ranks: tuple[int, int]) -> float:
-    """Chance of a measure that is unbiased where there is nothing in common."""
+    """Chance level of a measure that is unbiased for unrelated representations."""
     return 0.0
 
 
 def top(values: np.ndarray) -> np.ndarray:
-    """Return the first of descending values that make up 98 % of their sum."""
+    """Return the first of the descending values, up to 98 % of their sum."""
     total = np.cumsum(values)
     return values[: np.searchsorted(total, 0.98 * total[-1]) + 1]
 
 
 def _correlations(pair, ranks: tuple[int, int], basis: str) -> np.ndarray:
-    """Draws of canonical correlations, descending, in rows; of independent rows the law's quantiles."""
+    """Rows of drawn canonical correlations, descending; for independent rows, quantiles of Wachter's law."""
     if pair.a.moments.positions == 1:
         return wachter(pair.n, *ranks)[None]
     return np.minimum(pair.unrelated.singular(basis), 1)

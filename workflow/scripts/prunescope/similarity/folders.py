@@ -18,7 +18,7 @@ def compare_folders(
 ):
     """Compare the last of several folders of activations with each of them, layer by layer.
 
-    The values are those of activations that the workflow recorded.
+    Values are computed as for activations that the workflow records.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def compare_folders(
         Folders of matrices with an id for each row, see `prunescope.activations.folder`. The columns
         ``round_a`` and ``round_b`` of the result are positions in this sequence, from 0.
     measures : sequence of str, optional
-        Names of measures; by default those of experiments.
+        Names of measures; by default, the default measures of experiments.
     pairs : str, default "same-layer"
         ``same-layer``, or ``all-layers`` for layers with equally many rows.
     variance : float, default 0.99
@@ -41,7 +41,7 @@ def compare_folders(
     Raises
     ------
     InputError
-        When a folder cannot be read, the ids of the rows do not correspond, or a measure is unknown.
+        When a folder cannot be read, the row ids do not correspond, or a measure is unknown.
     """
     if not paths:
         raise InputError("compare_folders: no folders; give at least one")

@@ -1,4 +1,4 @@
-"""Images, the rows they have in a matrix, and the random folds that they belong to."""
+"""Images, their rows in a matrix, and their random folds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Images:
     Attributes
     ----------
     fold : ndarray of uint8, shape (images,)
-        Of each image.
+        Fold of each image.
     sizes : ndarray of int, shape (folds,)
         Number of images of each fold.
     positions : int
-        Rows of an image.
+        Number of rows of an image.
     """
 
     fold: np.ndarray
@@ -29,7 +29,7 @@ class Images:
 
     @classmethod
     def of(cls, images: int, positions: int = 1) -> "Images":
-        """Deal images to folds: at random, because their order can depend on the class; always the same."""
+        """Assign images to random folds, because their order can depend on the class; always the same."""
         folds = min(FOLDS, images)
         fold = (np.random.default_rng(0).permutation(images) % folds).astype(np.uint8)
         return cls(fold, np.bincount(fold, minlength=folds), positions)
@@ -44,7 +44,7 @@ class Images:
         return [range(self.folds // 2), range(self.folds // 2, self.folds)]
 
     def folds_one_by_one(self) -> list[range]:
-        """Return each fold alone."""
+        """Return each fold as a range."""
         return [range(fold, fold + 1) for fold in range(self.folds)]
 
     def among(self, folds: np.ndarray) -> int:
@@ -52,7 +52,7 @@ class Images:
         return int(self.sizes[folds].sum())
 
     def chunks(self, rows: int) -> Iterator[tuple[int, int]]:
-        """Cut all rows into runs of at most `rows`: of whole images, or of parts of one image."""
+        """Split all rows into runs of at most `rows` rows: whole images, or parts of one image."""
         n = self.fold.size * self.positions
         if rows >= self.positions:
             step = rows // self.positions * self.positions

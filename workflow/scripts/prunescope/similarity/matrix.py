@@ -52,7 +52,7 @@ COLUMNS = pa.schema(
 )
 
 
-# Of the schema, too.
+# The schema has the same default.
 DEFAULT = ("cca", "cca_cv", "cka_debiased", "svcca")
 
 
@@ -71,7 +71,7 @@ class SimilaritySettings:
     intervals : bool
         Whether to give 95 % intervals.
     gpu : bool
-        Whether to sum products on a GPU if one is granted; the results differ by rounding.
+        Whether to sum products on a GPU if the job is granted one; the results differ by rounding.
     """
 
     measures: list[str] = field(default_factory=lambda: list(DEFAULT))
@@ -102,7 +102,7 @@ def compare_round(
     threads : int, default 1
         The result does not depend on it.
     device : torch.device or str, optional
-        Where to sum products; the rest is computed on the processor.
+        Where to sum products; everything else is computed on the CPU.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def compare_round(
 def compare_seeds(
     paths: Sequence[str | Path], settings: SimilaritySettings, threads: int = 1, device: str = "cpu"
 ) -> pa.Table:
-    """Compare the same round of different seeds, each with each other.
+    """Compare the same round of different seeds, all pairs of them.
 
     Parameters, result and errors are those of `compare_round`, with one file for each seed.
     """
@@ -137,12 +137,12 @@ def compare_seeds(
 
 
 def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
-    """Make sure that row i of every matrix is the same position of the same example.
+    """Check that row i of every matrix is the same position of the same example.
 
     Raises
     ------
     InputError
-        Names both files and what differs.
+        With both files and the difference.
     """
     first = recordings[0]
     for other in recordings[1:]:
@@ -158,7 +158,7 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
             lacking = other if name in first.matrices else first
             raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
         for name, matrix in first.matrices.items():
-            # Networks that were trained elsewhere need no layer in common.
+            # Networks that were trained elsewhere need not have a layer in common.
             partner = other.matrices.get(name, next(iter(other.matrices.values())))
             rows = matrix.shape[0], partner.shape[0]
             if rows[0] != rows[1]:
@@ -178,7 +178,7 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """How to compare: `run` is a `map` that may use several threads; `gram` makes the sums of products."""
+    """A way to compare: `run` is a `map` that may use several threads; `gram` makes the sums of products."""
 
     measures: list[Measure]
     variance: float | None
@@ -266,7 +266,7 @@ class _Comparison:
 
 @contextmanager
 def _comparison(settings: SimilaritySettings, threads: int, device: str) -> Iterator[_Comparison]:
-    """Compute side by side, with one thread inside each LAPACK call.
+    """Compute matrices in parallel, with one thread per LAPACK call.
 
     Matrices of a few hundred columns are too small for LAPACK to use two threads well.
     """

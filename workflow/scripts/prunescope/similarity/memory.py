@@ -1,4 +1,4 @@
-"""How much memory a comparison needs, from sizes alone."""
+"""The memory that a comparison needs, computed from sizes."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from prunescope.similarity.moments import MOST_TILE, chunk_rows
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
-# The same in a second pass: fewer, because the sums of the first are still in memory.
+# The same for a second pass: fewer, because the sums of the first pass are still in memory.
 SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
-# Numbers of matrices as large as a covariance: kept by a representation, needed to compute one or a score,
-# and for a pair without a fold.
+# Numbers of matrices of the size of a covariance: stored in a representation; needed to compute a
+# representation or a score; needed for a pair without a fold.
 KEPT, NEEDED, REPLICA = 8, 8, 12
-# Numbers of maps of all folds: kept by a representation, in several coordinates.
+# Number of maps of all folds that a representation stores, in several coordinates.
 KEPT_MAPS = 5
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
@@ -41,7 +41,7 @@ def peak_bytes(
     positions: Sequence[int] | None = None,
     intervals: bool = False,
 ) -> int:
-    """Return a bound on the memory of a comparison, beyond what the interpreter and the libraries need.
+    """Return a bound on the memory of a comparison, in addition to the interpreter and the libraries.
 
     It does not depend on the number of images. docs/similarity.md explains the terms.
 
@@ -79,16 +79,16 @@ def _maps(positions: int) -> int:
 
 def _peak_numbers(own: Sequence[int], recordings: int, threads: int, positions: int, intervals: bool) -> int:
     """Bound for layers whose pairs are summed together, in numbers of 8 bytes."""
-    # In the sums, each matrix has two more columns: see `moments`.
+    # In the sums, each matrix has two additional columns, see `moments`.
     widest, width, squares = max(own) + 2, sum(own) + 2 * len(own), sum((p + 2) ** 2 for p in own)
     every = recordings * sum(batch_numbers(width, p + 2, positions, intervals) for p in own)
 
     def batch(limit: int) -> int:
         return max(min(limit, every), batch_numbers(width, widest, positions, intervals))
 
-    # A batch ends at a number of sums, so one of narrow layers can have many columns.
+    # The number of sums limits a batch, so a batch of narrow layers can have many columns.
     columns = width + max(widest, min(recordings * width, BATCH_NUMBERS // width))
-    # The buffer and the rows as they are read and sorted, which are float64 once they are whitened.
+    # The buffer, and the rows that are read and sorted; whitened rows are float64.
     buffers = max(chunk_rows(count) * (2 * count + (3 + threads) * widest) for count in (width, columns))
     itself = batch_numbers(0, width, positions, intervals)
     sums = batch(BATCH_NUMBERS) + batch(SECOND_BATCH_NUMBERS) + 2 * itself

@@ -3,13 +3,13 @@
 A row of a matrix is *augmented*: the shifted columns x - shift, their squared length, and a one. The products
 of augmented rows hold everything that similarity measures need (means, covariances, and products of row
 lengths for the debiased CKA), so one pass over the data is enough. The shift does not change the result;
-without it a small variance would lose digits to a large mean.
+without it, a small variance next to a large mean would lose digits.
 
-What varies between samples is images, and rows of one image are not independent. So the sums are kept apart
-for two random halves of the images, or for each of some random folds, and where an image has several rows
-(one for each position of a map) the sums of the rows at each position are kept as well.
+Samples differ in their images, and rows of one image are not independent. Therefore sums are kept separately
+for two random halves of the images, or for each random fold. If an image has several rows (one for each
+position of a map), the sums of the rows at each position are kept as well.
 
-The work is cut into tiles of the product matrix. Each tile is summed in a fixed order by one thread at a
+The work is split into tiles of the product matrix. Each tile is summed in a fixed order, by one thread at a
 time, so the result does not depend on the number of threads.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from prunescope.errors import shrinking
 from prunescope.similarity.folds import Images
 
-# Wide tiles multiply faster; there must be enough of them to share between threads.
+# Wide tiles multiply faster, but there must be enough tiles for all threads.
 LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8
 BUFFER_NUMBERS = 2**23
 LEAST_ROWS, MOST_ROWS = 1024, 16384
@@ -48,7 +48,7 @@ class Moments:
     map : ndarray, shape (positions, p)
         Mean over the images at each position, minus `mean`. Zero if there is one position.
     folds : ndarray, shape (folds, positions, p)
-        Sum over each fold's images of what `mean` and `map` leave; empty if there is one position.
+        Sum over each fold's images after subtracting `mean` and `map`; empty if there is one position.
     """
 
     n: int
@@ -95,13 +95,13 @@ class Gram:
     Parameters
     ----------
     shifts : sequence of ndarray, shapes (p_i,)
-        Subtracted from the columns of each matrix before anything is squared; best a rough mean.
+        Subtracted from the columns of each matrix before squaring; ideally a rough mean.
     blocks : sequence of (range, range)
-        Which products to sum: all matrices of the first range with all of the second.
+        Products to sum: all matrices of the first range with all matrices of the second.
     images : Images
-        Which rows belong together.
+        The images that rows belong to.
     run : callable, optional
-        Like `map`, which is the default; the `map` of a thread pool computes tiles side by side.
+        Like `map`, which is the default; the `map` of a thread pool computes tiles in parallel.
     by_fold : bool, optional
         Whether to keep the sums of each fold of images, which `without` needs, instead of each half.
     """
@@ -145,9 +145,10 @@ class Gram:
         Parameters
         ----------
         chunks : sequence of ndarray, shapes (m, p_i)
-            The same rows of every matrix, in any floating-point format: of whole images, or of one image.
+            The same rows of every matrix, in any floating-point format: rows of whole images, or of one
+            image.
         start : int
-            Number of the first row.
+            Index of the first row.
         """
         m = len(chunks[0])
         if len(self._buffer) < m:
@@ -205,7 +206,7 @@ class Gram:
         ----------
         i : int
         without : int, optional
-            Leave out a fold; needs the sums of each fold.
+            Fold to leave out; requires the sums of each fold.
         """
         cross, mean = self._centred(i, i, without)
         kept = self._kept(without)
@@ -286,17 +287,17 @@ def all_pairs(
         Anything that slices into arrays, e.g. an HDF5 data set.
     rows : int, optional
         Rows per chunk; by default the float64 buffer has about 2²³ numbers. Changes the result by rounding
-        only. The pass restarts with half the rows each time memory is not enough.
+        only. After each out-of-memory error, the pass restarts with half the rows.
     gram : callable, optional
-        Makes the sums from shifts, blocks and images: `Gram`, with threads if wanted, or one that computes on
-        a GPU.
+        Makes the sums from shifts, blocks and images: `Gram`, optionally with threads, or a class that
+        computes on a GPU.
     positions : int, optional
         Consecutive rows that belong to one image.
 
     Raises
     ------
     InputError
-        When memory is not enough for a chunk of one row.
+        When there is not enough memory for a chunk of one row.
     """
     groups = _groups([matrix.shape[1] for matrix in matrices])
     blocks = [(a, b) for i, a in enumerate(groups) for b in groups[i:]]
@@ -316,7 +317,7 @@ def row(
     Parameters
     ----------
     left, right : sequence of array-like, shapes (n, p_i)
-        In the result the left ones come first.
+        In the result, the left matrices come first.
     means : sequence of ndarray
         Column means of the left matrices.
     rows, gram, positions : optional
@@ -333,14 +334,14 @@ def row(
 def chunk_rows(columns: int) -> int:
     """Rows per chunk for matrices with this total number of columns.
 
-    A multiple of `LEAST_ROWS`, the rows of which activation files keep one checksum.
+    A multiple of `LEAST_ROWS`, the number of rows for which activation files keep one checksum.
     """
     rows = BUFFER_NUMBERS // max(columns, 1) // LEAST_ROWS * LEAST_ROWS
     return min(max(rows, LEAST_ROWS), MOST_ROWS)
 
 
 def _groups(widths: Sequence[int]) -> list[range]:
-    """Cut matrices 0, 1, ... into runs of columns that make good tiles."""
+    """Group matrices 0, 1, ... into runs whose columns make good tiles."""
     most = min(max(sum(widths) // TILES, LEAST_TILE), MOST_TILE)
     groups, start, total = [], 0, 0
     for i, width in enumerate(widths):

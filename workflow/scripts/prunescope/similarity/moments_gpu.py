@@ -1,7 +1,7 @@
-"""Second moments accumulated on a GPU; everything computed from them stays on the processor.
+"""Second moments accumulated on a GPU; everything else is computed on the CPU.
 
-The sums are float64 as on the processor, so the two differ by rounding alone. This is a module of its own
-because comparisons on the processor are short and importing torch takes seconds.
+The sums are float64 as on the CPU, so the two differ only by rounding. This is a separate module because
+comparisons on the CPU are short and importing torch takes seconds.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class DeviceGram(Gram):
         total.addmm_(left.T, right)
 
     def finish(self) -> None:
-        """Copy the sums to the processor and free the device's memory."""
+        """Copy the sums to the host and free the device's memory."""
         super().finish()
         self._tiles = [(rows, columns, total.cpu().numpy()) for rows, columns, total in self._tiles]
         self._maps = self._maps.cpu().numpy()

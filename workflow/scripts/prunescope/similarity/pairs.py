@@ -20,38 +20,38 @@ from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Me
 from prunescope.similarity.moments import Cross
 from prunescope.similarity.whitening import Representation
 
-# Correlations below this need an SVD for their directions. With eigenvalues of a square, the left vectors are
-# orthogonal to 1e-16 over the square of this.
+# The directions of correlations below this value require an SVD. With an eigendecomposition of MᵀM, the left
+# vectors are orthogonal only to about 1e-16 divided by the square of this value.
 SMALL = 1e-4
 # Each half of the images gives directions for the other, so the two estimates of unrelated representations
-# correlate: in Gaussian matrices by the square of the mean of the quarter-circle law. In simulations that
-# falls about with 1 - value⁴ (tests/benchmarks/statistics_similarity.py).
+# correlate: for Gaussian matrices, the correlation is the square of the mean of the quarter-circle law. In
+# simulations, it falls approximately as 1 - value⁴ (tests/benchmarks/statistics_similarity.py).
 SHARED = (8 / (3 * np.pi)) ** 2
-# Correlations nearer to each other than this are equal as far as rounding can tell; and a value is not unique
-# when their directions move it by more than `MOVED`.
+# Correlations closer to each other than this are equal within rounding. A value is not unique if the choice
+# of their directions changes it by more than `MOVED`.
 EQUAL, MOVED = 1e-10, 1e-6
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two representations and what is between them; all that a measure gets.
+    """Two representations and their cross-moments; the input of a measure.
 
     Attributes
     ----------
     a, b : Representation
-        With principal components if `truncated` is used.
+        They have principal components if `truncated` is used.
     cross : Cross
     whitened : Cross, optional
-        Between the whitened columns, if it is known from whitened rows: its covariance is M. By default it
-        follows from `cross`.
+        Cross-moments of the whitened columns, if known from whitened rows: the covariance is M. By default,
+        they are computed from `cross`.
     directions : bool, optional
         Whether the correlations are computed together with the canonical directions.
     mirror : Pair, optional
         The same pair in the other order, so that nothing is computed twice.
     replica : callable, optional
-        Takes a fold of images and returns the pair without it, for intervals.
+        Takes a fold of images and returns the pair without this fold, for intervals.
     whole : Pair, optional
-        Of a replica, the pair with all images.
+        For a replica, the pair with all images.
     """
 
     a: Representation
@@ -105,7 +105,8 @@ class Pair:
         if self.mirror is not None:
             return self.mirror.truncated
         if all(side.components.shape[1] == side.rank for side in (self.a, self.b)):
-            return self.correlations  # they span the same, and these are precise whatever the condition
+            # Both span the same space, and these are precise for any condition number.
+            return self.correlations
         return _correlations(self.a.components.T @ self.cross.covariance @ self.b.components)
 
     @cached_property
@@ -119,8 +120,8 @@ class Pair:
     def half_directions(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Canonical directions of a and b (columns) in each half of the images, for the whitened columns.
 
-        A replica has those of all images. What an omitted fold changes of them would be noise: at the best
-        directions a small change has no effect on the correlations.
+        A replica uses the directions of all images. Their change when a fold is omitted would only add noise:
+        at the optimal directions, a small change has no effect on the correlations.
         """
         if self.whole is not None:
             return self.whole.half_directions
@@ -134,7 +135,7 @@ class Pair:
 
     @cached_property
     def unrelated(self) -> Unrelated:
-        """What would be between a and b if their images were permuted; of a mirror, between b and a."""
+        """Moments between a and b when their images are permuted; for a mirror, between b and a."""
         return Unrelated(self.a, self.b) if self.mirror is None else self.mirror.unrelated
 
     def swapped(self) -> "Pair":
@@ -152,7 +153,7 @@ class Pair:
 
 def _whitened(a: Representation, covariance: np.ndarray, b: Representation) -> np.ndarray:
     """M = W_aᵀ C_ab W_b, with half the arithmetic of full matrices because both factors are triangular."""
-    # BLAS requires contiguous columns, so it gets Cᵀ, of which these rows are the columns.
+    # BLAS requires contiguous columns, so it is given Cᵀ.
     block = covariance[np.ix_(a.units, b.units)].T
     block = blas.dtrmm(1.0, b.whitening, block, lower=1, overwrite_b=1)
     return blas.dtrmm(1.0, a.whitening, block, side=1, lower=1, trans_a=1, overwrite_b=1).T
@@ -161,7 +162,7 @@ def _whitened(a: Representation, covariance: np.ndarray, b: Representation) -> n
 def _correlations(matrix: np.ndarray) -> np.ndarray:
     """Singular values, descending and within [0, 1], from the eigenvalues of the smaller Gram matrix.
 
-    Twice as fast as from an SVD. Values near 0 have an absolute error of 1e-8 instead of 1e-16.
+    This is twice as fast as an SVD. Values near 0 have an absolute error of 1e-8 instead of 1e-16.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = blas.dsyrk(1.0, matrix.T, trans=int(wide), lower=1)
@@ -172,7 +173,7 @@ def _correlations(matrix: np.ndarray) -> np.ndarray:
 
 
 def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Left vectors, values and right vectors of a matrix that is not wide, in the same way."""
+    """Left vectors, values and right vectors of a matrix that is not wide, computed in the same way."""
     values, right = np.linalg.eigh(matrix.T @ matrix)
     if values[0] < SMALL**2:
         # The left vectors of correlations near 0 would not be orthogonal.
@@ -192,12 +193,12 @@ class Score:
     measure : str
         Its name.
     value, reverse : float
-        Of (a, b) and of (b, a), which differ only if the measure is not symmetric. NaN when a number would
-        mislead.
+        Value of (a, b) and of (b, a), which differ only if the measure is not symmetric. NaN if a number
+        would be misleading.
     chance, reverse_chance : float
-        Expected of (a, b) and of (b, a) when images are permuted; NaN where not known.
+        Expected value of (a, b) and of (b, a) when images are permuted; NaN if not known.
     low, high : float
-        95 % interval of `value`; NaN unless asked for and known to cover. The same for both orders.
+        95 % interval of `value`; NaN unless requested and known to be valid. The same for both orders.
     rank_a, rank_b : int
         Directions used: independent units or principal components, see `Measure.ranks`.
     status : str
@@ -253,25 +254,25 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
 
 
 def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[float, float]:
-    """Return a 95 % interval for the expected value of a similarity with as many other images.
+    """Return a 95 % interval for the expected value of a similarity over samples of as many images.
 
-    Student's interval for Fisher's z = artanh(value), from the values without one fold of images at a time.
-    It does not leave [-1, 1].
+    Student's t interval for Fisher's z = artanh(value), from the values that leave out one fold of images at
+    a time. It does not leave [-1, 1].
 
     Parameters
     ----------
     value : float
-        Of all images.
+        Value for all images.
     without : ndarray, shape (folds,)
-        Without each fold.
+        Values without each fold.
     shared : float, default 0
-        Correlation of the two estimates that the value is the mean of, if it were 0; the jackknife takes them
-        as independent.
+        Correlation, at value 0, of the two estimates whose mean is the value; the jackknife treats them as
+        independent.
 
     Returns
     -------
     low, high : float
-        The value itself where it is 1 whatever the images; NaN where a value without a fold is NaN.
+        Both equal the value if it is 1 for any images; NaN if a value without a fold is NaN.
     """
     nearly = 1 - 1e-12
     if min(value, without.min()) >= nearly:
@@ -304,7 +305,7 @@ def _score(pair: Pair, measure: Measure) -> Score:
 
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
-    """Return the gravest of what sizes and directions say of a value."""
+    """Return the most serious status that follows from sizes and directions."""
     units = max(side.moments.mean.size for side in (pair.a, pair.b))
     rows = float(pair.n)
     if min(ranks) and measure.rows_per_unit:

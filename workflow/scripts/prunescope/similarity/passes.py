@@ -1,8 +1,8 @@
 """Passes over the rows of many matrices, which make representations and pairs.
 
-Moments square the condition number. A layer for which that loses digits is read a second time and whitened;
-the moments of the whitened rows correct the first. Nothing outside this module depends on which layers
-those are.
+Moments square the condition number. If that loses digits, the layer is read a second time and whitened; the
+moments of the whitened rows correct those of the first pass. Nothing outside this module depends on which
+layers need this.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Whitened:
-    """A matrix whose rows are whitened as they are read; slices into arrays.
+    """A matrix whose rows are whitened as they are read; slicing it returns arrays.
 
     Attributes
     ----------
     matrix : array-like, shape (n, p)
     side : Representation
-        Of the matrix.
+        Representation of the matrix.
     """
 
     matrix: Any
@@ -43,22 +43,22 @@ class Whitened:
 
 
 class Own:
-    """Matrices that are compared with each other and with others; whitened once.
+    """Matrices that are compared with each other and with other matrices; each is whitened once.
 
     Parameters
     ----------
     matrices : sequence of array-like, shapes (n, p_i)
-        Anything with a shape that slices into arrays.
+        Any objects with a shape whose slices are arrays.
     represent : callable
         Takes a matrix and its moments and returns its representation.
     run : callable, optional
-        Like `map`, which is the default; the `map` of a thread pool computes side by side.
+        Like `map`, which is the default; the `map` of a thread pool computes in parallel.
     gram : callable, optional
         Makes the sums, see `moments.all_pairs`.
     positions : int, optional
         Consecutive rows that belong to one image.
     replicas : bool, optional
-        Whether pairs can be made without a fold of images; needs a `gram` that sums by fold.
+        Whether pairs that leave out a fold of images can be made; requires a `gram` that sums by fold.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Own:
         return Pair(*sides, cross, whitened, replica=self._replica(sides, self._gram, i, j))
 
     def _replica(self, sides: tuple, gram: Gram, i: int, j: int) -> Callable[[int], Pair] | None:
-        """Return what makes a pair without a fold; its second matrix and the products are in `gram`."""
+        """Return a function that makes a pair without a fold; `gram` has the second matrix and products."""
         if not self._replicas:
             return None
 
@@ -114,14 +114,14 @@ class Own:
         return without
 
     def against(self, others: Sequence, use: Callable[[Any, Iterator[Pair]], T]) -> Iterator[T]:
-        """Compare other matrices with these, as many in one pass as memory allows.
+        """Compare other matrices with these, as many per pass as memory allows.
 
         Parameters
         ----------
         others : sequence of array-like, shapes (n, p_j)
         use : callable
-            Takes one of `others` and an iterator over its pairs (own matrix i, this one), and returns
-            anything but None. It is called once for each, side by side, and should keep no pair: they are
+            Takes one of `others` and an iterator over its pairs (own matrix i, this one); must not return
+            None. It is called once for each matrix, in parallel, and should not keep pairs, because they are
             large.
 
         Yields
@@ -151,7 +151,7 @@ class Own:
         return found
 
     def _second_pass(self, batch: list, places: list[int], gram: Gram, use: Callable) -> list:
-        """Compare part of a pass to full precision; `places` are its matrices' positions in that pass."""
+        """Compare part of a pass with full precision; `places` are its matrices' positions in the pass."""
         first = len(self.matrices)
 
         def represented(k: int) -> Representation:
@@ -195,7 +195,7 @@ class Own:
 
 
 def _corrected(left: np.ndarray | None, cross: Cross, right: np.ndarray) -> Cross:
-    """Correct moments between whitened rows; a left side of None is corrected already."""
+    """Correct moments between whitened rows; a left side of None is already corrected."""
     covariance, halves = cross.covariance @ right.T, cross.halves @ right.T
     if left is not None:
         covariance, halves = left @ covariance, left @ halves

@@ -1,4 +1,4 @@
-"""One matrix made ready for comparisons: its independent units, whitened, and its principal components.
+"""One matrix prepared for comparisons: its whitened independent units and its principal components.
 
 In all equations the columns of X (n × p) are centred, C = XᵀX / n, and W (p × r) whitens: WᵀCW = 1.
 """
@@ -13,24 +13,24 @@ from prunescope.similarity.moments import Moments
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance.
 CONSTANT = 1e-13
-# A unit depends on others when they leave at most this fraction of its variance unexplained. For very wide
-# matrices rounding leaves more: p times the machine's precision.
+# A unit depends on others if they leave at most this fraction of its variance unexplained. In very wide
+# matrices, rounding leaves more: p times the machine precision.
 DEPENDENT = 1e-13
-# Moments square the condition number, so whitening by them loses digits where some direction leaves less than
-# this fraction of its units' variance; `refine` restores them.
+# Moments square the condition number, so whitening with them loses digits if a direction has less than this
+# fraction of its units' variance; `refine` restores the digits.
 ILL = 1e-6
 # Within this factor of the tolerance it is unclear whether a unit depends on others.
 UNCLEAR = 10.0
 # Relative difference below which two variances are equal.
 TIE = 1e-9
-# Columns whose correlations are all below this are principal components already; float32 storage of such a
-# matrix leaves about 1e-8.
+# Columns whose correlations are all below this are already principal components; storing such a matrix as
+# float32 leaves correlations of about 1e-8.
 UNCORRELATED = 1e-7
 
 
 @dataclass(frozen=True)
 class Representation:
-    """One matrix made ready for comparisons: whitened once, used in every pair.
+    """One matrix prepared for comparisons: whitened once, used in every pair.
 
     Attributes
     ----------
@@ -40,14 +40,14 @@ class Representation:
     whitening : ndarray, shape (rank, rank)
         Wᵀ without its zeros: lower triangular, maps these units to uncorrelated columns of variance 1.
     least : float
-        Smallest fraction of a taken unit's variance that those taken before it leave unexplained.
+        Smallest fraction of a taken unit's variance that the units taken before it leave unexplained.
     components : ndarray, shape (p, k), or None
         Maps centred rows to the leading principal components, scaled to variance 1.
     hidden : bool
-        Whether the status of a unit is unclear: its variance, or what others leave of it, is so small beside
-        others that rounding can have made it.
+        Whether the status of a unit is unclear: its variance, or the part that others leave unexplained, is
+        so small relative to others that it may be due to rounding.
     tied : bool
-        Whether the last component's variance is also that of the next one, which is left out.
+        Whether the last component has the same variance as the next one, which is left out.
     rotated : bool
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
     precise : ndarray, shape (2, rank, rank), optional
@@ -76,7 +76,7 @@ class Representation:
 
     @cached_property
     def root(self) -> np.ndarray:
-        """A root L of the covariance of all units, LLᵀ = C, but for rounding; shape (p, p)."""
+        """A root L of the covariance of all units, LLᵀ = C up to rounding; shape (p, p)."""
         slack = 1e-10 * np.diagonal(self.moments.covariance).max()
         return np.linalg.cholesky(self.moments.covariance + slack * np.eye(self.moments.mean.size))
 
@@ -136,10 +136,10 @@ class Representation:
 def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = False) -> Representation:
     """Find a matrix's independent units and whiten them; whiten its leading principal components.
 
-    Units that do not vary are removed first (`CONSTANT`) and the others scaled to variance 1. A Cholesky
-    factorisation with complete pivoting then takes one unit at a time, always the one least explained by
-    those taken before, until the rest is explained (`DEPENDENT`). The inverse factor whitens the units taken.
-    They span what all units span, so nothing is lost.
+    Units that do not vary are removed first (`CONSTANT`), and the others are scaled to variance 1. A Cholesky
+    factorisation with complete pivoting then takes one unit at a time, always the one that the units taken
+    before explain least, until all others are explained (`DEPENDENT`). The inverse factor whitens the units
+    taken. They span what all units span, so nothing is lost.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
 
 
 def refine(side: Representation, moments: Moments) -> tuple[Representation, np.ndarray]:
-    """Correct a whitening by the moments of the rows that it whitened: the second step of CholeskyQR2.
+    """Correct a whitening with the moments of the whitened rows: the second step of CholeskyQR2.
 
     Whitened rows are nearly uncorrelated, so their moments lose no digits, however ill-conditioned the matrix
     is.
@@ -171,7 +171,7 @@ def refine(side: Representation, moments: Moments) -> tuple[Representation, np.n
     Returns
     -------
     Representation
-        The same with the corrected whitening, T times the old one.
+        The same with the corrected whitening, T times the previous one.
     T : ndarray, shape (rank, rank)
         Lower triangular, near the identity.
 
@@ -191,7 +191,7 @@ def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
 
 
 def _alive(moments: Moments) -> tuple[np.ndarray, bool]:
-    """Return the units that vary, and whether others may do so that a much larger unit hides."""
+    """Return the units that vary, and whether a much larger unit may hide that others vary."""
     spread = np.diagonal(moments.covariance)
     own, largest = CONSTANT * moments.mean**2, CONSTANT * spread.max(initial=0.0)
     return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
@@ -221,11 +221,11 @@ def _components(moments: Moments, alive: np.ndarray, variance: float) -> tuple[n
     else:
         values, vectors = np.linalg.eigh(moments.covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
-    # What rounding leaves of a constant unit is no component.
+    # The rounding error of a constant unit is not a component.
     noise = np.max(moments.mean[alive] ** 2, initial=0.0)
     living = values > CONSTANT * (values.max(initial=0.0) + noise)
     total = np.cumsum(values[living])
-    # The slack is for variance = 1, which rounding must not push beyond the last component.
+    # The tolerance is for variance = 1: rounding must not exceed the last component.
     kept = int(np.searchsorted(total, variance * total[-1] * (1 - 1e-12))) + 1 if total.size else 0
     tied = 0 < kept < total.size and values[kept - 1] - values[kept] <= TIE * values[0]
     return vectors[:, :kept] / np.sqrt(values[:kept]), bool(tied)

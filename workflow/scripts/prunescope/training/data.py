@@ -1,4 +1,4 @@
-"""The data set on the training device, its batches, and the settings of a training."""
+"""The data set on the training device, its batches, and the training settings."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
 
 log = logging.getLogger("prunescope")
-# Pixels, times channels, that are evaluated at a time; of small images never more than 512.
+# Pixels times channels to evaluate at a time; at most 512 images.
 EVALUATED = 2**22
 
 
@@ -42,15 +42,15 @@ class TrainingSettings:
 
 
 class Gathered:
-    """Images that stay where they are, for instance in a file; what is indexed is moved to the device.
+    """Images that stay where they are, for instance in a file; indexed images are moved to the device.
 
     Parameters
     ----------
     images : ndarray or Images of uint8, shape (M, C, H, W)
     rows : ndarray of int, shape (N,)
-        Indices of the images that count.
+        Indices of the images to use.
     device : torch.device
-        Where slices and rows go: uint8, shape (n, H, W, C).
+        Device of the indexed images: uint8, shape (n, H, W, C).
     """
 
     def __init__(self, images: np.ndarray | Images, rows: np.ndarray, device: torch.device):
@@ -70,7 +70,7 @@ class Gathered:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def load(self) -> Tensor:
-        """Return all of them, with little more memory than they need."""
+        """Return all images, with little additional memory."""
         loaded = torch.empty(self.shape, dtype=torch.uint8, device=self._device)
         size = max(1, BLOCK // max(1, math.prod(self.shape[1:])))
         for start in range(0, len(self), size):
@@ -82,8 +82,8 @@ class Gathered:
 class Split:
     """Images, uint8 (N, H, W, C), and labels, int64 (N,).
 
-    Labels are on the training device, and so are images unless they are too many; then each batch is gathered
-    from their file and moved to the device.
+    Labels are on the training device, and so are images unless there are too many; then each batch is read
+    from the file and moved to the device.
     """
 
     images: Tensor | Gathered
@@ -106,11 +106,11 @@ class Data:
     Attributes
     ----------
     train : Split or None
-        None where nothing is trained.
+        None if nothing is trained.
     test : Split
     validation : Split or None
     mean, std : Tensor of float64, shape (C,)
-        With which pixels / 255 are normalised.
+        Normalisation of pixels / 255.
     colour : Tensor of uint8, shape (C,)
         The mean colour.
     resizing : dict or None
@@ -127,7 +127,7 @@ class Data:
 
 
 def steps_per_epoch(data: Data, settings: TrainingSettings) -> int:
-    """Return the number of batches of an epoch; the last, smaller one counts."""
+    """Return the number of batches of an epoch, including a smaller last one."""
     return math.ceil(len(data.train) / settings.batch_size)
 
 
@@ -143,15 +143,15 @@ def place(
     ----------
     dataset : Prepared
     settings : TrainingSettings
-        `examples` and `validation` choose training images; the same ones for every seed.
+        `examples` and `validation` select training images, the same for every seed.
     device : torch.device
     expected : Preprocessing, optional
-        What trained weights expect, for ``normalisation: weights``.
+        Preprocessing that trained weights require, for ``normalisation: weights``.
 
     Raises
     ------
     InputError
-        When more training images are asked for than there are, or they have no labels.
+        When more training images are requested than there are, or they have no labels.
     """
     if not dataset.classes:
         raise InputError(f"{dataset.name}: the images have no labels, so no network can be trained on them")
@@ -160,7 +160,7 @@ def place(
     if wanted > available:
         raise InputError(
             f"training.examples: {settings.examples} and training.validation: {settings.validation} need "
-            f"more than the {available} training images of {dataset.name}"
+            f"more than the {available} training images of {dataset.name}; lower one of them"
         )
     shuffled = torch.randperm(available, generator=torch.Generator().manual_seed(derive_seed(0, "examples")))
     end = None if settings.examples is None else wanted
@@ -176,7 +176,7 @@ def place_test(
     device: torch.device,
     expected: Preprocessing | None = None,
 ) -> Data:
-    """Put the test images of a data set on a device, see `place`. There need be neither others nor labels."""
+    """Put the test images of a data set on a device, see `place`. Labels and training images are optional."""
     return _placed(dataset, settings, device, expected, None, torch.empty(0, dtype=torch.int64))
 
 
@@ -203,7 +203,7 @@ def _placed(
         test=split(dataset.test_images, dataset.test_labels, torch.arange(len(dataset.test_labels))),
         validation=split(dataset.train_images, dataset.train_labels, held_out) if len(held_out) else None,
         mean=mean.to(device),
-        # A channel that never changes would be divided by zero.
+        # A constant channel would be divided by zero.
         std=torch.where(std > 0, std, 1.0).to(device),
         colour=(255 * torch.from_numpy(dataset.mean)).round().to(torch.uint8).to(device),
         resizing=expected and expected.resizing,
@@ -213,7 +213,7 @@ def _placed(
 def _scaling(
     dataset: Prepared, normalisation: str | dict[str, list[float]], expected: Preprocessing | None
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation with which pixels / 255 are normalised, channel by channel."""
+    """Return mean and standard deviation for the normalisation of pixels / 255, channel by channel."""
     channels = dataset.shape[0]
     if expected is not None:
         mean, std = expected.mean, expected.std
@@ -227,7 +227,7 @@ def _scaling(
 
 
 def _room(device: torch.device) -> int:
-    """Return how many bytes of images are kept on a device."""
+    """Return how many bytes of images may be kept on a device."""
     if device.type != "cuda":
         return IN_MEMORY
     # The rest is for the network and its activations.
@@ -237,10 +237,10 @@ def _room(device: torch.device) -> int:
 def batches(
     data: Data, settings: TrainingSettings, seed: int, round: int, epoch: int, first: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield an epoch's batches from position `first` on: position, images (N, C, H, W) in [0, 255], labels.
+    """Yield the batches of an epoch from position `first`: position, images (N, C, H, W) in [0, 255], labels.
 
     Order and augmentation of the whole epoch are drawn on the CPU, so they are the same on every device.
-    Nothing but the images of a large data set is copied to the device while the epoch runs.
+    During the epoch, only the images of a large data set are copied to the device.
     """
     train, count = data.train, len(data.train)
     changes = Augmentation(**settings.augmentation)

@@ -1,4 +1,4 @@
-"""How a training uses its device: what changes its bits, repeatable algorithms, memory."""
+"""Use of the device in training: what affects the bits, deterministic algorithms, memory."""
 
 import os
 import resource
@@ -12,27 +12,27 @@ from prunescope.errors import InputError, out_of_memory
 
 
 def execution(device: torch.device) -> dict:
-    """Return what besides settings and seed changes a training's bits on one machine."""
+    """Return what affects the bits of training on one machine besides settings and seed."""
     return {"device": device.type, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def reproducible(device: torch.device) -> None:
-    """Ask torch for algorithms that give the same bits on every run.
+    """Make torch use algorithms that give the same bits in every run.
 
-    On the CPU, the algorithms of convolutional networks do so anyway, and the request would import torch's
-    compiler.
+    On the CPU, the algorithms of convolutional networks do so by default, and the setting would import
+    torch's compiler.
     """
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Filling fresh memory costs time and only affects uninitialised memory.
+        # Filling new memory takes time and only matters for code that reads uninitialised memory.
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 @contextmanager
 def enough_memory(device: torch.device, batch_size: int) -> Iterator[None]:
-    """Turn running out of memory into a line that says what to change."""
+    """Convert an out-of-memory error to a one-line message that says what to change."""
     try:
         yield
     except RuntimeError as error:

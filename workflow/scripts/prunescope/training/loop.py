@@ -24,18 +24,18 @@ log = logging.getLogger("prunescope")
 
 @dataclass(frozen=True)
 class Task:
-    """Which training of an experiment this is.
+    """Identifies one training run of an experiment.
 
     Attributes
     ----------
     seed, round : int
         Determine data order, augmentation and dropout, each separately.
     masks : dict of str to Tensor of bool
-        By parameter name; True is kept.
+        By parameter name; True means kept.
     start : int, default 0
         Step of the schedule to start at, for rewinding to a later step than 0.
     rewind : int, optional
-        Step whose weights are kept aside; 0 is before the first.
+        Step whose weights are stored; 0 means before the first step.
     """
 
     seed: int
@@ -53,13 +53,13 @@ def train(
     Parameters
     ----------
     network : torch.nn.Module
-        Moved to the data's device; its pruned weights are zero and stay so.
+        Moved to the data's device; its pruned weights are zero and stay zero.
     data : Data
     settings : TrainingSettings
     task : Task
     state : State, optional
-        Where the unfinished training is kept. A training that finds its own state continues there and ends in
-        the same bytes as one that was never stopped.
+        Where unfinished training is stored. If there is a state of the same training, training resumes from
+        it and produces the same bytes as without interruption.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], lis
 
 
 def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> None:
-    """Clip the gradient to a norm in which pruned weights do not count."""
+    """Clip the gradient to a norm that ignores pruned weights."""
     if masks:
         torch._foreach_mul_([network.get_parameter(name).grad for name in masks], kept)
     nn.utils.clip_grad_norm_(network.parameters(), norm)
@@ -148,7 +148,8 @@ def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> 
 def learning_rate(step: int, per_epoch: int, settings: TrainingSettings) -> float:
     """Return the learning rate of a step, counted from 0.
 
-    It is the schedule's value in the middle of the step, so that a rise from 0 or a fall to 0 wastes no step.
+    It is the schedule's value in the middle of the step, so that no step has a rate of 0 when the schedule
+    starts or ends at 0.
     """
     factor = schedules.factor((step + 0.5) / per_epoch, settings.epochs, **settings.schedule)
     return settings.optimizer["lr"] * factor
@@ -172,7 +173,7 @@ def _check_losses(progress: Progress, begin: int, settings: TrainingSettings) ->
 def _finish_epoch(
     network: nn.Module, data: Data, settings: TrainingSettings, progress: Progress, begin: int
 ) -> None:
-    """Measure the network after an epoch that began at batch `begin`, and note everything in the history."""
+    """Measure the network after an epoch that began at batch `begin`, and append to the history."""
     clock = time.monotonic()
     per_epoch = len(progress.losses)
     sizes = torch.full((per_epoch,), settings.batch_size, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Unfinished trainings: what they have done so far, and where it is kept so that a killed one continues."""
+"""Unfinished training: its progress, and the file from which it resumes after a kill."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,24 +16,24 @@ log = logging.getLogger("prunescope")
 
 @dataclass
 class Progress:
-    """What a training has done so far, besides changing the network and its optimiser.
+    """Progress of a training run, without the states of the network and the optimiser.
 
     Attributes
     ----------
     step : int
-        Steps of the schedule done.
+        Completed steps of the schedule.
     losses : Tensor of float32, shape (steps per epoch,)
-        Loss of each step of this epoch, on the device: summing them there avoids waiting for it.
+        Loss of each step of this epoch, on the device: keeping them there avoids waiting for the device.
     correct : Tensor of int64
         Training images of this epoch that were classified correctly.
     seconds : float
-        Spent on training in this epoch.
+        Time spent on training in this epoch.
     history : list of dict
         One entry per finished epoch, the columns of training.csv.
     evaluation_seconds : float
-        Spent on measuring test and validation images, in all epochs.
+        Time spent on evaluating test and validation images, in all epochs.
     rewind : dict of str to Tensor or None
-        The weights at the step that was asked for.
+        The weights at the requested step.
     """
 
     step: int
@@ -47,16 +47,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """Where an unfinished training is kept.
+    """Where unfinished training is stored.
 
     Attributes
     ----------
     path : path
-        A hidden file beside the outputs, no output itself: what clears up after a killed job leaves it.
+        A hidden file next to the outputs. It is not an output, so Snakemake keeps it when it removes the
+        outputs of a killed job.
     digest : str
-        Names the job; a state of any other job is ignored.
+        Identifies the job; the state of any other job is ignored.
     every : float, default 300
-        Seconds between saves within an epoch; each epoch's end is saved anyway.
+        Seconds between saves within an epoch; the end of each epoch is always saved.
     """
 
     path: Path
@@ -64,7 +65,7 @@ class State:
     every: float = 300.0
 
     def load(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
-        """Continue where this job was stopped, if it was."""
+        """Resume where this job was stopped, if it was."""
         try:
             content = checkpoints.read(self.path, "training state")
         except InputError:
@@ -95,5 +96,5 @@ class State:
         checkpoints.write(self.path, content)
 
     def discard(self) -> None:
-        """Remove the state: the job is done."""
+        """Remove the state when the job is done."""
         files.discard(self.path)

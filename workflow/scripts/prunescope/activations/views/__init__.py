@@ -1,6 +1,6 @@
-"""Views: how a layer's output becomes a matrix. Each one is a class in a file of this folder.
+"""Views: how a layer's output becomes a matrix. Each is a class in a file of this folder.
 
-A view is used as a class, without an instance. It imports no torch, so that the workflow's graph can ask for
+A view is used as a class, without an instance. It does not import torch, so the workflow's graph can query
 sizes.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class View:
-    """What views share: every image is a row, and a matrix (n, p) stays as it is.
+    """Base class of views: every image is a row, and a matrix (n, p) is left unchanged.
 
     Outputs are matrices (n, p), tokens (n, t, d) or maps (n, c, h, w).
 
@@ -30,15 +30,15 @@ class View:
         Parameters
         ----------
         shape : sequence of int
-            Of the output for one image: (units,), (tokens, units) or (channels, height, width).
+            Shape of the output for one image: (units,), (tokens, units) or (channels, height, width).
         wanted : int, str or list of int
-            How many, ``all``, or which.
+            Their number, ``all``, or a list.
         """
         return np.arange(cls.rows(shape, wanted))
 
     @classmethod
     def rows(cls, shape, positions: int | str | list[int]) -> int:
-        """Return the number of rows for each image, of which `positions` are wanted."""
+        """Return the number of rows for each image if `positions` are requested."""
         return 1
 
     @classmethod
@@ -59,7 +59,7 @@ class View:
         ----------
         output : Tensor, shape (n, p), (n, t, d) or (n, c, h, w)
         positions : Tensor of int, shape (s,), optional
-            Of the output; None is all.
+            Positions of the output; None means all.
 
         Returns
         -------

@@ -10,11 +10,11 @@ from prunescope.provenance import derive_seed
 
 
 class Places(View):
-    """What views share in which every sampled position of an image is a row."""
+    """Base class of views in which every sampled position of an image is a row."""
 
     @classmethod
     def positions(cls, shape, wanted):
-        """Draw positions (row × width + column, or tokens) as a function of the places alone."""
+        """Draw positions (row × width + column, or tokens); they depend only on the number of positions."""
         places = every(shape)
         if isinstance(wanted, list):
             return np.array(wanted) if len(shape) > 1 else np.arange(1)

@@ -13,25 +13,26 @@ from prunescope.errors import InputError
 
 
 class Source:
-    """Where a data set comes from.
+    """The origin of a data set.
 
     Parameters
     ----------
     text : str
         As in the configuration, e.g. ``torchvision:MNIST``.
     name : str
-        What the text adds to the fixed part of the source's form: ``MNIST``.
+        The variable part of the text: ``MNIST``.
     root : str
         ``data.root`` of the configuration.
     resize : int, optional
-        Side in pixels that images will have. Images of a source that decodes them may then differ in size.
+        Side in pixels to which images will be resized. Images of a source that decodes them may then differ
+        in size.
     """
 
     def __init__(self, text: str, name: str, root: str, resize: int | None = None):
         self.text, self.name, self.root, self.resize = text, name, root, resize
 
     def stamp(self) -> list:
-        """Return what changes when the files change, JSON-ready. Nothing for a source that never changes."""
+        """Return a JSON-ready value that changes whenever the files change; empty if they never change."""
         return []
 
     def describe(self) -> dict:
@@ -42,7 +43,7 @@ class Source:
         dict
             ``shape`` (channels, height, width), ``classes``, ``train`` and ``test`` (numbers of images). A
             source that does not split its images has no test images; without labels, it has no classes and
-            no training images. Height and width may be `resize` already.
+            no training images. Height and width may already be `resize`.
         """
         raise NotImplementedError
 
@@ -58,12 +59,12 @@ class Source:
         raise NotImplementedError
 
     def local(self, suffixes: tuple[str, ...], what: str) -> Path:
-        """Return the path that `name` gives, relative to `root`.
+        """Return the path `name`, relative to `root`.
 
         Raises
         ------
         InputError
-            When it is not there, or is a file without one of the suffixes; `what` says what it should be.
+            When it does not exist, or is a file without one of the suffixes; the message uses `what`.
         """
         path = Path(self.root, self.name)
         where = f"data.datasets: {self.text!r}"
@@ -102,7 +103,7 @@ def describe(given: str | dict, root: str) -> dict:
     Raises
     ------
     InputError
-        When the files are missing, or do not fit each other or the options.
+        When the files are missing or inconsistent, or do not fit the options.
     """
     origin = find(given, root)
     return _adapted(origin.describe(), origin, options(given))
@@ -143,7 +144,7 @@ def _adapted(sizes: dict, origin: Source, given: dict) -> dict:
 
 
 def fetch(name: str, given: str | dict, root: str, download: bool) -> Dataset:
-    """Open a data set where it comes from.
+    """Open a data set from its source.
 
     Parameters
     ----------
@@ -194,13 +195,13 @@ def fetch(name: str, given: str | dict, root: str, download: bool) -> Dataset:
 
 
 def split(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Choose test images: every class in proportion, up to rounding.
+    """Choose test images in proportion to the classes, up to rounding.
 
     Parameters
     ----------
     labels : ndarray of int, shape (N,)
     fraction : float
-        Of the N images that become test images.
+        Fraction of the N images that become test images.
 
     Returns
     -------
@@ -210,13 +211,13 @@ def split(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
     shuffled = np.random.default_rng(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     count = round(fraction * len(labels))
-    # Evenly spaced in an order by class; any other way of rounding would favour some classes.
+    # Evenly spaced in an order by class; rounding per class would favour some classes.
     chosen = by_class[((np.arange(count) + 0.5) * len(labels) / count).astype(int)]
     return np.setdiff1d(np.arange(len(labels)), chosen), np.sort(chosen)
 
 
 def _check(dataset: Dataset, found: dict, known: dict | None, root: str) -> None:
-    """Compare with the sizes that the source expects: a damaged file must not become a result."""
+    """Compare with the sizes that the source expects: a damaged file must not be used."""
     known = known or found
     labels = set(np.unique(np.concatenate([dataset.train_labels, dataset.test_labels])))
     images = [len(dataset.train_images), len(dataset.test_images)]

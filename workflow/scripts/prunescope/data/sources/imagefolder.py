@@ -25,7 +25,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".t
 COMPRESSED = {".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open, ".tar.bz2": bz2.open}
 ARCHIVES = (".tar", *COMPRESSED, ".zip")
 SPLITS = ("train", "val", "test")
-# A small archive can declare, or unpack to, any size.
+# A small archive can declare any size, or unpack to any size.
 LARGEST_FILE = 2**26  # bytes of an image file
 LARGEST_HEADER = 2**20  # bytes of a name or attributes in a tar archive
 HEADERS = (
@@ -41,11 +41,11 @@ class Item:
     Attributes
     ----------
     split : str
-        ``train``, ``val``, ``test``, or empty.
+        ``train``, ``val``, ``test``, or an empty string.
     label : str
-        Name of its class, or empty.
+        Name of its class, or an empty string.
     file : str
-        Its path below the folder that holds everything.
+        Its path below the outermost folder.
     open : callable
     """
 
@@ -78,7 +78,7 @@ class ImageFolder(Source):
         items, shape, classes = self._survey()
         parts = []
         for split in ("train", "test"):
-            # The order in an archive must not matter.
+            # The result must not depend on the order in an archive.
             part = sorted(
                 (item for item in items if item.split == split), key=lambda item: (item.label, item.file)
             )
@@ -90,13 +90,13 @@ class ImageFolder(Source):
         return *parts, classes
 
     def _survey(self) -> tuple[list[Item], tuple[int, int, int], list[str]]:
-        """Return the images, their common shape (with `resize`, of any one of them), and the classes.
+        """Return the images, their common shape (with `resize`, the shape of one of them), and the classes.
 
         Raises
         ------
         InputError
-            When the folders have no known structure, a class is in one split only, images differ in size, or
-            one cannot be read.
+            When the folder layout is unknown, a class is in only one split, images differ in size, or an
+            image cannot be read.
         """
         path = self.path
         items = self._splits(_arranged(path, list(_images(path))))
@@ -128,14 +128,15 @@ class ImageFolder(Source):
             for name in sorted(names["train"] ^ names[test]):
                 there, missing = ("train", test) if name in names["train"] else (test, "train")
                 raise InputError(
-                    f"{self.path}: class {name!r} has images under {there}/ but none under {missing}/"
+                    f"{self.path}: class {name!r} has images under {there}/ but none under {missing}/; "
+                    "add some or remove the class"
                 )
         used = {"train": "train", test: "test"}
         return [replace(item, split=used[item.split]) for item in items if item.split in used]
 
 
 def stamp(path: Path) -> list:
-    """Return a file's or folder's path, number and sizes of its files, and the latest time of change."""
+    """Return the path, the number and sizes of its files, and the latest modification time."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     return [
@@ -151,7 +152,7 @@ def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO
     try:
         for name, size, open in _members(path):
             parts = PurePosixPath(name).parts
-            # macOS puts ._x.png beside x.png.
+            # macOS stores ._x.png next to x.png.
             if parts[-1].startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
                 continue
             if size > LARGEST_FILE:
@@ -164,16 +165,16 @@ def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO
         raise
     except DAMAGE as error:
         problem = str(error).split("\n")[0].rstrip(":")
-        raise InputError(f"{path}: damaged archive ({problem}); fetch it again") from None
+        raise InputError(f"{path}: damaged archive ({problem}); download or copy it again") from None
 
 
 def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> list[Item]:
-    """Read split and class of images from their folders.
+    """Determine split and class of images from their folders.
 
     Raises
     ------
     InputError
-        When there are no images, or their folders do not say where each of them belongs.
+        When there are no images, or the folders do not determine the split and class of each image.
     """
     known = "see docs/data.md for the supported folder layouts"
     if not images:
@@ -203,8 +204,8 @@ def _check_one(path: Path, folders: set[str]) -> None:
 def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
     """Yield name and size of each file in a folder or an archive, and a function that opens it.
 
-    Members of an archive are never unpacked to disk; one that would land outside, or a link, is refused all
-    the same: such an archive is not trustworthy.
+    Members of an archive are never unpacked to disk. A link, or a member with a path outside, is refused
+    nevertheless, because such an archive is not trustworthy.
     """
     if path.is_dir():
         for file in sorted(path.rglob("*")):
@@ -217,7 +218,7 @@ def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
 
 
 class _TarMember(tarfile.TarInfo):
-    """A member whose long names and attributes, which `tarfile` reads whole, have a bound."""
+    """A member with a limit on long names and attributes, which `tarfile` reads into memory."""
 
     @classmethod
     def frombuf(cls, *arguments):
@@ -229,20 +230,22 @@ class _TarMember(tarfile.TarInfo):
 
 def _tar_members(path: Path):
     compressed = next((open for suffix, open in COMPRESSED.items() if path.name.endswith(suffix)), None)
-    # Neither file is closed here: images are read later. It is closed when the last function is gone.
+    # The files are not closed here, because images are read later. They are closed when the last function is
+    # deleted.
     file = path.open("rb") if compressed is None else _decompressed(path, compressed)
     archive = tarfile.open(fileobj=file, tarinfo=_TarMember)  # noqa: SIM115
     for member in archive:
         _check_member(path, member.name, member.issym() or member.islnk() or member.isdev())
         if member.isfile():
             yield member.name, member.size, partial(archive.extractfile, member)
-    # tarfile takes the end of the file for the end of the archive; only a block of zeros is.
+    # tarfile accepts the end of the file as the end of the archive; a complete archive ends with a block of
+    # zeros.
     if archive.fileobj.tell() == archive.offset:
         raise EOFError("truncated")
 
 
 def _decompressed(path: Path, opened: Callable) -> BinaryIO:
-    """Return a temporary file without a name: images are read in another order than they were packed."""
+    """Return an unnamed temporary file: images are read in a different order than they are stored."""
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         with opened(path) as packed:

@@ -121,7 +121,7 @@ class Numpy(Source):
         return names.tolist()
 
     def _classes(self, labels: dict, names: list[str] | None) -> tuple[list[str], dict]:
-        """Return the names of the classes, and labels as positions in them."""
+        """Return the class names, and labels as indices into them."""
         if not labels:
             return [], {}
         found = np.unique(np.concatenate(list(labels.values())))
@@ -139,7 +139,7 @@ class Numpy(Source):
 
 
 class Members(Images):
-    """Images of an array in an archive, which are read one after another.
+    """Images of an array in an archive; they are read one after another.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Members(Images):
     name : str
         The member that holds the array.
     start : int
-        Position of the first image in it.
+        Byte position of the first image in the member.
     shape : sequence of int
         (N, H, W), (N, H, W, C) or (N, C, H, W), see `channel_axes`.
     """
@@ -163,7 +163,8 @@ class Members(Images):
     def take(self, rows: np.ndarray) -> np.ndarray:
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
         try:
-            # In the order of the file: going back in a compressed file means reading it from its start again.
+            # In the order of the file: seeking backwards in a compressed file would read it again from the
+            # start.
             for place in np.argsort(rows, kind="stable"):
                 pixels = np.frombuffer(self._read(int(rows[place])), np.uint8)
                 images[place] = pixels.reshape(self._stored).transpose(self._axes)
@@ -174,7 +175,7 @@ class Members(Images):
         return images
 
     def _read(self, row: int) -> bytes:
-        """Return the bytes of one image. What is skipped is read as well: its checksum is that of all."""
+        """Return the bytes of one image. Skipped bytes are read too: the checksum covers the whole member."""
         if self._file is None or row < self._next:
             self._file = zipfile.ZipFile(self._path).open(self._name)  # noqa: SIM115
             self._file.read(self._start)

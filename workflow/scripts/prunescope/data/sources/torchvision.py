@@ -40,14 +40,14 @@ SIZES = {
     "SVHN": ((3, 32, 32), 10, 73_257, 26_032),
     "USPS": ((1, 16, 16), 10, 7_291, 2_007),
 }
-# What `split` is called where it is not train and test.
+# Names of the splits, if they are not train and test.
 SPLITS = {
     "FGVCAircraft": ("trainval", "test"),
     "ImageNet": ("train", "val"),
     "Imagenette": ("train", "val"),
     "OxfordIIITPet": ("trainval", "test"),
 }
-# Attributes that hold the labels, or pairs of file and label.
+# Attributes with the labels, or with pairs of file and label.
 LABELS = ("targets", "labels", "_labels", "y")
 PAIRS = "_samples"
 SILENCE = 60  # seconds without a byte after which a download is given up
@@ -79,7 +79,7 @@ class Torchvision(Source):
         socket.setdefaulttimeout(SILENCE)
         try:
             parts = [kind(self.root, **options, **split) for split in splits]
-        except Exception as error:  # torchvision raises whatever its parsers and urllib raise
+        except Exception as error:  # torchvision passes on any exception of its parsers and urllib
             problem = " ".join(str(error).split()) or type(error).__name__
             advice = (
                 "run again to fetch what is damaged or missing; if that does not help, delete its files there"
@@ -96,11 +96,11 @@ class Torchvision(Source):
         if len(parts) == 1:
             arrays += [arrays[0][:0], arrays[1][:0]]
         names = getattr(parts[0], "classes", range(SIZES[self.name][1]))
-        # ImageNet's classes have several names each.
+        # Each class of ImageNet has several names.
         return *arrays, [name[0] if isinstance(name, tuple) else name for name in names]
 
     def _images(self, part):
-        """Return the images: an array where torchvision keeps them in memory."""
+        """Return the images; an array if torchvision keeps them in memory."""
         if hasattr(part, "data"):
             images = np.asarray(part.data)
             images = images[:, None] if images.ndim == 3 else images

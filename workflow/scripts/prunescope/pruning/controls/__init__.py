@@ -1,8 +1,7 @@
-"""Controls: experiments that repeat another one round by round, with other masks or other weights.
+"""Controls: experiments that repeat another experiment round by round, with other masks or weights.
 
-A control is a function from what it asks for, by the names of its parameters, to the masks of one round.
-It may ask for the keys of `OFFERS`. ``none`` is no control: its masks are those of Iterative Magnitude
-Pruning.
+A control is a function that returns the masks of one round. The names of its parameters, keys of `OFFERS`,
+select its arguments. ``none`` is not a control: its masks are those of Iterative Magnitude Pruning.
 """
 
 from collections.abc import Callable
@@ -11,11 +10,11 @@ from prunescope import kinds
 from prunescope.errors import InputError
 
 OFFERS = {
-    "masks": "the masks of the same round of the experiment that is controlled",
+    "masks": "the masks of the same round of the controlled experiment",
     "generator": "a torch.Generator on the CPU, seeded for this seed; the same in every round",
     "this": "the round, see prunescope.pruning.rounds.Round",
     "settings": "how the experiment prunes, see prunescope.pruning.rounds.PruningSettings",
-    "previous": "the checkpoint of the round before",
+    "previous": "the checkpoint of the previous round",
     "data": "the images and labels on the training device, see prunescope.training.data.Data",
 }
 
@@ -28,12 +27,12 @@ def masks(control: str, offers: dict[str, Callable[[], object]]) -> dict:
     control : str
         A kind of the family ``control``.
     offers : dict of str to callable
-        Computes each of `OFFERS`; only what the control asks for is called.
+        Functions that compute `OFFERS`; only those that the control uses are called.
 
     Returns
     -------
     dict of str to Tensor of bool
-        By parameter name; True is kept. Empty for a network that is not pruned.
+        By parameter name; True means kept. Empty for a network that is not pruned.
     """
     kind = check(control)
     return kinds.load("control", control)(**{name: offers[name]() for name in kind.parameters})
@@ -45,7 +44,7 @@ def check(control: str) -> kinds.Kind:
     Raises
     ------
     InputError
-        When there is no such control, or it asks for something that is not offered.
+        When there is no such control, or it has a parameter that is not in `OFFERS`.
     """
     kind = kinds.find("control", control, "control")
     for name in kind.parameters:

@@ -15,11 +15,11 @@ from prunescope.training.evaluate import gradients
 
 @control()
 def none(this: Round, settings: PruningSettings, previous: Checkpoint, data: Data) -> Masks:
-    """No control: score the weights that are left, and remove the lowest."""
+    """No control: score the remaining weights and remove the lowest."""
     network = previous.build()
     weights = modules.prunable(network, settings.prunable)
     seed = provenance.derive_seed(this.seed, "random masks", this.number)
-    # A criterion gets copies: what it does to them must not change what is trained.
+    # A criterion gets copies, so that it cannot change the network that is trained.
     offers = {
         "weights": lambda: {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()},
         "gradients": lambda: gradients(network, list(weights), data, this.training),
@@ -29,7 +29,7 @@ def none(this: Round, settings: PruningSettings, previous: Checkpoint, data: Dat
         "data": lambda: data,
     }
     masks = {name: mask for name, mask in previous.masks.items() if name in weights}
-    if previous.round == 0:  # a network that was sparse from the start has masks of some weights
+    if previous.round == 0:  # an initially sparse network has masks for some weights
         masks |= {
             name: torch.ones(w.shape, dtype=torch.bool) for name, w in weights.items() if name not in masks
         }

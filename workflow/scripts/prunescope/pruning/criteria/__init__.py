@@ -1,7 +1,7 @@
-"""Criteria: scores of weights; the lowest are removed first.
+"""Criteria: scores of weights; the weights with the lowest scores are removed first.
 
-A criterion is a function from what it asks for, by the names of its parameters, to scores shaped like
-the weights. It may ask for the keys of `OFFERS`.
+A criterion is a function that returns scores with the shapes of the weights. The names of its parameters,
+keys of `OFFERS`, select its arguments.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from prunescope.errors import InputError
 
 OFFERS = {
     "weights": "the prunable weights by parameter name, on the CPU",
-    "gradients": "their gradients of the training images' mean loss, on the CPU",
+    "gradients": "the gradients of the training images' mean loss, on the CPU",
     "generator": "a torch.Generator on the CPU, seeded for this seed and round",
-    "network": "the network of the round before, on the training device",
+    "network": "the network of the previous round, on the training device",
     "untrained": "the same network with its initial weights, on the CPU",
     "data": "the images and labels on the training device, see prunescope.training.data.Data",
 }
@@ -27,12 +27,12 @@ def scores(criterion: str, offers: dict[str, Callable[[], object]]) -> dict:
     criterion : str
         A kind of the family ``criterion``.
     offers : dict of str to callable
-        Computes each of `OFFERS`; only what the criterion asks for is called.
+        Functions that compute `OFFERS`; only those that the criterion uses are called.
 
     Returns
     -------
     dict of str to Tensor of float32
-        By parameter name, on the CPU, shaped like the weights.
+        By parameter name, on the CPU, with the shapes of the weights.
     """
     kind = check(criterion)
     return kinds.load("criterion", criterion)(**{name: offers[name]() for name in kind.parameters})
@@ -44,7 +44,7 @@ def check(criterion: str) -> kinds.Kind:
     Raises
     ------
     InputError
-        When there is no such criterion, or it asks for something that is not offered.
+        When there is no such criterion, or it has a parameter that is not in `OFFERS`.
     """
     kind = kinds.find("criterion", criterion, "pruning.criterion")
     for name in kind.parameters:

@@ -1,4 +1,4 @@
-"""Measures. Each one is a function of a pair with the decorator `measure`, in a file of this folder.
+"""Measures. Each is a function of a pair with the decorator `measure`, in a file of this folder.
 
 Nothing here imports NumPy, so sizes can be checked before anything is computed.
 """
@@ -28,7 +28,7 @@ class Status:
     given : bool
         Whether there is a value; otherwise it is NaN.
     meaning : str
-        In a sentence, for people.
+        A sentence for users.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Status:
     meaning: str
 
 
-# The gravest first. Where several apply, the matrix has the first.
+# The most serious first. If several apply, the matrix has the first.
 STATUSES = (
     Status(DEAD, False, meaning="No unit varies in a or in b."),
-    Status(TOO_FEW, False, meaning="There are so few rows that the value follows from their number alone."),
+    Status(TOO_FEW, False, meaning="There are so few rows that their number alone determines the value."),
     Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
     Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
     Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
     Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
-    Status(FEW, True, meaning="There are so few images for the number of units that the value is biased."),
+    Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
     Status(OK, True, meaning="None of the other cases."),
 )
 GIVEN = tuple(status.name for status in STATUSES if status.given)
-# A value with any other status must not be shown or used like these.
+# A value with any other status must not be shown or used in the same way.
 TRUSTED = (OK,)
 
 
@@ -69,47 +69,46 @@ class Measure:
     Attributes
     ----------
     name : str
-        What configuration files and the matrix call it.
+        Its name in configuration files and in the matrix.
     label : str
-        What figures and reports call it.
+        Its name in figures and reports.
     reference : str
-        Where it is from: authors, title, year.
+        Its source: authors, title, year.
     unchanged_by : str
-        The maps of either side that do not change it, in words.
+        The maps of either side that leave it unchanged, in words.
     url : str, default ''
         Of the reference.
     needs : str, default 'moments'
-        What it is computed from; ``moments``: a `prunescope.similarity.pairs.Pair`.
+        The input it is computed from; ``moments``: a `prunescope.similarity.pairs.Pair`.
     basis : str, default 'raw'
-        What it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened principal
-        ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
+        The data that it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened
+        principal ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
         components for the last, otherwise independent units.
     symmetric : bool, default True
         Whether (b, a) has the value of (a, b). Otherwise it is computed for both.
     directions : bool, default False
-        Whether it uses the canonical directions, which cost twice the correlations.
+        Whether it uses the canonical directions, which take twice as long as the correlations.
     spectrum : bool, default False
         Whether the canonical correlations are stored next to its values.
     saturates : bool, default False
         Whether it is 1 by construction when n ≤ rank_a + rank_b. No value is given then.
     fewest_rows : int, default 0
-        No value is given for fewer rows.
+        With fewer rows, no value is given.
     rows_per_unit : int, default 0
-        With fewer than this number of independent rows for each unit of the wider side, the value is biased
-        and gets a warning. For the ``raw`` basis, the number of directions that hold the variance counts.
+        With fewer independent rows than this for each unit of the wider side, the value is biased and gets a
+        warning. For the ``raw`` basis, units are the directions that hold the variance.
     halves : bool, default False
         Whether it is computed from halves of the images, so that `saturates` applies to half of the rows.
     intervals : bool, default False
         Whether the jackknife's interval is known to cover its expected value.
     rotation_suffices : bool, default True
-        Whether the value is the same for an orthogonal rotation of the units. If not, no value is given where
+        Whether the value is the same for an orthogonal rotation of the units. If not, no value is given if
         only a rotation is stored.
     function : callable, optional
-        Takes the pair and returns the value; NaN where it is undefined. None when the measure is only
-        `described`.
+        Takes the pair and returns the value; NaN if it is undefined. None if the measure is only `described`.
     chance : callable, optional
-        Takes the pair and the two ranks and returns what unrelated representations score on average. None
-        where that is not known.
+        Takes the pair and the two ranks and returns the average score of unrelated representations. None if
+        that is not known.
     """
 
     name: str
@@ -133,13 +132,13 @@ class Measure:
 
     @property
     def biased(self) -> bool:
-        """Whether few rows bias the value: then it differs between layers of unequal widths, too."""
+        """Whether few rows bias the value; if so, layers of unequal widths are not comparable."""
         return self.rows_per_unit > 0
 
     def status(
         self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
     ) -> str:
-        """Return whether a value can be given or needs a warning, as far as it follows from sizes.
+        """Return whether a value can be given or needs a warning, as far as sizes determine this.
 
         Parameters
         ----------
@@ -152,7 +151,7 @@ class Measure:
         rotated : bool, optional
             Whether only a rotation of the units of a or b is stored.
         rows : float, optional
-            To how many independent rows these n amount; by default n.
+            Number of independent rows that the n rows are equivalent to; by default n.
 
         Returns
         -------
@@ -179,8 +178,8 @@ class Measure:
     ) -> tuple[str, str]:
         """Return the best and the worst status that follow from sizes.
 
-        The best is that of rows that are all independent, the worst that of rows that are equal within an
-        image. Units that do not vary, which no sizes foresee, can change either.
+        The best is for rows that are all independent, the worst for rows that are equal within an image.
+        Units that do not vary can change either; sizes do not predict them.
 
         Parameters
         ----------
@@ -191,27 +190,27 @@ class Measure:
         rotated : bool, optional
             Whether only a rotation of the units of a or b is stored.
         images : int, optional
-            Of the rows; by default every row is an image.
+            Number of images behind the rows; by default, every row is an image.
         """
         widths = (width_a, width_a if width_b is None else width_b)
         full = tuple(max(1, min(width, n - 1)) for width in widths)
         least = max(widths) if self.basis != "raw" else 1
         best = self.status(n, least, (1, 1), rotated)
-        # Equal ranks of the same sum: which units are lost does not follow from sizes.
+        # Equal ranks with the same sum: sizes do not determine which units are lost.
         worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images)
         return best, worst
 
     def enough_rows(self, width: int) -> int:
-        """Return the fewest rows, each an image, with which sizes alone do not keep the status from ``ok``.
+        """Return the fewest rows, each an image, for which the sizes allow the status ``ok``.
 
-        A dead layer, or a rotation where the units are needed, has no value with any number of rows.
+        A dead layer has no value with any number of rows, nor has a rotation if the units are needed.
         """
         saturated = (2 if self.halves else 1) * 2 * width + 1 if self.saturates else 0
         return max(self.fewest_rows, saturated, self.rows_per_unit * width)
 
 
 def measure(**facts) -> Callable[[Callable[..., float]], Measure]:
-    """Make a function of a pair a `Measure`; the facts are its attributes.
+    """Turn a function of a pair into a `Measure`; the facts are its attributes.
 
     `label`, `reference` and `unchanged_by` are required. All but `chance` must be literals, because they are
     also read from the source (`prunescope.kinds`). The name is the function's unless `name` is given.

@@ -5,7 +5,7 @@ import numpy as np
 from prunescope.similarity import chance
 from prunescope.similarity.measures import measure
 
-# Rounding leaves this fraction of the terms that a difference is made of.
+# Rounding error of a difference, as a fraction of its terms.
 LOST = 1e-12
 
 
@@ -43,9 +43,9 @@ def cka_debiased(pair):
 
     H(a,b) / √(H(a,a) H(b,b)), where, with centred rows x_i and y_i of n images,
     n(n-3) H = Σ_ij (x_i·x_j)(y_i·y_j) [i≠j] + Σ|x|² Σ|y|² / ((n-1)(n-2)) - 2/(n-2) Σ |x_i|²|y_i|².
-    Where an image has several rows, it is unbiased only between images: H is the product of C_ab from two
-    halves of the images, with the rows centred at each position. Can be slightly negative. NaN when H(a,a) or
-    H(b,b) is not positive. The reference gives the estimate of HSIC.
+    If an image has several rows, it is unbiased only between images: H is the product of C_ab from two halves
+    of the images, with the rows centred at each position. Can be slightly negative. NaN when H(a,a) or H(b,b)
+    is not positive. The reference gives the estimate of HSIC.
     """
     own = [_hsic(side.moments, side.moments, side.moments) for side in (pair.a, pair.b)]
     if min(own) <= 0:
@@ -54,7 +54,7 @@ def cka_debiased(pair):
 
 
 def _hsic(a, b, cross) -> float:
-    """Unbiased HSIC of linear kernels at variance 1, up to a factor; 0 where only rounding is left."""
+    """Unbiased HSIC of linear kernels at variance 1, up to a factor; 0 if only rounding remains."""
     n, scale = a.n, np.sqrt(np.trace(a.covariance)) * np.sqrt(np.trace(b.covariance))
     if a.positions > 1:
         first, second = cross.halves / scale

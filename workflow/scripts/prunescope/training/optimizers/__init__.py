@@ -7,11 +7,11 @@ from prunescope import kinds
 
 
 class Optimizer:
-    """What all optimisers share: parameter groups with and without weight decay, and their state.
+    """Base class of optimisers: parameter groups with and without weight decay, and their state.
 
     A subclass defines `fresh` and `update` and takes its own settings as keyword arguments. The update rules
-    are torch's own, but not its optimiser classes: using one of those for the first time imports torch's
-    compiler, which takes longer than many trainings.
+    are torch's functions, without its optimiser classes: the first use of such a class imports torch's
+    compiler, which takes longer than many training runs.
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ class Optimizer:
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Change the parameters by one step of learning rate `rate`."""
+        """Update the parameters by one step with learning rate `rate`."""
         for (group, decay), state in zip(self.groups, self.state, strict=True):
             self.update(group, [parameter.grad for parameter in group], state, rate, decay)
 
     def load_state(self, state: list) -> None:
-        """Continue with the `state` of an equal optimiser."""
+        """Load the `state` of an equal optimiser."""
         device = self.parameters[0].device
         self.state = [
             [[value if value is None else value.to(device) for value in values] for values in group]

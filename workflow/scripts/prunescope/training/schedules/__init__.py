@@ -1,25 +1,25 @@
 """Learning-rate schedules. Each is a function in a file of this folder.
 
-A schedule is a factor on the base learning rate: a function of the epochs done (with fractions), the
-epochs of the whole training, the epochs of its warm-up, and its own settings.
+A schedule gives a factor for the base learning rate. It is a function of the completed epochs (with
+fractions), the total number of epochs, the warm-up epochs, and its own settings.
 """
 
 from prunescope import kinds
 
 
 def factor(epoch: float, epochs: int, *, name: str, warmup_epochs: float = 0.0, **settings) -> float:
-    """Return the factor on the base learning rate.
+    """Return the factor for the base learning rate.
 
     Parameters
     ----------
     epoch : float
-        Epochs done, with fractions.
+        Completed epochs, with fractions.
     epochs : int
-        Epochs of the whole training.
+        Total number of epochs.
     name : str
         A kind of the family ``schedule``.
     warmup_epochs : float, default 0
-        The factor first rises linearly from 0 over so many epochs, whatever the schedule.
+        Number of epochs over which the factor first rises linearly from 0, for any schedule.
     **settings
         The schedule's own.
     """
