@@ -125,7 +125,7 @@ def _ceiling(layers: dict[str, dict]) -> str:
     if not groups:
         return (
             "Dense networks of different seeds were not compared (similarity.across_seeds), so there is no "
-            "ceiling for these values."
+            "baseline for these values."
         )
     return " ".join(f"{head}: {', '.join(groups[word])}." for word, head in CEILING.items() if word in groups)
 
