@@ -77,7 +77,7 @@ def _finding(claim: dict, found: dict) -> str:
         if unequal
         else ""
     )
-    return f"{head} {_contrasts(claim)}.{bias}"
+    return f"{head} Estimates: {_contrasts(claim)}.{bias}"
 
 
 def _beyond(claims: dict) -> str:
@@ -91,7 +91,7 @@ def _beyond(claims: dict) -> str:
     head = f"{claim['verdict'].capitalize()}: the same, beyond the effect of retraining without pruning."
     if claim["verdict"] == TOO_FEW_SEEDS:
         return f"{head} {_reason(claim)}"
-    return f"{head} {_contrasts(claim)}."
+    return f"{head} Estimates: {_contrasts(claim)}."
 
 
 def _untrained(claim: dict | None) -> str:

@@ -3,12 +3,15 @@
 Shared arguments: `rounds`, the names and positions of rounds; `dots`, whether each seed is drawn.
 """
 
+import json
+
 import altair as alt
 import pandas as pd
 
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
 from prunescope.report.rounds import Rounds
+from prunescope.report.similarity_charts import THIS
 
 METRICS = {
     "test_accuracy": "test accuracy",
@@ -46,7 +49,11 @@ def accuracy(
     # Series at equal densities would hide each other, so each is shifted slightly along the axis.
     shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
     if base.place(rounds) == "weights":
-        shift = f"datum.weights * pow(1.012, -({shift}))"
+        own = "datum.weights"
+        if rounds:
+            # A control repeats the experiment round by round, whatever weights it keeps.
+            own = f"(datum.series == '{THIS}' ? {own} : {json.dumps(rounds.percents)}[datum.round])"
+        shift = f"{own} * pow(1.012, -({shift}))"
     else:
         shift = f"datum.round + 0.02 * ({shift})"
     x = base.sparsity("place:Q", rounds)
@@ -73,10 +80,13 @@ def accuracy(
         parts.insert(
             0, rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color)
         )
+    beside = (
+        " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
+    )
     return Chart(
         "accuracy",
         title or "Test accuracy against weights remaining",
-        f"Lines: mean over the seeds shown. {base.DOTS if dots else base.RANGE}",
+        f"Lines: mean over the seeds shown. {base.DOTS if dots else base.RANGE}{beside}",
         "accuracy",
         ("seed",),
         base.specification(alt.layer(*parts).properties(width="container", height=280)),
