@@ -1,5 +1,6 @@
 """What rounds are called, and axes where weights are not removed in every round."""
 
+import pandas as pd
 import pytest
 
 import synthetic
@@ -44,8 +45,6 @@ def networks(measured: bool = True) -> list[dict]:
 
 
 def page(measured: bool = True, **changes) -> str:
-    import pandas as pd
-
     own = experiment(measured=measured, **changes)
     return experiment_page(own, networks(measured), pd.DataFrame(), MEASURES, {})
 
@@ -58,6 +57,22 @@ def test_names_are_labels_or_numbers():
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}).after == "after 1 round"
     assert Rounds({0: 100.0}, {0: 100 * "x"}).short(0) == 23 * "x" + "…"
+
+
+def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
+    """The dense network of a shorter lineage would make a fall look like a rise."""
+    own = experiment()
+    table = own.accuracy.assign(test_accuracy=[0.9, 0.85, 0.8, 0.5, 0.5])
+    found = verdicts.conclude("mine", own.similarity, table, SHAPES, MEASURES, primary="cca", margin=0.05)
+    assert [found["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
+    html = experiment_page(
+        Experiment("mine", own.settings, LAYERS, own.similarity, table, found),
+        networks(),
+        pd.DataFrame(),
+        MEASURES,
+        {},
+    )
+    assert "90.00 → 80.00" in html and "dense → last, mean over 1 of 2 seeds" in html
 
 
 def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
