@@ -291,6 +291,14 @@ def test_to_dense_has_one_row_for_each_network_and_the_layers_of_the_network_in_
     assert all(found.loc[(seed, round), layer] == value for (seed, round, layer), value in values.items())
 
 
+def test_to_dense_leaves_out_layers_that_the_dense_network_does_not_have(run, tmp_path):
+    """Networks that were trained elsewhere need no layer in common with the first one."""
+    own = run.similarity
+    dense = [((own[f"round_{side}"] == 0) & (own[f"layer_{side}"] == "output")) for side in "ab"]
+    write_parquet(tmp_path / "similarity.parquet", own[~(dense[0] | dense[1])].reset_index(drop=True))
+    assert list(ps.load(tmp_path).to_dense("cka")) == LAYERS[:-1]
+
+
 def test_the_matrix_of_a_layer_compares_all_networks(run):
     found = run.matrix("cca", layer="pool1")
     assert found.shape == (6, 6) and np.array_equal(np.diag(found), np.ones(6))

@@ -5,7 +5,7 @@ import pytest
 
 import synthetic
 from prunescope.findings import verdicts
-from prunescope.report import base, figures
+from prunescope.report import base, figures, page_tables
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
 from prunescope.report.rounds import Rounds
@@ -73,6 +73,15 @@ def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
         {},
     )
     assert "90.00 → 80.00" in html and "dense → last, mean over 1 of 2 seeds" in html
+
+
+def test_the_table_of_networks_has_their_labels():
+    caption, table = page_tables.about_networks(networks(), MODELS)
+    assert table["label"].tolist() == ["dense", "$half$ <b>", "last", "dense", "second"]
+    assert caption.startswith("Networks (made_up; ")
+    several = [networks()[0], networks()[1] | {"network": "other"}]
+    assert page_tables.about_networks(several)[0] == "Networks (made_up, other)"
+    assert "label" not in page_tables.about_networks(several)[1]
 
 
 def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():

@@ -160,7 +160,8 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            Rows (seed, round), columns the layers in the order of the network. Round 0 is the dense network
+            Rows (seed, round), columns the layers in the order of the network, without those that the dense
+            network does not have. Round 0 is the dense network
             itself. NaN where ``status`` in the matrix says why. ``to_dense(measure).groupby("round").mean()``
             is the mean over seeds.
 
@@ -171,7 +172,9 @@ class Run:
         """
         rows = slices.to_dense(self._of_measure(measure))
         table = rows.pivot(index=["seed_a", "round_a"], columns="layer_a", values="value")
-        return table.rename_axis(["seed", "round"]).rename_axis(columns="layer")[self._layers]
+        # With pairs: all-layers, networks that were trained elsewhere need no layer in common.
+        layers = [layer for layer in self._layers if layer in table]
+        return table.rename_axis(["seed", "round"]).rename_axis(columns="layer")[layers]
 
     def matrix(self, measure: str, layer: str | None = None, seed: int | None = None) -> pd.DataFrame:
         """Return similarities as a square matrix.
