@@ -194,7 +194,8 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 def about_networks(networks: list[dict], models: list[dict] | None = None) -> tuple[str, pd.DataFrame]:
     """Make the table of networks and its caption from their metrics.json.
 
-    With `models` (the key of an experiment), a column has their labels. Times are left to metrics.json: without them, two equal runs give the same page.
+    With `models` (the key of an experiment), a column has their labels. Times are left to metrics.json:
+    without them, two equal runs give the same page.
     """
     one = networks[0]
     names = list(dict.fromkeys(network["network"] for network in networks))
