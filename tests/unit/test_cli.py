@@ -26,6 +26,7 @@ def folder(tmp_path, monkeypatch):
     for name, shape in {"a": (300, 4), "b": (300, 6), "short": (200, 4), "cube": (3, 4, 5)}.items():
         np.save(tmp_path / f"{name}.npy", rng.normal(size=shape))
     (tmp_path / "text.npy").write_text("1 2 3")
+    np.savez(tmp_path / "several.npz", x=np.ones((300, 4)))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -114,6 +115,9 @@ WRONG = {
     "other shape": (["compare", "cube.npy", "a.npy"], ["cube.npy: has shape (3, 4, 5)"]),
     "no array": (["compare", "text.npy", "a.npy"], ["text.npy: not a .npy file"]),
     "no file": (["compare", "a.npy", "none.npy"], ["none.npy: No such file"]),
+    "no folder": (["compare", ".", "none"], ["none: No such file or folder"]),
+    "a file and a folder": (["compare", "a.npy", "."], ["a.npy and .: a file and a folder"]),
+    "several arrays": (["compare", "a.npy", "several.npz"], ["several.npz: not a .npy file of numbers"]),
     "no such measure": (["compare", "a.npy", "b.npy", "-m", "ccca"], ["did you mean 'cca'"]),
 }
 

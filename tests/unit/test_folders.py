@@ -186,6 +186,19 @@ def test_rows_that_do_not_correspond_are_refused(plain, change, words):
     assert "\n" not in line and all(word in line for word in words), line
 
 
+@pytest.mark.parametrize("form", ["text", "uint8", "int32"])
+def test_ids_of_another_type_are_the_same(plain, form):
+    for path in plain:
+        np.save(path / "ids.npy", np.arange(40))
+    expected = compare_folders(plain, ["cka"])
+    if form == "text":
+        (plain[1] / "ids.npy").unlink()
+        (plain[1] / "ids.txt").write_text("".join(f"{number}\n" for number in range(40)))
+    else:
+        np.save(plain[1] / "ids.npy", np.arange(40, dtype=form))
+    pd.testing.assert_frame_equal(compare_folders(plain, ["cka"]), expected)
+
+
 def test_a_folder_without_matrices(tmp_path):
     for path, words in ((tmp_path, "contains no matrices"), (tmp_path / "x", "no such folder or file")):
         with pytest.raises(InputError, match=words):

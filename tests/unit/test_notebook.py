@@ -136,6 +136,13 @@ WRONG = {
         ["x: not an array", "detach"],
     ),
     "not a number": (X, np.where(Y > 2, np.nan, Y), None, ["y: ", " of 2000 numbers are NaN or infinite"]),
+    "masked": (np.ma.masked_greater(X, 2), Y, None, ["x: has masked values"]),
+    "other index": (
+        pd.DataFrame(X),
+        pd.DataFrame(Y)[::-1],
+        None,
+        ["x and y are DataFrames with different indexes"],
+    ),
     "too large": (X * np.float64(1e200), Y, None, ["x: the numbers are too large"]),
     "an unknown measure": (X, Y, ["ccca"], ["measures = 'ccca'", "did you mean 'cca'"]),
     "no measure": (X, Y, [], ["measures = []"]),
@@ -143,9 +150,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("images", [0, -4, 399, 401])
+@pytest.mark.parametrize("images", [0, -4, 399, 401, 100.0, "100"])
 def test_a_wrong_number_of_images_is_one_line(images):
-    with pytest.raises(ps.InputError, match=f"images = {images}: must divide the number of rows, 400"):
+    words = f"images = {images}: must be an integer that divides the number of rows, 400"
+    with pytest.raises(ps.InputError, match=words):
         ps.compare(X, Y, ["cca"], images=images)
 
 
@@ -219,6 +227,12 @@ def test_networks_are_left_as_they_were():
     assert a.conv1.weight_orig.grad is not None
 
 
+def test_compiled_networks_are_compared_as_what_they_wrap():
+    layers = ["relu1"]
+    compiled = ps.compare_models(torch.compile(A), torch.compile(B), IMAGES, layers, ["cca"])
+    assert compiled.equals(ps.compare_models(A, B, IMAGES, layers, ["cca"]))
+
+
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()
@@ -243,6 +257,10 @@ WRONG_MODELS = {
     "broken": (A, B, IMAGES * torch.nan, ["ReLU"], {}, ["a: layer relu1: 43200 of 43200 activations"]),
     "no such view": (A, B, IMAGES, ["ReLU"], {"view": "rows"}, ["view = 'rows'", "channels"]),
     "rows apart": (A, B, IMAGES, ["ReLU"], {"pairs": "all-layers"}, ["pairs = all-layers needs", "pooled"]),
+    "no position": (A, B, IMAGES, ["ReLU"], {"positions": 0}, ["positions = 0: must be 'all' or"]),
+    "text for a number": (A, B, IMAGES, ["ReLU"], {"positions": "4"}, ["positions = '4': must be 'all' or"]),
+    "weights": (A, B.state_dict(), IMAGES, ["ReLU"], {}, ["b: must be a torch.nn.Module, not a OrderedDict"]),
+    "a list of images": (A, B, list(IMAGES), ["ReLU"], {}, ["images: a list is not an array of numbers"]),
     "no such pairs": (A, B, IMAGES, ["ReLU"], {"pairs": "all"}, ["pairs = 'all'", "same-layer"]),
 }  # fmt: skip
 
@@ -289,6 +307,14 @@ def test_to_dense_has_one_row_for_each_network_and_the_layers_of_the_network_in_
     values = tidy.set_index(["seed_a", "round_a", "layer_a"])["value"]
     assert len(values) == found.size
     assert all(found.loc[(seed, round), layer] == value for (seed, round, layer), value in values.items())
+
+
+def test_to_dense_leaves_out_layers_that_the_dense_network_does_not_have(run, tmp_path):
+    """Networks that were trained elsewhere need no layer in common with the first one."""
+    own = run.similarity
+    dense = [((own[f"round_{side}"] == 0) & (own[f"layer_{side}"] == "output")) for side in "ab"]
+    write_parquet(tmp_path / "similarity.parquet", own[~(dense[0] | dense[1])].reset_index(drop=True))
+    assert list(ps.load(tmp_path).to_dense("cka")) == LAYERS[:-1]
 
 
 def test_the_matrix_of_a_layer_compares_all_networks(run):

@@ -5,7 +5,7 @@ import pytest
 
 import synthetic
 from prunescope.findings import verdicts
-from prunescope.report import base, figures
+from prunescope.report import base, figures, page_tables
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
 from prunescope.report.rounds import Rounds
@@ -57,6 +57,31 @@ def test_names_are_labels_or_numbers():
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}, {}, (50.0, 100.0)).after == "after 1 round"
     assert Rounds({0: 100.0}, {0: 100 * "x"}, (100.0, 100.0)).short(0) == 23 * "x" + "…"
+
+
+def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
+    """The dense network of a shorter lineage would make a fall look like a rise."""
+    own = experiment()
+    table = own.accuracy.assign(test_accuracy=[0.9, 0.85, 0.8, 0.5, 0.5])
+    found = verdicts.conclude("mine", own.similarity, table, SHAPES, MEASURES, primary="cca", margin=0.05)
+    assert [found["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
+    html = experiment_page(
+        Experiment("mine", own.settings, LAYERS, own.similarity, table, found),
+        networks(),
+        pd.DataFrame(),
+        MEASURES,
+        {},
+    )
+    assert "90.00 → 80.00" in html and "dense → last, mean over 1 of 2 seeds" in html
+
+
+def test_the_table_of_networks_has_their_labels():
+    caption, table = page_tables.about_networks(networks(), MODELS)
+    assert table["label"].tolist() == ["dense", "$half$ <b>", "last", "dense", "second"]
+    assert caption.startswith("Networks (made_up; ")
+    several = [networks()[0], networks()[1] | {"network": "other"}]
+    assert page_tables.about_networks(several)[0] == "Networks (made_up, other)"
+    assert "label" not in page_tables.about_networks(several)[1]
 
 
 def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():

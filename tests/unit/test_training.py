@@ -251,6 +251,50 @@ def test_gradients_are_those_of_the_mean_loss(prepared):
 # Seeds and data --------------------------------------------------------------------------------------------
 
 
+class Partly(nn.Module):
+    """A frozen layer, an unused one, and one that is trained; returns a pair in training mode if asked."""
+
+    def __init__(self, pair=False):
+        super().__init__()
+        self.frozen, self.unused, self.output = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+        self.frozen.requires_grad_(False)
+        self.pair = pair
+
+    def forward(self, images):
+        outputs = self.output(self.frozen(images.flatten(1)).relu())
+        return (outputs, outputs) if self.pair and self.training else outputs
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=lambda one: one["name"])
+def test_parameters_that_are_frozen_or_unused_stay_as_they_are(prepared, optimizer):
+    network = Partly()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    weights = modules.prunable(network, ["Linear"])
+    masks = {name: torch.arange(one.numel()).view(one.shape) % 2 == 0 for name, one in weights.items()}
+    run(prepared, how(optimizer=optimizer, clip_norm=1.0), network, masks)
+    for name, value in network.state_dict().items():
+        kept = before[name] * masks[name] if name in masks else before[name]
+        assert torch.equal(value, kept) == (not name.startswith("output")), name
+
+
+def test_the_gradient_of_a_frozen_weight_is_known_and_that_of_an_unused_one_is_zero(prepared):
+    settings, network = how(), Partly()
+    names = [f"{layer}.weight" for layer in ("frozen", "unused", "output")]
+    found = gradients(network, names, place(prepared, settings, CPU), settings)
+    assert [bool(found[name].any()) for name in names] == [True, False, True]
+    assert [one.requires_grad for one in network.parameters()] == [False] * 2 + [True] * 4
+
+
+def test_a_network_that_cannot_be_trained_is_refused_in_one_line(prepared):
+    network = Partly().requires_grad_(False)
+    with pytest.raises(InputError, match="no parameter requires a gradient"):
+        run(prepared, how(), network)
+    with pytest.raises(
+        InputError, match="Partly returns a tuple in training mode; it must return one tensor"
+    ):
+        run(prepared, how(), Partly(pair=True))
+
+
 def test_same_seed_same_bytes_other_seed_or_round_others(prepared):
     settings = how(augmentation={"crop": 1, "flip": True})
     first, _ = run(prepared, settings, seed=1)

@@ -164,7 +164,13 @@ def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
     Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two folders
     or .h5 files hold a matrix for each layer and an id for each row (see docs/data.md).
     """
-    if all(path.is_dir() or path.suffix == ".h5" for path in (a, b)):
+    folders = [path.is_dir() or path.suffix == ".h5" for path in (a, b)]
+    for path, other in ((a, b), (b, a)):
+        if not path.exists():
+            raise InputError(f"{path}: No such file or folder; correct the path")
+        if path.is_file() and other.is_dir() and path.suffix != ".h5":
+            raise InputError(f"{path} and {other}: a file and a folder; give two files or two folders")
+    if all(folders):
         table = _compare_folders(a, b, measures)
     else:
         from prunescope.notebook.arrays import compare_named
@@ -187,7 +193,10 @@ def _array(path: Path):
     import numpy as np
 
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            raise ValueError("an archive, such as .npz or a file of torch.save")
+        return loaded
     except (OSError, ValueError, EOFError) as error:
         problem = getattr(error, "strerror", None) or "not a .npy file of numbers"
         raise InputError(f"{path}: {problem}; write it with numpy.save") from None

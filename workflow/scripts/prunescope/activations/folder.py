@@ -223,13 +223,14 @@ def _images(path: Path, name: str, matrix, ids: np.ndarray) -> np.ndarray:
 
 
 def _same(mine: np.ndarray, theirs: np.ndarray, first: str, second: str) -> None:
-    if mine.dtype.kind == theirs.dtype.kind and np.array_equal(mine, theirs):
+    # A program that writes ids.txt turns numbers into text, and another one counts in another type.
+    if np.array_equal(mine.astype(str), theirs.astype(str)):
         return
     both = f"{first} and {second}"
     if len(mine) != len(theirs):
         raise InputError(f"{both}: ids of {len(mine)} and {len(theirs)} images; record the same images")
     pairs = zip(mine.tolist(), theirs.tolist(), strict=True)
-    place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if str(pair[0]) != str(pair[1]))
     advice = (
         "the ids are the same but in a different order; sort the rows by id"
         if sorted(map(str, mine)) == sorted(map(str, theirs))

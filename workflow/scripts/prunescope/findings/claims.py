@@ -274,15 +274,17 @@ def accuracy(table: pd.DataFrame, last: int) -> dict:
     Returns
     -------
     dict
-        ``verdict``: above, below or no detectable difference; ``dense``, ``last``: spreads, None if not
-        measured; ``change``.
+        ``verdict``: above, below or no detectable difference; ``dense``, ``last``: spreads over the seeds
+        in which both were measured, None if there are none; ``change``.
     """
     rounds = table.pivot(index="seed", columns="round", values="test_accuracy")
-    change = Contrast(of_seeds(rounds[[last, 0]].dropna().to_numpy()), np.array([1.0, -1.0]))
+    # Lineages of networks that were trained elsewhere can be shorter.
+    both = rounds[[last, 0]].dropna()
+    change = Contrast(of_seeds(both.to_numpy()), np.array([1.0, -1.0]))
     enough = change.count >= FEWEST_SEEDS
     return {
         "verdict": holm_two_sided({"change": change})["change"] if enough else TOO_FEW_SEEDS,
-        "dense": spread(rounds[0]),
-        "last": spread(rounds[last]),
+        "dense": spread(both[0]),
+        "last": spread(both[last]),
         "change": change.summary() if enough else None,
     }

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,8 +70,8 @@ def compare(
     Raises
     ------
     InputError
-        A `ValueError`, when an array is not a matrix of finite numbers, the numbers of rows differ, or a
-        measure is unknown.
+        A `ValueError`, when an array is not a matrix of finite numbers, the numbers of rows or the indexes of
+        two DataFrames differ, or a measure is unknown.
 
     See Also
     --------
@@ -112,8 +113,14 @@ def compare_named(
         raise InputError(
             f"{one} has {len(a)} rows, {other} has {len(b)}: row i of both must be the same example"
         )
-    if images is not None and (images < 1 or len(a) % images):
-        raise InputError(f"images = {images}: must divide the number of rows, {len(a)}")
+    tables = [values for values in arrays.values() if isinstance(values, pd.DataFrame)]
+    if len(tables) == 2 and not tables[0].index.equals(tables[1].index):
+        raise InputError(
+            f"{one} and {other} are DataFrames with different indexes, but rows are compared in their order; "
+            "sort them alike, then call reset_index(drop=True) or to_numpy() on both"
+        )
+    if images is not None and (not isinstance(images, Integral) or images < 1 or len(a) % images):
+        raise InputError(f"images = {images}: must be an integer that divides the number of rows, {len(a)}")
     chosen = load_measures(measures)
     with engine(chosen, intervals) as whitened:
         rows = [Rows(one, a, a.shape[1]), Rows(other, b, b.shape[1])]
@@ -209,6 +216,8 @@ def table(rows: Sequence[dict]) -> pd.DataFrame:
 
 
 def _matrix(values: "ArrayLike", name: str) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise InputError(f"{name}: has masked values; remove these rows")
     try:
         matrix = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # e.g. a tensor on a GPU

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,20 @@ def compare_models(
             f"pairs = all-layers needs rows that correspond between layers; with view = {view} they do not; "
             "use pooled or flatten"
         )
+    for side, network in (("a", a), ("b", b)):
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
+    if positions != "all" and not (isinstance(positions, Integral) and positions > 0):
+        raise InputError(f"positions = {positions!r}: must be 'all' or an integer of at least 1")
+    # torch.compile cannot trace hooks; what it wraps computes the same.
+    a, b = (getattr(network, "_orig_mod", network) for network in (a, b))
     names = _names(a, b, layers, pairs)
-    inputs = torch.as_tensor(images)
+    try:
+        inputs = torch.as_tensor(images)
+    except (ValueError, TypeError, RuntimeError):
+        raise InputError(
+            f"images: a {type(images).__name__} is not an array of numbers; give one tensor or array (n, ...)"
+        ) from None
     if inputs.ndim < 2 or not len(inputs):
         raise InputError(f"images: has shape {tuple(inputs.shape)}, must be (n, ...) with at least one image")
     with ExitStack() as stack:

@@ -160,8 +160,8 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            Rows are (seed, round); columns are the layers in the order of the network. Round 0 is the dense
-            network itself. For NaN, ``status`` in the matrix gives the reason.
+            Rows are (seed, round); columns are the layers of the dense network, in its order. Round 0 is the
+            dense network itself. For NaN, ``status`` in the matrix gives the reason.
             ``to_dense(measure).groupby("round").mean()`` is the mean over seeds.
 
         Raises
@@ -171,7 +171,9 @@ class Run:
         """
         rows = slices.to_dense(self._of_measure(measure))
         table = rows.pivot(index=["seed_a", "round_a"], columns="layer_a", values="value")
-        return table.rename_axis(["seed", "round"]).rename_axis(columns="layer")[self._layers]
+        # With pairs: all-layers, networks that were trained elsewhere need no layer in common.
+        layers = [layer for layer in self._layers if layer in table]
+        return table.rename_axis(["seed", "round"]).rename_axis(columns="layer")[layers]
 
     def matrix(self, measure: str, layer: str | None = None, seed: int | None = None) -> pd.DataFrame:
         """Return similarities as a square matrix.

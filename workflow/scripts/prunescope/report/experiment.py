@@ -144,7 +144,7 @@ def experiment_page(
             "settings",
             "Networks and settings",
             folded=(
-                page_tables.about_networks(networks),
+                page_tables.about_networks(networks, experiment.settings.get("models")),
                 ("All settings", page_tables.flat(experiment.settings)),
             ),
         ),

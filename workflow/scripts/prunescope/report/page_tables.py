@@ -191,18 +191,25 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 # --- for people -------------------------------------------------------------------------------------------
 
 
-def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
+def about_networks(networks: list[dict], models: list[dict] | None = None) -> tuple[str, pd.DataFrame]:
     """Make the table of networks and its caption from their metrics.json.
 
-    Times are only in metrics.json: without them, two equal runs give the same page.
+    With `models` (the key of an experiment), a column has their labels. Times are only in metrics.json:
+    without them, two equal runs give the same page.
     """
     one = networks[0]
+    names = list(dict.fromkeys(network["network"] for network in networks))
     sizes = f"{one['parameters']:,} parameters and {one['macs_dense']:,} multiply–adds when dense"
+    caption = ", ".join(names) if len(names) > 1 else f"{one['network']}; {sizes}"
+    labels: dict[int, list[str]] = {}
+    for model in models or ():
+        labels.setdefault(model["lineage"], []).append(model["label"])
     table = pd.DataFrame(
         [
             {
                 "seed": one["seed"],
                 "round": one["round"],
+                **({"label": labels[one["seed"]][one["round"]]} if labels else {}),
                 "weights left (%)": f"{100 * one['density']:.4g}",
                 "parameters left": f"{one['parameters_kept']:,}",
                 "multiply–adds": f"{one['macs_effective']:,}",
@@ -214,7 +221,7 @@ def about_networks(networks: list[dict]) -> tuple[str, pd.DataFrame]:
             for one in networks
         ]
     )
-    return f"Networks ({one['network']}; {sizes})", table
+    return f"Networks ({caption})", table
 
 
 def _measured(value: float | None, factor: float, digits: int) -> str:

@@ -175,7 +175,9 @@ def _accuracy(numbers: dict, seeds: int) -> Fact:
     if not (numbers["dense"] and numbers["last"]):
         return Fact("Test accuracy", "–", "not measured")
     dense, last = (100 * numbers[key]["mean"] for key in ("dense", "last"))
-    explained = "dense → last" + (", mean over seeds" if seeds > 1 else "")
+    count = numbers["last"]["count"]
+    over = f"mean over {'seeds' if count == seeds else f'{count} of {seeds} seeds'}"
+    explained = "dense → last" + (f", {over}" if seeds > 1 else "")
     return Fact("Test accuracy", f"{dense:.2f} → {last:.2f}\u00a0%", explained)
 
 

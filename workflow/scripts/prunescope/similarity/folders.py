@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from prunescope.activations import folder
@@ -56,6 +57,6 @@ def compare_folders(
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
         for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
-            folder.bring(foreign, file, round)
+            folder.bring(replace(foreign, ids=found[0].ids), file, round)
         settings = SimilaritySettings(list(measures or DEFAULT), variance, pairs)
         return compare_round(files, settings).to_pandas().drop(columns="spectrum")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunescope.errors import InputError
 from prunescope.networks.build import normalise
 from prunescope.training.data import Data, Split, TrainingSettings
 from prunescope.training.execution import reproducible
@@ -14,7 +15,14 @@ def forward(network: nn.Module, images: Tensor, data: Data, settings: TrainingSe
     if not settings.channels_last:
         images = images.contiguous()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        return network(normalise(images, data.mean, data.std, data.resizing)).float()
+        outputs = network(normalise(images, data.mean, data.std, data.resizing))
+    if not isinstance(outputs, Tensor):
+        mode = "training" if network.training else "evaluation"
+        raise InputError(
+            f"network: {type(network).__name__} returns a {type(outputs).__name__} in {mode} mode; it must "
+            "return one tensor, (n, classes)"
+        )
+    return outputs.float()
 
 
 @torch.no_grad()
@@ -38,9 +46,18 @@ def gradients(
     network.to(data.train.labels.device).eval()
     parameters = dict(network.named_parameters())
     network.zero_grad()
+    frozen = [name for name in names if not parameters[name].requires_grad]
+    for name in frozen:
+        parameters[name].requires_grad_(True)
     for images, labels in data.train.batches():
         logits = forward(network, images, data, settings)
         (F.cross_entropy(logits, labels, reduction="sum") / len(data.train)).backward()
-    found = {name: parameters[name].grad.detach().cpu() for name in names}
+    found = {name: parameters[name].grad for name in names}
     network.zero_grad()
-    return found
+    for name in frozen:
+        parameters[name].requires_grad_(False)
+    # The loss does not depend on a parameter without gradient.
+    return {
+        name: (torch.zeros_like(parameters[name]) if gradient is None else gradient).detach().cpu()
+        for name, gradient in found.items()
+    }

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import kinds
+from prunescope.errors import InputError
 
 
 class Optimizer:
@@ -16,13 +17,16 @@ class Optimizer:
     Parameters
     ----------
     network : torch.nn.Module
+        Parameters that require no gradient, or get none from the loss, are left as they are.
     decay_norm_and_bias : bool
         Whether weight decay also applies to parameters with one dimension: batch norm and biases.
     weight_decay : float
     """
 
     def __init__(self, network: nn.Module, decay_norm_and_bias: bool, *, weight_decay: float = 0.0):
-        self.parameters = list(network.parameters())
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise InputError("network: no parameter requires a gradient, so there is nothing to train")
         decayed = [p for p in self.parameters if decay_norm_and_bias or p.ndim > 1]
         others = [p for p in self.parameters if not decay_norm_and_bias and p.ndim <= 1]
         self.groups = [(group, decay) for group, decay in ((decayed, weight_decay), (others, 0.0)) if group]
@@ -47,7 +51,13 @@ class Optimizer:
     def step(self, rate: float) -> None:
         """Update the parameters by one step with learning rate `rate`."""
         for (group, decay), state in zip(self.groups, self.state, strict=True):
-            self.update(group, [parameter.grad for parameter in group], state, rate, decay)
+            used = [place for place, parameter in enumerate(group) if parameter.grad is not None]
+            own = [[values[place] for place in used] for values in state]
+            gradients = [group[place].grad for place in used]
+            self.update([group[place] for place in used], gradients, own, rate, decay)
+            for values, new in zip(state, own, strict=True):
+                for place, value in zip(used, new, strict=True):
+                    values[place] = value
 
     def load_state(self, state: list) -> None:
         """Load the `state` of an equal optimiser."""
