@@ -49,6 +49,15 @@ def test_round_trip(checkpoint, tmp_path):
     )
 
 
+def test_weights_of_another_network_are_one_line(checkpoint):
+    other = dict(checkpoint.weights, **{"conv1.weight": torch.zeros(2, 1, 3, 3)})
+    with pytest.raises(
+        InputError, match=r"^network: lenet_small is not .* seed 3, round 1 \(size mismatch"
+    ) as caught:
+        dataclasses.replace(checkpoint, weights=other).build()
+    assert "\n" not in str(caught.value)
+
+
 def test_equal_contents_are_equal_bytes(checkpoint, tmp_path):
     """File name, memory format and the identity of equal strings must not affect the bytes."""
     checkpoints.save(tmp_path / "a.pt", checkpoint)

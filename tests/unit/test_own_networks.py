@@ -1,10 +1,12 @@
 """Networks from the user's own files: where they may be, their digests, and errors in them."""
 
+import random
 import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -102,6 +104,24 @@ def test_a_class_and_a_function_get_what_their_signature_has(folder):
     assert build("file:nets/mine.py:other", {}, SHAPE, 7, 0)(torch.zeros(1, *SHAPE)).shape == (1, 7)
     again = build(NET, {"width": 6}, SHAPE, 5, 0)
     assert torch.equal(network.block.conv.weight, again.block.conv.weight), "the seed alone draws the weights"
+
+
+def test_weights_drawn_by_numpy_or_python_depend_on_the_seed_alone(folder):
+    (folder / "nets/drawn.py").write_text(
+        "import random\n\nimport numpy as np\nimport torch\nfrom torch import nn\n\n\n"
+        "def net(shape, classes):\n    output = nn.Linear(64, classes)\n"
+        "    drawn = np.random.randn(classes, 64) * random.random()\n"
+        "    output.weight.data = torch.tensor(drawn, dtype=torch.float32)\n"
+        "    return nn.Sequential(nn.Flatten(), output)\n"
+    )
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    expected = random.random(), np.random.rand()  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    drawn = [build("file:nets/drawn.py:net", {}, SHAPE, 5, seed)[1].weight for seed in (3, 3, 4)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert (random.random(), np.random.rand()) == expected, "the global state is left as it was"  # noqa: NPY002
 
 
 def test_nothing_of_the_users_files_hides_installed_modules(folder):

@@ -62,9 +62,23 @@ class Checkpoint:
         return self.network.get("more", {}).get("resizing")
 
     def build(self) -> nn.Module:
-        """Return the network with these weights, in evaluation mode, on the CPU."""
+        """Return the network with these weights, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        InputError
+            When the network cannot be built, or its code now makes another one than that of these weights.
+        """
         network = build(**self.network, seed=0)
-        network.load_state_dict(self.weights)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            problem = " ".join(str(error).split("\n")[1:2]).strip() or str(error)
+            raise InputError(
+                f"network: {self.network['name']} is not the network of the checkpoint of seed {self.seed}, "
+                f"round {self.round} ({problem}); its code must build the same layers every time, whatever "
+                "the random numbers"
+            ) from None
         return network.eval()
 
 

@@ -1,8 +1,11 @@
 """Building networks by name, and converting pixels to their input."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import signature
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -46,9 +49,7 @@ def build(
         user's file raises an error.
     """
     function = _function(name, arguments, shape, classes)
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also reseed the GPUs, which fork_rng does not restore here.
-        torch.default_generator.manual_seed(seed)
+    with _seeded(seed):
         try:
             network = function()
             if not isinstance(network, nn.Module):
@@ -74,6 +75,22 @@ def build(
             "classes; choose a classifier or other arguments"
         )
     return network
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the random numbers of torch, NumPy and Python, and leave their state as it was."""
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also reseed the GPUs, which fork_rng does not restore here.
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(state)
 
 
 def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callable[[], nn.Module]:
