@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -99,6 +100,25 @@ def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
     assert [row[:2] for row in rows] == [["layer", "measure"], ["conv", "cka"], ["head", "cka"]]
     expected = ps.compare(np.load("dense/head.npy"), np.load("pruned/head.npy"), ["cka"])["value"][0]
     assert float(rows[2][2]) == pytest.approx(expected, rel=1e-5)
+    (folder / "dense").rename(folder / "other")
+    (folder / "dense").mkdir()
+    for file in (folder / "other").iterdir():
+        np.save(folder / "dense" / file.name, np.load(file)[::-1])
+    np.save(folder / "dense/ids.npy", np.arange(300))
+    lines = run("compare", "dense", "pruned", "other", "-m", "cka").output.splitlines()
+    assert [line.split()[:3] for line in lines][::2] == [
+        ["a", "b", "layer"],
+        ["dense", "pruned", "head"],
+        ["dense", "other", "head"],
+        ["pruned", "other", "head"],
+    ]
+    assert float(lines[-1].split()[4]) == pytest.approx(expected, rel=1e-5)
+    for name, read in (("all.csv", pd.read_csv), ("all.parquet", pd.read_parquet)):
+        assert run("compare", "dense", "pruned", "other", "-m", "cka", "-o", name).output == ""
+        table = read(folder / name)
+        assert len(table) == 3 * 3 * 2 and set(table["layer_a"]) == {"conv", "head"}
+        pair = table.query("round_a == 1 and round_b == 2 and layer_a == 'head'")
+        assert pair["value"].item() == pytest.approx(expected, rel=1e-5)
     np.save(folder / "pruned/ids.npy", np.arange(1, 301))
     done = run("compare", "dense", "pruned")
     assert done.exit_code == 1 and "image 1 has id 0 in one and 1 in the other" in done.output
@@ -117,6 +137,8 @@ WRONG = {
     "no file": (["compare", "a.npy", "none.npy"], ["none.npy: No such file"]),
     "no folder": (["compare", ".", "none"], ["none: No such file or folder"]),
     "a file and a folder": (["compare", "a.npy", "."], ["a.npy and .: a file and a folder"]),
+    "three arrays": (["compare", "a.npy", "b.npy", "short.npy"], ["short.npy: only two .npy files"]),
+    "another format": (["compare", "a.npy", "b.npy", "-o", "a.xlsx"], ["must end in .parquet or .csv"]),
     "several arrays": (["compare", "a.npy", "several.npz"], ["several.npz: not a .npy file of numbers"]),
     "no such measure": (["compare", "a.npy", "b.npy", "-m", "ccca"], ["did you mean 'cca'"]),
 }

@@ -146,10 +146,9 @@ def _complete_measure(_context, _parameter, incomplete: str) -> list[str]:
     epilog="""\b
 Examples:
   prunescope compare a.npy b.npy -m cca -m cka
-  prunescope compare runs/dense runs/pruned"""
+  prunescope compare runs/dense runs/pruned runs/other -o similarity.parquet"""
 )
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="A B [MORE]...")
 @click.option(
     "-m",
     "--measure",
@@ -158,35 +157,67 @@ Examples:
     shell_complete=_complete_measure,
     help="Measure to compute; repeat for several. Default: the default measures of experiments.",
 )
-def compare(a: Path, b: Path, measures: tuple[str, ...]) -> None:
-    """Compare two files or folders of activations.
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write all columns to this .parquet or .csv file instead of printing the table.",
+)
+def compare(paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | None) -> None:
+    """Compare files or folders of activations.
 
-    Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two folders
-    or .h5 files hold a matrix for each layer and an id for each row (see docs/data.md).
+    Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two or more
+    folders or .h5 files hold a matrix for each layer and an id for each row (see docs/data.md); all pairs are
+    compared.
     """
-    folders = [path.is_dir() or path.suffix == ".h5" for path in (a, b)]
-    for path, other in ((a, b), (b, a)):
+    if len(paths) < 2:
+        raise click.UsageError("give at least two files or folders")
+    if output and output.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--output {output}: must end in .parquet or .csv")
+    for path in paths:
         if not path.exists():
             raise InputError(f"{path}: No such file or folder; correct the path")
-        if path.is_file() and other.is_dir() and path.suffix != ".h5":
-            raise InputError(f"{path} and {other}: a file and a folder; give two files or two folders")
-    if all(folders):
-        table = _compare_folders(a, b, measures)
+    folders = {path: path.is_dir() or path.suffix == ".h5" for path in paths}
+    if all(folders.values()):
+        from prunescope.similarity.folders import compare_folders
+
+        table = compare_folders(paths, measures or None)
+        shown = _without_repetition(table, paths)
+    elif any(folders.values()):
+        file, folder = (next(path for path in paths if folders[path] == wanted) for wanted in (False, True))
+        raise InputError(f"{file} and {folder}: a file and a folder; give only files or only folders")
+    elif len(paths) > 2:
+        raise InputError(f"{paths[2]}: only two .npy files can be compared at a time; use folders for more")
     else:
         from prunescope.notebook.arrays import compare_named
 
+        a, b = paths
         arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
-        table = compare_named(arrays, measures or None)
-    click.echo(table.to_string(index=False, float_format="{:.6g}".format))
+        table = shown = compare_named(arrays, measures or None)
+    if output:
+        _write(table, output)
+    else:
+        click.echo(shown.to_string(index=False, float_format="{:.6g}".format))
 
 
-def _compare_folders(a: Path, b: Path, measures: tuple[str, ...]):
-    from prunescope.similarity.folders import compare_folders
+def _write(table, path: Path) -> None:
+    from prunescope import files
 
-    table = compare_folders([a, b], measures or None)
-    shown = ["layer_a", "measure", "value", "chance", "n", "images", "rank_a", "rank_b", "status"]
-    rows = table[(table["round_a"] == 0) & (table["round_b"] == 1)]
-    return rows[shown].rename(columns={"layer_a": "layer"})
+    if path.suffix == ".csv":
+        files.write_csv(path, table.to_dict("records"))
+    else:
+        files.write_parquet(path, table)
+
+
+def _without_repetition(table, paths: tuple[Path, ...]):
+    """Return what is printed of a comparison of folders: each pair once, with the names of the folders."""
+    columns = ["layer_a", "measure", "value", "chance", "n", "images", "rank_a", "rank_b", "status"]
+    rows = table[table["round_a"] < table["round_b"]].sort_values(["round_a", "round_b"], kind="stable")
+    shown = rows[columns].rename(columns={"layer_a": "layer"})
+    if len(paths) > 2:
+        for place, side in enumerate("ab"):
+            shown.insert(place, side, [str(paths[round]) for round in rows[f"round_{side}"]])
+    return shown
 
 
 def _array(path: Path):

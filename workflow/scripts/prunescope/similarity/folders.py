@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from prunescope.activations import folder
 from prunescope.errors import InputError
 from prunescope.similarity.matrix import DEFAULT, SimilaritySettings, compare_round
@@ -17,7 +19,7 @@ def compare_folders(
     pairs: str = "same-layer",
     variance: float = 0.99,
 ):
-    """Compare the last of several folders of activations with each of them, layer by layer.
+    """Compare all pairs of several folders of activations, layer by layer.
 
     Values are computed as for activations that the workflow records.
 
@@ -36,8 +38,8 @@ def compare_folders(
     Returns
     -------
     pandas.DataFrame
-        Columns as in similarity.parquet, see results/README.md; both orders of every pair, and each layer of
-        the last folder with itself. The density is NaN.
+        As similarity.parquet, see results/README.md: both orders of every pair, and each folder with itself.
+        The density is NaN.
 
     Raises
     ------
@@ -59,4 +61,5 @@ def compare_folders(
         for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
             folder.bring(replace(foreign, ids=found[0].ids), file, round)
         settings = SimilaritySettings(list(measures or DEFAULT), variance, pairs)
-        return compare_round(files, settings).to_pandas().drop(columns="spectrum")
+        rows = [compare_round(files[: last + 1], settings) for last in range(len(files))]
+        return pa.concat_tables(rows).to_pandas().drop(columns="spectrum")
