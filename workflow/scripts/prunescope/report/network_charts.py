@@ -59,7 +59,7 @@ def accuracy(
     x = base.sparsity("place:Q", rounds)
     # The same for every seed that can be selected.
     ends = [float(table["low"].min()), float(table["high"].max())]
-    y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(domain=ends, nice=True))
+    y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(domain=ends, nice=False, padding=8))
     tip = base.tooltip(
         alt.Tooltip("series:N"),
         alt.Tooltip("seed:N"),
