@@ -82,6 +82,8 @@ def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Foun
     found = formats.read(source, network.state_dict(), key)
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
+    if found.others:
+        log.info("%s: read from %s; not used: %s", source, found.key, _listed(list(found.others)))
     if found.prefix:
         log.info("%s: the prefix %s of the names is removed", source, found.prefix)
     if found.left_out:
