@@ -188,6 +188,34 @@ def test_a_damaged_checkpoint_of_a_user_is_not_to_be_deleted(network, tmp_path):
         assert "delete" not in str(caught.value)
 
 
+@pytest.mark.parametrize("case", ["text", "empty", "TorchScript"])
+def test_what_is_no_file_of_weights_is_named(network, tmp_path, recwarn, case):
+    path = tmp_path / "a.pt"
+    path.write_text("hello" if case == "text" else "")
+    if case == "TorchScript":
+        torch.jit.save(torch.jit.trace(network.eval(), torch.zeros(1, 1, 8, 8)), path)
+        recwarn.clear()
+    words = {
+        "text": "not a file of torch.save",
+        "empty": "the file is empty",
+        "TorchScript": "a TorchScript archive",
+    }
+    with pytest.raises(InputError, match=f"^weights = [^\n]*{words[case]}[^\n]*$"):
+        load(path)
+    assert not recwarn.list
+
+
+def test_weights_that_are_not_used_are_reported(network, tmp_path, caplog):
+    caplog.set_level("INFO", "prunescope")
+    torch.save({"model": network.state_dict(), "ema": network.state_dict(), "epoch": 2}, tmp_path / "a.pt")
+    load(tmp_path / "a.pt")
+    assert "a.pt: read from model; not used: ema" in caplog.text
+    caplog.clear()
+    torch.save({"model_state_dict": network.state_dict(), "epoch": 2}, tmp_path / "a.pt")
+    load(tmp_path / "a.pt")
+    assert "not used" not in caplog.text
+
+
 def test_what_is_left_out_is_reported(network, tmp_path, caplog):
     torch.save(lightning(network.state_dict()), tmp_path / "a.ckpt")
     found = formats.read(tmp_path / "a.ckpt", network.state_dict())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunescope import kinds
 from prunescope.errors import InputError
-from prunescope.networks import modules
+from prunescope.networks import modules, weights
 from prunescope.networks.build import build
 from prunescope.networks.inspect import census
 from prunescope.networks.masks import apply_masks
@@ -229,6 +229,19 @@ def test_census_by_hand():
     assert (first["name"], first["kept"], first["channels"], first["dead_channels"]) == ("conv1", 100, 6, 2)
     assert [layer["name"] for layer in counts["layers"]] == ["conv1", "conv2", "linear3", "linear4", "output"]
     assert counts["layers"][2]["density"] == 1
+
+
+def test_a_weight_that_two_layers_share_counts_once_and_is_pruned_in_both():
+    network = torch.nn.Sequential(torch.nn.Flatten(), *(torch.nn.Linear(4, 4, bias=False) for _ in range(3)))
+    network[3].weight = network[2].weight
+    with torch.no_grad():
+        network[2].weight[:3] = 0
+    masks = weights.zeros(network, trained_further=False)
+    assert sorted(masks) == ["1.weight", "2.weight"] and not masks["2.weight"][:3].any()
+    counts = census(network, masks, (1, 2, 2))
+    assert [layer["kept"] for layer in counts["layers"]] == [16, 4, 4]
+    assert (counts["macs_dense"], counts["macs_effective"]) == (48, 24)
+    assert (counts["parameters"], counts["parameters_kept"], counts["density"]) == (32, 20, 20 / 32)
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,10 @@ def test_options_of_a_data_set(write):
     ("change", "words"),
     [
         ({"dataset": "didgits"}, ["dataset = 'didgits'", "did you mean 'digits'"]),
-        ({"activations__examples": 361}, ["activations.examples = 361", "only 360 test images"]),
+        (
+            {"activations__examples": 361},
+            ["activations.examples = 361", "only 360 test images", "write null"],
+        ),
         (
             {"training__validation": 1437, "training__examples": 1},
             ["training.validation", "1438", "only 1437"],

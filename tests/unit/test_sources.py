@@ -287,6 +287,29 @@ def test_mixed_sizes_without_resize_are_refused_with_what_to_set(tmp_path):
         sources.describe({"source": make("folder", MIXED, tmp_path), "test_fraction": 0.3}, str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (FILES | {"train/cat/tabby/x.png": png(7)}, ["train/cat/tabby/x.png", "move it to train/cat/"]),
+        (
+            {f"{split}/{name}/x.png": png(7) for split in ("Train", "Test") for name in ("ape", "cat")},
+            ["the folder Test is not a split", "rename it to train, val or test"],
+        ),
+    ],
+)
+def test_folders_that_would_be_left_out_are_refused(files, words, tmp_path):
+    with pytest.raises(InputError) as caught:
+        sources.describe(make("folder", files, tmp_path), str(tmp_path))
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_hidden_folders_are_left_out(tmp_path):
+    hidden = {f"train/{place}.ipynb_checkpoints/x.png": png(7) for place in ("", "cat/")}
+    data = sources.fetch("pets", make("folder", FILES | hidden, tmp_path), str(tmp_path), False)
+    other = make("tar", FILES, tmp_path)
+    assert data.checksum() == sources.fetch("pets", other, str(tmp_path), False).checksum()
+
+
 def test_val_stands_for_a_missing_test_split_only(tmp_path):
     val = {name.replace("test/", "val/"): content for name, content in FILES.items()}
     data = sources.fetch("pets", make("folder", val, tmp_path), str(tmp_path), False)
@@ -407,6 +430,11 @@ def test_arrays_are_split_resized_and_named(tmp_path):
         ),
         ({"x": X, "y": Y.astype(object)}, ["not a readable .npz file"]),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :, :4], "y_test": Y}, ["x_test", "3×4×9", "3×8×9"]),
+        (
+            {"x_train": X, "y_train": Y.astype(str), "x_test": X, "y_test": Y},
+            ["y_test has type int64", "both as names"],
+        ),
+        ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, ["class '3' is in y_test but not"]),
     ],
 )
 def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, tmp_path):

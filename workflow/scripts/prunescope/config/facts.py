@@ -216,7 +216,9 @@ def _network(**question) -> dict:
 
 def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
     if wanted is not None and wanted > there:
-        raise InputError(f"{key} = {wanted}: the data set has only {there} {what}")
+        raise InputError(
+            f"{key} = {wanted}: the data set has only {there} {what}; lower it, or write null for all"
+        )
 
 
 def _remember(what: str, key: list, compute) -> dict:

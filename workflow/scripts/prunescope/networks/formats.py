@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -33,12 +34,18 @@ class Found:
         Prefix of the names, e.g. ``module.``.
     left_out : tuple of str
         Names without this prefix, which do not belong to the network.
+    key : str
+        The key of a dictionary under which the state dict was found.
+    others : tuple of str
+        Its other keys with a state dict, e.g. of a moving average of the weights.
     """
 
     state: dict[str, Tensor]
     masks: Masks
     prefix: str = ""
     left_out: tuple[str, ...] = ()
+    key: str = ""
+    others: tuple[str, ...] = ()
 
 
 def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -> Found:
@@ -67,7 +74,9 @@ def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -
     content = _load(Path(path), where)
     # Checkpoints of this workflow store masks next to the weights.
     own = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
-    found = _without_prune(Found(_state_in(content, where), content["masks"] if own else {}), where)
+    state, inside, others = _state_in(content, where)
+    found = Found(state, content["masks"] if own else {}, key=inside, others=() if own else others)
+    found = _without_prune(found, where)
     found = replace(found, state={name.replace(COMPILED, ""): value for name, value in found.state.items()})
     found = replace(found, masks={name.replace(COMPILED, ""): mask for name, mask in found.masks.items()})
     return _without_prefix(found, set(names), where)
@@ -79,7 +88,9 @@ def _load(path: Path, where: str):
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*TorchScript archive")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # readers raise many kinds of errors for damaged files
@@ -89,7 +100,15 @@ def _load(path: Path, where: str):
                 "you trust it, load it yourself and save only the weights: "
                 "torch.save(network.state_dict(), FILE)"
             ) from None
-        text = "not a file of torch.save" if isinstance(error, pickle.UnpicklingError) else str(error)
+        if "TorchScript" in str(error):
+            raise InputError(
+                f"{where}: a TorchScript archive; save only the weights: "
+                "torch.save(torch.jit.load(FILE).state_dict(), OTHER)"
+            ) from None
+        # Bytes that are no pickle make its reader fail in any way.
+        other = isinstance(error, pickle.UnpicklingError | LookupError | ValueError | EOFError | TypeError)
+        text = "not a file of torch.save" if other and path.suffix != ".safetensors" else str(error)
+        text = text if path.stat().st_size else "the file is empty"
         problem = " ".join(text.split("\n")[0].split()) or type(error).__name__
         raise InputError(f"{where}: cannot be read ({problem})") from None
 
@@ -98,10 +117,13 @@ def _is_state(value) -> bool:
     return isinstance(value, dict) and bool(value) and all(isinstance(one, Tensor) for one in value.values())
 
 
-def _state_in(content, where: str) -> dict[str, Tensor]:
-    """Return a file's state dict: the whole content, or the value of one of its keys."""
+def _state_in(content, where: str) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:
+    """Return a file's state dict, the key under which it was found, and the other keys with a state dict.
+
+    The state dict is the whole content, or the value of one of its keys.
+    """
     if _is_state(content):
-        return dict(content)
+        return dict(content), "", ()
     inner = (
         {key: value for key, value in content.items() if _is_state(value)}
         if isinstance(content, dict)
@@ -118,7 +140,7 @@ def _state_in(content, where: str) -> dict[str, Tensor]:
             f"{where}: the file holds several state dicts ({', '.join(map(str, known))}); save only that of "
             "the network"
         )
-    return dict(inner[known[0]])
+    return dict(inner[known[0]]), str(known[0]), tuple(str(key) for key in inner if key != known[0])
 
 
 def _without_prune(found: Found, where: str) -> Found:
@@ -158,4 +180,4 @@ def _without_prefix(found: Found, names: set[str], where: str) -> Found:
         else:
             others.append(name)
     masks = {name.removeprefix(prefix): mask for name, mask in found.masks.items() if name.startswith(prefix)}
-    return Found(own, masks, prefix, tuple(others))
+    return replace(found, state=own, masks=masks, prefix=prefix, left_out=tuple(others))

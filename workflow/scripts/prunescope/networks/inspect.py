@@ -133,10 +133,12 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
     """
     weighted = {name: own for name, module in network.named_modules() if (own := modules.weights_of(module))}
     positions = _positions(network, weighted, shape)
+    # A weight that several modules share has one mask, by its first name.
+    first = {parameter: name for name, parameter in network.named_parameters()}
     layers = []
     for name, own in weighted.items():
         kept = {
-            key: masks.get(f"{name}.{key}", torch.ones(weight.shape, dtype=torch.bool))
+            key: masks.get(first.get(weight, f"{name}.{key}"), torch.ones(weight.shape, dtype=torch.bool))
             for key, weight in own.items()
         }
         total, left = (sum(int(count(mask)) for mask in kept.values()) for count in (torch.numel, torch.sum))

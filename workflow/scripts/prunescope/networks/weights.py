@@ -84,6 +84,8 @@ def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Foun
     found = formats.read(source, network.state_dict(), key)
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
+    if found.others:
+        log.info("%s: read from %s; not used: %s", source, found.key, _listed(list(found.others)))
     if found.prefix:
         log.info("%s: removed the prefix %s from all names", source, found.prefix)
     if found.left_out:
@@ -164,10 +166,12 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
     dict of str to Tensor of bool
         Masks of all weights that can be pruned; empty when there are no zeros.
     """
+    # A weight that several modules share counts once, by its first name.
+    first = {parameter: name for name, parameter in network.named_parameters()}
     weights = {
-        f"{prefix}.{name}" if prefix else name: weight.detach().cpu()
-        for prefix, module in network.named_modules()
-        for name, weight in modules.weights_of(module).items()
+        first[weight]: weight.detach().cpu()
+        for module in network.modules()
+        for weight in modules.weights_of(module).values()
     }
     given = given or {}
     masks = {name: weight != 0 for name, weight in weights.items()} | given

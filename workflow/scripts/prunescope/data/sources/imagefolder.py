@@ -25,6 +25,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".t
 COMPRESSED = {".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open, ".tar.bz2": bz2.open}
 ARCHIVES = (".tar", *COMPRESSED, ".zip")
 SPLITS = ("train", "val", "test")
+# How other names of splits start, e.g. Train, training, testing, validation.
+LIKE_SPLITS = ("trai", "vali", "val", "test")
 # A small archive can declare any size, or unpack to any size.
 LARGEST_FILE = 2**26  # bytes of an image file
 LARGEST_HEADER = 2**20  # bytes of a name or attributes in a tar archive
@@ -152,8 +154,8 @@ def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO
     try:
         for name, size, open in _members(path):
             parts = PurePosixPath(name).parts
-            # macOS stores ._x.png next to x.png.
-            if parts[-1].startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
+            # macOS stores ._x.png next to x.png, and Jupyter a folder .ipynb_checkpoints.
+            if any(part.startswith(".") for part in parts) or Path(name).suffix.lower() not in SUFFIXES:
                 continue
             if size > LARGEST_FILE:
                 raise InputError(
@@ -182,6 +184,13 @@ def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> lis
     split = [(parts, open) for parts, open in images if len(parts) >= 3 and parts[-3] in SPLITS]
     if split:
         _check_one(path, {"/".join((*parts[:-3], "train")) for parts, _ in split})
+        start = len(split[0][0]) - 3
+        for parts, _ in images:
+            if len(parts) > start + 3 and parts[start] in SPLITS:
+                raise InputError(
+                    f"{path}: {'/'.join(parts)} is in a folder inside that of a class; move it to "
+                    f"{'/'.join(parts[: start + 2])}/ or remove it; {known}"
+                )
         return [Item(parts[-3], parts[-2], "/".join(parts[-3:]), open) for parts, open in split]
     folders = sorted({parts[:-1] for parts, _ in images})
     if len(folders) == 1:
@@ -198,6 +207,13 @@ def _check_one(path: Path, folders: set[str]) -> None:
     """Refuse images of more than one data set."""
     if len(folders) > 1:
         two = " and ".join(sorted(folders)[:2])
+        last = {name: name.rpartition("/")[2] for name in sorted(folders)}
+        odd = [name for name, own in last.items() if own not in SPLITS and own.lower()[:4] in LIKE_SPLITS]
+        if odd:
+            raise InputError(
+                f"{path}: the folder {odd[0]} is not a split; rename it to train, val or test, or, if it is "
+                "a data set of its own, give its path"
+            )
         raise InputError(f"{path}: contains more than one data set ({two}); give the path of one of them")
 
 

@@ -124,6 +124,14 @@ class Numpy(Source):
         """Return the class names, and labels as indices into them."""
         if not labels:
             return [], {}
+        if len({own.dtype.kind == "U" for own in labels.values()}) > 1:
+            types = " and ".join(f"{key} has type {own.dtype}" for key, own in labels.items())
+            raise InputError(f"{self.path}: {types}; write both as integers or both as names")
+        if "y_test" in labels and len(only := np.setdiff1d(labels["y_test"], labels["y_train"])):
+            raise InputError(
+                f"{self.path}: class {str(only[0])!r} is in y_test but not in y_train; remove its images or "
+                "add some to train on"
+            )
         found = np.unique(np.concatenate(list(labels.values())))
         if names is None:
             return found.astype(str).tolist(), {
