@@ -63,7 +63,7 @@ def prepare(name: str, count: int, mnist: str | None) -> datasets.Prepared:
     return datasets.Prepared("bench", "", *pairs[0], *pairs[1], tuple("0123456789"), half, half, "")
 
 
-# Each of these runs in a process of its own, with nothing else in it ---------------------------------------
+# --- measurements, each run in a separate process ---------------------------------------------------------
 
 
 def plain(name: str, count: int, mnist: str | None, workers: int) -> list[float]:
@@ -188,7 +188,7 @@ def result(process: subprocess.Popen) -> float:
 
 
 def speed(name: str, precision: str, count: int, goal: float, options) -> None:
-    """Print this project's images per second on two cores over the plain loop's."""
+    """Print images per second on two cores, of this project and of the plain loop, and their ratios."""
     best: dict[str, float] = {}
 
     def note(label: str, rate: float) -> None:

@@ -32,7 +32,7 @@ def permuted(a, b, positions, count):
 
 
 def agree(a, b, positions, count=200):
-    """Check chance of every measure: within 3 %, 5 % below ten units, plus the error of the permutations."""
+    """Check chance against permutations: within 3 % (5 % below ten units) plus three standard errors."""
     units = min(a.shape[1], b.shape[1])
     values = permuted(a, b, positions, count)
     for score, found in zip(compare(pair_of(a, b, positions), MEASURES), values.T, strict=True):

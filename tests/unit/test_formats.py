@@ -51,7 +51,7 @@ def plain():
 
 
 def lightning(state: dict) -> dict:
-    """The form of a checkpoint of PyTorch Lightning whose module keeps the network as `self.net`."""
+    """The form of a PyTorch Lightning checkpoint whose module keeps the network as `self.net`."""
     return {
         "epoch": 3,
         "global_step": 1200,

@@ -19,7 +19,7 @@ ROOT = {
 
 
 def lineage(*chain: dict) -> list[tuple[str, dict]]:
-    """Experiments a, b, c, ... of which each extends the one before."""
+    """Experiments a, b, c, ..., each of which extends the previous one."""
     names = "abcdefgh"[: len(chain)]
     inline = dict(zip(names, chain, strict=True))
     inline |= {b: {"extends": a} | inline[b] for a, b in itertools.pairwise(names)}

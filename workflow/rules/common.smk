@@ -171,13 +171,13 @@ try:
                 IMPORTED.add(name)
     said, recordings = [], set()
     for name in CONFIG["experiments"]:
-        # An experiment that is not selected may train the round 0 of one that is.
+        # Round 0 of a selected experiment may be trained by an experiment that is not selected.
         for seed in experiment(name)["seeds"]:
             facts(owner(name, seed, "checkpoint.pt"))
         new = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
         recordings.update(new)
         said += notes.notes(name, experiment(name), facts(name), new)
-    # With --sdm, jobs use other packages than this process; Snakemake tracks those itself.
+    # With --sdm, jobs use different packages from this process; Snakemake tracks those itself.
     if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:
         networks = {name: files_of_all_networks(name, "metrics.json") for name in CONFIG["experiments"]}
         said += filter(None, (notes.environment_note(name, paths) for name, paths in networks.items()))

@@ -67,7 +67,8 @@ class Checkpoint:
         Raises
         ------
         InputError
-            When the network cannot be built, or its code now makes another one than that of these weights.
+            When the network cannot be built, or its code now builds a network that these
+            weights do not fit.
         """
         network = build(**self.network, seed=0)
         try:

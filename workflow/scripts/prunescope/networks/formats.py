@@ -55,7 +55,7 @@ def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -
     ----------
     path : path
         A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, a dictionary that holds one
-        (checkpoints of PyTorch Lightning and of other training programs), or a checkpoint of this workflow.
+        (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
         ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of
         all names is removed, e.g. ``module.`` of `DataParallel`.
     names : iterable of str

@@ -124,7 +124,7 @@ def owners(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
 def prunable(
     network: nn.Module, patterns: list[str], key: str = "pruning.prunable"
 ) -> dict[str, nn.Parameter]:
-    """Return the weights that patterns choose, by parameter name in the network's order.
+    """Return the weights that patterns select, by parameter name in the order of the network.
 
     A weight can be pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
 

@@ -72,12 +72,12 @@ def outline(network: nn.Module, shape: Shape) -> list[Module]:
 
 
 def pruned_weights(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the names of the parameters that patterns choose; a pattern that matches nothing is ignored."""
+    """Return the names of the parameters that patterns select; a pattern that matches nothing is ignored."""
     return {name for own in _weights(network, patterns).values() for name in own}
 
 
 def _weights(network: nn.Module, patterns: list[str]) -> dict[str, dict[str, int]]:
-    """Return the prunable weights that patterns choose: numbers by module and parameter."""
+    """Return the prunable weights that patterns select: numbers by module and parameter."""
     found: dict[str, dict[str, int]] = {}
     for pattern in patterns:
         try:

@@ -45,7 +45,7 @@ def preprocessing_of(name: str) -> Preprocessing:
     if offered is None:
         raise InputError(
             f"training.normalisation = weights: {name} has no preprocessing of its own; choose dataset or "
-            "symmetric, or a network of torchvision or timm"
+            "symmetric, or a torchvision or timm network"
         )
     return offered(kinds.rest(kind, name))
 

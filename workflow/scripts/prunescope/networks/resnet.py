@@ -8,7 +8,7 @@ from prunescope.networks.layers import Shape, he_normal, sequence
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut (He et al. 2016), a 1×1 convolution where sizes change."""
+    """Two 3×3 convolutions and a shortcut (He et al. 2016), which is a 1×1 convolution where sizes change."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -31,7 +31,7 @@ class Block(nn.Module):
 
 @network(reference="K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning. CVPR 2016.")
 def resnet20(shape: Shape, classes: int) -> nn.Module:
-    """ResNet-20 for CIFAR-10 (He et al. 2016) with projected shortcuts, as in open_lth."""
+    """ResNet-20 for CIFAR-10 (He et al. 2016) with projection shortcuts, as in open_lth."""
     blocks: dict[str, nn.Module] = {}
     channels = 16
     for stage, width in enumerate((16, 32, 64), start=1):

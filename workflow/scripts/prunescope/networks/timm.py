@@ -58,7 +58,7 @@ def _preprocessing(name: str) -> Preprocessing:
 
 @network(form="timm/NAME", names="names", pretrained=_pretrained, preprocessing=_preprocessing)
 def timm(name: str, shape: Shape, classes: int, **arguments) -> nn.Module:
-    """A classifier of timm, with random weights; its first layer fits the number of channels."""
+    """A classifier from timm, with random weights; its first layer fits the number of channels."""
     import timm
 
     if not timm.is_model(name):

@@ -64,7 +64,7 @@ def _preprocessing(name: str) -> Preprocessing:
 
 @network(form="torchvision/NAME", names="names", pretrained=_pretrained, preprocessing=_preprocessing)
 def torchvision(name: str, shape: Shape, classes: int, **arguments) -> nn.Module:
-    """A classifier of torchvision.models, with random weights; its first convolution fits the images."""
+    """A classifier from torchvision.models, with random weights; its first convolution fits the images."""
     from torchvision import models
 
     if name not in names():

@@ -99,7 +99,7 @@ def _row(module: Module, views: list[str]) -> dict[str, str]:
 
 
 def _chosen(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the modules that patterns choose; a pattern that matches nothing is ignored."""
+    """Return the modules that patterns select; a pattern that matches nothing is ignored."""
     found: set[str] = set()
     for pattern in patterns:
         try:

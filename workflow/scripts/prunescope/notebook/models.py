@@ -71,7 +71,7 @@ def compare_models(
     Raises
     ------
     InputError
-        A `ValueError`, when a pattern chooses no module, a module cannot be recorded, the layers of both
+        A `ValueError`, when a pattern selects no module, a module cannot be recorded, the layers of both
         networks do not correspond, activations are not finite, or for the reasons of `compare`.
 
     Examples

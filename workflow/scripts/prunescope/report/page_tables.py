@@ -1,4 +1,4 @@
-"""Tables of the pages: for charts, and for people to read."""
+"""Tables of the pages: the data of charts, and tables for readers."""
 
 import json
 

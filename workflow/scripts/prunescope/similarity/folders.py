@@ -19,7 +19,7 @@ def compare_folders(
     pairs: str = "same-layer",
     variance: float = 0.99,
 ):
-    """Compare all pairs of several folders of activations, layer by layer.
+    """Compare every pair of folders of activations, layer by layer.
 
     Values are computed as for activations that the workflow records.
 

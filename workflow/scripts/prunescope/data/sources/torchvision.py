@@ -55,7 +55,7 @@ SILENCE = 60  # seconds without a byte after which a download is given up
 
 @source(form="torchvision:NAME", names=SIZES)
 class Torchvision(Source):
-    """A data set of torchvision, downloaded into `data.root` when it is not there"""
+    """A torchvision data set, downloaded into `data.root` if it is missing"""
 
     def describe(self) -> dict:
         shape, classes, train, test = SIZES[self.name]
