@@ -122,12 +122,15 @@ def digest(script, named=()):
     return digests.code(REPOSITORY / "workflow/scripts" / f"{script}.py", named)
 
 
+@cache
+def code_of(script, name):
+    """Digest of the code that a script can run for an experiment, or without one."""
+    return digest(script, stages.kinds_of(script, experiment(name)) if name else ())
+
+
 def code(script):
     """Digest of the code that a script can run for the job's experiment; no other code causes a rerun."""
-    return lambda wildcards: digest(
-        script,
-        stages.kinds_of(script, experiment(wildcards.experiment)) if "experiment" in wildcards.keys() else (),
-    )
+    return lambda wildcards: code_of(script, wildcards.get("experiment"))
 
 
 # Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.

@@ -9,8 +9,9 @@ import json
 from snakemake.io import apply_wildcards
 from snakemake.rules import Wildcards
 
-# The modification times of a source's files and the names of experiments must not affect the bytes of a result.
-ONLY_HERE = {"provenance", "stamp", "owners"}
+# The names of experiments, and the modification times of a source's files, must not affect the bytes of a result.
+ONLY_HERE = {"provenance", "owners"}
+STAMP = "stamp"
 # Rules with the parameter `provenance`.
 STAGES = []
 
@@ -33,21 +34,32 @@ def identity(path):
     # The rule that trains round 0 has no wildcard for the round.
     if Path(path).parent.name == "round0":
         numbers["round"] = 0
-    return {**dict(wildcards.items()), **numbers, "recipe": recipe(path)}
+    return {**dict(wildcards.items()), **numbers, "recipe": recipes(path)[0]}
 
 
 @cache
-def recipe(path, stamped=False):
-    """Digest of the settings and code behind a file. It does not depend on the experiment's name."""
+def recipes(path):
+    """Two digests of the settings and code behind a file, without and with the stamps of sources.
+
+    They do not depend on the experiment's name.
+    """
     name, wildcards = producer(path)
     settings = {
         key: value(wildcards) if callable(value) else value
         for key, value in getattr(rules, name).params.items()
-        if key not in ONLY_HERE or (stamped and key == "stamp")
+        if key not in ONLY_HERE
     }
     place = {key: value for key, value in wildcards.items() if key != "experiment"}
-    inputs = [recipe(file, stamped) for file in inputs_of(name, wildcards)]
-    text = json.dumps([name, place, settings, inputs], sort_keys=True, default=str)
+    inputs = [recipes(file) for file in inputs_of(name, wildcards)]
+    plain = {key: value for key, value in settings.items() if key != STAMP}
+    return tuple(
+        digest_of([name, place, own, [pair[which] for pair in inputs]])
+        for which, own in enumerate((plain, settings))
+    )
+
+
+def digest_of(values):
+    text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -68,7 +80,7 @@ def provenance(name):
         return {
             "own": identity(path),
             "inputs": [identity(file) for file in inputs_of(name, wildcards)],
-            "stamped": recipe(path, stamped=True),
+            "stamped": recipes(path)[1],
         }
 
     STAGES.append(name)

@@ -21,7 +21,7 @@ from pathlib import Path
 from prunescope import kinds, own, syntax
 from prunescope.syntax import Definition, Module
 
-LIBRARY = Path(__file__).parent
+LIBRARY = Path(__file__).resolve().parent
 
 
 def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
@@ -56,7 +56,7 @@ def of_file(family: str, text: str) -> str | None:
         When the file, or a neighbouring file that it imports, cannot be found or parsed.
     """
     kind = kinds.find(family, text)
-    if not _is_own(kind.path.resolve()):
+    if not _is_own(_resolved(kind.path)):
         return None
     reached = _follow(_of_kind(kind))
     return _digest({key: part for key, part in reached.items() if key[0].startswith(f"{own.PACKAGE}:")})
@@ -83,8 +83,8 @@ def reach(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> dict[tup
 
 def _of_kind(kind: kinds.Kind) -> list[tuple[Path, str]]:
     """Return the definition of a kind, and the code that importing its module runs."""
-    path = kind.path.resolve()
-    root = own.root() if _is_own(path) else LIBRARY.resolve()
+    path = _resolved(kind.path)
+    root = own.root() if _is_own(path) else LIBRARY
     packages = [parent / "__init__.py" for parent in path.parents if parent.is_relative_to(root)]
     return [
         *_resolve(_parse(path), path, (kind.definition,)),
@@ -125,7 +125,7 @@ def _follow(todo: list[tuple[Path, str]]) -> dict[tuple[str, str], Definition]:
 
 def _place(path: Path) -> str:
     """Return a file's path relative to the library or to the folder of the user's code; a script's name."""
-    root = LIBRARY.resolve()
+    root = LIBRARY
     if path.is_relative_to(root):
         return str(path.relative_to(root))
     return f"{own.PACKAGE}:{path.relative_to(own.root())}" if _is_own(path) else path.name
@@ -133,7 +133,7 @@ def _place(path: Path) -> str:
 
 def _is_own(path: Path) -> bool:
     """Whether a file belongs to the user's own project."""
-    return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.resolve().parent)
+    return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.parent)
 
 
 def _resolve(module: Module, path: Path, chain: tuple[str, ...]) -> list[tuple[Path, str]]:
@@ -185,12 +185,18 @@ def _base(module: str) -> Path | None:
     first, *rest = module.split(".")
     if first not in (LIBRARY.name, own.PACKAGE):
         return None
-    return (LIBRARY.resolve() if first == LIBRARY.name else own.root()).joinpath(*rest)
+    return (LIBRARY if first == LIBRARY.name else own.root()).joinpath(*rest)
 
 
 def _is_folder(module: str) -> bool:
     base = _base(module)
     return base is not None and base.is_dir()
+
+
+# A plan asks for the same few files thousands of times.
+@cache
+def _resolved(path: Path) -> Path:
+    return path.resolve()
 
 
 @cache

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -40,7 +41,12 @@ def used(folder: str | Path) -> Iterator[None]:
 
 def root() -> Path:
     """Return the folder of the user's code, without links."""
-    return _state["folder"].resolve()
+    return _resolved(_state["folder"], Path.cwd())
+
+
+@cache
+def _resolved(folder: Path, _working_directory: Path) -> Path:
+    return folder.resolve()
 
 
 def locate(text: str) -> tuple[Path, str]:
