@@ -139,7 +139,6 @@ def test_lineages_are_seeds_and_their_order_is_the_round():
             "models[0].lable: unknown key (did you mean 'label'?)",
         ),
         ({"network": {"weights": "a.pt"}}, 'network.weights = "a.pt": is not used with models'),
-        (model(1, layers={"a": "relu1", "b": "relu1"}), "names a module twice"),
     ],
 )
 def test_mistakes_are_one_line(changes, words):
@@ -227,6 +226,10 @@ OTHER = {"weights": "other.pt", "lineage": 7, "network": {"name": "file:nets/min
         ),
         (model(2, layers={"relu1": "relu3"}), "no module 'relu3' (did you mean"),
         (
+            model(1, layers={"relu1": "relu2"}),
+            "models[1]: layers: {relu1: relu2, relu2: relu2, head: head} names",
+        ),
+        (
             model(2, **OTHER, layers={"relu1": "1", "relu2": "1", "head": "3"}),
             "names a module twice",
         ),
@@ -272,6 +275,18 @@ def test_layers_of_another_network_get_the_names_of_the_first(folder):
     every["models"][2]["layers"] = {"tanh": "1", "logits": "3"}
     shapes = facts.describe(load(**every), "x", DATA)["network"]["shapes"]
     assert list(shapes) == ["relu1", "head", "tanh", "logits"]
+
+
+def test_models_with_the_network_of_the_first_have_its_layers():
+    wanted = {"first": "relu1", "out": "head"}
+    experiment = load(**model(0, layers=wanted))
+    shapes = facts.describe(experiment, "x", DATA)["network"]["shapes"]
+    assert shapes == {"first": [6, 8, 8], "out": [4]}
+    assert models.recorded(experiment, experiment["models"][1], list(shapes)) == wanted
+    # The network of the experiment is another one than that of the first model.
+    changes = model(0, weights="other.pt", network=OTHER["network"]) | {"activations": {"layers": ["3"]}}
+    with pytest.raises(InputError, match=r"models\[1\]: layers: MyNet has no module '3'"):
+        describe(**changes)
 
 
 # --- the import ------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ The lineage of a model replaces the seed, and its position in the lineage replac
 """
 
 import copy
-import json
 
 from prunescope.config import schema
 from prunescope.errors import InputError, guess
@@ -78,12 +77,6 @@ def validate(experiment: dict, where: str) -> dict:
     root["required"].remove("training")
     root["properties"]["training"] |= {"required": [], "default": {}}
     complete = schema.validate(experiment, root, where)
-    for place, model in enumerate(complete["models"]):
-        if model["layers"] and len(set(model["layers"].values())) < len(model["layers"]):
-            raise InputError(
-                f"{where}: models[{place}].layers = {json.dumps(model['layers'])}: names a module twice; a "
-                "module can be recorded only once"
-            )
     seeds = sorted({model["lineage"] for model in complete["models"]})
     complete |= {"seeds": seeds, "rounds": 0}
     complete["rounds"] = max(len(lineage(complete, seed)) for seed in seeds) - 1
@@ -138,8 +131,9 @@ def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | di
     patterns, own = experiment["activations"]["layers"], model["layers"]
     if not layers or experiment["similarity"]["pairs"] == "all-layers":
         return own or patterns
-    if "network" not in model and not own:
-        return patterns
+    first = experiment["models"][0]
+    if not own and model.get("network") == first.get("network"):
+        return first["layers"] or patterns
     for name in own:
         if name not in layers:
             raise InputError(
