@@ -277,6 +277,18 @@ def test_layers_of_another_network_get_the_names_of_the_first(folder):
     assert list(shapes) == ["relu1", "head", "tanh", "logits"]
 
 
+@pytest.mark.parametrize("pairs", ["same-layer", "all-layers"])
+def test_layers_can_have_names_of_other_modules(pairs):
+    """The name of a layer is unrelated to the names of modules."""
+    changes = {"similarity": {"pairs": pairs}, "activations": {"view": "pooled"}}
+    changes |= model(1, layers={"relu1": "conv1", "relu2": "conv2", "head": "relu2"})
+    assert describe(**changes)["network"]["shapes"] == {
+        "relu1": [6, 8, 8],
+        "relu2": [8, 8, 8],
+        "head": [8, 8, 8],
+    }
+
+
 def test_models_with_the_network_of_the_first_have_its_layers():
     wanted = {"first": "relu1", "out": "head"}
     experiment = load(**model(0, layers=wanted))
