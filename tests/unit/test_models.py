@@ -182,6 +182,24 @@ def test_training_is_not_inherited(tmp_path):
     assert not models.given("a", catalogue)
 
 
+def test_experiments_of_grids_can_have_models():
+    """Also those that no configuration selects: a target can name them."""
+    grid = {"similarity.pairs": ["same-layer", "all-layers"], "activations.view": ["pooled"]}
+    trained = {key: value for key, value in BASE.items() if key != "models"}
+    written = {
+        "a": BASE | {"grid": grid},
+        "b": trained | {"grid": {"models": [BASE["models"]], "activations.view": ["pooled"]}},
+        "c": {"extends": "a-view=pooled-pairs=all-layers"},
+        "trained": trained | {"grid": grid},
+        "broken": {"extends": "missing", "grid": grid},
+    }
+    catalogue = Catalogue((), written)
+    found = models.trained_elsewhere(catalogue)
+    grids = {name for start in ("a", "b") for name in catalogue.grid(start).experiments}
+    expected = {"a", "c", *(name for name in grids if models.given(name, catalogue))}
+    assert found == expected and set(catalogue.selected("a") + catalogue.selected("b")) < found
+
+
 def test_targets_that_only_a_training_makes(folder):
     catalogue = Catalogue((), {"x": BASE})
     patterns = [

@@ -4,6 +4,7 @@ The lineage of a model replaces the seed, and its position in the lineage replac
 """
 
 import copy
+from contextlib import suppress
 
 from prunescope.config import schema
 from prunescope.errors import InputError, guess
@@ -35,6 +36,23 @@ def given(name: str, catalogue) -> bool:
         catalogue.check(own["extends"], "extends")
         chain.append(own["extends"])
     return False
+
+
+def trained_elsewhere(catalogue) -> set[str]:
+    """Return the experiments whose networks were trained elsewhere, including those that grids define.
+
+    Experiments that cannot be read are left out.
+    """
+    written, found = catalogue.names(), set()
+    for name in written:
+        with suppress(InputError):
+            if given(name, catalogue):
+                found.add(name)
+            # In a grid, an experiment comes after the one that it extends.
+            for child, changes in catalogue.grid(name).experiments.items():
+                if child not in written and ("models" in changes or changes["extends"] in found):
+                    found.add(child)
+    return found
 
 
 def without_training(experiment: dict) -> dict:
