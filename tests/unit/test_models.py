@@ -319,6 +319,16 @@ def test_models_with_the_network_of_the_first_have_its_layers():
         describe(**changes)
 
 
+def test_untrained_networks_are_recorded_like_the_first_model():
+    own = {"network": OTHER["network"], "layers": {"a": "1"}, "normalisation": "symmetric"}
+    plain = stages.untrained_params(load())
+    assert plain["activations"]["layers"] == BASE["activations"]["layers"]
+    assert stages.untrained_params(load(**model(1, **own))) == plain
+    first = stages.untrained_params(load(**model(0, **own)))
+    assert first["network"]["name"] == OTHER["network"]["name"] and "weights" not in first["network"]["more"]
+    assert first["training"]["normalisation"] == "symmetric" and first["activations"]["layers"] == {"a": "1"}
+
+
 # --- the import ------------------------------------------------------------------------------------------
 
 
