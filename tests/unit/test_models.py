@@ -139,7 +139,6 @@ def test_lineages_are_seeds_and_their_order_is_the_round():
             "models[0].lable: unknown key (did you mean 'label'?)",
         ),
         ({"network": {"weights": "a.pt"}}, 'network.weights = "a.pt": is not used with models'),
-        (model(1, layers={"a": "relu1", "b": "relu1"}), "names a module twice"),
     ],
 )
 def test_mistakes_are_one_line(changes, words):
@@ -181,6 +180,24 @@ def test_training_is_not_inherited(tmp_path):
         again = Catalogue((), {name: stages.shown(experiment)})
         assert load_experiment(name, again) == experiment, "reports show what can be run again"
     assert not models.given("a", catalogue)
+
+
+def test_experiments_of_grids_can_have_models():
+    """Also those that no configuration selects: a target can name them."""
+    grid = {"similarity.pairs": ["same-layer", "all-layers"], "activations.view": ["pooled"]}
+    trained = {key: value for key, value in BASE.items() if key != "models"}
+    written = {
+        "a": BASE | {"grid": grid},
+        "b": trained | {"grid": {"models": [BASE["models"]], "activations.view": ["pooled"]}},
+        "c": {"extends": "a-view=pooled-pairs=all-layers"},
+        "trained": trained | {"grid": grid},
+        "broken": {"extends": "missing", "grid": grid},
+    }
+    catalogue = Catalogue((), written)
+    found = models.trained_elsewhere(catalogue)
+    grids = {name for start in ("a", "b") for name in catalogue.grid(start).experiments}
+    expected = {"a", "c", *(name for name in grids if models.given(name, catalogue))}
+    assert found == expected and set(catalogue.selected("a") + catalogue.selected("b")) < found
 
 
 def test_targets_that_only_a_training_makes(folder):
@@ -227,6 +244,10 @@ OTHER = {"weights": "other.pt", "lineage": 7, "network": {"name": "file:nets/min
         ),
         (model(2, layers={"relu1": "relu3"}), "no module 'relu3' (did you mean"),
         (
+            model(1, layers={"relu1": "relu2"}),
+            "models[1]: layers: {relu1: relu2, relu2: relu2, head: head} names",
+        ),
+        (
             model(2, **OTHER, layers={"relu1": "1", "relu2": "1", "head": "3"}),
             "names a module twice",
         ),
@@ -272,6 +293,40 @@ def test_layers_of_another_network_get_the_names_of_the_first(folder):
     every["models"][2]["layers"] = {"tanh": "1", "logits": "3"}
     shapes = facts.describe(load(**every), "x", DATA)["network"]["shapes"]
     assert list(shapes) == ["relu1", "head", "tanh", "logits"]
+
+
+@pytest.mark.parametrize("pairs", ["same-layer", "all-layers"])
+def test_layers_can_have_names_of_other_modules(pairs):
+    """The name of a layer is unrelated to the names of modules."""
+    changes = {"similarity": {"pairs": pairs}, "activations": {"view": "pooled"}}
+    changes |= model(1, layers={"relu1": "conv1", "relu2": "conv2", "head": "relu2"})
+    assert describe(**changes)["network"]["shapes"] == {
+        "relu1": [6, 8, 8],
+        "relu2": [8, 8, 8],
+        "head": [8, 8, 8],
+    }
+
+
+def test_models_with_the_network_of_the_first_have_its_layers():
+    wanted = {"first": "relu1", "out": "head"}
+    experiment = load(**model(0, layers=wanted))
+    shapes = facts.describe(experiment, "x", DATA)["network"]["shapes"]
+    assert shapes == {"first": [6, 8, 8], "out": [4]}
+    assert models.recorded(experiment, experiment["models"][1], list(shapes)) == wanted
+    # The network of the experiment is another one than that of the first model.
+    changes = model(0, weights="other.pt", network=OTHER["network"]) | {"activations": {"layers": ["3"]}}
+    with pytest.raises(InputError, match=r"models\[1\]: layers: MyNet has no module '3'"):
+        describe(**changes)
+
+
+def test_untrained_networks_are_recorded_like_the_first_model():
+    own = {"network": OTHER["network"], "layers": {"a": "1"}, "normalisation": "symmetric"}
+    plain = stages.untrained_params(load())
+    assert plain["activations"]["layers"] == BASE["activations"]["layers"]
+    assert stages.untrained_params(load(**model(1, **own))) == plain
+    first = stages.untrained_params(load(**model(0, **own)))
+    assert first["network"]["name"] == OTHER["network"]["name"] and "weights" not in first["network"]["more"]
+    assert first["training"]["normalisation"] == "symmetric" and first["activations"]["layers"] == {"a": "1"}
 
 
 # --- the import ------------------------------------------------------------------------------------------

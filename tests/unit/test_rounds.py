@@ -113,10 +113,13 @@ def test_figures_place_models_by_weights_or_in_order(pruned):
     for name, figure in drawn.items():
         figure.draw_without_rendering()
         assert all(axes.get_position().width > 0.05 for axes in figure.axes[:1]), name
+    shared = [text.get_text() for text in drawn["layers_cca"].texts]
+    assert ("weights remaining (%)" in shared) == pruned and ("model" in shared) != pruned
     axes = drawn["accuracy"].axes[0]
     assert axes.get_xscale() == ("log" if pruned else "linear")
     if not pruned:
         ticks = [label.get_text() for label in axes.get_xticklabels()]
+        assert axes.get_xlabel() == "model"
         assert ticks == ["dense", "$half$ <b> / second", "last"], "dollar signs are no formula"
         assert not axes.get_xticklabels()[1].get_parse_math()
 

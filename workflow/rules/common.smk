@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 import threading
-from contextlib import suppress
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -167,11 +166,7 @@ try:
         require_threads(16 + os.cpu_count())
     # All experiments are included, because a target may belong to one that is not selected. Errors in those are
     # reported only when they are used.
-    IMPORTED = set()
-    for name in {*CONFIG["catalogue"].names(), *CONFIG["experiments"]}:
-        with suppress(InputError):
-            if models.given(name, CONFIG["catalogue"]):
-                IMPORTED.add(name)
+    IMPORTED = models.trained_elsewhere(CONFIG["catalogue"])
     said, recordings = [], set()
     for name in CONFIG["experiments"]:
         # Round 0 of a selected experiment may be trained by an experiment that is not selected.

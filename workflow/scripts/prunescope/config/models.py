@@ -4,7 +4,7 @@ The lineage of a model replaces the seed, and its position in the lineage replac
 """
 
 import copy
-import json
+from contextlib import suppress
 
 from prunescope.config import schema
 from prunescope.errors import InputError, guess
@@ -36,6 +36,23 @@ def given(name: str, catalogue) -> bool:
         catalogue.check(own["extends"], "extends")
         chain.append(own["extends"])
     return False
+
+
+def trained_elsewhere(catalogue) -> set[str]:
+    """Return the experiments whose networks were trained elsewhere, including those that grids define.
+
+    Experiments that cannot be read are left out.
+    """
+    written, found = catalogue.names(), set()
+    for name in written:
+        with suppress(InputError):
+            if given(name, catalogue):
+                found.add(name)
+            # In a grid, an experiment comes after the one that it extends.
+            for child, changes in catalogue.grid(name).experiments.items():
+                if child not in written and ("models" in changes or changes["extends"] in found):
+                    found.add(child)
+    return found
 
 
 def without_training(experiment: dict) -> dict:
@@ -78,12 +95,6 @@ def validate(experiment: dict, where: str) -> dict:
     root["required"].remove("training")
     root["properties"]["training"] |= {"required": [], "default": {}}
     complete = schema.validate(experiment, root, where)
-    for place, model in enumerate(complete["models"]):
-        if model["layers"] and len(set(model["layers"].values())) < len(model["layers"]):
-            raise InputError(
-                f"{where}: models[{place}].layers = {json.dumps(model['layers'])}: names a module twice; a "
-                "module can be recorded only once"
-            )
     seeds = sorted({model["lineage"] for model in complete["models"]})
     complete |= {"seeds": seeds, "rounds": 0}
     complete["rounds"] = max(len(lineage(complete, seed)) for seed in seeds) - 1
@@ -138,8 +149,9 @@ def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | di
     patterns, own = experiment["activations"]["layers"], model["layers"]
     if not layers or experiment["similarity"]["pairs"] == "all-layers":
         return own or patterns
-    if "network" not in model and not own:
-        return patterns
+    first = experiment["models"][0]
+    if not own and model.get("network") == first.get("network"):
+        return first["layers"] or patterns
     for name in own:
         if name not in layers:
             raise InputError(

@@ -175,11 +175,21 @@ def similarity_params(experiment: dict) -> dict:
 
 
 def untrained_params(experiment: dict) -> dict:
-    """Return what `extract_untrained` reads. Of the training, only the scaling of the pixels is used."""
+    """Return what `extract_untrained` reads. Of the training, only the scaling of the pixels is used.
+
+    With `models`, the untrained networks are built and recorded like the first model.
+    """
+    network, normalisation = experiment["network"], experiment["training"]["normalisation"]
+    activations = activation_params(experiment)
+    if "models" in experiment:
+        first = experiment["models"][0]
+        network = models.network_of(experiment, first) | {"weights": None}
+        normalisation = models.normalisation_of(experiment, first)
+        activations["layers"] = models.recorded(experiment, first, [])
     return {
-        "network": network_params(experiment["network"]),
-        "training": _scaling(experiment["training"]["normalisation"]),
-        "activations": activation_params(experiment),
+        "network": network_params(network),
+        "training": _scaling(normalisation),
+        "activations": activations,
     }
 
 

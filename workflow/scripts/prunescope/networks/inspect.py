@@ -83,7 +83,8 @@ def inspect(
     chosen = modules.chosen(net, recorded)
     shapes: dict[str, tuple[int, ...]] = {}
     named = {module: name for name, module in net.named_modules() if name}
-    named |= {module: name for name, module in chosen.items()}
+    # The name of a layer may also be that of another module.
+    places = {layer: named[module] for layer, module in chosen.items()}
     runs = Counter()
 
     def note(name: str, output) -> None:
@@ -92,7 +93,7 @@ def inspect(
             runs[name] += 1
 
     trace(net, shape, {module: partial(note, name) for module, name in named.items()})
-    for name in chosen:
+    for name in places.values():
         if runs[name] != 1:
             problem = "runs more than once" if runs[name] else "returns no single tensor"
             raise InputError(
@@ -106,7 +107,7 @@ def inspect(
         "rates": own_rates,
         "macs": counts["macs_dense"],
         "floats": sum(math.prod(output) for output in shapes.values()),
-        "shapes": {name: list(shapes[name]) for name in chosen},
+        "shapes": {layer: list(shapes[name]) for layer, name in places.items()},
     }
 
 

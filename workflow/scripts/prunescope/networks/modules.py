@@ -61,7 +61,7 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
     Raises
     ------
     InputError
-        When a pattern matches nothing, or there is no such module.
+        When a pattern matches nothing, there is no such module, or two layers have the same one.
     """
     if isinstance(layers, list):
         return select(network, layers, "activations.layers")
@@ -72,6 +72,9 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
                 f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; give the one "
                 f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {', '.join(known)}"
             )
+    if len(set(layers.values())) < len(layers):
+        pairs = ", ".join(f"{layer}: {name}" for layer, name in layers.items())
+        raise InputError(f"layers: {{{pairs}}} names a module twice; give a different module for each layer")
     order = list(known)
     return {
         layer: known[name] for layer, name in sorted(layers.items(), key=lambda item: order.index(item[1]))

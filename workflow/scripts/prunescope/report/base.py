@@ -149,7 +149,7 @@ def round_axis(rounds: Rounds) -> alt.Axis:
     """Return an axis of rounds with the weights remaining below them."""
     lines = {round: [rounds.name(round), text] for round, text in rounds.texts.items()}
     return alt.Axis(
-        title="model, weights remaining (%)" if rounds.labels else "round, weights remaining (%)",
+        title=f"{rounds.word}, weights remaining (%)",
         labelExpr=f"{json.dumps(lines)}[datum.label]",
         labelOverlap="parity",
         labelSeparation=6,
@@ -185,7 +185,7 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
     if rounds and not rounds.by_weights:
         names = {round: rounds.name(round) for round in ticks}
         axis = alt.Axis(
-            title="model" if rounds.labels else "round",
+            title=rounds.axis,
             values=ticks,
             labelExpr=f"{json.dumps(names)}[datum.label]",
             labelOverlap="greedy",

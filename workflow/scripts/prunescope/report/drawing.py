@@ -179,12 +179,12 @@ def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
     places = list(rounds.places.values())
     inches = axes.get_position().width * axes.figure.get_size_inches()[0]
     axes.grid(True)
+    axes.set_xlabel(rounds.axis if label else "")
     if not rounds.by_weights:
         step = max(1, ceil(0.38 * len(places) / inches))
         names = [rounds.short(round) for round in list(rounds.places)[::step]]
         axes.set_xticks(places[::step], names, parse_math=False)
         axes.set_xlim(places[0] - 0.2, places[-1] + 0.2)
-        axes.set_xlabel(("model" if rounds.labels else "round") if label else "")
         return
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -193,7 +193,6 @@ def sparsity_axis(axes: Axes, rounds: Rounds, label: bool = True) -> None:
     axes.set_xlim(high * margin, low / margin)
     axes.xaxis.set_major_locator(FixedLocator(_spaced(places, (high / low) ** (0.38 / inches))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.set_xlabel("weights remaining (%)" if label else "")
 
 
 def _spaced(values, ratio: float) -> list[float]:

@@ -45,11 +45,6 @@ class Style:
     width: float
 
     @property
-    def word(self) -> str:
-        """The word for a round."""
-        return "model" if self.rounds.labels else "round"
-
-    @property
     def places(self) -> pd.Series:
         """Position of each round on an axis of rounds."""
         return pd.Series(self.rounds.places)
@@ -249,7 +244,7 @@ def draw_layers(rows: pd.DataFrame, label: str, style: Style) -> Figure:
         drawing.sparsity_axis(axes, style.rounds, label=False)
         axes.set(ylim=limits, title=group.title)
         axes.tick_params(labelbottom=below, labelleft=column == 0)
-    figure.text(0.5, 0.06 / (bottom + lines * up), "weights remaining (%)", ha="center", va="bottom")
+    figure.text(0.5, 0.06 / (bottom + lines * up), style.rounds.axis, ha="center", va="bottom")
     figure.text(0.02 / style.width, 0.5, label, rotation=90, ha="left", va="center")
     return figure
 
@@ -289,7 +284,7 @@ def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     drawing.heatmap(figure, axes, cells, style.colormap, label, numbers=cell > 0.24)
     axes.set_xticks(range(0, len(rounds), step), ticks, parse_math=False, rotation=90 if upright else 0)
     axes.set_yticks(range(len(style.layers)), style.layers)
-    axes.set(xlabel=f"{style.word}, weights remaining (%)")
+    axes.set(xlabel=f"{style.rounds.word}, weights remaining (%)")
     return figure
 
 
@@ -322,7 +317,8 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
     places = range(0, len(rounds), step)
     axes.set_xticks(places, ticks, parse_math=False, rotation=90 if upright else 0)
     axes.set_yticks(places, names, parse_math=False)
-    axes.set(xlabel=style.word if style.rounds.labels else "round (0 is dense)", ylabel=style.word)
+    word = style.rounds.word
+    axes.set(xlabel=word if style.rounds.labels else "round (0 is dense)", ylabel=word)
     return figure
 
 

@@ -67,6 +67,16 @@ class Rounds:
         """The lowest and highest place of any network."""
         return self.span if self.by_weights else (float(min(self.percents)), float(self.last))
 
+    @property
+    def word(self) -> str:
+        """The word for a round."""
+        return "model" if self.labels else "round"
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis of `places`."""
+        return "weights remaining (%)" if self.by_weights else self.word
+
     def name(self, round: int) -> str:
         """Return the name of a round."""
         return self.labels.get(round, str(round))

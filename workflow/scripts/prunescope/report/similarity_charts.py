@@ -266,16 +266,15 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
     Chart
         Of the table ``rounds``; the menu `layer` selects the layer.
     """
-    word = "model" if rounds.labels else "round"
     names = f"{json.dumps({round: rounds.name(round) for round in rounds.percents})}[datum.label]"
     chart = _heatmap(
         base.chart(),
         alt.X(
             "round_b:O",
-            title=f"{word} b",
+            title=f"{rounds.word} b",
             axis=alt.Axis(labelExpr=names, labelAngle=0, labelOverlap="parity"),
         ),
-        alt.Y("round:O", title=f"{word} a", axis=alt.Axis(labelExpr=names)),
+        alt.Y("round:O", title=f"{rounds.word} a", axis=alt.Axis(labelExpr=names)),
         colormap,
         base.similarity_tooltip(
             alt.Tooltip("round:O", title="round a"), alt.Tooltip("round_b:O", title="round b")
