@@ -265,11 +265,12 @@ class Partly(nn.Module):
         return (outputs, outputs) if self.pair and self.training else outputs
 
 
+@pytest.mark.parametrize("prunable", ["Linear", "frozen"])
 @pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=lambda one: one["name"])
-def test_parameters_that_are_frozen_or_unused_stay_as_they_are(prepared, optimizer):
+def test_parameters_that_are_frozen_or_unused_stay_as_they_are(prepared, optimizer, prunable):
     network = Partly()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    weights = modules.prunable(network, ["Linear"])
+    weights = modules.prunable(network, [prunable])
     masks = {name: torch.arange(one.numel()).view(one.shape) % 2 == 0 for name, one in weights.items()}
     run(prepared, how(optimizer=optimizer, clip_norm=1.0), network, masks)
     for name, value in network.state_dict().items():

@@ -87,7 +87,9 @@ async function draw(figure) {
   const heading = figure.querySelector("h3"), before = heading.textContent;
   figure.firstTitle ??= before;
   heading.textContent = titles[state.measure] ?? figure.firstTitle;
-  for (const box of figure.querySelectorAll(".chart")) box.ariaLabel = box.ariaLabel.replace(before, () => heading.textContent);
+  // Firefox before version 119 has no properties for ARIA attributes.
+  for (const box of figure.querySelectorAll(".chart"))
+    box.setAttribute("aria-label", box.getAttribute("aria-label").replace(before, () => heading.textContent));
   figure.views ??= [];
   const signals = figure.dataset.scaled
     ? {
@@ -109,7 +111,7 @@ async function draw(figure) {
       const options = { mode: "vega", renderer: "svg", actions: false, tooltip: { theme } };
       // The box has a description, and a table of the values follows below.
       const inside = document.createElement("div");
-      inside.ariaHidden = "true";
+      inside.setAttribute("aria-hidden", "true");
       // The image is shown until the chart is ready.
       inside.style = "height: 0; overflow: hidden";
       box.append(inside);

@@ -140,9 +140,9 @@ def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], lis
 
 def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> None:
     """Clip the gradient to a norm that ignores pruned weights."""
-    if masks:
-        gradients = [network.get_parameter(name).grad for name in masks]
-        used = [place for place, gradient in enumerate(gradients) if gradient is not None]
+    gradients = [network.get_parameter(name).grad for name in masks]
+    used = [place for place, gradient in enumerate(gradients) if gradient is not None]
+    if used:
         torch._foreach_mul_([gradients[place] for place in used], [kept[place] for place in used])
     nn.utils.clip_grad_norm_(network.parameters(), norm)
 
