@@ -107,7 +107,7 @@ def test_every_file_is_read_as_it_was_meant(run):
     accuracy = results.accuracy.set_index(["seed", "round"])
     assert accuracy["density"].round(2).tolist() == [1, 0.5, 1, 1] and accuracy["test_accuracy"].notna().all()
     log = (run.folder / "results/logs/mine/seed1/round0/import_model.log").read_text()
-    assert "removed the prefix model. from" in log and "loss.weight" in log
+    assert "removed the prefix model. from all names" in log and "loss.weight" in log
 
 
 def test_comparisons_are_those_of_networks_trained_here(run):

@@ -202,8 +202,11 @@ def check_targets():
         refuse(error)
 
 
+EXPERIMENT = r"[A-Za-z0-9][A-Za-z0-9_.=-]*"
+
+
 wildcard_constraints:
-    experiment=r"[A-Za-z0-9][A-Za-z0-9_.=-]*",
+    experiment=EXPERIMENT,
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     seed=r"[0-9]+",
     round=r"[0-9]+",
@@ -212,7 +215,7 @@ wildcard_constraints:
 # Some experiments train their networks here; others use networks that were trained elsewhere.
 NAMES = "|".join(map(re.escape, sorted(IMPORTED))) or "(?!)"
 FROM_ELSEWHERE = f"(?:{NAMES})(?=/)"
-TRAINED_HERE = f"(?!(?:{NAMES})/)" + r"[A-Za-z0-9][A-Za-z0-9_.=-]*"
+TRAINED_HERE = rf"(?!(?:{NAMES})/){EXPERIMENT}"
 
 
 def of_experiment(select):
