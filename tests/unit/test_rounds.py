@@ -53,7 +53,7 @@ def test_names_are_labels_or_numbers():
     rounds = Rounds.of(accuracy(), MODELS)
     assert [rounds.name(round) for round in range(3)] == ["dense", "$half$ <b> / second", "last"]
     assert rounds.after == "in “last”" and rounds.texts == {0: "100", 1: "80", 2: "64"}
-    plain = Rounds.of(accuracy())
+    plain = Rounds.of(accuracy(), [model | {"label": ""} for model in MODELS])
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}, {}, (50.0, 100.0)).after == "after 1 round"
     assert Rounds({0: 100.0}, {0: 100 * "x"}, (100.0, 100.0)).short(0) == 23 * "x" + "…"
@@ -144,6 +144,8 @@ def test_pages_show_labels_as_text(pruned, measured):
     assert "$half$ <b>" not in html.replace("\\u003cb>", ""), "labels are shown, not run"
     assert ("Accuracy and density" in html) == measured and "Training" not in html.split("<h2")[0]
     assert ("not measured" in html) != measured
+    assert ("Similarity to the dense network against weights remaining" in html) == pruned
+    assert ("Similarity to the dense network by model" in html) != pruned
 
 
 def test_the_overview_shows_experiments_without_accuracies():

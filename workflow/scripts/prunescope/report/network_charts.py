@@ -83,14 +83,15 @@ def accuracy(
     beside = (
         " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
     )
+    across = rounds.across if rounds else "weights remaining"
     return Chart(
         "accuracy",
-        title or "Test accuracy against weights remaining",
+        title or f"Test accuracy {rounds.against}",
         f"Lines: mean over the seeds shown. {base.DOTS if dots else base.RANGE}{beside}",
         "accuracy",
         ("seed",),
         base.specification(alt.layer(*parts).properties(width="container", height=280)),
-        "Line chart: horizontal axis, weights remaining; vertical axis, test accuracy.",
+        f"Line chart: horizontal axis, {across}; vertical axis, test accuracy.",
         dots=dots,
     )
 
@@ -147,7 +148,7 @@ def density(layers: list[str], rounds: Rounds, above_zero: bool) -> Chart:
         "density",
         ("seed",),
         base.specification(chart),
-        "Line chart: horizontal axis, weights remaining in all layers; vertical axis, in each layer.",
+        f"Line chart: horizontal axis, {rounds.across}; vertical axis, weights remaining in each layer.",
     )
 
 

@@ -78,6 +78,8 @@ function view(figure, menus) {
 }
 
 async function draw(figure) {
+  // What a menu selects while a table is unpacked counts for this drawing.
+  await read(figure.dataset.table);
   const wanted = view(figure, state);
   if (figure.dataset.shown === wanted) return;
   figure.dataset.shown = wanted;
@@ -153,7 +155,8 @@ function fill(figure, rows) {
 let work = Promise.resolve(), turn = 0;
 function refresh() {
   const own = ++turn;
-  work = work.then(async () => {
+  // A chart that fails must not keep others from being drawn.
+  work = work.catch(() => {}).then(async () => {
     for (const figure of figures) if (visible.has(figure)) await draw(figure);
     document.body.dataset.ready = JSON.stringify(state);
     // A print shows all charts. Images show the first options; charts out of view follow the menus in idle time.
@@ -175,7 +178,8 @@ function save(name, type, text) {
 
 const LIGHT = { "--ink": "#1b1b1b", "--soft": "#5c5c5c", "--grid": "#e4e4e4", "--paper": "#ffffff" };
 async function saveImages(figure) {
-  await draw(figure);
+  work = work.catch(() => {}).then(() => draw(figure));
+  await work;
   const hatch = document.getElementById("hatch").outerHTML;
   for (const [place, view] of figure.views.entries()) {
     const text = (await view.toSVG())

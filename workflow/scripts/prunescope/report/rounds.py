@@ -37,7 +37,8 @@ class Rounds:
             round = places.get(model["lineage"], 0)
             places[model["lineage"]] = round + 1
             found.setdefault(round, {})[model["label"] or str(round)] = None
-        labels = {round: " / ".join(names) for round, names in found.items()}
+        named = any(model["label"] for model in models or ())
+        labels = {round: " / ".join(names) for round, names in found.items()} if named else {}
         span = 100 * float(accuracy["density"].min()), 100 * float(accuracy["density"].max())
         return cls({int(round): 100 * float(density) for round, density in densities.items()}, labels, span)
 
@@ -73,9 +74,19 @@ class Rounds:
         return "model" if self.labels else "round"
 
     @property
+    def across(self) -> str:
+        """What `places` are, in words."""
+        return "weights remaining" if self.by_weights else self.word
+
+    @property
+    def against(self) -> str:
+        """The end of a chart's title: what it draws something against."""
+        return f"against {self.across}" if self.by_weights else f"by {self.across}"
+
+    @property
     def axis(self) -> str:
         """Title of an axis of `places`."""
-        return "weights remaining (%)" if self.by_weights else self.word
+        return f"{self.across} (%)" if self.by_weights else self.across
 
     def name(self, round: int) -> str:
         """Return the name of a round."""

@@ -164,13 +164,13 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     )
     return Chart(
         "layers",
-        "Similarity to the dense network while weights are removed",
+        f"Similarity to the dense network {rounds.against}",
         "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
         f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
-        "Small line charts, one for each layer or block: horizontal axis, weights remaining; vertical axis, "
+        f"Small line charts, one for each layer or block: horizontal axis, {rounds.across}; vertical axis, "
         "similarity.",
         panels=tuple(panels),
         fixed=(("series", THIS),),
