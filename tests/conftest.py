@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from prunescope.config.files import merge
 
@@ -104,8 +105,15 @@ def create():
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Project:
     """The tiny experiment, run to its end. Copy it before changing anything."""
-    project = Project.create(tmp_path_factory.mktemp("built") / "project")
-    project.output = project.snakemake("--resources", "gpu=0").stdout
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one build for all workers
+    project, done = Project(folder / "built"), folder / "built.done"
+    with FileLock(folder / "built.lock"):
+        if not done.exists():
+            shutil.rmtree(project.folder, ignore_errors=True)
+            Project.create(project.folder).snakemake("--resources", "gpu=0")
+            done.touch()
     return project
 
 
