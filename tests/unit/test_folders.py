@@ -12,8 +12,7 @@ from prunescope.errors import InputError
 from prunescope.similarity.folders import compare_folders
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
 
-RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
 IDS = [f"photo {number:02}" for number in range(40)]
 MEASURES = ["cca", "cka", "cka_debiased", "nbs", "pwcca", "svcca"]
 
@@ -87,10 +86,11 @@ def test_all_layers_need_equally_many_rows(recorded, tmp_path):
 @pytest.fixture
 def plain(tmp_path):
     """Two folders of one layer each."""
+    rng = np.random.default_rng(1)
     paths = tmp_path / "a", tmp_path / "b"
     for path in paths:
         path.mkdir()
-        np.save(path / "relu.npy", RNG.normal(size=(40, 3)))
+        np.save(path / "relu.npy", rng.normal(size=(40, 3)))
         np.save(path / "ids.npy", np.array(IDS))
     return paths
 
@@ -186,6 +186,23 @@ def test_rows_that_do_not_correspond_are_refused(plain, change, words):
         compare_folders(plain, ["cka"])
     line = str(caught.value)
     assert "\n" not in line and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("block", [1, 37, 500])
+def test_values_do_not_depend_on_how_many_images_are_copied_at_a_time(plain, monkeypatch, block):
+    """With a block of 1, each image is larger than a block."""
+    rng = np.random.default_rng(0)
+    for path in plain:
+        np.save(path / "relu.npy", rng.normal(size=(80, 3)))
+        np.save(path / "ids.npy", np.repeat(IDS, 2))
+    expected = compare_folders(plain, ["cca", "cka"])
+    monkeypatch.setattr(folder, "BLOCK", block)
+    pd.testing.assert_frame_equal(compare_folders(plain, ["cca", "cka"]), expected)
+    matrix = np.ones((80, 3))
+    matrix[75, 1] = np.inf
+    np.save(plain[0] / "relu.npy", matrix)
+    with pytest.raises(InputError, match="activations of image 'photo 37' are NaN"):
+        compare_folders(plain, ["cka"])
 
 
 @pytest.mark.parametrize("form", ["text", "uint8", "int32"])
