@@ -18,9 +18,9 @@ from prunescope.files import write_parquet
 from prunescope.notebook.run import Run
 from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(400, 6)).astype(np.float32)
-Y = X @ RNG.normal(size=(6, 5)) + RNG.normal(size=(400, 5))
+_RNG = np.random.default_rng(0)
+X = _RNG.normal(size=(400, 6)).astype(np.float32)
+Y = X @ _RNG.normal(size=(6, 5)) + _RNG.normal(size=(400, 5))
 LAYERS = ["relu1", "pool1", "output"]
 
 
@@ -89,7 +89,8 @@ def test_what_can_be_an_array(x):
 
 
 def test_an_ill_conditioned_array_is_whitened_to_full_precision():
-    badly = np.float64(X) @ np.diag(np.geomspace(1, 1e-5, 6)) @ RNG.normal(size=(6, 6))
+    mixed = np.random.default_rng(1).normal(size=(6, 6))
+    badly = np.float64(X) @ np.diag(np.geomspace(1, 1e-5, 6)) @ mixed
     expected = canonical_correlations(badly, Y).mean()
     assert ps.compare(badly, Y, ["cca"])["value"][0] == pytest.approx(expected, abs=1e-9)
 
@@ -106,12 +107,13 @@ def test_dead_constant_and_too_few_rows_have_a_reason_instead_of_a_value():
 
 def test_chance_permutes_whole_images():
     """Rows of one image are similar, so unrelated arrays have more in common than independent rows."""
-    x, y = (np.repeat(RNG.normal(size=(100, 4)), 4, axis=0) + 0.1 * RNG.normal(size=(400, 4)) for _ in "xy")
+    rng = np.random.default_rng(2)
+    x, y = (np.repeat(rng.normal(size=(100, 4)), 4, axis=0) + 0.1 * rng.normal(size=(400, 4)) for _ in "xy")
     alone, together = (ps.compare(x, y, ["cka"], images=images).iloc[0] for images in (None, 100))
     assert (alone["images"], together["images"]) == (400, 100)
     assert together["value"] == pytest.approx(alone["value"], abs=1e-12)
     assert together["chance"] > 3 * alone["chance"]
-    blocks = [y.reshape(100, 4, 4)[RNG.permutation(100)].reshape(400, 4) for _ in range(30)]
+    blocks = [y.reshape(100, 4, 4)[rng.permutation(100)].reshape(400, 4) for _ in range(30)]
     permuted = np.mean([ps.compare(x, block, ["cka"])["value"][0] for block in blocks])
     assert together["chance"] == pytest.approx(permuted, rel=0.2)
 

@@ -18,6 +18,12 @@ from prunescope.networks.masks import apply_masks
 from prunescope.pruning import amounts, controls, criteria, selection
 
 
+def random(*sizes, draw=torch.rand, seed=0):
+    """A tensor of each shape, the same in every run."""
+    generator = torch.Generator().manual_seed(seed)
+    return [draw(size, generator=generator) for size in sizes]
+
+
 def everything(weights):
     return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
 
@@ -90,7 +96,7 @@ def test_rates_are_decimal_numbers(rate, survivors, removed):
 
 
 def test_density_leaves_the_ceiling_in_one_shot_or_many():
-    values = {"a": torch.rand(700), "b": torch.rand(301)}
+    values = dict(zip("ab", random(700, 301), strict=True))
     masks = everything(values)
     direct = prune(values, masks, density=0.115)
     assert kept(direct) == math.ceil(Fraction("0.115") * 1001)
@@ -123,7 +129,7 @@ def test_rates_without_effect_are_errors():
         InputError, match=r"pruning.rates: pattern 'output' matches no prunable module.*conv1, conv2"
     ):
         modules.layer_rates(network, names, {"output": 0.1})
-    values = {"a": torch.rand(3)}
+    values = {"a": torch.ones(3)}
     with pytest.raises(InputError, match="scope: layer"):
         prune(values, everything(values), {"a": 0.1})
 
@@ -139,7 +145,7 @@ def test_prunable_are_kernels_and_matrices_only():
 
 
 def test_random_scores_depend_on_the_seed_alone():
-    weights = {"a": torch.rand(50, 3), "b": torch.rand(20)}
+    weights = dict(zip("ab", random((50, 3), 20), strict=True))
     first = scores("random", weights, seed=1)
     same = scores("random", {name: 5 * weight for name, weight in weights.items()}, seed=1)
     assert all(torch.equal(first[name], same[name]) for name in weights)
@@ -186,7 +192,7 @@ def test_a_control_may_ask_only_for_what_is_offered(tmp_path, monkeypatch):
 
 def test_saliency_predicts_what_losing_a_weight_costs():
     """On a linear loss the first-order estimate |w × gradient| is exact."""
-    weight, slope = torch.randn(6), torch.randn(6)
+    weight, slope = random(6, 6, draw=torch.randn)
     found = scores("saliency", {"w": weight}, {"w": slope})["w"]
     loss = weight.double() @ slope.double()
     for index in range(6):
@@ -205,7 +211,7 @@ def test_applied_masks_leave_plain_zeros():
 
 
 def test_masks_of_other_weights_are_refused():
-    weights = {"a": torch.rand(3), "b": torch.rand(3)}
+    weights = {"a": torch.ones(3), "b": torch.ones(3)}
     assert kept(selection.complete({}, weights)) == 6
     with pytest.raises(InputError, match=r"different weights .*b"):
         selection.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
@@ -263,7 +269,7 @@ def test_the_round_from_which_nothing_changes(sizes, pruning, first):
     if first is None:
         return
     masks = {str(i): torch.ones(size, dtype=torch.bool) for i, size in enumerate(sizes)}
-    values = {name: torch.rand(mask.shape) for name, mask in masks.items()}
+    values = dict(zip(masks, random(*sizes), strict=True))
     counts = []
     for round in range(1, rounds + 1):
         density = pruning["densities"][round - 1] if pruning["densities"] else None
