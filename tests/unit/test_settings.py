@@ -112,6 +112,11 @@ def test_defaults_are_filled_in_everywhere(write):
             {"training__schedule": {"name": "steps"}},
             ["training.schedule.milestones", "required key is missing (epochs after which"],
         ),
+        # The key that is missing is not a setting of some other schedule.
+        (
+            {"training__schedule": {"warmup_epochs": 1}},
+            ["training.schedule.name", "required key is missing (shape of the schedule"],
+        ),
         (
             {"training__schedule": {"name": "cosine", "gamma": 1}},
             ["training.schedule.gamma", "unknown key", "final"],

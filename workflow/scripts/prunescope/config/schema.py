@@ -57,7 +57,7 @@ def _add_settings(part) -> None:
         common = dict.fromkeys(part["properties"], True)
         part["allOf"] = [
             {
-                "if": {"properties": {"name": {"const": kind.name}}},
+                "if": {"properties": {"name": {"const": kind.name}}, "required": ["name"]},
                 "then": {
                     "additionalProperties": False,
                     "properties": common | kind.settings,
