@@ -27,9 +27,11 @@ def jobs_of(name):
     absent = ("train_dense", "prune_round") if "models" in this else ("import_model",)
     for stage in workflow.rules:
         if "experiment" in stage.wildcard_names and stage.name not in absent:
-            for round in (1, 2) if stage.name == "prune_round" else (1,):
-                every = {{"experiment": name, "seed": "0", "round": str(round)}}
-                yield stage, round, Wildcards(fromdict={{key: every[key] for key in stage.wildcard_names}})
+            several = {{"train_dense": [(0, 0), (1, 0)], "prune_round": [(0, 1), (0, 2)]}}
+            for seed, round in several.get(stage.name, [(0, 1)]):
+                every = {{"experiment": name, "seed": str(seed), "round": str(round)}}
+                wildcards = Wildcards(fromdict={{key: every[key] for key in stage.wildcard_names}})
+                yield f"{{stage.name}} {{seed}} {{round}}", stage, wildcards
 
 
 def job_of(stage, wildcards, attempts):
@@ -52,8 +54,8 @@ def job_of(stage, wildcards, attempts):
 
 evaluated = {{
     name: {{
-        f"{{stage.name}} {{round}}": job_of(stage, wildcards, (1, 2) if name.startswith('base') else (1,))
-        for stage, round, wildcards in jobs_of(name)
+        job: job_of(stage, wildcards, (1, 2) if name.startswith("base") else (1,))
+        for job, stage, wildcards in jobs_of(name)
     }}
     | {{"all": {{"params": {{}}, "input": products(name)}}}}
     for name in CONFIG["experiments"]
@@ -275,7 +277,7 @@ def name_of(keys: dict) -> str:
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory) -> dict:
-    """What each rule is given, by experiment and by ``rule round``."""
+    """What each rule is given, by experiment and by ``rule seed round``."""
     folder = tmp_path_factory.mktemp("settings")
     experiments = {name_of(keys): written(keys) for keys in CONTEXTS}
     for number, (key, value, _, given) in enumerate(one.values for one in ROWS):
@@ -333,7 +335,7 @@ def test_the_table_has_every_key_of_the_reference():
 def test_each_round_prunes_to_its_own_density(evaluated):
     (number,) = (number for number, one in enumerate(ROWS) if one.values[0] == "pruning.densities")
     jobs = evaluated[f"changed{number}"]
-    densities = [jobs[f"prune_round {round}"]["params"]["pruning"]["density"] for round in (1, 2)]
+    densities = [jobs[f"prune_round 0 {round}"]["params"]["pruning"]["density"] for round in (1, 2)]
     assert densities == ROWS[number].values[1]
 
 
@@ -360,6 +362,18 @@ def test_a_repeated_attempt_gets_more_memory_and_time(evaluated):
         for job in jobs.keys() - {"all"}:
             first, second = jobs[job]["bounds"]
             assert all(more > bound for more, bound in zip(second, first, strict=True)), job
+
+
+@pytest.mark.parametrize("key", ["findings.measure", "findings.margin"])
+def test_verdicts_follow_the_settings_that_the_report_shows(evaluated, key):
+    (number,) = (number for number, one in enumerate(ROWS) if one.values[0] == key)
+    before, after = (jobs["write_report 0 1"]["params"] for jobs in pair(evaluated, number, {}))
+    assert before["findings"] != after["findings"]
+
+
+def test_files_of_other_seeds_and_rounds_are_others(evaluated):
+    recipes = [one["recipe"] for job, one in evaluated["base"].items() if job != "all"]
+    assert len(set(recipes)) == len(recipes)
 
 
 def test_an_experiment_under_another_name_has_the_same_files(evaluated):

@@ -549,7 +549,7 @@ def test_an_unfinished_training_belongs_to_one_job(prepared, tmp_path, monkeypat
 def test_a_training_with_another_rewind_point_is_not_resumed(prepared, tmp_path):
     """The state would hold the weights of the other step."""
     state = tmp_path / "state"
-    for options in ({"rewind_step": 3}, {"rewind_step": 4}, {"rewind_epoch": 1}):
+    for options in ({"rewind_step": 3}, {"rewind_step": 4}, {"rewind_epoch": 1}, {"rewind_epoch": 0}):
         _, found = rounds.dense(job(prepared, state=state), **options).rewind
         _, expected = rounds.dense(job(prepared), **options).rewind
         assert all(torch.equal(found[name], value) for name, value in expected.items()), options
