@@ -485,6 +485,20 @@ def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp
     assert (whole / "history.json").read_text() == (killed / "history.json").read_text()
 
 
+@pytest.mark.parametrize(("every", "saved"), [(0.0, [3]), (3600.0, [])])
+def test_within_an_epoch_the_state_is_saved_from_time_to_time(prepared, tmp_path, every, saved):
+    class Stopped(Watched):
+        def forward(self, images):
+            if len(self.drawn) == 3:
+                raise KeyboardInterrupt
+            return super().forward(images)
+
+    path = tmp_path / ".training-state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared, how(), Stopped(), state=State(path, "a job", every))
+    assert [checkpoints.read(file, "state")["progress"]["step"] for file in tmp_path.iterdir()] == saved
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_no_step_waits_for_the_device(prepared, monkeypatch, precision):
     """Tensors on torch's device `meta` have shapes but no values, so reading a value fails.
