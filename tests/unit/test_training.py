@@ -411,13 +411,12 @@ def test_rewinding_beyond_the_training_is_an_error(prepared, options):
 # Failures --------------------------------------------------------------------------------------------------
 
 
-def test_a_diverged_loss_names_epoch_step_and_learning_rate(prepared):
+@pytest.mark.parametrize(("start", "where"), [(0, "epoch 1, step [2-5]"), (7, "epoch 2, step [45]")])
+def test_a_diverged_loss_names_epoch_step_and_learning_rate(prepared, start, where):
     schedule = {"name": "steps", "milestones": [1], "gamma": 0.5}
     settings = how(epochs=3, optimizer={"name": "sgd", "lr": 1e30}, schedule=schedule)
-    with pytest.raises(
-        InputError, match=r"^training: the loss became (nan|inf) in epoch 1, step [2-5] of 5, at "
-    ):
-        run(prepared, settings)
+    with pytest.raises(InputError, match=rf"^training: the loss became (nan|inf) in {where} of 5, at "):
+        run(prepared, settings, start=start)
 
 
 def test_out_of_memory_is_one_line():
@@ -576,6 +575,36 @@ def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
         this = job(prepared, number=1, state=state)
         pruned = rounds.prune(this, rounds.PruningSettings(rate=rate), dense).checkpoint
         assert all(not pruned.weights[name][~mask].any() for name, mask in pruned.masks.items()), rate
+
+
+# Rounds ----------------------------------------------------------------------------------------------------
+
+
+def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(prepared):
+    """A network that was sparse from the start can have zeros in weights that are not prunable."""
+    before = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+    sparse = {"conv1.weight": before.weights["conv1.weight"] > 0}
+    before = dataclasses.replace(before, masks=sparse)
+    settings, left = rounds.PruningSettings(prunable=["Linear"], rate=0.5), None
+    for number in (1, 2):
+        before = rounds.prune(job(prepared, number, training=how(epochs=1)), settings, before).checkpoint
+        masks = dict(before.masks)
+        assert torch.equal(masks.pop("conv1.weight"), sparse["conv1.weight"])
+        total = left or sum(mask.numel() for mask in masks.values())
+        left = sum(int(mask.sum()) for mask in masks.values())
+        assert left == total - total // 2
+
+
+def test_shuffled_masks_depend_on_the_seed(prepared):
+    masks, settings = half(fresh()), rounds.PruningSettings(control="shuffled-masks")
+    dense = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+
+    def shuffled(seed):
+        this = job(prepared, 1, training=how(epochs=1), seed=seed)
+        found = rounds.prune(this, settings, dense, masks=masks).checkpoint.masks
+        return torch.cat([mask.flatten() for mask in found.values()]).tolist()
+
+    assert shuffled(0) == shuffled(0) != shuffled(1)
 
 
 # The scripts, run as Snakemake runs them -------------------------------------------------------------------
