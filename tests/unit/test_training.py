@@ -725,6 +725,7 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
     assert float(rows[-1]["test_accuracy"]) == metrics["test_accuracy"] == pruned.accuracy > 0.9
+    assert metrics["images_per_second"] * metrics["training_seconds"] == pytest.approx(40 * 150)
     assert metrics["environment"]["packages"]["torch"]
     assert {"seconds", "images_per_second", "peak_memory_bytes", "device", "threads", "precision"} <= set(
         metrics
