@@ -595,6 +595,19 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         assert left == total - total // 2
 
 
+def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
+    first, second = (job(prepared, seed=seed).initial().state_dict() for seed in (0, 1))
+    assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
+    untrained = rounds.untrained(job(prepared, seed=1)).weights
+    assert all(torch.equal(untrained[name], value) for name, value in second.items())
+
+
+def test_the_accuracy_of_a_checkpoint_is_that_of_its_weights(prepared):
+    outcome = rounds.dense(job(prepared, training=how(epochs=3, optimizer={"name": "sgd", "lr": 0.01})))
+    first, *_, last = (entry["test_accuracy"] for entry in outcome.history)
+    assert first != last == outcome.checkpoint.accuracy
+
+
 def test_shuffled_masks_depend_on_the_seed(prepared):
     masks, settings = half(fresh()), rounds.PruningSettings(control="shuffled-masks")
     dense = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
