@@ -99,6 +99,20 @@ def test_unreadable_files_are_one_line(checkpoint, tmp_path, damage, capsys):
     assert "never" not in capsys.readouterr().out
 
 
+def test_a_changed_weight_or_a_missing_field_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoints.save(path, checkpoint)
+    content = torch.load(path, weights_only=True)
+    content["weights"]["conv1.weight"][0, 0, 0, 0] += 1
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"^[^\n]*checkpoint.pt: [^\n]*delete it and run again$"):
+        checkpoints.load(path)
+    fields = {name: value for name, value in vars(checkpoint).items() if name != "accuracy"}
+    checkpoints.write(path, {"schema": checkpoints.SCHEMA, **fields})
+    with pytest.raises(InputError, match=r"checkpoint.pt: not a checkpoint of this version"):
+        checkpoints.load(path)
+
+
 def test_another_jobs_checkpoint_is_refused(checkpoint):
     checkpoints.expect("x.pt", checkpoint, seed=3, round=1)
     with pytest.raises(InputError, match=r"x.pt: seed is 3, expected 4"):

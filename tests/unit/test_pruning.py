@@ -101,7 +101,10 @@ def test_density_leaves_the_ceiling_in_one_shot_or_many():
     direct = prune(values, masks, density=0.115)
     assert kept(direct) == math.ceil(Fraction("0.115") * 1001)
     stepwise = prune(values, prune(values, masks, density=0.5), density=0.115)
-    assert all(torch.equal(direct[name], stepwise[name]) for name in values)
+    higher = prune(values, direct, density=0.5)
+    for name in values:
+        assert torch.equal(direct[name], stepwise[name])
+        assert torch.equal(direct[name], higher[name]), "no weight comes back"
 
 
 def test_layer_scope_prunes_each_layer_by_its_own_rate():
@@ -213,8 +216,10 @@ def test_applied_masks_leave_plain_zeros():
 def test_masks_of_other_weights_are_refused():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
     assert kept(selection.complete({}, weights)) == 6
-    with pytest.raises(InputError, match=r"different weights .*b"):
-        selection.complete({"a": torch.ones(3, dtype=torch.bool)}, weights)
+    masks = everything(weights)
+    for before, now in (({"a": masks["a"]}, weights), (masks, {"a": weights["a"]})):
+        with pytest.raises(InputError, match=r"different weights .*b"):
+            selection.complete(before, now)
 
 
 def test_census_by_hand():
