@@ -40,16 +40,15 @@ demo: $(READY) ## train, prune and compare a small network (no download, 3 minut
 	@echo "figures            results/digits-lenet/figures/"
 	@echo "report             results/digits-lenet/report.html"
 
-# Two test files at a time: most of the time is spent starting Python.
 test: $(READY) ## run the fast tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 browser: ## install Debian's Chromium and its driver (as root); without them the tests that open reports are skipped
 	{ command -v chromium && command -v chromedriver; } > /dev/null || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver > /dev/null; }
 
 test-slow: $(READY) ## run the slow tests: many kills, and runs with a user's own data and networks
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-slurm: $(READY) ## run the workflow on a single-node SLURM cluster (as root; tries to install Debian's slurm-wlm and munge)
 	bash tests/slurm/cluster.sh install || echo "SLURM cannot be installed here; its tests will be skipped"

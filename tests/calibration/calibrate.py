@@ -1,7 +1,7 @@
 """Simulations of error rates of verdicts, coverage of intervals, and power.
 
 ``make calibrate`` runs it (a quarter of an hour on a quiet core) and writes the tables of docs/statistics.md.
-The unit tests run a fast part. Each simulated experiment is judged by the code that judges real ones.
+``make test-slow`` checks a part of them. The code that judges real experiments judges the simulated ones.
 """
 
 import sys
@@ -153,6 +153,11 @@ def stays_similar_holds(rng, n, how) -> bool:
     return claims.stays_similar(_fall(rng, n, how, MARGIN), MARGIN)["verdict"] == HOLDS
 
 
+def stays_similar_fails(rng, n, how) -> bool:
+    """The same fall: it is not larger than the margin either."""
+    return claims.stays_similar(_fall(rng, n, how, MARGIN), MARGIN)["verdict"] == FAILS
+
+
 def any_layer_stays(rng, n, how) -> bool:
     """Seven layers that all fall by the margin."""
     falls = {layer: _fall(rng, n, how, MARGIN) for layer in LAYERS}
@@ -185,6 +190,7 @@ WRONG = {
     "ceiling: any of 7 layers": any_layer_differs,
     "grows apart: holds": grows_apart_holds,
     "stays similar: holds": stays_similar_holds,
+    "stays similar: does not hold": stays_similar_fails,
     "stays similar: any of 7 layers": any_layer_stays,
     "accuracy: above or below": accuracy_differs,
 }

@@ -57,6 +57,7 @@ def test_nothing_changed_nothing_runs(built):
     assert built.jobs() == set()
 
 
+# test_settings_reach_rules.py says which rules each key reaches; here, exactly their jobs run again.
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -65,33 +66,15 @@ def test_nothing_changed_nothing_runs(built):
         ("seeds: [0, 1, 2]", jobs("train_dense", "prune_round", *EXTRACTION, *TABLES, seeds=(2,))),
         # The dense network does not depend on how it will be pruned.
         ("pruning: {rate: 0.3}", PRUNING),
-        ("pruning: {scope: layer}", PRUNING),
         # To rewind to an epoch, round 0 must store that epoch's weights.
         ("pruning: {retraining: rewind, rewind_epoch: 1}", TRAINING),
-        # Only the report reads this, because it shows all settings.
-        ("pruning: {rewind_epoch: 1}", jobs("write_report")),
-        ("training: {threads: 2}", TRAINING),
-        ("similarity: {measures: [cka]}", jobs(*COMPARISON)),
-        # Each row is one job, so an additional measure recomputes all rows.
-        ("similarity: {measures: [cca, svcca, cka, cka_debiased]}", jobs(*COMPARISON)),
-        ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}", set()),
-        ("similarity: {variance: 0.9}", jobs(*COMPARISON)),
-        ("activations: {layers: [ReLU]}", jobs(*EXTRACTION)),
-        ("activations: {view: pooled}", jobs(*EXTRACTION)),
-        ("similarity: {across_seeds: true}", {f"compare_seeds tiny {round}" for round in ROUNDS}
-         | jobs("assemble_matrix", "draw_figures", "write_report")),
         (
-            "similarity: {untrained: true}",
+            "similarity: {across_seeds: true, untrained: true}",
             {"extract_untrained tiny 0", "extract_untrained tiny 1", "compare_untrained tiny"}
-            | jobs("write_report"),
+            | {f"compare_seeds tiny {round}" for round in ROUNDS}
+            | jobs("assemble_matrix", "draw_figures", "write_report"),
         ),
-        # The rows already contain the canonical correlations.
-        ("similarity: {spectrum: true}", jobs("assemble_spectrum", "write_report")),
-        # Verdicts are computed when the report is written.
-        ("findings: {measure: svcca}", jobs("write_report")),
-        ("findings: {margin: 0.1}", jobs("write_report")),
-        ("figures: {dpi: 100}", jobs("draw_figures", "write_report")),
-        ("dataset: digits", set()),
+        ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}\ndataset: digits", set()),
     ],
 )  # fmt: skip
 def test_a_changed_setting(project, keys, expected):
@@ -106,11 +89,6 @@ def test_a_comparison_requests_a_gpu_only_if_it_is_set_to_use_one(project, gpu):
     plan = project.snakemake("--dry-run", target, "--resources", "gpu=1").stdout
     asked = [line for line in plan.splitlines() if "resources:" in line]
     assert len(asked) == 1 and f"gpu={int(gpu)}," in asked[0]
-
-
-def test_more_epochs(project):
-    project.edit("config/experiments/tiny.yaml", "epochs: 2", "epochs: 3")
-    assert project.jobs() == TRAINING
 
 
 # Edits of the code, all at once, that rerun nothing: wording, and what the experiment does not use.
@@ -396,26 +374,27 @@ def notes(project, *arguments):
 
 def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     project = create(tmp_path / "project")
-    assert notes(project, "--resources", "gpu=0") == [
+    others = {
+        "long": "rounds: 30\npruning: {rate: 0.5}\nactivations: {view: flatten}",
+        "pooled": "activations: {view: pooled, examples: 40}",
+        "narrow": "activations: {view: pooled, examples: 40, layers: [relu2]}",
+    }
+    for name, keys in others.items():
+        (project.folder / f"config/experiments/{name}.yaml").write_text(f"extends: tiny\n{keys}\n")
+    project.edit("config/config.yaml", "[tiny]", "[tiny, long, pooled, narrow]")
+    lines = notes(project, "--resources", "gpu=0")
+    few = {name: [line for line in lines if f" {name}: " in line and "few rows" in line] for name in others}
+    assert [line for line in lines if " tiny: " in line] == [
         "prunescope: tiny: activations will take 7.6 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias (cka_debiased)",
     ]
-    project.add_keys("rounds: 30\npruning: {rate: 0.5}\nactivations: {view: flatten}")
-    lines = notes(project, "--resources", "gpu=0")
     # 7,754 prunable weights: after 13 halvings one is left, and half of one weight is none.
-    assert any("from round 14 on, pruning removes nothing; set rounds to 13" in line for line in lines)
-    assert any(
-        "cca, svcca: 4 of 5 layers: few rows (relu1, relu2, relu3, relu4); record narrower" in line
-        for line in lines
-    )
-    project.add_keys("activations: {view: pooled, examples: 40}")
-    line = next(line for line in notes(project) if "few rows" in line)
+    assert any("long: from round 14 on, pruning removes nothing; set rounds to 13" in line for line in lines)
+    assert "4 of 5 layers: few rows (relu1, relu2, relu3, relu4); record narrower" in few["long"][0]
     # 8 to 64 units × 20 rows for each; there are 360 test images.
-    assert "5 of 5 layers: few rows (relu1, relu2, relu3, relu4, output); record narrower" in line
-    project.add_keys("activations: {layers: [relu2]}")
-    line = next(line for line in notes(project) if "few rows" in line)
-    assert "1 of 1 layers: few rows (relu2); set activations.examples to 320 or" in line
+    assert "5 of 5 layers: few rows (relu1, relu2, relu3, relu4, output); record" in few["pooled"][0]
+    assert "1 of 1 layers: few rows (relu2); set activations.examples to 320 or" in few["narrow"][0]
 
 
 @pytest.mark.skipif(any(map(os.path.exists, GPUS)), reason="this machine has a GPU")

@@ -7,17 +7,15 @@ writes what each rule would be given, so the whole table costs one start of Snak
 import copy
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from projects import REPOSITORY, snakemake
 from prunescope.networks.build import build
 
-REPOSITORY = Path(__file__).parents[2]
 # Read after the workflow: evaluate what each rule is given for each experiment, then stop.
 PROBE = f"""
 include: {str(REPOSITORY / "Snakefile")!r}
@@ -275,25 +273,25 @@ def name_of(keys: dict) -> str:
     return f"base{place or ''}"
 
 
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory) -> dict:
-    """What each rule is given, by experiment and by ``rule seed round``."""
-    folder = tmp_path_factory.mktemp("settings")
+def evaluate(folder: Path) -> None:
     experiments = {name_of(keys): written(keys) for keys in CONTEXTS}
     for number, (key, value, _, given) in enumerate(one.values for one in ROWS):
         experiments[f"changed{number}"] = written({**given, key: value})
     experiments |= {"controlled": BASE, "same": BASE}
-    (folder / "config").mkdir()
+    (folder / "config").mkdir(parents=True)
     config = {"experiments": experiments, "data": {"datasets": {"again": "sklearn:digits"}}}
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
     (folder / "Snakefile").write_text(PROBE)
     (folder / "nets.py").write_text(NETWORKS)
     for seed, name in enumerate(("first.pt", "second.pt")):
         torch.save(build("lenet_small", {}, (1, 8, 8), 10, seed).state_dict(), folder / name)
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "8"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / "evaluated.json").read_text())
+    snakemake(folder, "--dry-run", "--cores", "8")
+
+
+@pytest.fixture(scope="module")
+def evaluated(once) -> dict:
+    """What each rule is given, by experiment and by ``rule seed round``."""
+    return json.loads((once("evaluated", evaluate) / "evaluated.json").read_text())
 
 
 def pair(evaluated, number: int, given: dict) -> list[dict]:

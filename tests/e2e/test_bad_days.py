@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from forked import SECONDS
 from processes import kill, scripts_of
 
 KILLS = int(os.environ.get("PRUNESCOPE_KILLS", "20"))
@@ -21,52 +24,34 @@ SEED = int(os.environ.get("PRUNESCOPE_KILL_SEED", "0"))
 MATRIX = "results/tiny/similarity.parquet"
 
 
-def start(project, *arguments, **options) -> subprocess.Popen:
-    """Start snakemake in its own process group, with its output in a file."""
-    with open(project.folder / "snakemake.out", "a") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--resources", "gpu=0"],
-            cwd=project.folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **options,
-        )
-
-
-def unlock(project) -> None:
-    project.snakemake("--unlock")
-
-
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_in_the_same_bytes(create, built, tmp_path):
     """SIGKILL at random moments: of the running script, or of Snakemake itself (its scripts keep running)."""
     project = create(tmp_path / "project")
     chance, victims = random.Random(SEED), {"script": 0, "snakemake": 0}
-    deadline = time.monotonic() + 60 + 15 * KILLS
-    while sum(victims.values()) < KILLS:
-        assert time.monotonic() < deadline, victims
-        process = start(project)
-        whole_workflow = chance.random() < 0.3
-        while not scripts_of(process.pid) and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 3))
-        scripts = scripts_of(process.pid)
-        if whole_workflow and process.poll() is None:
-            process.kill()
-            process.wait()
-            victims["snakemake"] += 1
-            unlock(project)
-        elif scripts:
-            kill(chance.choice(scripts))
-            victims["script"] += 1
-            process.wait(timeout=120)
-        else:
-            process.wait(timeout=120)
-        if (project.folder / MATRIX).exists():  # finished: start again from somewhere in the middle
-            for pattern in ("*.parquet", "seed*/round1/*", "seed1/round2/*"):
-                for file in (project.folder / "results/tiny").glob(pattern):
-                    file.unlink()
+    with ExitStack() as started:  # scripts without their Snakemake go on until the end of the test
+        for _ in range(5 * KILLS):
+            process = started.enter_context(project.running())
+            whole_workflow = chance.random() < 0.3
+            while not scripts_of(process.pid) and process.poll() is None:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, 3))
+            scripts = scripts_of(process.pid)
+            if whole_workflow and process.poll() is None:
+                kill(process)
+                victims["snakemake"] += 1
+            elif scripts:
+                kill(chance.choice(scripts))
+                victims["script"] += 1
+            process.wait(timeout=SECONDS)
+            if whole_workflow:
+                project.snakemake("--unlock")
+            if sum(victims.values()) >= KILLS:
+                break
+            if (project.folder / MATRIX).exists():  # finished: start again from somewhere in the middle
+                for pattern in ("*.parquet", "seed*/round1/*", "seed1/round2/*"):
+                    for file in (project.folder / "results/tiny").glob(pattern):
+                        file.unlink()
     project.snakemake("--resources", "gpu=0")
     assert min(victims.values()) > 0, victims
     for path in [
@@ -131,13 +116,12 @@ def test_a_full_disk_leaves_no_incomplete_file_and_freeing_space_is_enough(proje
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    process = start(project, file, preexec_fn=small_files_only)
-    assert process.wait(timeout=120) != 0
+    with project.running(file, preexec_fn=small_files_only) as process:
+        assert process.wait(timeout=SECONDS) != 0
     assert not (project.folder / file).exists()
     assert not list((project.folder / file).parent.glob(".*.part*")), "no litter"
-    output = (project.folder / "snakemake.out").read_text()
-    assert f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; " in output
-    assert "Traceback" not in output
+    line = f"{job} tiny 0 1: results/tiny/seed0/round1/{first}: cannot be written: File too large; "
+    assert line in project.printed and "Traceback" not in project.printed
     project.snakemake(file, "--resources", "gpu=0")
     assert (project.folder / file).read_bytes() == before
 
@@ -147,18 +131,16 @@ def test_two_snakemakes_at_once_the_second_steps_back(project):
     (project.folder / MATRIX).unlink()
     for path in (project.folder / "results/tiny").glob("seed*/round2/*"):
         path.unlink()
-    first = start(project)
-    while not scripts_of(first.pid):
-        assert first.poll() is None
-        time.sleep(0.05)
-    # The first one is stopped meanwhile: files that it deletes or writes would end the second one sooner.
-    os.killpg(first.pid, signal.SIGSTOP)
-    try:
+    with project.running() as first:
+        while not scripts_of(first.pid):
+            assert first.poll() is None
+            time.sleep(0.05)
+        # The first one is stopped meanwhile: files that it deletes or writes would end the second one sooner.
+        os.killpg(first.pid, signal.SIGSTOP)
         second = project.snakemake(check=False)
-    finally:
         os.killpg(first.pid, signal.SIGCONT)
-    assert second.returncode != 0 and "lock" in second.stdout.lower()
-    assert first.wait(timeout=180) == 0
+        assert second.returncode != 0 and "lock" in second.stdout.lower()
+        assert first.wait(timeout=SECONDS) == 0
     assert (project.folder / MATRIX).exists()
 
 
@@ -218,30 +200,29 @@ def may_write(folder: Path) -> bool:
     return not subprocess.call([sys.executable, "-c", program, folder], preexec_fn=obey_permissions)
 
 
-@pytest.mark.parametrize(
-    ("folder", "line"),
-    [
+def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project):
+    before = (project.folder / MATRIX).read_bytes()
+    (project.folder / MATRIX).unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
+    for folder, line in (
         ("results/tiny", "assemble_matrix tiny: results/tiny: folder is not writable"),
         ("results/logs", "prunescope: results/logs: folder is not writable"),
         ("results/benchmarks", "prunescope: results/benchmarks: folder is not writable"),
         (".snakemake", "prunescope: .snakemake: folder is not writable"),
-    ],
-)
-def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project, folder, line):
-    before = (project.folder / MATRIX).read_bytes()
-    (project.folder / MATRIX).unlink()
-    kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
-    (project.folder / folder).chmod(0o555)
-    try:
-        if may_write(project.folder / folder):
-            pytest.skip("root may write anywhere here, and this cannot be taken from it")
-        assert start(project, MATRIX, preexec_fn=obey_permissions).wait(timeout=120) != 0
-    finally:
-        (project.folder / folder).chmod(0o755)
-    output = (project.folder / "snakemake.out").read_text()
-    assert [found.startswith(line) for found in output.splitlines() if "not writable" in found] == [True]
-    assert "Traceback" not in output
-    assert {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")} == kept
+    ):
+        (project.folder / "snakemake.out").unlink(missing_ok=True)
+        (project.folder / folder).chmod(0o555)
+        try:
+            if may_write(project.folder / folder):
+                pytest.skip("root may write anywhere here, and this cannot be taken from it")
+            with project.running(MATRIX, preexec_fn=obey_permissions) as process:
+                assert process.wait(timeout=SECONDS) != 0
+        finally:
+            (project.folder / folder).chmod(0o755)
+        (reason,) = (text for text in project.printed.splitlines() if "not writable" in text)
+        assert reason.startswith(line) and "Traceback" not in project.printed
+    found = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
+    assert found == kept
     project.snakemake(MATRIX)
     assert (project.folder / MATRIX).read_bytes() == before
 
@@ -250,21 +231,20 @@ def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project, f
 def test_after_a_kill_at_any_stage_no_old_matrix_is_taken_for_a_new_one(project):
     """An existing target must not hide that a job before it was killed."""
     project.add_keys("{seeds: [0], pruning: {densities: [0.8, 0.5]}}")
-    before = (project.folder / MATRIX).read_bytes()
     for stage in ("prune_round", "extract_activations", "compare_round", "assemble_matrix"):
-        process = start(project, MATRIX)
-        victims = []
-        while not victims:
-            assert process.poll() is None, f"{stage} never ran"
-            time.sleep(0.01)
-            victims = scripts_of(process.pid, stage)
-        for victim in victims:
-            kill(victim)
-        assert process.wait(timeout=120) != 0
+        with project.running(MATRIX) as process:
+            victims = []
+            while not victims:
+                assert process.poll() is None, f"{stage} never ran"
+                time.sleep(0.01)
+                victims = scripts_of(process.pid, stage)
+            for victim in victims:
+                kill(victim)
+            assert process.wait(timeout=SECONDS) != 0
         assert any(job.startswith(stage) for job in project.jobs(MATRIX)), f"{stage} was killed"
     assert not (project.folder / MATRIX).exists(), "the job that writes it was killed"
     project.snakemake("--resources", "gpu=0", "--", MATRIX)
-    assert (project.folder / MATRIX).read_bytes() != before
+    assert set(pd.read_parquet(project.folder / MATRIX)["density_a"].round(3)) == {1, 0.8, 0.5}
     assert project.jobs(MATRIX) == set()
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from projects import Project
 from prunescope.config.files import merge
 from prunescope.kinds import FAMILIES
 from prunescope.pruning.criteria import OFFERS
@@ -60,15 +61,18 @@ def python(project, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def extended(create, tmp_path_factory):
+def extended(once):
     """A project with the page's three kinds, and an experiment that uses them, completely run."""
-    project = create(tmp_path_factory.mktemp("extended") / "project")
-    add_kinds(project)
-    text = yaml.safe_dump(merge(EXPERIMENT, TINY))
-    (project.folder / "config/experiments/mine.yaml").write_text(text)
-    project.edit("config/config.yaml", "[tiny]", "[mine]")
-    project.snakemake("--resources", "gpu=0")
-    return project
+
+    def run(folder):
+        project = Project.create(folder)
+        add_kinds(project)
+        text = yaml.safe_dump(merge(EXPERIMENT, TINY))
+        (project.folder / "config/experiments/mine.yaml").write_text(text)
+        project.edit("config/config.yaml", "[tiny]", "[mine]")
+        project.snakemake("--resources", "gpu=0")
+
+    return Project(once("extended", run))
 
 
 def rows(text: str) -> set[str]:

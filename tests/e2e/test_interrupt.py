@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
+
+from forked import SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -22,51 +21,38 @@ LOGS = "results/logs/tiny/seed0/round0"
 
 def interrupted(project, moment, pause) -> str:
     """Press Ctrl-C once `moment` is true, and again after a pause; return everything that was printed."""
-    printed = project.folder / "printed.txt"
-    with open(printed, "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=0", "--", LAST],
-            cwd=project.folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        until = time.monotonic() + 120
-        while not moment(project.folder, process):
-            assert process.poll() is None and time.monotonic() < until, printed.read_text()[-3000:]
+    (project.folder / "snakemake.out").unlink(missing_ok=True)
+    with project.running(LAST) as process:
+        while not moment(project, process):
+            assert process.poll() is None, project.printed[-3000:]
             time.sleep(0.01)
         # A terminal sends it to all processes of the group at once; impatient users press it twice.
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(pause)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    return printed.read_text()
+        process.wait(timeout=SECONDS)
+    return project.printed
 
 
-def planning(folder: Path, process) -> bool:
-    return "activations will take" in (folder / "printed.txt").read_text()
+def planning(project, process) -> bool:
+    return "activations will take" in project.printed
 
 
-def importing(folder: Path, process) -> bool:
+def importing(project, process) -> bool:
     """The training's Python has started, but has not opened its log yet."""
     children = psutil.Process(process.pid).children(recursive=True)
     commands = [child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return any(len(command) == 2 and command[1].endswith(".train_dense.py") for command in commands)
 
 
-def training(folder: Path, process) -> bool:
+def training(project, process) -> bool:
     """The first of two epochs is over."""
-    return (folder / "results/tiny/seed0/round0/.training-state.pt").exists()
+    return (project.folder / "results/tiny/seed0/round0/.training-state.pt").exists()
 
 
-def extracting(folder: Path, process) -> bool:
-    log = folder / LOGS / "extract_activations.log"
+def extracting(project, process) -> bool:
+    log = project.folder / LOGS / "extract_activations.log"
     return log.exists() and "started" in log.read_text()
 
 

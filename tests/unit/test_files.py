@@ -1,10 +1,8 @@
 """No incomplete file under a final name."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -57,16 +55,15 @@ def test_kill_9_while_writing_leaves_no_final_file(tmp_path):
         "    part.write_text('half'); print('writing', flush=True); time.sleep(60)"
     )
     library = str(files.Path(files.__file__).parents[1])
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "x.h5")],
         env={**os.environ, "PYTHONPATH": library},
         stdout=subprocess.PIPE,
-    )
-    assert process.stdout.readline() == b"writing\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    time.sleep(0.05)
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"writing\n"
+        finally:
+            process.kill()
     assert not (tmp_path / "x.h5").exists()
     with files.atomic_path(tmp_path / "x.h5") as part:
         part.write_text("whole")

@@ -197,7 +197,9 @@ def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order
 
 
 def test_every_chart_is_an_image_without_javascript(html):
-    for figure in re.findall(r"<figure.*?</figure>", html, re.S):
+    figures = re.findall(r"<figure.*?</figure>", html, re.S)
+    assert len(figures) == len(Elements(html).of("figure")) >= 5
+    for figure in figures:
         boxes = re.findall(
             r'<div class="chart" role="img" aria-label="([^"]+)"[^>]*>(.*?)</svg>', figure, re.S
         )
@@ -229,7 +231,7 @@ def test_verdict_has_a_sign_and_a_word(numbers, sign, word):
 def test_page_loads_nothing(html):
     elements = Elements(html)
     assert not elements.of("link") and not elements.of("img") and not elements.of("iframe")
-    assert all("src" not in attributes for attributes in elements.of("script"))
+    assert elements.of("script") and all("src" not in attributes for attributes in elements.of("script"))
     (policy,) = [tag["content"] for tag in elements.of("meta") if tag.get("http-equiv")]
     assert "default-src 'none'" in policy and "connect-src" not in policy
 
@@ -287,6 +289,7 @@ def test_colours_have_the_contrast_that_wcag_asks_for_in_both_themes(html):
     themes = [
         dict(re.findall(r"(--\w+): (#\w+)", part)) for part in style.split("prefers-color-scheme: dark")[:2]
     ]
+    assert len(themes) == 2 and themes[0] != themes[1]
     for theme in themes:
         for name in ("ink", "soft", "link", "yes", "no", "open"):
             for behind in ("paper", "box"):
@@ -348,7 +351,7 @@ def test_the_code_in_the_readme_is_right_with_all_layers_and_several_seeds(tmp_p
         names["to_dense"],
         matrix(False).query("measure == 'cca' and seed_a == seed_b and round_b == 0"),
     )
-    assert (got[0] == 1).all() and list(got.index) == LAYERS
+    assert (got[0] == 1).all() and list(got.index) == LAYERS and list(got.columns) == [0, 1, 2]
     for round in got:
         for layer in got.index:
             rows = plain.query("layer_a == @layer and round_a == @round")

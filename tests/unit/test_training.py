@@ -457,14 +457,16 @@ def dropout_training(prepared, folder):
     files.write_json(folder / "history.json", {"measures": measures})
 
 
-def kill_when(command, ready, timeout=60):
-    """Start a process and send SIGKILL once `ready()` is true; return whether it was still running."""
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    end = time.monotonic() + timeout
-    while process.poll() is None and not ready() and time.monotonic() < end:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+def kill_when(command, ready):
+    """Start a process and send SIGKILL once `ready()` is true; fail if it ends before."""
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        try:
+            while not ready():
+                assert process.poll() is None
+                time.sleep(0.002)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp_path):
@@ -475,7 +477,7 @@ def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp
 
     state = killed / ".training-state.pt"
     statement = f"t.dropout_training(t.datasets.load({str(data)!r}), t.Path({str(killed)!r}))"
-    assert kill_when(in_a_process(statement), state.exists)
+    kill_when(in_a_process(statement), state.exists)
     step = checkpoints.read(state, "state")["progress"]["step"]
     assert 0 < step < 60
     assert not (killed / "result.pt").exists()
@@ -757,7 +759,7 @@ def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, roun
             again.path(0, "").mkdir(parents=True, exist_ok=True)
             again.path(0, name).write_bytes(chain.path(0, name).read_bytes())
     state = again.path(round, ".training-state.pt")
-    assert kill_when(in_a_process(f"t.run_script({again.job(round)!r})"), state.exists)
+    kill_when(in_a_process(f"t.run_script({again.job(round)!r})"), state.exists)
     assert not again.path(round, "checkpoint.pt").exists()
     again.run(round)
     assert "resuming after step" in (tmp_path / "log").read_text()
