@@ -38,6 +38,14 @@ def no_test_leaves_a_process():
     assert not left, "\n".join(left)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_home_that_can_be_written(tmp_path_factory):
+    """Snakemake and Matplotlib keep files in the home directory; a user without one names other folders."""
+    if not os.access(Path.home(), os.W_OK):
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            os.environ.setdefault(name, str(tmp_path_factory.mktemp(name)))
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
     """Build a folder once for all workers: the first test that needs it builds it, the others wait."""

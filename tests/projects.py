@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,18 @@ def snakemake(
     return done
 
 
+def copy_from_repository(part: str, target: Path) -> None:
+    """Copy a file or folder of the repository, which may be read-only.
+
+    Modification times are kept, so compiled files remain valid.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = REPOSITORY / part
+    (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+    for path in [target, *target.rglob("*")]:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
 class Project:
     """A copy of the workflow in a folder of its own."""
 
@@ -58,11 +71,8 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path) -> "Project":
-        folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
-            source = REPOSITORY / part
-            # Compiled files are copied, too: they are valid for files with the same modification time.
-            (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / part)
+            copy_from_repository(part, folder / part)
         (folder / "config/experiments/tiny.yaml").write_text(TINY)
         project = cls(folder)
         project.edit("config/config.yaml", "[digits-lenet]", "[tiny]")

@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 import prunescope as ps
-from prunescope import kinds
 from prunescope.notebook.arrays import cores
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Gram
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
@@ -31,7 +31,7 @@ MEASURES = ["cca", "cka", "svcca"]
 
 def engine(x, y) -> list[float]:
     """Compute only the measures."""
-    measures = [kinds.load("measure", name) for name in MEASURES]
+    measures = [load_measure(name) for name in MEASURES]
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         gram = partial(Gram, run=pool.map)
         own = Own([x, y], lambda _, moments: represent(moments), run=pool.map, gram=gram)

@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 from prunescope import hdf5, kinds
 from prunescope.similarity import moments
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
@@ -96,7 +97,7 @@ class Machine:
 
 
 def chosen(names):
-    return [kinds.load("measure", name) for name in names]
+    return [load_measure(name) for name in names]
 
 
 def engine(matrices, measures, machine):

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
 from prunescope.similarity import moments
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
@@ -103,7 +104,7 @@ def main():
     for a, b in cases.values():
         gram = moments.all_pairs([a, b])
         pair = Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1))
-        for score in compare(pair, [kinds.load("measure", name) for name in kinds.known("measure")]):
+        for score in compare(pair, [load_measure(name) for name in kinds.known("measure")]):
             rows.setdefault(f"**`{score.measure}`**", []).append(score.value)
         for name, rule in RULES.items():
             rows.setdefault(name, []).append(rule(a, b))

@@ -18,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Gram
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
@@ -47,7 +48,7 @@ def sample(rng, images: int, p: int, profile: str, positions: int = 1, within: f
 def scores(a, b, measures, positions: int = 1, intervals: bool = False):
     gram = partial(Gram, by_fold=intervals)
     own = Own([a, b], lambda _, found: represent(found), gram=gram, positions=positions, replicas=intervals)
-    return compare(own.pair(0, 1), [kinds.load("measure", name) for name in measures])
+    return compare(own.pair(0, 1), [load_measure(name) for name in measures])
 
 
 def truths(p: int, profile: str, measures) -> dict[str, float]:

@@ -91,31 +91,23 @@ def test_a_comparison_requests_a_gpu_only_if_it_is_set_to_use_one(project, gpu):
     assert len(asked) == 1 and f"gpu={int(gpu)}," in asked[0]
 
 
-# Edits of the code, all at once, that rerun nothing: wording, and what the experiment does not use.
+# Edits of the code, all at once, that rerun nothing: comments, docstrings, what the experiment does not use.
 FREE = [
-    (
-        "pruning/selection.py",
-        "the previous round pruned different weights",
-        "other weights were pruned before",
-    ),
-    ("pruning/rounds.py", "of the prunable weights left", "of the weights left"),
     ("similarity/measures/correlations.py", "Mean canonical correlation.", "The mean."),
     ("files.py", "# torch.save raises", "# Here torch.save raises"),
-    ("similarity/measures/bures.py", 'label="NBS"', 'label="Bures"'),
-    ("networks/lenet.py", "nn.Conv2d(channels, 6, 5)", "nn.Conv2d(channels, 7, 5)"),
+    ("networks/vgg.py", '"M", 64, 64', '"M", 64, 32'),
     ("pruning/criteria/saliency.py", "abs()", "square()"),
     ("training/optimizers/adam.py", "eps=1e-8", "eps=1e-7"),
-    ("training/optimizers/sgd.py", '"Momentum."', '"How much of the last step is added."'),
-    ("training/schedules/shapes.py", "math.cos", "math.sin"),
-    ("similarity/measures/alignment.py", "np.square", "np.abs"),
-    ("activations/views/maps.py", "output.mean(", "output.amax("),
+    ("training/table.py", '"Momentum."', '"How much of the last step is added."'),
+    ("similarity/measures/bures.py", "compute_uv=False", "compute_uv=0"),
+    ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),
     ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
     ("config/explain.py", "a boolean", "yes or no"),
 ]
 # Edits that rerun jobs: file, old text, new text, and the jobs that run again.
 EDITS = {
     "a measure's label": (
-        "similarity/measures/correlations.py",
+        "similarity/table.py",
         'label="mean CCA"',
         'label="CCA"',
         jobs("draw_figures", "write_report"),
@@ -143,7 +135,7 @@ EDITS = {
         "% 5 == 1",
         TRAINING | jobs("prepare_dataset"),
     ),
-    "a function that only pruning reaches": (
+    "a file that only pruning imports": (
         "pruning/selection.py",
         "ranked.kthvalue(count)",
         "ranked.kthvalue(count + 1)",
@@ -172,31 +164,9 @@ def test_an_edit_of_the_code(project, edit):
     assert project.jobs() == expected
 
 
-def test_wording_and_code_that_is_not_used_rerun_nothing(project):
+def test_comments_and_code_that_is_not_used_rerun_nothing(project):
     for file, old, new in FREE:
         project.edit(f"{LIBRARY}/{file}", old, new)
-    assert project.jobs() == set()
-
-
-def test_new_kinds_and_functions_rerun_nothing(project):
-    library = project.folder / LIBRARY
-    new = {
-        "networks": "@network()\ndef new(shape, classes):\n    return None\n",
-        "pruning/criteria": "@criterion()\ndef new(weights):\n    return weights\n",
-        "pruning/controls": "@control()\ndef new(masks):\n    return masks\n",
-        "training/schedules": "@schedule()\ndef new(epoch, epochs, warmup):\n    return 1\n",
-        "training/optimizers": '@optimizer(name="new")\nclass New:\n    pass\n',
-        "data/sources": '@source(name="new:images")\nclass New:\n    pass\n',
-        "activations/views": '@view(name="new", aligned=True)\nclass New:\n    pass\n',
-    }
-    for folder, text in new.items():
-        (library / folder / "new.py").write_text(f"from prunescope.kinds import *\n\n\n{text}")
-    (library / "similarity/measures/new.py").write_text(
-        "from prunescope.similarity.measures import measure\n\n\n"
-        '@measure(label="new", reference="none", unchanged_by="nothing")\ndef new(pair):\n    return 1.0\n'
-    )
-    for path in library.rglob("*.py"):
-        path.write_text(path.read_text() + "\n\ndef added():\n    return 1\n")
     assert project.jobs() == set()
 
 

@@ -204,7 +204,8 @@ ROWS = [
     row("pruning.finetune", {"epochs": 1}, REPORT),
     row("activations.layers", ["ReLU"], RECORDED, FIGURES, REPORT),
     row("activations.examples", 100, RECORDED, REPORT),
-    row("activations.view", "pooled", RECORDED, REPORT),
+    # Comparisons depend on the code of the view.
+    row("activations.view", "pooled", RECORDED, COMPARED, REPORT),
     row("activations.positions", 3, RECORDED, REPORT),
     row(
         "activations.token",

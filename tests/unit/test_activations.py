@@ -16,6 +16,7 @@ from prunescope.activations.record import ActivationSettings, extract, rotate
 from prunescope.errors import InputError
 from prunescope.similarity import moments
 from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
@@ -159,7 +160,7 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
     def scores(matrices):
         gram = moments.all_pairs(matrices)
         pair = Pair(*(represent(gram.moments(i), 0.9) for i in (0, 1)), gram.cross(0, 1))
-        return [score.value for score in compare(pair, [kinds.load("measure", name) for name in measures])]
+        return [score.value for score in compare(pair, [load_measure(name) for name in measures])]
 
     assert scores(stored) == pytest.approx(scores(full), abs=1e-6)
     frame = compare_round(

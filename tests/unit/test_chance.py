@@ -10,11 +10,12 @@ from prunescope.networks.build import build
 from prunescope.similarity import moments
 from prunescope.similarity.folds import FOLDS, Images
 from prunescope.similarity.measures import FEW, OK
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
-MEASURES = [kinds.load("measure", name) for name in kinds.known("measure")]
+MEASURES = [load_measure(name) for name in kinds.known("measure")]
 
 
 def pair_of(a, b, positions=1, variance=0.99):
@@ -134,7 +135,7 @@ def test_few_rows_counts_what_varies():
     independent = pair_of(rng.standard_normal((600, p)), rng.standard_normal((600, p)), 4)
     assert repeated.unrelated.rows("units") == pytest.approx(150, rel=0.05)
     assert independent.unrelated.rows("units") == pytest.approx(600, rel=0.1)
-    cca = [kinds.load("measure", "cca")]
+    cca = [load_measure("cca")]
     assert compare(repeated, cca)[0].status == FEW and compare(independent, cca)[0].status == OK
 
 

@@ -13,6 +13,7 @@ from prunescope.errors import InputError
 from prunescope.similarity import moments, passes
 from prunescope.similarity.matrix import COLUMNS, SimilaritySettings, compare_round, compare_seeds
 from prunescope.similarity.measures import DEAD
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
@@ -130,9 +131,7 @@ def test_values_are_those_of_the_matrices(rounds):
         for layer in a["layers"]:
             gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
             sides = [represent(gram.moments(i)) for i in (0, 1)]
-            for score in compare(
-                Pair(*sides, gram.cross(0, 1)), [kinds.load("measure", name) for name in ALL]
-            ):
+            for score in compare(Pair(*sides, gram.cross(0, 1)), [load_measure(name) for name in ALL]):
                 row = frame.loc[layer, 1, score.measure]
                 assert row.value == pytest.approx(score.value, abs=1e-10)
                 assert row.status == score.status and row.n == 300

@@ -5,6 +5,7 @@ import pytest
 
 from prunescope import kinds
 from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
@@ -14,7 +15,7 @@ ALL = list(kinds.known("measure"))
 
 def score(a, b, measures=ALL, variance=0.99, positions=1):
     own = Own([a, b], lambda _, found: represent(found, variance), positions=positions)
-    found = compare(own.pair(0, 1), [kinds.load("measure", name) for name in measures])
+    found = compare(own.pair(0, 1), [load_measure(name) for name in measures])
     return {one.measure: one for one in found}
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -434,32 +433,13 @@ def test_slices_of_a_full_matrix():
     assert (dense.loc[dense["round_a"] == 0, "value"] == 1).all()
 
 
-@pytest.fixture
-def measures(tmp_path, monkeypatch):
-    """A folder of measures in place of the library's."""
-    (tmp_path / "made.py").write_text(
-        """
-@measure(label="Second", reference="A paper.", url="https://example.org", unchanged_by="rotations")
-def second(): ...
-
-@measure(label="First", reference="A book.", unchanged_by="rotations")
-def first(): ...
-"""
-    )
-    family = replace(kinds.FAMILIES["measure"], folder=str(tmp_path))
-    monkeypatch.setitem(kinds.FAMILIES, "measure", family)
-    kinds.known.cache_clear()
-    yield
-    kinds.known.cache_clear()
-
-
-def test_labels_come_from_the_measures_source_in_alphabetical_order(measures):
-    got = labels.shown(["second", "first", "second"])
-    assert list(got) == ["first", "second"]
-    assert got["first"] == {"label": "First", "reference": "A book."}
-    assert got["second"] == {"label": "Second", "reference": "A paper.", "url": "https://example.org"}
-    with pytest.raises(InputError, match=r"similarity\.measures = 'fist'.*did you mean 'first'"):
-        labels.shown(["fist"])
+def test_labels_are_those_of_the_table_in_alphabetical_order():
+    got = labels.shown(["nbs", "cca", "nbs"])
+    assert list(got) == ["cca", "nbs"]
+    assert got["nbs"]["label"] == "NBS" and got["nbs"]["reference"].startswith("S. Tang")
+    assert got["cca"]["url"] == kinds.known("measure")["cca"].url
+    with pytest.raises(InputError, match=r"similarity\.measures = 'ccca'.*did you mean 'cca'"):
+        labels.shown(["ccca"])
 
 
 def test_labels_need_no_heavy_import():

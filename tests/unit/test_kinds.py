@@ -1,70 +1,55 @@
-"""Kinds are read from their source; a mistake in a file gives one line that names the file."""
+"""The tables of kinds: every entry has a definition, and names in configurations are understood."""
 
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
 
-from prunescope import kinds
+from prunescope import closure, kinds
 from prunescope.errors import InputError
 from prunescope.similarity.measures import Measure
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty library; returns the folder of its schedules."""
-    folder = tmp_path / kinds.FAMILIES["schedule"].folder
-    folder.mkdir(parents=True)
-    monkeypatch.setattr(kinds, "LIBRARY", tmp_path)
-    kinds.known.cache_clear()
-    yield folder
-    kinds.known.cache_clear()
+EVERY = [(family, name) for family in kinds.FAMILIES for name in kinds.known(family)]
 
 
-def test_facts_of_a_measure_are_its_attributes():
-    family = kinds.FAMILIES["measure"]
-    allowed = {"name", "url", *family.required, *family.optional}
-    assert allowed == {field.name for field in fields(Measure)} - {"function"}
+@pytest.mark.parametrize(("family", "name"), EVERY)
+def test_an_entry_names_what_is_defined(family, name):
+    kind = kinds.known(family)[name]
+    for place in (kind.definition, *kind.functions.values()):
+        assert callable(kinds.imported(place))
+    assert kind.summary and not kind.summary.endswith(".")
+    assert isinstance(kind.names, tuple) or callable(kinds.imported(kind.names))
+    assert all("description" in setting for setting in kind.settings.values())
 
 
-def test_facts_may_use_constants_of_the_file(folder):
-    (folder / "new.py").write_text(
-        'NUMBER: dict = {"type": "number"}\n'
-        'TEXT = "A number" + "."\n'
-        '@schedule(settings={"x": NUMBER | {"description": TEXT, "anyOf": [NUMBER, NUMBER]}})\n'
-        'def new(epoch, epochs, warmup, x):\n    """New."""\n'
+def test_entries_with_labels_have_different_ones():
+    labels = [kinds.known(family)[name].label for family, name in EVERY]
+    assert len(set(filter(None, labels))) == len(list(filter(None, labels)))
+
+
+def test_measures_state_facts_of_a_measure():
+    known = {field.name for field in fields(Measure)} - {
+        "name",
+        "label",
+        "reference",
+        "url",
+        "function",
+        "chance",
+    }
+    for kind in kinds.known("measure").values():
+        assert "unchanged_by" in kind.facts and kind.facts.keys() <= known
+        assert kind.label and kind.reference
+
+
+def test_tables_need_no_heavy_import():
+    program = (
+        "import sys; from prunescope import kinds\n"
+        "for family in kinds.FAMILIES: kinds.known(family)\n"
+        "print([name for name in ('numpy', 'torch', 'scipy', 'h5py', 'pandas') if name in sys.modules])"
     )
-    setting = kinds.known("schedule")["new"].settings["x"]
-    assert setting == {"type": "number", "description": "A number.", "anyOf": [{"type": "number"}] * 2}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("@schedule\ndef f(): ...", ["its decorator must be called", "@schedule()"]),
-        ("@schedule(setings={})\ndef f(): ...", ["unknown fact setings", "did you mean 'settings'"]),
-        ("@schedule(**{'a': 1})\ndef f(): ...", ["unknown fact None"]),
-        ("@schedule(settings=make())\ndef f(): ...", ["settings cannot be read without running the file"]),
-        ("S = S | {}\n@schedule(settings=S)\ndef f(): ...", ["settings cannot be read"]),
-        ("@schedule(settings={'x': {}})\ndef f(): ...", ["setting 'x' has no description"]),
-        ("@schedule()\ndef f(:", ["line 2", "invalid syntax", "correct or remove the file"]),
-        ("@schedule()\ndef f(): ...\n@schedule(name='f')\ndef g(): ...", ["'f' is also defined in"]),
-    ],
-)
-def test_a_mistake_is_one_line_that_names_the_file(folder, text, words):
-    (folder / "mine.py").write_text(text + "\n")
-    with pytest.raises(InputError) as caught:
-        kinds.known("schedule")
-    assert str(folder / "mine.py") in str(caught.value) and "\n" not in str(caught.value)
-    assert all(word in str(caught.value) for word in words), str(caught.value)
-
-
-def test_a_file_of_another_encoding_is_named_and_hidden_files_are_left_out(folder):
-    (folder / ".#mine.py").symlink_to(folder / "nowhere")
-    assert kinds.known("schedule") == {}
-    (folder / "mine.py").write_bytes('"""Größe."""\n'.encode("latin-1"))
-    kinds.known.cache_clear()
-    with pytest.raises(InputError, match=r"mine\.py"):
-        kinds.known("schedule")
+    library = {"PYTHONPATH": str(closure.LIBRARY.parent)}
+    assert subprocess.check_output([sys.executable, "-c", program], env=library, text=True) == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +60,7 @@ def test_a_file_of_another_encoding_is_named_and_hidden_files_are_left_out(folde
         ("source", "MNIST", ["did you mean 'torchvision:MNIST'"]),
         ("network", "resnet50", ["did you mean 'timm/resnet50' or 'torchvision/resnet50'?"]),
         ("network", "googlenet", ["did you mean 'torchvision/googlenet'?", "file:PATH.py:NAME"]),
+        ("network", "timm", ["unknown", "timm/NAME"]),
         ("measure", "ccca", ["did you mean 'cca'", "allowed: cca, cca_cv, cca_r2"]),
     ],
 )
@@ -88,3 +74,17 @@ def test_unknown_names_are_refused_with_a_guess(family, text, words):
 def test_forms_take_what_they_name(text):
     kind = kinds.find("source", text)
     assert kinds.rest(kind, text) == text.partition(":")[2]
+
+
+def test_a_kind_is_called_with_what_its_parameters_name(monkeypatch):
+    def mine(weights, data):
+        return weights + data
+
+    monkeypatch.setattr(kinds, "load", lambda *_: mine)
+    offers = {"weights": lambda: 1, "gradients": lambda: pytest.fail("not needed"), "data": lambda: 2}
+    assert kinds.call("criterion", "mine", offers) == 3
+    del offers["weights"]
+    with pytest.raises(
+        InputError, match="criterion 'mine' has the unknown parameter 'weights'; allowed: grad"
+    ):
+        kinds.call("criterion", "mine", offers)

@@ -129,7 +129,8 @@ def test_a_large_data_set_takes_little_memory(tmp_path):
     assert preparing < 75 and streamed < 75 and loaded > 105, found
 
 
-def test_an_experiment_is_refused_while_planning_when_nothing_can_be_trained(tmp_path):
+def test_an_experiment_is_refused_while_planning_when_nothing_can_be_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 8, 8), np.uint8))
     experiment = {"dataset": "photos", "activations": {"examples": None}, "training": {}, "pruning": {}}
     data = {"datasets": {"photos": "numpy:x.npz"}, "root": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""Measures as kinds: facts in their source, and the status that follows from sizes."""
+"""Measures as kinds: the facts of their table, and the status that follows from sizes."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
 from prunescope.similarity.measures import DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
@@ -16,8 +17,8 @@ ALL = list(kinds.known("measure"))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_source_says_all_but_the_functions(name):
-    described, loaded = measures.described(name), kinds.load("measure", name)
+def test_the_table_says_all_but_the_functions(name):
+    described, loaded = measures.described(name), load_measure(name)
     literal = set(Measure.__dataclass_fields__) - {"function", "chance"}
     assert all(getattr(described, key) == getattr(loaded, key) for key in literal)
     assert described.function is None and callable(loaded.function)
@@ -33,7 +34,7 @@ def test_labels_differ():
 
 @pytest.mark.parametrize("name", ALL)
 def test_status_rules(name):
-    this = kinds.load("measure", name)
+    this = load_measure(name)
     correlates, few = this.basis != "raw", OK if name == "cka_debiased" else FEW
     twice = 2 if name == "cca_cv" else 1
     assert this.status(1000, 20, (0, 20)) == DEAD
@@ -51,7 +52,7 @@ def test_status_rules(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_foreseen_from_sizes_comes_true(name):
-    this, rng = kinds.load("measure", name), np.random.default_rng(0)
+    this, rng = load_measure(name), np.random.default_rng(0)
     seen = set()
     for n in (3, 8, 12, 25, 39, 40, 60, 170):
         for widths in ((2, 2), (8, 3), (8, 8)):
@@ -77,10 +78,13 @@ def test_rows_that_are_enough():
 
 
 def test_a_measure_needs_no_more_than_a_function_and_three_facts():
-    @measures.measure(label="best CCA", reference="somebody, 2020", unchanged_by="invertible linear maps")
-    def best(pair):
-        return pair.correlations[0]
-
+    best = Measure(
+        name="best",
+        label="best CCA",
+        reference="somebody, 2020",
+        unchanged_by="invertible linear maps",
+        function=lambda pair: pair.correlations[0],
+    )
     matrix = np.random.default_rng(0).standard_normal((50, 4))
     gram = moments.all_pairs([matrix, matrix @ np.diag([1, 2, 3, 4])])
     (score,) = compare(Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1)), [best])

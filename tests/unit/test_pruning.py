@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import modules, weights
 from prunescope.networks.build import build
@@ -178,19 +177,6 @@ def test_shuffled_masks_are_uniform_over_positions():
     for seed in range(4000):
         kept_at += shuffle(mask, seed)["a"]
     assert (kept_at / 4000 - 3 / 8).abs().max() < 0.04
-
-
-def test_a_control_may_ask_only_for_what_is_offered(tmp_path, monkeypatch):
-    folder = tmp_path / kinds.FAMILIES["control"].folder
-    folder.mkdir(parents=True)
-    (folder / "mine.py").write_text("@control()\ndef mine(mask): ...\n")
-    monkeypatch.setattr(kinds, "LIBRARY", tmp_path)
-    kinds.known.cache_clear()
-    with pytest.raises(
-        InputError, match=r"mine.py: control 'mine' has the unknown parameter 'mask'; allowed: masks"
-    ):
-        controls.check("mine")
-    kinds.known.cache_clear()
 
 
 def test_saliency_predicts_what_losing_a_weight_costs():

@@ -22,6 +22,7 @@ from prunescope import kinds
 from prunescope.similarity import chance, moments
 from prunescope.similarity.folds import Images
 from prunescope.similarity.measures import DEAD, FEW, OK, TOO_FEW, UNDEFINED
+from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.pairs import compare as score_pair
@@ -29,7 +30,7 @@ from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
-MEASURES = {name: kinds.load("measure", name) for name in kinds.known("measure")}
+MEASURES = {name: load_measure(name) for name in kinds.known("measure")}
 ALL = list(MEASURES)
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -404,6 +405,7 @@ def test_too_little_memory_for_a_chunk_halves_it():
 import resource, sys
 import numpy as np
 from prunescope.similarity import moments
+from prunescope.similarity.measures import load as load_measure
 x = np.random.default_rng(0).standard_normal((500_000, 98)).astype(np.float32)
 small = moments.all_pairs([x], rows=1000).moments(0).covariance  # BLAS has its own memory from here on
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

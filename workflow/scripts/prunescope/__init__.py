@@ -4,6 +4,7 @@
 >>> ps.compare(x, y, measures=["cca"])  # two arrays  # doctest: +SKIP
 >>> ps.compare_models(a, b, images, layers=["ReLU"])  # two torch modules  # doctest: +SKIP
 >>> ps.compare_folders(["mine/0", "mine/1"])  # activations recorded elsewhere  # doctest: +SKIP
+>>> ps.described(label="...", reference="...")  # describes a measure of your own  # doctest: +SKIP
 >>> ps.load("results/digits-lenet")  # the results of an experiment  # doctest: +SKIP
 
 Importing it is fast: torch and NumPy are loaded only when something that needs them is used.
@@ -50,6 +51,7 @@ _PUBLIC = {
     "compare": "prunescope.notebook.arrays",
     "compare_folders": "prunescope.similarity.folders",
     "compare_models": "prunescope.notebook.models",
+    "described": "prunescope.kinds",
     "load": "prunescope.notebook.run",
 }
 

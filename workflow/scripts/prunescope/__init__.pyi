@@ -1,4 +1,5 @@
 from prunescope.errors import InputError as InputError
+from prunescope.kinds import described as described
 from prunescope.notebook.arrays import compare as compare
 from prunescope.notebook.models import compare_models as compare_models
 from prunescope.notebook.run import load as load

@@ -1,176 +1,146 @@
 """Kinds: networks, measures, criteria, controls, optimisers, schedules, data sources and views.
 
-A kind is one decorated function or class in the folder of its family. Its decorator, docstring and signature
-describe it completely; they are read from the source text. Nothing is imported before a kind is used, so the
-configuration is checked without torch. To add a kind, add a file to the folder; no other file has to be
-changed.
+Each family has a table in its room: the name in configuration files and a `Kind` that describes it. The
+tables import nothing, so a configuration is checked without torch; a definition is imported when it is used.
+To add a kind, write its function or class and one entry of the table.
+
+The tables are in no digest of code (`prunescope.digests`), only the entries that an experiment names. So a
+new entry reruns nothing.
 """
 
-import ast
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
+from inspect import signature
 from pathlib import Path
-from typing import TypeVar
 
-from prunescope import own
+from prunescope import closure, files, own
+from prunescope.closure import LIBRARY
 from prunescope.errors import InputError, guess
 
-LIBRARY = Path(__file__).parent
-T = TypeVar("T")
+# Where plans keep what they have found out.
+RECORDS = Path(".snakemake/prunescope")
+# Form of a kind in a file of the user's own project.
+FILE = "file:PATH.py:NAME"
 
 
 @dataclass(frozen=True)
 class Family:
-    """What the kinds of a family share.
+    """A family of kinds.
 
     Attributes
     ----------
-    folder : str
-        Folder of the kinds, below the library's folder.
+    table : str
+        Where its table is defined, as in `Kind.definition`.
     title : str
-        Title of their table in the reference.
-    required : tuple of str
-        Facts that every kind must state in its decorator.
-    optional : tuple of str
-        Facts that a kind may state besides `COMMON`.
-    files : bool
+        Title of the table in the reference.
+    files : bool, default False
         Whether a kind may also be in a file of the user's own project, see `prunescope.own`.
+    required : tuple of str, default ()
+        What `described` must state for such a kind.
+    given : int, default 0
+        How many arguments such a kind is always given; the further ones are its settings.
+    offers : str, default ''
+        Where the arguments are described that such a kind may ask for by the names of its parameters.
     """
 
-    folder: str
+    table: str
     title: str
-    required: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
     files: bool = False
+    required: tuple[str, ...] = ()
+    given: int = 0
+    offers: str = ""
 
 
-# Form of a kind in a file of the user's own project.
-FILE = "file:PATH.py:NAME"
-# Facts that a kind of any family may state.
-COMMON = ("name", "reference", "url", "form", "names", "settings")
 FAMILIES = {
-    "network": Family(
-        "networks",
-        "Networks (`network.name`)",
-        optional=("pretrained", "preprocessing"),
+    "network": Family("networks.table:NETWORKS", "Networks (`network.name`)", files=True),
+    "source": Family("data.table:SOURCES", "Sources of images (`data.datasets`)"),
+    "criterion": Family(
+        "pruning.table:CRITERIA",
+        "Pruning criteria (`pruning.criterion`)",
         files=True,
+        offers="pruning.criteria:OFFERS",
     ),
-    "source": Family("data/sources", "Sources of images (`data.datasets`)"),
-    "criterion": Family("pruning/criteria", "Pruning criteria (`pruning.criterion`)"),
-    "control": Family("pruning/controls", "Controls (`control`)", optional=("fresh",)),
-    "optimizer": Family("training/optimizers", "Optimisers (`training.optimizer`)"),
-    "schedule": Family("training/schedules", "Learning-rate schedules (`training.schedule`)"),
-    "view": Family("activations/views", "Views (`activations.view`)", ("aligned",)),
+    "control": Family("pruning.table:CONTROLS", "Controls (`control`)"),
+    "optimizer": Family(
+        "training.table:OPTIMIZERS", "Optimisers (`training.optimizer`)", files=True, given=2
+    ),
+    "schedule": Family(
+        "training.table:SCHEDULES", "Learning-rate schedules (`training.schedule`)", files=True, given=3
+    ),
+    "view": Family("activations.table:VIEWS", "Views (`activations.view`)"),
     "measure": Family(
-        "similarity/measures",
+        "similarity.table:MEASURES",
         "Measures (`similarity.measures`)",
-        ("label", "reference", "unchanged_by"),
-        (
-            *("needs", "basis", "symmetric", "directions", "spectrum", "saturates"),
-            *("fewest_rows", "rows_per_unit", "halves", "intervals", "rotation_suffices", "chance"),
-        ),
+        files=True,
+        required=("label", "reference", "unchanged_by"),
     ),
 }
-# Facts that are functions: they are known only after the kind is imported.
-FUNCTIONS = ("chance", "pretrained", "preprocessing")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind as its source describes it.
+    """A kind, as its family's table describes it.
 
     Attributes
     ----------
-    family : str
-        A key of `FAMILIES`.
-    name : str
-        Its name in configuration files: the fact ``name``, or else the name of the function or class.
-    path : pathlib.Path
-        The file that defines it.
     definition : str
-        Name of the function or class in that file.
-    facts : dict
-        The decorator's keyword arguments that are literals.
+        Where its function or class is defined, e.g. ``networks.lenet:lenet5``: a module below the library,
+        and a name.
     summary : str
-        First sentence of the docstring, without the period.
-    parameters : tuple of str
-        Names of the function's parameters; of ``__init__`` for a class.
-    variable : bool
-        Whether it takes any keyword argument.
+        A sentence for the reference, without a period.
+    label : str
+        Its name in figures and reports.
+    reference, url : str
+        Its source.
+    form : str
+        Its form in a configuration file, if that is a pattern such as ``torchvision/NAME``.
+    names : collection of str, or str
+        What may stand in place of NAME: the names, or where a function that lists them is defined.
+    settings : mapping of str to dict
+        JSON schemas of its settings by key; a setting without a default is required.
+    facts : mapping
+        What planning and jobs need to know about it besides its definition.
+    functions : mapping of str to str
+        Further functions of the kind, and where they are defined.
+    name : str
+        Its name, the key of the table.
     """
 
-    family: str
-    name: str
-    path: Path
     definition: str
-    facts: dict
     summary: str
-    parameters: tuple[str, ...]
-    variable: bool
+    label: str = ""
+    reference: str = ""
+    url: str = ""
+    form: str = ""
+    names: tuple[str, ...] | str = ()
+    settings: Mapping[str, dict] = field(default_factory=dict)
+    facts: Mapping = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
     @property
-    def form(self) -> str:
-        """Its form in a configuration file: its name, or a pattern such as ``torchvision/NAME``."""
-        return self.facts.get("form", self.name)
+    def own(self) -> bool:
+        """Whether it is in a file of the user's own project."""
+        return self.form.startswith("file:")
 
     @property
-    def settings(self) -> dict:
-        """JSON schemas of its settings by key; a setting without a default is required."""
-        return self.facts.get("settings", {})
-
-
-def mark(**_facts) -> Callable[[T], T]:
-    """Mark a function or class as a kind. It is returned unchanged; the facts are read from the source."""
-    return lambda definition: definition
-
-
-def network(pretrained: Callable | None = None, preprocessing: Callable | None = None, **_facts):
-    """Mark a function as a network, and keep its functions for trained weights.
-
-    Parameters
-    ----------
-    pretrained : callable, optional
-        Called with the variable part of the name (see `rest`), `network.arguments`, and whether it may
-        download; returns trained weights as a state dict.
-    preprocessing : callable, optional
-        Called with the variable part of the name; returns the `prunescope.networks.build.Preprocessing` of
-        these weights.
-    """
-
-    def keep(definition: T) -> T:
-        definition.pretrained, definition.preprocessing = pretrained, preprocessing
-        return definition
-
-    return keep
-
-
-# The name of the decorator identifies the family. The one of measures is `similarity.measures.measure`.
-source = criterion = control = optimizer = schedule = view = mark
+    def prefix(self) -> str:
+        """The fixed part of its form: ``torchvision/`` of ``torchvision/NAME``."""
+        return self.form.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 @cache
 def known(family: str) -> dict[str, Kind]:
-    """Return the kinds of a family by name, in alphabetical order.
-
-    Raises
-    ------
-    InputError
-        When a file of the family cannot be parsed, a kind lacks a required fact, or two have the same name.
-    """
-    found: dict[str, Kind] = {}
-    for path in sorted((LIBRARY / FAMILIES[family].folder).glob("[!.]*.py")):
-        for kind in _in_file(family, path):
-            other = next(
-                (one for one in found.values() if kind.form == one.form or kind.name == one.name), None
-            )
-            if other is not None:
-                raise InputError(
-                    f"{path}: {family} {kind.form!r} is also defined in {other.path}; rename one of them"
-                )
-            found[kind.name] = kind
-    return dict(sorted(found.items()))
+    """Return the kinds of a family by name, in alphabetical order."""
+    table = imported(FAMILIES[family].table)
+    return {name: replace(kind, name=name, form=kind.form or name) for name, kind in sorted(table.items())}
 
 
 def find(family: str, text: str, where: str = "") -> Kind:
@@ -189,15 +159,14 @@ def find(family: str, text: str, where: str = "") -> Kind:
     InputError
         When there is no such kind.
     """
-    kinds = known(family)
+    kinds = known(family).values()
     if FAMILIES[family].files and text.startswith("file:"):
-        return _of_file(family, text, where)
-    for kind in kinds.values():
-        fixed, part = _prefix(kind) == kind.form, rest(kind, text)
-        if (fixed and kind.form == text) or (part and text != kind.form and _lists(kind, part)):
+        return _of_file(family, text, where or family)
+    for kind in kinds:
+        listed = isinstance(kind.names, str) or not kind.names or rest(kind, text) in kind.names
+        if text == kind.form == kind.name or (rest(kind, text) and text != kind.form and listed):
             return kind
-    options = [kind.form for kind in kinds.values()]
-    options += [_prefix(kind) + name for kind in kinds.values() for name in _names(kind)]
+    options = [kind.form for kind in kinds] + [kind.prefix + name for kind in kinds for name in _names(kind)]
     likely = [option for option in options if option.endswith(("/" + text, ":" + text))]
     hint = f" (did you mean {' or '.join(map(repr, likely))}?)" if likely else guess(text, options)
     raise InputError(f"{where or family} = {text!r}: unknown{hint}; allowed: {', '.join(forms(family))}")
@@ -208,46 +177,10 @@ def forms(family: str) -> list[str]:
     return [kind.form for kind in known(family).values()] + [FILE] * FAMILIES[family].files
 
 
-def _of_file(family: str, text: str, where: str) -> Kind:
-    """Return a kind in a file of the user's own project."""
-    try:
-        path, definition = own.locate(text.removeprefix("file:"))
-    except InputError as error:
-        raise InputError(f"{where or family} = {text!r}: {error}") from None
-    if path.is_relative_to(LIBRARY.resolve().parent):
-        raise InputError(f"{where or family} = {text!r}: the file is part of prunescope; copy it elsewhere")
-    return Kind(family, text, path, definition, {}, "", (), True)
-
-
-def _prefix(kind: Kind) -> str:
-    """Return the fixed part of a kind's form: ``torchvision/`` of ``torchvision/NAME``."""
-    return kind.form.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ") if kind.form != kind.name else kind.form
-
-
-def _names(kind: Kind) -> list[str]:
-    """Return the names that may replace the variable part of a kind's form.
-
-    The fact ``names`` is a literal, or the name of a function in the same file that lists them. Calling the
-    function may take a long time, so it is called only for the hint in an error message.
-    """
-    names = kind.facts.get("names", [])
-    return list(getattr(_module(kind), names)() if isinstance(names, str) else names)
-
-
-def _lists(kind: Kind, name: str) -> bool:
-    names = kind.facts.get("names", "")
-    return isinstance(names, str) or name in names
-
-
-def _module(kind: Kind):
-    parts = kind.path.relative_to(LIBRARY).with_suffix("").parts
-    return importlib.import_module(".".join([LIBRARY.name, *parts]).removesuffix(".__init__"))
-
-
 def rest(kind: Kind, text: str) -> str:
     """Return the variable part of a value: ``resnet18`` of ``torchvision/resnet18``."""
-    prefix = _prefix(kind)
-    return text.removeprefix(prefix) if prefix != kind.form and text.startswith(prefix) else ""
+    variable = kind.form != kind.name and text.startswith(kind.prefix)
+    return text.removeprefix(kind.prefix) if variable else ""
 
 
 def load(family: str, text: str, where: str = ""):
@@ -258,92 +191,120 @@ def load(family: str, text: str, where: str = ""):
     InputError
         When there is no such kind, or the user's file that defines it cannot be imported.
     """
-    if FAMILIES[family].files and text.startswith("file:"):
-        kind = find(family, text, where)
-        return own.load(kind.path, kind.definition)
-    return _load(family, text, where)
+    kind = find(family, text, where)
+    if kind.own:
+        return own.load(*own.locate(kind.definition))
+    return imported(kind.definition)
+
+
+def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
+    """Call a kind with the arguments that its parameters name; only these are computed.
+
+    Parameters
+    ----------
+    family, text : str
+        As for `load`.
+    offers : mapping of str to callable
+        Functions that compute the arguments, by parameter name.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind, or it has another parameter.
+    """
+    function = load(family, text)
+    names = list(signature(function).parameters)
+    _check_parameters(f"{family} {text!r}", names, offers)
+    return function(**{name: offers[name]() for name in names})
+
+
+def _check_parameters(what: str, names: Iterable[str], offers: Iterable[str]) -> None:
+    for name in names:
+        if name not in offers:
+            hint = guess(name, list(offers))
+            raise InputError(f"{what} has the unknown parameter {name!r}{hint}; allowed: {', '.join(offers)}")
 
 
 @cache
-def _load(family: str, text: str, where: str):
-    kind = find(family, text, where)
-    return getattr(_module(kind), kind.definition)
+def imported(definition: str):
+    """Import what is defined under a name such as ``networks.lenet:lenet5``, below the library."""
+    module, _, name = definition.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
 
-def _in_file(family: str, path: Path) -> list[Kind]:
+def described(**facts):
+    """Describe a kind in a file of your own project: a decorator that keeps `facts` beside it.
+
+    Parameters
+    ----------
+    label, reference, url : str, optional
+        Its name in figures and reports, and what to cite. A measure needs a label and a reference.
+    **facts
+        Facts of its family, see docs/extending.md.
+
+    Examples
+    --------
+    >>> import prunescope as ps
+    >>> @ps.described(label="first CCA", reference="H. Hotelling, 1936.", unchanged_by="linear maps")
+    ... def first(pair):
+    ...     return pair.correlations[0]
+    """
+
+    def keep(definition):
+        definition.described = facts
+        return definition
+
+    return keep
+
+
+def _of_file(family: str, text: str, where: str) -> Kind:
+    """Return a kind in a file of the user's own project."""
+    shared, place = FAMILIES[family], text.removeprefix("file:")
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise InputError(f"{path}{line}: {error}; correct or remove the file") from None
-    constants = {}
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and getattr(node, "value", None) is not None:
-            constants[target.id] = node.value
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            for decorator in node.decorator_list:
-                call = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if getattr(call, "id", getattr(call, "attr", None)) == family:
-                    found.append(_kind(family, path, node, decorator, constants))
+        path, name = own.locate(place)
+        if path.is_relative_to(LIBRARY.parent):
+            raise InputError("the file is part of prunescope; copy it elsewhere")
+        if family == "network":  # it is described when it is built
+            return Kind(place, "", name=text, form=text)
+        found = _description(path, name)
+        for fact in shared.required:
+            if not found["facts"].get(fact):
+                raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
+        if shared.offers:
+            _check_parameters(name, [key for key, _ in found["parameters"]], imported(shared.offers))
+    except InputError as error:
+        raise InputError(f"{where} = {text!r}: {error}") from None
+    facts = found["facts"]
+    words = {key: facts.pop(key, "") for key in ("label", "reference", "url")}
+    settings = dict(found["parameters"][shared.given :]) if shared.given else {}
+    return Kind(place, found["summary"], **words, settings=settings, facts=facts, name=name, form=text)
+
+
+def _description(path: Path, definition: str) -> dict:
+    """Return what a user's file says about a definition.
+
+    The file is imported in a process of its own, because a plan must not import torch, and only once for the
+    same content of the file and of those that it imports.
+    """
+    digest = closure.digest(closure.of_user(path))
+    kept = RECORDS / f"{definition}-{digest[:24]}.json"
+    with suppress(InputError):
+        return files.read_json(kept)
+    program = f"from prunescope import own; own.print_description({str(path)!r}, {definition!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(LIBRARY.parent), own.FOLDER: str(own.root())},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise InputError((done.stderr.splitlines() or ["cannot be imported"])[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    if RECORDS.is_dir():
+        files.write_json(kept, found)
     return found
 
 
-def _kind(family: str, path: Path, node, decorator, constants: dict[str, ast.expr]) -> Kind:
-    where = f"{path}, line {node.lineno}: {family} {node.name!r}"
-    if not isinstance(decorator, ast.Call):
-        raise InputError(f"{where}: its decorator must be called; write @{family}()")
-    facts = _facts(family, decorator.keywords, constants, where)
-    start = node
-    if isinstance(node, ast.ClassDef):
-        start = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
-    arguments = [argument.arg for argument in [*start.args.args, *start.args.kwonlyargs]] if start else []
-    summary = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
-    name = facts.get("name", node.name)
-    parameters = tuple(name for name in arguments if name != "self")
-    variable = bool(start and start.args.kwarg)
-    return Kind(family, name, path, node.name, facts, summary.rstrip("."), parameters, variable)
-
-
-def _facts(family: str, keywords: list[ast.keyword], constants: dict[str, ast.expr], where: str) -> dict:
-    """Read the facts of a decorator; refuse unknown, missing and unreadable facts."""
-    known, facts = FAMILIES[family], {}
-    allowed = sorted({*COMMON, *known.required, *known.optional})
-    for keyword in keywords:
-        if keyword.arg not in allowed:
-            hint = guess(str(keyword.arg), allowed)
-            raise InputError(f"{where}: unknown fact {keyword.arg}{hint}; allowed: {', '.join(allowed)}")
-        if keyword.arg in FUNCTIONS:
-            continue
-        try:
-            facts[keyword.arg] = _literal(keyword.value, constants)
-        except (ValueError, TypeError, RecursionError):
-            raise InputError(
-                f"{where}: {keyword.arg} cannot be read without running the file; write it as a literal"
-            ) from None
-    for fact in known.required:
-        if facts.get(fact) in (None, ""):
-            raise InputError(f"{where} has no {fact}; add {fact}=... to its decorator")
-    for key, setting in facts.get("settings", {}).items():
-        if "description" not in setting:
-            raise InputError(f"{where}: setting {key!r} has no description; add one")
-    return facts
-
-
-def _literal(node: ast.expr, constants: dict[str, ast.expr]):
-    """Evaluate literals, the file's own constants, joined strings and unions of mappings."""
-    if isinstance(node, ast.Name) and node.id in constants:
-        return _literal(constants[node.id], constants)
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        return {
-            ast.literal_eval(key): _literal(value, constants)
-            for key, value in zip(node.keys, node.values, strict=True)
-        }
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_literal(element, constants) for element in node.elts]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.Add):
-        left, right = _literal(node.left, constants), _literal(node.right, constants)
-        return left | right if isinstance(node.op, ast.BitOr) else left + right
-    return ast.literal_eval(node)
+def _names(kind: Kind) -> tuple[str, ...]:
+    """Return the names that may replace the variable part; for messages only, as it may take a long time."""
+    return imported(kind.names)() if isinstance(kind.names, str) else kind.names

@@ -6,6 +6,9 @@ file must be in the folder of the user's code: by default the working directory.
 
 import importlib
 import importlib.util
+import inspect
+import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,7 +22,9 @@ from prunescope.errors import InputError, guess
 
 # The user's files are imported as modules of a package of this name.
 PACKAGE = "prunescope_own"
-_state = {"folder": Path()}
+# Environment variable with the folder of the user's code.
+FOLDER = "PRUNESCOPE_CODE_FOLDER"
+_state = {"folder": Path(os.environ.get(FOLDER, ""))}
 _read: set[str] = set()  # files that were imported
 
 
@@ -109,6 +114,23 @@ def load(path: Path, definition: str):
             f"{shown} does not define {definition}{guess(definition, names)}; it defines: {', '.join(names)}"
         )
     return getattr(module, definition)
+
+
+def print_description(path: str, definition: str) -> None:
+    """Print as JSON what a file says about a definition: facts, a sentence, parameters and their defaults."""
+    try:
+        found = load(Path(path), definition)
+        if not callable(found):
+            raise InputError(f"{definition} is neither a function nor a class")
+        parameters = [
+            (one.name, {} if one.default is one.empty else {"default": one.default})
+            for one in inspect.signature(found).parameters.values()
+        ]
+        sentence = " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip(".")
+        facts = dict(getattr(found, "described", {}))
+        print(json.dumps({"facts": facts, "summary": sentence, "parameters": parameters}))
+    except InputError as error:
+        sys.exit(str(error))
 
 
 def problem(error: BaseException) -> str | None:

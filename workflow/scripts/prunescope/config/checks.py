@@ -5,7 +5,6 @@ from itertools import pairwise
 
 from prunescope import kinds
 from prunescope.errors import InputError
-from prunescope.pruning import controls, criteria
 
 
 def primary_measure(experiment: dict) -> str | None:
@@ -25,8 +24,8 @@ def check(experiment: dict, where: str) -> None:
         With file, key, value and what is allowed.
     """
     training, pruning = experiment["training"], experiment["pruning"]
-    controls.check(experiment["control"])
-    criteria.check(pruning["criterion"])
+    kinds.find("control", experiment["control"], "control")
+    kinds.find("criterion", pruning["criterion"], "pruning.criterion")
     view = kinds.find("view", experiment["activations"]["view"])
     epochs = pruning["finetune"].get("epochs", training["epochs"])
 

@@ -107,13 +107,12 @@ def kind_tables() -> str:
     for family, shared in kinds.FAMILIES.items():
         lines = ["| name | what it is | reference |", "|---|---|---|"]
         for kind in kinds.known(family).values():
-            names = kind.facts.get("names", "")
-            text = kind.facts.get("label", kind.summary) + (
-                "" if isinstance(names, str) else f": {', '.join(names)}"
-            )
-            lines.append(f"| `{kind.form}` | {_cell(text)} | {_cell(kind.facts.get('reference', ''))} |")
+            listed = kind.names and not isinstance(kind.names, str)
+            text = (kind.label or kind.summary) + (f": {', '.join(kind.names)}" if listed else "")
+            lines.append(f"| `{kind.form}` | {_cell(text)} | {_cell(kind.reference)} |")
         if shared.files:
-            lines.append(f"| `{kinds.FILE}` | One in a file of your own project, see docs/networks.md | |")
+            page = "networks" if family == "network" else "extending"
+            lines.append(f"| `{kinds.FILE}` | One in a file of your own project, see docs/{page}.md | |")
         parts.append("\n".join([f"### {shared.title}", "", *lines]))
     return "\n\n".join(parts)
 

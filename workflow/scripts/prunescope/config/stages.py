@@ -1,5 +1,7 @@
 """The part of an experiment that each rule reads: its parameters, and the kinds whose code it runs."""
 
+from collections.abc import Mapping
+
 from prunescope import digests, kinds, provenance
 from prunescope.config import models
 from prunescope.config.checks import primary_measure
@@ -7,7 +9,6 @@ from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
-from prunescope.pruning import controls
 
 # Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
@@ -138,9 +139,12 @@ def prune_params(experiment: dict, round: int) -> dict:
 
 def prunes(experiment: dict) -> bool:
     """Whether the rounds of an experiment choose weights to remove; those of a control do not."""
-    if "models" in experiment:
-        return False
-    return "settings" in controls.check(experiment["control"]).parameters
+    return "models" not in experiment and control_facts(experiment).get("prunes", False)
+
+
+def control_facts(experiment: dict) -> Mapping:
+    """Return the facts of an experiment's control, see `prunescope.pruning.controls.table`."""
+    return kinds.find("control", experiment["control"], "control").facts
 
 
 def starts_from(experiment: dict) -> set[str]:
@@ -149,9 +153,9 @@ def starts_from(experiment: dict) -> set[str]:
     These are the checkpoint of the previous round, the weights of round 0 to rewind to, and the checkpoint of
     the same round of the controlled experiment.
     """
-    control = controls.check(experiment["control"])
-    needed = {name for name in ("previous", "masks") if name in control.parameters}
-    if not control.facts.get("fresh"):
+    control = control_facts(experiment)
+    needed = set(control["reads"])
+    if not control.get("fresh"):
         needed.add("rewind" if experiment["pruning"]["retraining"] == "rewind" else "previous")
     return needed
 
@@ -206,13 +210,14 @@ def untrained_comparison_params(experiment: dict) -> dict:
 
 def with_spectrum(experiment: dict) -> list[str]:
     """Return the measures whose rows contain the canonical correlations."""
-    measures = sorted(experiment["similarity"]["measures"])
-    return [name for name in measures if kinds.find("measure", name).facts.get("spectrum")]
+    measures = [kinds.find("measure", name) for name in experiment["similarity"]["measures"]]
+    return sorted(measure.name for measure in measures if measure.facts.get("spectrum"))
 
 
 def findings_params(experiment: dict) -> dict:
     """Return what `write_report` reads for the verdicts: the primary measure and the margin."""
-    return {"primary": primary_measure(experiment), "margin": experiment["findings"]["margin"]}
+    primary = kinds.find("measure", primary_measure(experiment)).name
+    return {"primary": primary, "margin": experiment["findings"]["margin"]}
 
 
 def shown(experiment: dict) -> dict:
@@ -238,9 +243,9 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
         ],
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
-        "compare_round": lambda: _measures(experiment),
-        "compare_seeds": lambda: _measures(experiment),
-        "compare_untrained": lambda: _measures(experiment),
+        "compare_round": lambda: _compared(experiment),
+        "compare_seeds": lambda: _compared(experiment),
+        "compare_untrained": lambda: _compared(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
 
@@ -252,7 +257,7 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
 
 def _retraining(experiment: dict) -> dict:
     """Return how later rounds are trained. Newly drawn weights need the full training, not fine-tuning."""
-    fresh = controls.check(experiment["control"]).facts.get("fresh")
+    fresh = control_facts(experiment).get("fresh")
     finetunes = experiment["pruning"]["retraining"] == "finetune" and not fresh
     return (
         merge(experiment["training"], experiment["pruning"]["finetune"])
@@ -265,8 +270,9 @@ def _steps(training: dict) -> list[tuple[str, str]]:
     return [("optimizer", training["optimizer"]["name"]), ("schedule", training["schedule"]["name"])]
 
 
-def _measures(experiment: dict) -> list[tuple[str, str]]:
-    return [("measure", name) for name in sorted(experiment["similarity"]["measures"])]
+def _compared(experiment: dict) -> list[tuple[str, str]]:
+    view = ("view", experiment["activations"]["view"])
+    return [view] + [("measure", name) for name in sorted(experiment["similarity"]["measures"])]
 
 
 def _without_threads(part: dict) -> dict:

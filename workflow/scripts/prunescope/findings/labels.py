@@ -6,7 +6,7 @@ from prunescope import kinds
 
 
 def shown(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Collect the labels and references of measures from their source text, without importing them.
+    """Collect the labels and references of measures, without importing them.
 
     Parameters
     ----------
@@ -24,11 +24,10 @@ def shown(names: Iterable[str]) -> dict[str, dict[str, str]]:
     prunescope.errors.InputError
         When there is no such measure.
     """
+    found = {
+        kind.name: kind for kind in (kinds.find("measure", name, "similarity.measures") for name in names)
+    }
     return {
-        name: {
-            fact: value
-            for fact, value in kinds.find("measure", name, "similarity.measures").facts.items()
-            if fact in ("label", "reference", "url")
-        }
-        for name in sorted(set(names))
+        name: {"label": kind.label, "reference": kind.reference} | ({"url": kind.url} if kind.url else {})
+        for name, kind in sorted(found.items())
     }

@@ -4,23 +4,19 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape, convolutions, glorot_normal, sequence
 
 
-@network(reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.")
 def conv2(shape: Shape, classes: int) -> nn.Module:
     """Conv-2 of the lottery ticket hypothesis (Frankle & Carbin 2019)."""
     return _conv_pairs(shape, classes, (64,))
 
 
-@network(reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.")
 def conv4(shape: Shape, classes: int) -> nn.Module:
     """Conv-4 of the lottery ticket hypothesis (Frankle & Carbin 2019)."""
     return _conv_pairs(shape, classes, (64, 128))
 
 
-@network(reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.")
 def conv6(shape: Shape, classes: int) -> nn.Module:
     """Conv-6 of the lottery ticket hypothesis (Frankle & Carbin 2019)."""
     return _conv_pairs(shape, classes, (64, 128, 256))

@@ -4,11 +4,9 @@ import math
 
 from torch import nn
 
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape, glorot_normal, sequence
 
 
-@network()
 def lenet_small(shape: Shape, classes: int) -> nn.Module:
     """LeNet for 8×8 images: two 3×3 convolutions, two hidden linear layers."""
     channels, height, width = shape
@@ -28,7 +26,6 @@ def lenet_small(shape: Shape, classes: int) -> nn.Module:
     )
 
 
-@network(reference="A. Ansuini, E. Medvet, F. A. Pellegrino, M. Zullich. ICPRAM 2020.")
 def lenet5(shape: Shape, classes: int) -> nn.Module:
     """LeNet-5 as Ansuini et al. (2020) used it on 28×28 images: ReLU, average pools, 256-120-84-10."""
     channels, height, width = shape
@@ -49,7 +46,6 @@ def lenet5(shape: Shape, classes: int) -> nn.Module:
     )
 
 
-@network(reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.")
 def lenet300(shape: Shape, classes: int) -> nn.Module:
     """LeNet-300-100 of the lottery ticket hypothesis (Frankle & Carbin 2019)."""
     return glorot_normal(

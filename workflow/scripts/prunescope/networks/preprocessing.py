@@ -40,14 +40,12 @@ def preprocessing_of(name: str) -> Preprocessing:
         When there are no trained weights for the network.
     """
     kind = kinds.find("network", name, "network.name")
-    # A user's class may have an attribute of this name with another meaning.
-    offered = None if name.startswith("file:") else kinds.load("network", name).preprocessing
-    if offered is None:
+    if "preprocessing" not in kind.functions:
         raise InputError(
             f"training.normalisation = weights: {name} has no preprocessing of its own; choose dataset or "
             "symmetric, or a torchvision or timm network"
         )
-    return offered(kinds.rest(kind, name))
+    return kinds.imported(kind.functions["preprocessing"])(kinds.rest(kind, name))
 
 
 def input_shape(shape: Sequence[int], resizing: dict | None) -> tuple[int, ...]:

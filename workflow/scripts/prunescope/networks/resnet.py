@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape, he_normal, sequence
 
 
@@ -29,7 +28,6 @@ class Block(nn.Module):
         return self.relu2(self.norm2(self.conv2(inner)) + self.shortcut(inputs))
 
 
-@network(reference="K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning. CVPR 2016.")
 def resnet20(shape: Shape, classes: int) -> nn.Module:
     """ResNet-20 for CIFAR-10 (He et al. 2016) with projection shortcuts, as in open_lth."""
     blocks: dict[str, nn.Module] = {}
@@ -83,7 +81,6 @@ def _layer(channels: int, width: int, **more: nn.Module) -> nn.Sequential:
     )
 
 
-@network(reference="D. Page: How to Train Your ResNet. 2018.")
 def resnet_cifar10_fast(shape: Shape, classes: int) -> nn.Module:
     """Network of the sequel to Ansuini et al. for 32×32 images, a fork of Page's cifar10-fast."""
     return sequence(

@@ -5,7 +5,6 @@ import math
 from torch import Tensor, nn
 
 from prunescope.errors import InputError, guess
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import Preprocessing
 
@@ -19,7 +18,7 @@ def names() -> list[str]:
     return timm.list_models()
 
 
-def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
+def pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
     """Return timm's weights for a model, ``NAME`` or ``NAME.TAG``."""
     import huggingface_hub.constants
     import timm
@@ -36,7 +35,7 @@ def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]
         ) from None
 
 
-def _preprocessing(name: str) -> Preprocessing:
+def preprocessing(name: str) -> Preprocessing:
     """Return the data configuration of a model's weights."""
     import timm
 
@@ -56,7 +55,6 @@ def _preprocessing(name: str) -> Preprocessing:
     )
 
 
-@network(form="timm/NAME", names="names", pretrained=_pretrained, preprocessing=_preprocessing)
 def timm(name: str, shape: Shape, classes: int, **arguments) -> nn.Module:
     """A classifier from timm, with random weights; its first layer fits the number of channels."""
     import timm

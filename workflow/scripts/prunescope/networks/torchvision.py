@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.errors import InputError, guess
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import Preprocessing
 
@@ -31,7 +30,7 @@ def _offered(name: str):
     return models.get_model_weights(name).DEFAULT
 
 
-def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
+def pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
     """Return torchvision's weights for a classifier."""
     from torchvision import models
 
@@ -51,7 +50,7 @@ def _pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]
         ) from None
 
 
-def _preprocessing(name: str) -> Preprocessing:
+def preprocessing(name: str) -> Preprocessing:
     """Return what ``weights.transforms()`` does."""
     transforms = _offered(name).transforms()
     (size,), (crop,) = transforms.resize_size, transforms.crop_size
@@ -62,7 +61,6 @@ def _preprocessing(name: str) -> Preprocessing:
     )
 
 
-@network(form="torchvision/NAME", names="names", pretrained=_pretrained, preprocessing=_preprocessing)
 def torchvision(name: str, shape: Shape, classes: int, **arguments) -> nn.Module:
     """A classifier from torchvision.models, with random weights; its first convolution fits the images."""
     from torchvision import models

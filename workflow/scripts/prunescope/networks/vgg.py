@@ -4,18 +4,15 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from prunescope.kinds import network
 from prunescope.networks.layers import Shape, convolutions, he_normal, sequence
 
 
-@network(reference="A. Ansuini, E. Medvet, F. A. Pellegrino, M. Zullich. ICPRAM 2020.")
 def vgg_svhn(shape: Shape, classes: int) -> nn.Module:
     """VGG-like network of Ansuini et al. (2020) for SVHN: 586,154 parameters on colour images."""
     plan = (32, 32, "M", 64, 64, "M", 128, 128, "M", 256, "M")
     return _vgg(shape[0], classes, plan)
 
 
-@network(reference="K. Simonyan, A. Zisserman: Very Deep Convolutional Networks. ICLR 2015.")
 def vgg16_bn(shape: Shape, classes: int) -> nn.Module:
     """VGG-16 with batch norm and one linear layer, as in open_lth for CIFAR-10."""
     plan = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)

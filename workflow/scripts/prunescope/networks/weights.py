@@ -97,12 +97,12 @@ def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
     """Return the weights that torchvision or timm provides for a network."""
     name = network["name"]
     kind = kinds.find("network", name, "network.name")
-    offered = None if name.startswith("file:") else kinds.load("network", name).pretrained
-    if offered is None:
+    if "pretrained" not in kind.functions:
         raise InputError(
             f"network.weights = DEFAULT: {name} has no trained weights of its own; give the path of a file"
         )
-    return offered(kinds.rest(kind, name), network["arguments"], download)
+    pretrained = kinds.imported(kind.functions["pretrained"])
+    return pretrained(kinds.rest(kind, name), network["arguments"], download)
 
 
 def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: bool) -> list[str]:

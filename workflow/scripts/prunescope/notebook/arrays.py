@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import pairs
 from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
-from prunescope.similarity.measures import Measure
+from prunescope.similarity.measures import Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.passes import Own
@@ -166,7 +165,7 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     names = list(dict.fromkeys(SimilaritySettings().measures if names is None else names))
     if not names:
         raise InputError("measures = []: must name at least one measure")
-    return [kinds.load("measure", name, "measures") for name in names]
+    return [load(name, "measures") for name in names]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prunescope import checkpoints, files, provenance
+from prunescope import checkpoints, files, kinds, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
 from prunescope.networks import weights as given_weights
@@ -263,7 +263,7 @@ def _starting_point(
     this: Round, settings: PruningSettings, previous: Checkpoint | None, early: tuple[int, dict] | None
 ) -> tuple[nn.Module, int]:
     """Return the network that retraining starts from, and the step of the schedule at which it starts."""
-    if controls.check(settings.control).facts.get("fresh"):
+    if kinds.find("control", settings.control).facts.get("fresh"):
         return build(**this.built, seed=provenance.derive_seed(this.seed, "new weights", this.number)), 0
     if settings.retraining == "rewind":
         start, weights = early

@@ -17,7 +17,7 @@ from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
-from prunescope.similarity.measures import OK, Measure
+from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.passes import Own
@@ -270,7 +270,7 @@ def _comparison(settings: SimilaritySettings, threads: int, device: str) -> Iter
 
     Matrices of a few hundred columns are too small for LAPACK to use two threads well.
     """
-    measures = [kinds.load("measure", name, "similarity.measures") for name in sorted(settings.measures)]
+    measures = [load(name) for name in sorted(settings.measures)]
     truncates = any(measure.basis == "components" for measure in measures)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         run = map if threads == 1 else pool.map

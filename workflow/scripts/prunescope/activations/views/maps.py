@@ -4,7 +4,6 @@ from math import prod
 
 import numpy as np
 
-from prunescope import kinds
 from prunescope.activations.views import View, every
 from prunescope.provenance import derive_seed
 
@@ -31,7 +30,6 @@ class Places(View):
         return every(shape) if positions == "all" else min(positions, every(shape))
 
 
-@kinds.view(name="channels", aligned=False)
 class Channels(Places):
     """Sampled positions of (n, c, h, w) are rows, (n·s) × c."""
 
@@ -49,7 +47,6 @@ class Channels(Places):
         return places.flatten(0, 1)
 
 
-@kinds.view(name="tokens", aligned=False)
 class Tokens(Places):
     """Sampled tokens of (n, t, d) are rows, (n·s) × d; `activations.token` names a single one."""
 
@@ -66,7 +63,6 @@ class Tokens(Places):
         return output.flatten(0, 1)
 
 
-@kinds.view(name="flatten", aligned=True)
 class Flatten(View):
     """Images are rows, n × chw or n × td; the rotation U·S is stored if that has more columns than rows."""
 
@@ -83,7 +79,6 @@ class Flatten(View):
         return output.flatten(1)
 
 
-@kinds.view(name="pooled", aligned=True)
 class Pooled(View):
     """Images are rows, n × c or n × d: means over positions or tokens."""
 

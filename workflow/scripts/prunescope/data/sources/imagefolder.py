@@ -19,7 +19,6 @@ from prunescope.data.pictures import DAMAGE
 from prunescope.data.sources import Source
 from prunescope.errors import InputError
 from prunescope.files import FULL
-from prunescope.kinds import source
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 COMPRESSED = {".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open, ".tar.bz2": bz2.open}
@@ -57,7 +56,6 @@ class Item:
     open: Callable[[], BinaryIO]
 
 
-@source(form="imagefolder:PATH")
 class ImageFolder(Source):
     """A folder or archive (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip) of images: train/CLASS/* and test/CLASS/*
     (or val/CLASS/*), CLASS/*, or all in one folder without labels

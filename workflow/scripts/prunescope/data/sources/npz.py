@@ -12,13 +12,11 @@ from prunescope.data.datasets import UNLABELLED
 from prunescope.data.images import Images, channel_axes
 from prunescope.data.sources import Source
 from prunescope.errors import InputError
-from prunescope.kinds import source
 
 FORMS = ({"x_train", "y_train", "x_test", "y_test"}, {"x", "y"}, {"x"})
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-@source(form="numpy:FILE")
 class Numpy(Source):
     """Arrays of a .npz file: x_train, y_train, x_test and y_test; or x and y; or x alone, without labels. An
     optional array `classes` holds the names of the classes

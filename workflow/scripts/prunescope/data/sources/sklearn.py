@@ -3,10 +3,8 @@
 import numpy as np
 
 from prunescope.data.sources import Source
-from prunescope.kinds import source
 
 
-@source(name="sklearn:digits")
 class Digits(Source):
     """scikit-learn's 1,797 handwritten digits, 8×8; every fifth one is a test image."""
 

@@ -7,7 +7,6 @@ select its arguments. ``none`` is not a control: its masks are those of Iterativ
 from collections.abc import Callable
 
 from prunescope import kinds
-from prunescope.errors import InputError
 
 OFFERS = {
     "masks": "the masks of the same round of the controlled experiment",
@@ -34,23 +33,4 @@ def masks(control: str, offers: dict[str, Callable[[], object]]) -> dict:
     dict of str to Tensor of bool
         By parameter name; True means kept. Empty for a network that is not pruned.
     """
-    kind = check(control)
-    return kinds.load("control", control)(**{name: offers[name]() for name in kind.parameters})
-
-
-def check(control: str) -> kinds.Kind:
-    """Return a control as its source describes it; nothing is imported.
-
-    Raises
-    ------
-    InputError
-        When there is no such control, or it has a parameter that is not in `OFFERS`.
-    """
-    kind = kinds.find("control", control, "control")
-    for name in kind.parameters:
-        if name not in OFFERS:
-            raise InputError(
-                f"{kind.path}: control {control!r} has the unknown parameter {name!r}; allowed: "
-                f"{', '.join(OFFERS)}"
-            )
-    return kind
+    return kinds.call("control", control, offers)

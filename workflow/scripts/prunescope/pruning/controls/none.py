@@ -4,7 +4,6 @@ import torch
 
 from prunescope import provenance
 from prunescope.checkpoints import Checkpoint
-from prunescope.kinds import control
 from prunescope.networks import modules
 from prunescope.networks.masks import Masks
 from prunescope.pruning import criteria, selection
@@ -13,7 +12,6 @@ from prunescope.training.data import Data
 from prunescope.training.evaluate import gradients
 
 
-@control()
 def none(this: Round, settings: PruningSettings, previous: Checkpoint, data: Data) -> Masks:
     """No control: score the remaining weights and remove the lowest."""
     network = previous.build()

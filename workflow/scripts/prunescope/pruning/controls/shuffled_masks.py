@@ -1,10 +1,8 @@
 import torch
 
-from prunescope.kinds import control
 from prunescope.networks.masks import Masks
 
 
-@control(name="shuffled-masks")
 def shuffled_masks(masks: Masks, generator: torch.Generator) -> Masks:
     """The masks of the same round, permuted within each layer.
 

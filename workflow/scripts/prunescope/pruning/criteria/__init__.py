@@ -7,7 +7,6 @@ keys of `OFFERS`, select its arguments.
 from collections.abc import Callable
 
 from prunescope import kinds
-from prunescope.errors import InputError
 
 OFFERS = {
     "weights": "the prunable weights by parameter name, on the CPU",
@@ -34,23 +33,4 @@ def scores(criterion: str, offers: dict[str, Callable[[], object]]) -> dict:
     dict of str to Tensor of float32
         By parameter name, on the CPU, with the shapes of the weights.
     """
-    kind = check(criterion)
-    return kinds.load("criterion", criterion)(**{name: offers[name]() for name in kind.parameters})
-
-
-def check(criterion: str) -> kinds.Kind:
-    """Return a criterion as its source describes it; nothing is imported.
-
-    Raises
-    ------
-    InputError
-        When there is no such criterion, or it has a parameter that is not in `OFFERS`.
-    """
-    kind = kinds.find("criterion", criterion, "pruning.criterion")
-    for name in kind.parameters:
-        if name not in OFFERS:
-            raise InputError(
-                f"{kind.path}: criterion {criterion!r} has the unknown parameter {name!r}; allowed: "
-                f"{', '.join(OFFERS)}"
-            )
-    return kind
+    return kinds.call("criterion", criterion, offers)

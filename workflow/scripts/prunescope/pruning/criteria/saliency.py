@@ -1,9 +1,6 @@
 from torch import Tensor
 
-from prunescope.kinds import criterion
 
-
-@criterion(reference="P. Molchanov et al.: Pruning Convolutional Neural Networks. ICLR 2017.")
 def saliency(weights: dict[str, Tensor], gradients: dict[str, Tensor]) -> dict[str, Tensor]:
     """|w × gradient|: the first-order change of the training loss when w is removed."""
     return {name: (weight * gradients[name]).abs() for name, weight in weights.items()}

@@ -1,12 +1,13 @@
-"""Measures. Each is a function of a pair with the decorator `measure`, in a file of this folder.
+"""Measures. Each is a function of a pair, and an entry of the table in this folder.
 
 Nothing here imports NumPy, so sizes can be checked before anything is computed.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from prunescope import kinds
+from prunescope.errors import InputError, guess
 
 OK = "ok"
 FEW = "few rows"
@@ -209,29 +210,38 @@ class Measure:
         return max(self.fewest_rows, saturated, self.rows_per_unit * width)
 
 
-def measure(**facts) -> Callable[[Callable[..., float]], Measure]:
-    """Turn a function of a pair into a `Measure`; the facts are its attributes.
-
-    `label`, `reference` and `unchanged_by` are required. All but `chance` must be literals, because they are
-    also read from the source (`prunescope.kinds`). The name is the function's unless `name` is given.
-    """
-
-    def decorate(function: Callable[..., float]) -> Measure:
-        return Measure(**{"name": function.__name__, "function": function} | facts)
-
-    return decorate
-
-
-def described(name: str) -> Measure:
-    """Return a measure without its functions, read from the source: nothing is imported.
+def described(name: str, where: str = "similarity.measures") -> Measure:
+    """Return a measure without its functions: nothing is imported.
 
     Raises
     ------
     InputError
         When there is no such measure.
     """
-    kind = kinds.find("measure", name, "similarity.measures")
-    return Measure(**{"name": kind.name} | kind.facts)
+    kind = kinds.find("measure", name, where)
+    known = [field.name for field in fields(Measure)]
+    for fact in kind.facts:
+        if fact not in known:
+            raise InputError(
+                f"{where} = {name!r}: {kind.name} has the unknown fact {fact}{guess(fact, known)}"
+            )
+    return Measure(name=kind.name, label=kind.label, reference=kind.reference, url=kind.url, **kind.facts)
+
+
+def load(name: str, where: str = "similarity.measures") -> Measure:
+    """Return a measure with its functions.
+
+    Raises
+    ------
+    InputError
+        When there is no such measure.
+    """
+    functions = kinds.find("measure", name, where).functions
+    return replace(
+        described(name),
+        function=kinds.load("measure", name),
+        **{key: kinds.imported(function) for key, function in functions.items()},
+    )
 
 
 def table() -> str:

@@ -2,23 +2,10 @@
 
 import numpy as np
 
-from prunescope.similarity import chance
-from prunescope.similarity.measures import measure
-
 # Rounding error of a difference, as a fraction of its terms.
 LOST = 1e-12
 
 
-@measure(
-    label="linear CKA",
-    reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network Representations "
-    "Revisited. ICML 2019.",
-    url="https://arxiv.org/abs/1905.00414",
-    unchanged_by="orthogonal maps, isotropic scaling",
-    chance=chance.alignment,
-    rows_per_unit=20,
-    intervals=True,
-)
 def cka(pair):
     """Linear centred kernel alignment, ‖C_ab‖_F² / (‖C_aa‖_F ‖C_bb‖_F).
 
@@ -28,16 +15,6 @@ def cka(pair):
     return np.sum(np.square(pair.cross.covariance)) / own
 
 
-@measure(
-    label="debiased CKA",
-    reference="L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt: Feature Selection via Dependence "
-    "Maximization. JMLR 13, 2012.",
-    url="https://jmlr.org/papers/v13/song12a.html",
-    unchanged_by="orthogonal maps, isotropic scaling",
-    chance=chance.zero,
-    fewest_rows=4,
-    intervals=True,
-)
 def cka_debiased(pair):
     """Linear CKA with unbiased estimates of HSIC; 0 is expected of unrelated representations.
 

@@ -2,19 +2,7 @@
 
 import numpy as np
 
-from prunescope.similarity import chance
-from prunescope.similarity.measures import measure
 
-
-@measure(
-    label="NBS",
-    reference="S. Tang, W. J. Maddox, C. Dickens, T. Diethe, A. Damianou: Similarity of Neural Networks with "
-    "Gradients. 2020.",
-    url="https://arxiv.org/abs/2003.11498",
-    unchanged_by="orthogonal maps, isotropic scaling",
-    chance=chance.nuclear,
-    rows_per_unit=20,
-)
 def nbs(pair):
     """Normalised Bures similarity, ‖C_ab‖_* / √(tr C_aa · tr C_bb).
 

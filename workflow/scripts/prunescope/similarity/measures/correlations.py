@@ -3,20 +3,8 @@
 import numpy as np
 
 from prunescope.similarity import chance
-from prunescope.similarity.measures import measure
 
 
-@measure(
-    label="mean CCA",
-    reference="H. Hotelling: Relations Between Two Sets of Variates. Biometrika 28, 1936.",
-    url="https://doi.org/10.1093/biomet/28.3-4.321",
-    unchanged_by="invertible linear maps",
-    chance=chance.correlation,
-    spectrum=True,
-    basis="units",
-    saturates=True,
-    rows_per_unit=20,
-)
 def cca(pair):
     """Mean canonical correlation.
 
@@ -25,17 +13,6 @@ def cca(pair):
     return pair.correlations.mean()
 
 
-@measure(
-    label="mean squared CCA",
-    reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network Representations "
-    "Revisited. ICML 2019.",
-    url="https://arxiv.org/abs/1905.00414",
-    unchanged_by="invertible linear maps",
-    chance=chance.squared_correlation,
-    basis="units",
-    saturates=True,
-    rows_per_unit=20,
-)
 def cca_r2(pair):
     """Mean squared canonical correlation, ‖M‖_F² / min(r_a, r_b).
 
@@ -44,19 +21,6 @@ def cca_r2(pair):
     return np.square(pair.correlations).mean()
 
 
-@measure(
-    label="cross-validated CCA",
-    reference="M. Stone: Cross-Validatory Choice and Assessment of Statistical Predictions. JRSS B 36, 1974.",
-    url="https://doi.org/10.1111/j.2517-6161.1974.tb00994.x",
-    unchanged_by="invertible linear maps",
-    chance=chance.zero,
-    basis="units",
-    saturates=True,
-    fewest_rows=4,
-    rows_per_unit=20,
-    halves=True,
-    intervals=True,
-)
 def cca_cv(pair):
     """Cross-validated mean CCA: directions from one half of the images, correlations in the other.
 
@@ -77,16 +41,6 @@ def _in_other_half(pair, given: int, other: int) -> float:
     return float(np.divide(together, size, out=np.zeros_like(size), where=size > 0).sum())
 
 
-@measure(
-    label="SVCCA",
-    reference="M. Raghu, J. Gilmer, J. Yosinski, J. Sohl-Dickstein: SVCCA. NeurIPS 2017.",
-    url="https://arxiv.org/abs/1706.05806",
-    unchanged_by="orthogonal maps, isotropic scaling",
-    chance=chance.truncated,
-    basis="components",
-    saturates=True,
-    rows_per_unit=20,
-)
 def svcca(pair):
     """Singular vector CCA: mean canonical correlation between leading principal components.
 
@@ -96,16 +50,6 @@ def svcca(pair):
     return pair.truncated.mean()
 
 
-@measure(
-    label="SVCCA (top 98 %)",
-    reference="M. Raghu, J. Gilmer, J. Yosinski, J. Sohl-Dickstein: SVCCA. NeurIPS 2017.",
-    url="https://arxiv.org/abs/1706.05806",
-    unchanged_by="orthogonal maps, isotropic scaling",
-    chance=chance.trimmed,
-    basis="components",
-    saturates=True,
-    rows_per_unit=20,
-)
 def svcca_trim98(pair):
     """SVCCA over only the largest correlations: the first j with ρ₁ + ... + ρ_j ≥ 0.98 Σρ.
 
@@ -115,20 +59,6 @@ def svcca_trim98(pair):
     return chance.top(pair.truncated).mean()
 
 
-@measure(
-    label="PWCCA",
-    reference="A. Morcos, M. Raghu, S. Bengio: Insights on Representational Similarity in Neural Networks "
-    "with Canonical Correlation. NeurIPS 2018.",
-    url="https://arxiv.org/abs/1806.05759",
-    unchanged_by="invertible linear maps of b; permutations, signs and isotropic scaling of a",
-    chance=chance.weighted,
-    symmetric=False,
-    directions=True,
-    basis="units",
-    saturates=True,
-    rows_per_unit=20,
-    rotation_suffices=False,
-)
 def pwcca(pair):
     """Projection-weighted CCA, Σ α_l ρ_l / Σ α_l, weighted by a: not symmetric.
 

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from prunescope.kinds import optimizer
 from prunescope.training.optimizers import Optimizer
 
 BETAS = {
@@ -17,14 +16,6 @@ BETAS = {
 }
 
 
-@optimizer(
-    name="adam",
-    reference="D. Kingma, J. Ba: Adam. ICLR 2015.",
-    settings={
-        "betas": BETAS,
-        "weight_decay": {"description": "L2 penalty.", "type": "number", "minimum": 0, "default": 0.0},
-    },
-)
 class Adam(Optimizer):
     """Adam."""
 
@@ -61,19 +52,6 @@ class Adam(Optimizer):
         )
 
 
-@optimizer(
-    name="adamw",
-    reference="I. Loshchilov, F. Hutter: Decoupled Weight Decay Regularization. ICLR 2019.",
-    settings={
-        "betas": BETAS,
-        "weight_decay": {
-            "description": "Decoupled weight decay.",
-            "type": "number",
-            "minimum": 0,
-            "default": 0.0,
-        },
-    },
-)
 class AdamW(Adam):
     """Adam with decoupled weight decay."""
 

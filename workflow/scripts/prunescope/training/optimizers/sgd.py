@@ -1,24 +1,9 @@
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
-from prunescope.kinds import optimizer
 from prunescope.training.optimizers import Optimizer
 
 
-@optimizer(
-    name="sgd",
-    settings={
-        "momentum": {
-            "description": "Momentum.",
-            "type": "number",
-            "minimum": 0,
-            "exclusiveMaximum": 1,
-            "default": 0.0,
-        },
-        "nesterov": {"description": "Nesterov momentum.", "type": "boolean", "default": False},
-        "weight_decay": {"description": "L2 penalty.", "type": "number", "minimum": 0, "default": 0.0},
-    },
-)
 class SGD(Optimizer):
     """Stochastic gradient descent."""
 

@@ -4,72 +4,23 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from prunescope.kinds import schedule
 
-
-@schedule()
 def constant(epoch: float, epochs: int, warmup: float) -> float:
     """The base learning rate throughout."""
     return 1.0
 
 
-@schedule(
-    settings={
-        "milestones": {
-            "description": "Epochs after which the factor is multiplied by `gamma`.",
-            "type": "array",
-            "items": {"type": "number", "exclusiveMinimum": 0},
-            "minItems": 1,
-            "epochs": "before the end",
-        },
-        "gamma": {
-            "description": "Multiplier at each milestone.",
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 1,
-            "default": 0.1,
-        },
-    }
-)
 def steps(epoch: float, epochs: int, warmup: float, milestones: Sequence[float], gamma: float = 0.1) -> float:
     """Multiplied by `gamma` at each milestone."""
     return gamma ** sum(epoch >= milestone for milestone in milestones)
 
 
-@schedule(
-    reference="I. Loshchilov, F. Hutter: SGDR. ICLR 2017.",
-    settings={
-        "final": {
-            "description": "Factor at the end.",
-            "type": "number",
-            "minimum": 0,
-            "maximum": 1,
-            "default": 0.0,
-        }
-    },
-)
 def cosine(epoch: float, epochs: int, warmup: float, final: float = 0.0) -> float:
     """Half a cosine from 1 to `final`, without restarts."""
     done = min(1.0, max(0.0, epoch - warmup) / max(epochs - warmup, 1e-9))
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-@schedule(
-    settings={
-        "points": {
-            "description": "Pairs of epoch and factor, joined by lines, e.g. [[0, 0], [5, 1], [24, 0]].",
-            "type": "array",
-            "items": {
-                "type": "array",
-                "items": {"type": "number", "minimum": 0},
-                "minItems": 2,
-                "maxItems": 2,
-            },
-            "minItems": 2,
-            "epochs": "up to the end",
-        }
-    }
-)
 def linear(epoch: float, epochs: int, warmup: float, points: Sequence[Sequence[float]]) -> float:
     """Straight lines between points, constant outside."""
     for (left, low), (right, high) in pairwise(points):

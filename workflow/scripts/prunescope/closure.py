@@ -1,0 +1,107 @@
+"""Files that a Python file can import: of this library, and of the user's own project.
+
+Imports are followed in the source text, also within functions; nothing is imported.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from prunescope import own
+from prunescope.errors import InputError
+
+LIBRARY = Path(__file__).resolve().parent
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Digest of the code in some files, without comments, docstrings and formatting."""
+    code = hashlib.sha256()
+    for place, text in sorted((_place(path), _parsed(path)[0]) for path in files):
+        code.update(f"{place}\0{text}\0".encode())
+    return code.hexdigest()
+
+
+def of_user(path: Path) -> set[Path]:
+    """Return a file of the user's project, and those files of the project that it can import."""
+    return set(filter(is_own, closure(with_packages(path))))
+
+
+def with_packages(path: Path) -> list[Path]:
+    """Return a file of the user's project, and those of the packages around it, which Python runs first."""
+    packages = [folder / "__init__.py" for folder in path.parents if is_own(folder)]
+    return [path, *filter(Path.is_file, packages)]
+
+
+def _place(path: Path) -> str:
+    """Return a file's path relative to the library or to the folder of the user's code."""
+    if is_own(path):
+        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
+    return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file belongs to the user's own project."""
+    return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.parent)
+
+
+def closure(files: Iterable[Path]) -> set[Path]:
+    """Return these files and all that they can import, of the library and of the user's project."""
+    found: set[Path] = set()
+    todo = list(files)
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            todo += _parsed(path)[1]
+    return found
+
+
+def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """Return a digest of a file's code, and the files that it imports."""
+    stat = path.stat()
+    return _parse(path, own.root() if is_own(path) else None, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _parse(path: Path, root: Path | None, _mtime: int, _size: int) -> tuple[str, tuple[Path, ...]]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        if root is None:
+            raise
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        problem = error.msg if isinstance(error, SyntaxError) else error
+        raise InputError(f"{path.relative_to(root)}{line}: {problem}; correct the file") from None
+    imported = {file for node in ast.walk(tree) for file in _imported(node, path, root)}
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body[0] = ast.Pass()
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
+
+
+def _imported(node: ast.AST, path: Path, root: Path | None) -> Iterator[Path]:
+    """Yield the files of the library, and of the user's project below `root`, that a statement imports."""
+    if isinstance(node, ast.Import):
+        names, level = [alias.name for alias in node.names], 0
+    elif isinstance(node, ast.ImportFrom):
+        names, level = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names], node.level
+    else:
+        return
+    # A user's file may be imported from several folders, so all that enclose it are searched.
+    around = [folder for folder in path.parents if root and folder.is_relative_to(root)]
+    for folder in around[level - 1 : level] if level else [*around, LIBRARY.parent]:
+        for parts in (name.split(".") for name in names):
+            if folder == LIBRARY.parent and parts[0] != LIBRARY.name:
+                continue
+            for depth in range(1, len(parts) + 1):
+                if (file := module(folder, ".".join(parts[:depth]))) not in (None, LIBRARY / "__init__.py"):
+                    yield file
+
+
+def module(folder: Path, name: str) -> Path | None:
+    """Return the file of a module or package below a folder."""
+    base = folder.joinpath(*name.split("."))
+    return next(filter(Path.is_file, (base / "__init__.py", base.with_name(f"{base.name}.py"))), None)
