@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 # The jobs and files of a graph are kept to the end. Repeatedly searching them for garbage takes a fifth of the time
 # of a large `snakemake -n`; a search after every million new objects is enough.
@@ -62,7 +63,9 @@ from prunescope.config.files import (
     load_config,
     load_experiment,
     load_lineage,
+    plain,
     read_yaml,
+    typed,
 )
 from prunescope.data.images import IN_MEMORY
 from prunescope.errors import RESERVED_BY_TORCH, InputError, require_address_space, require_threads
@@ -133,12 +136,15 @@ def code(script):
 
 
 # Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.
+WRITTEN = config
 if not MODULE:
     given = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
-    # Snakemake would read these files without limits and end with a traceback.
+    # Snakemake would read these files without limits, and 1:30 and 010 as numbers.
     try:
+        WRITTEN = {}
         for path in (given, *workflow.overwrite_configfiles):
-            read_yaml(Path(path))
+            update_config(WRITTEN, read_yaml(Path(path)))
+        update_config(WRITTEN, typed(plain(workflow.config_settings.config)))
     except InputError as error:
         refuse(error)
 
@@ -154,7 +160,7 @@ try:
     folders = [EXPERIMENTS, SHIPPED / "experiments"]
     if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
         folders.pop()
-    CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
+    CONFIG = load_config(WRITTEN, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # Scripts see the checked configuration as `snakemake.config`.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
     own.use(CONFIG["code_folder"])

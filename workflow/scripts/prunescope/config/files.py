@@ -11,10 +11,12 @@ from pathlib import Path
 
 import yaml
 
-from prunescope.config import checks, models, schema
-from prunescope.config.explain import kind_of
+from prunescope.config import models
 from prunescope.config.grid import NO_CONTROL, Grid, expand
 from prunescope.errors import InputError, guess
+from prunescope.settings import base
+from prunescope.settings.experiment import Written, validated
+from prunescope.settings.top import Config
 
 EXPERIMENTS = Path("config/experiments")
 # The workflow's configuration, if the library is in a checkout.
@@ -29,7 +31,7 @@ MOST_VALUES = 30_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a duplicate key is an error and 1e-3 is a number.
+    """YAML in which a duplicate key is an error; 1e-3 is a number, 1:30 and 010 are text as in JSON.
 
     Depth and number of values are limited while the file is parsed. An alias counts as all the values that it
     refers to: a few lines of nested aliases can expand to billions of values.
@@ -70,11 +72,43 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.[\d_]+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"^[-+]?(0|[1-9]\d*)$",
+    "tag:yaml.org,2002:float": r"^([-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$",
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] not in _NUMBERS]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list("-+0123456789."))
+
+
+def typed(value, key: str = ""):
+    """Return a value of ``--config``: Snakemake leaves nested values as text, which is YAML.
+
+    Raises
+    ------
+    InputError
+        When a text is not YAML; `key` is the value's, for the message.
+    """
+    if isinstance(value, dict):
+        return {name: typed(child, f"{key}.{name}" if key else str(name)) for name, child in value.items()}
+    if isinstance(value, list):
+        return [typed(child, f"{key}[{place}]") for place, child in enumerate(value)]
+    return _load(value, f"--config {key} = {json.dumps(value)}") if isinstance(value, str) else value
+
+
+def _load(text: str, where: str):
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InputError(f"{where}{line}: {problem}") from None
+    except ValueError as error:  # from a date or number that YAML allows but Python does not
+        raise InputError(f"{where}: {error}") from None
 
 
 def read_yaml(path: Path) -> dict:
@@ -100,20 +134,17 @@ def read_yaml(path: Path) -> dict:
 
 @cache
 def _parsed(path: Path, _mtime: int, _size: int) -> dict:
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{path}{where}: {problem}") from None
-    except ValueError as error:  # from a date or number that YAML allows but Python does not
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: {error}") from None
+    value = _load(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(value, dict):
-        raise InputError(f"{path}: must be a mapping of keys to values, not {kind_of(value)}")
+        raise InputError(f"{path}: must be a mapping of keys to values, not {base.kind_of(value)}")
     return value
+
+
+def plain(value):
+    """Return a copy made of plain dictionaries, lists and values; Snakemake's own types are subclasses."""
+    if isinstance(value, dict):
+        return {str(key): plain(child) for key, child in value.items()}
+    return [plain(child) for child in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -164,9 +195,7 @@ class Catalogue:
         own, where = self._written(name), self.where(name)
         if "grid" not in own:
             return Grid({}, [])
-        part = {"properties": {"grid": schema.schema("experiment")["properties"]["grid"]}}
-        schema.validate({"grid": own["grid"]}, part, where)
-        return expand(name, {str(key): values for key, values in own["grid"].items()}, where)
+        return expand(name, base.load(Written, {"grid": own["grid"]}, where).grid, where)
 
     def selected(self, name: str) -> list[str]:
         """Return the experiments that a name selects: all combinations of its grid, or itself."""
@@ -232,21 +261,14 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
     InputError
         With file, key, value and what is allowed.
     """
-    config, file = schema.plain(config), "config" if module else FILE
-    known = schema.schema("config")["properties"]
+    config, file = plain(config), "config" if module else FILE
     if module:
-        config = {key: value for key, value in config.items() if key in known}
+        config = {key: value for key, value in config.items() if key in Config.model_fields}
     data = config.setdefault("data", {})
-    if isinstance(data, dict):
-        # Snakemake leaves nested values of --config as text.
-        if str(data.get("download")).lower() in ("true", "false"):
-            data["download"] = str(data["download"]).lower() == "true"
-        if isinstance(data.get("datasets", {}), dict):
-            # An edited copy of the shipped file may lack its data sets.
-            data["datasets"] = shipped.get("data", {}).get("datasets", {}) | {
-                name: _numbers(given) for name, given in data.get("datasets", {}).items()
-            }
-    config = schema.validate(config, schema.schema("config"), file)
+    if isinstance(data, dict) and isinstance(data.get("datasets", {}), dict):
+        # An edited copy of the shipped file may lack its data sets.
+        data["datasets"] = shipped.get("data", {}).get("datasets", {}) | data.get("datasets", {})
+    config = base.load(Config, config, file).plain()
     given = config["experiments"]
     catalogue = Catalogue(folders, given if isinstance(given, dict) else {})
     for name in given:
@@ -286,14 +308,6 @@ def configuration_of(folder: str | Path = ".") -> dict:
     return load_config(read_yaml(own), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
 
 
-def _numbers(given):
-    """Return a data set's options with numbers that ``--config`` left as text."""
-    if not isinstance(given, dict):
-        return given
-    numbers = {key: given[key] for key in ("resize", "test_fraction") if isinstance(given.get(key), str)}
-    return given | {key: yaml.load(text, Loader=_Loader) for key, text in numbers.items()}
-
-
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     """Read, resolve (`extends`) and validate one experiment, with defaults filled in.
 
@@ -319,11 +333,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     catalogue.selected(name)  # refuses an invalid grid
     where = catalogue.where(name)
     written = _resolve(name, catalogue, ())
-    if "models" in written:
-        experiment = models.validate(written, where)
-    else:
-        experiment = schema.validate(written, schema.schema("experiment"), where)
-    checks.check(experiment, where)
+    experiment = models.validate(written, where) if "models" in written else validated(written, where)
     if experiment["control"] != NO_CONTROL:
         parent = catalogue.parent(name)
         if parent is None:
@@ -331,7 +341,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
                 f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, which names the "
                 "experiment to control"
             )
-        checks.check_control(experiment, load_experiment(parent, catalogue), parent, where)
+        check_control(experiment, load_experiment(parent, catalogue), parent, where)
     return experiment
 
 
@@ -391,3 +401,52 @@ def merge(base: dict, changes: dict) -> dict:
         else:
             merged[key] = copy.deepcopy(value)
     return merged
+
+
+# Keys that masks and training depend on. A control must have the same values.
+CONTROLLED = ("dataset", "network", "training", "pruning")
+
+
+def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
+    """Check that a control differs from the experiment that it controls only in permitted keys.
+
+    Parameters
+    ----------
+    control, experiment : dict
+        Both complete.
+    name : str
+        Of the experiment.
+    where : str
+        File of the control, for messages.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    for key in CONTROLLED:
+        if control[key] != experiment[key]:
+            key, own, other = _first_difference(key, control[key], experiment[key])
+            raise InputError(
+                f"{where}: {key} = {json.dumps(own)}: a control of {name} must have the same value, "
+                f"{json.dumps(other)}; remove the key"
+            )
+    for seed in control["seeds"]:
+        if seed not in experiment["seeds"]:
+            raise InputError(
+                f"{where}: seeds = {json.dumps(control['seeds'])}: a control of {name} can only use its "
+                f"seeds, {', '.join(map(str, experiment['seeds']))}"
+            )
+    if control["rounds"] > experiment["rounds"]:
+        raise InputError(
+            f"{where}: rounds = {control['rounds']}: the controlled experiment {name} ends after round "
+            f"{experiment['rounds']}; lower rounds"
+        )
+
+
+def _first_difference(key: str, own, other) -> tuple[str, object, object]:
+    """Return the first dotted key at which two values differ, and both plain values."""
+    while isinstance(own, dict) and isinstance(other, dict):
+        name = next(name for name in {**own, **other} if own.get(name) != other.get(name))
+        key, own, other = f"{key}.{name}", own.get(name), other.get(name)
+    return key, own, other

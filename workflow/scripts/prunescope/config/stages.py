@@ -2,13 +2,14 @@
 
 from prunescope import digests, kinds, provenance
 from prunescope.config import models
-from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
 from prunescope.pruning import controls
+from prunescope.settings.activations import Activations
 
+DEFAULT_EXAMPLES = Activations.model_fields["examples"].default
 # Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
 COMPARING = ("torch", "numpy", "scipy", "h5py", "pyarrow")
@@ -96,7 +97,7 @@ def import_params(experiment: dict, seed: int, round: int) -> dict:
 
 def _scaling(normalisation: str | dict) -> dict:
     """Return training settings of which only the scaling of the pixels is used."""
-    return {"epochs": 0, "optimizer": {}, "normalisation": normalisation}
+    return {"normalisation": normalisation}
 
 
 def train_params(experiment: dict) -> dict:
@@ -158,14 +159,13 @@ def starts_from(experiment: dict) -> set[str]:
 
 def activation_params(experiment: dict) -> dict:
     """Return what `extract_activations` reads."""
-    own = _without_threads(experiment["activations"]) | {"positions": positions(experiment)}
-    return {key: value for key, value in own.items() if key != "token"}
+    return {"examples": DEFAULT_EXAMPLES} | _without_threads(experiment["activations"])
 
 
-def positions(experiment: dict) -> int | str | list[int]:
-    """Return which positions of a layer's output are recorded: their number, ``all``, or a list."""
-    activations = experiment["activations"]
-    return activations["positions"] if activations["token"] is None else [activations["token"]]
+def images(experiment: dict, available: int) -> int:
+    """Return how many of the available test images are recorded."""
+    wanted = activation_params(experiment)["examples"]
+    return available if wanted is None else min(wanted, available)
 
 
 def similarity_params(experiment: dict) -> dict:
@@ -208,6 +208,14 @@ def with_spectrum(experiment: dict) -> list[str]:
     """Return the measures whose rows contain the canonical correlations."""
     measures = sorted(experiment["similarity"]["measures"])
     return [name for name in measures if kinds.find("measure", name).facts.get("spectrum")]
+
+
+def primary_measure(experiment: dict) -> str | None:
+    """Return the measure that verdicts are about; None if the experiment does not say."""
+    measures = experiment["similarity"]["measures"]
+    if experiment["findings"]["measure"] is not None:
+        return experiment["findings"]["measure"]
+    return measures[0] if len(measures) == 1 else "cka_debiased" if "cka_debiased" in measures else None
 
 
 def findings_params(experiment: dict) -> dict:

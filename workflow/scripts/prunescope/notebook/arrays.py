@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from prunescope import kinds
 from prunescope.errors import InputError
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity import pairs
-from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
+from prunescope.similarity.matrix import COLUMNS
 from prunescope.similarity.measures import Measure
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair
@@ -163,7 +164,7 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     """
     if isinstance(names, str):
         raise InputError(f"measures = {names!r}: must be a list of names; write [{names!r}]")
-    names = list(dict.fromkeys(SimilaritySettings().measures if names is None else names))
+    names = list(dict.fromkeys(Similarity().measures if names is None else names))
     if not names:
         raise InputError("measures = []: must name at least one measure")
     return [kinds.load("measure", name, "measures") for name in names]
@@ -178,7 +179,7 @@ def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Cal
     As in a job of the workflow, matrices are processed in parallel, with one thread per LAPACK call.
     """
     truncates = any(measure.basis == "components" for measure in measures)
-    variance = SimilaritySettings().variance if truncates else None
+    variance = Similarity().variance if truncates else None
 
     def whitened(rows: Rows, moments: Moments) -> Representation:
         if not np.isfinite(moments.lengths):
