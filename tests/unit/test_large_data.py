@@ -100,7 +100,7 @@ folder, placing.IN_MEMORY = sys.argv[1], int(sys.argv[2])
 peaks = [peak()]
 datasets.save(f"{folder}/x.h5", sources.fetch("x", "numpy:x.npz", folder, False))
 peaks.append(peak())
-settings = placing.Training(epochs=1, optimizer={}, batch_size=32)
+settings = placing.Training(epochs=1, optimizer={"name": "sgd", "lr": 0.1}, batch_size=32)
 data = placing.place(datasets.load(f"{folder}/x.h5"), settings, torch.device("cpu"))
 total = sum(int(images.sum()) for _, images, _ in batches(data, settings, 0, 0, 0, 0))
 peaks.append(peak())

@@ -12,8 +12,9 @@ from snakemake.cli import parse_config
 
 from prunescope import kinds
 from prunescope.config import documentation, facts, stages
-from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment, read_yaml, typed
+from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
+from prunescope.settings.reading import read_yaml, typed
 
 REPOSITORY = Path(__file__).parents[2]
 TOP = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
@@ -569,3 +570,42 @@ def test_numbers_are_those_of_json(write, text, value):
     write("x", f"a: [{text}]")
     (found,) = read_yaml(EXPERIMENTS / "x.yaml")["a"]
     assert found == value and type(found) is type(value)
+
+
+def test_the_default_number_of_images_fits_any_data_set(write):
+    """Digits has 360 test images; a number that is written has to fit."""
+    written = changed()
+    del written["activations"]["examples"]
+    write("x", written)
+    experiment = load_experiment("x")
+    assert facts.describe(experiment, "x", TOP["data"])["dataset"]["test"] == 360
+    assert stages.images(experiment, 360) == 360 and stages.images(experiment, 9000) == 500
+    assert stages.activation_params(experiment)["examples"] == 500
+    write("y", {"extends": "x", "activations": {"examples": 500}})
+    text = refusal(facts.describe, load_experiment("y"), "y", TOP["data"])
+    assert "activations.examples = 500: the data set has only 360 test images" in text
+
+
+@pytest.mark.parametrize("prunable", [None, ["Conv2d", "Linear"]])
+def test_one_of_the_default_patterns_has_to_match(write, prunable):
+    without = changed(network__name="lenet300")  # without convolutions
+    write("x", without | ({"pruning": {"prunable": prunable}} if prunable else {}))
+    assert facts.describe(load_experiment("x"), "x", TOP["data"])["network"]["prunable"]
+    write("x", without | {"pruning": {"prunable": ["Linear", "Conv2d"]}})
+    text = refusal(facts.describe, load_experiment("x"), "x", TOP["data"])
+    assert "'Conv2d' matches no module" in text
+
+
+def test_a_mistyped_experiment_gets_the_two_nearest_names(write):
+    for name in ("digits-lenet", "digits-lenet-retrain", "mnist", "svhn"):
+        write(name, MINIMAL)
+    text = refusal(top, {"experiments": ["digits-lent"]})
+    assert text == (
+        "config/config.yaml: experiments: no experiment 'digits-lent' in config/experiments "
+        "(did you mean 'digits-lenet' or 'digits-lenet-retrain'?)"
+    )
+
+
+def test_several_measures_need_no_primary_one(write):
+    write("x", changed(similarity__measures=["cka", "cca"]))
+    assert stages.findings_params(load_experiment("x"))["primary"] is None

@@ -218,7 +218,8 @@ def prepared(shape, classes=3, images=12) -> Prepared:
 
 
 def training(**more) -> Training:
-    return Training(1, {"name": "sgd", "lr": 0.01, "momentum": 0.9}, batch_size=4, **more)
+    optimizer = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
+    return Training(epochs=1, optimizer=optimizer, batch_size=4, **more)
 
 
 def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):

@@ -57,21 +57,13 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 from prunescope import digests, files, kinds, own
 from prunescope.config import facts as sizes
 from prunescope.config import models, notes, sharing, stages, targets
-from prunescope.config.files import (
-    EXPERIMENTS,
-    FILE,
-    load_config,
-    load_experiment,
-    load_lineage,
-    plain,
-    read_yaml,
-    typed,
-)
+from prunescope.config.files import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
 from prunescope.data.images import IN_MEMORY
 from prunescope.errors import RESERVED_BY_TORCH, InputError, require_address_space, require_threads
 from prunescope.findings.labels import shown
 from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
+from prunescope.settings.reading import plain, read_yaml, typed
 from prunescope.similarity import memory
 
 # Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.

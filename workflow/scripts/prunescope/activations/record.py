@@ -20,7 +20,7 @@ from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
 from prunescope.provenance import derive_seed
-from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
 log = logging.getLogger("prunescope")
 
@@ -179,12 +179,14 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
 def choose_examples(available: int, wanted: int | None) -> np.ndarray:
     """Draw test images: the same for every seed and round, in ascending order.
 
+    The default number means at most as many. The plan refuses it if it is written and there are fewer.
+
     Raises
     ------
     InputError
         When there are fewer than wanted.
     """
-    if wanted is None or wanted == available:
+    if wanted is None or wanted == available or wanted == EXAMPLES > available:
         return np.arange(available)
     if wanted > available:
         raise InputError(f"activations.examples = {wanted}: there are only {available} test images; lower it")

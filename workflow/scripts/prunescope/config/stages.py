@@ -7,9 +7,8 @@ from prunescope.errors import InputError
 from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
 from prunescope.pruning import controls
-from prunescope.settings.activations import Activations
+from prunescope.settings.activations import EXAMPLES
 
-DEFAULT_EXAMPLES = Activations.model_fields["examples"].default
 # Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
 COMPARING = ("torch", "numpy", "scipy", "h5py", "pyarrow")
@@ -159,7 +158,7 @@ def starts_from(experiment: dict) -> set[str]:
 
 def activation_params(experiment: dict) -> dict:
     """Return what `extract_activations` reads."""
-    return {"examples": DEFAULT_EXAMPLES} | _without_threads(experiment["activations"])
+    return {"examples": EXAMPLES} | _without_threads(experiment["activations"])
 
 
 def images(experiment: dict, available: int) -> int:

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,7 +190,7 @@ def _record(
     def run(batch: int) -> dict[str, Recorder]:
         group.clear()
         recorders: dict[str, Recorder] = {}
-        own = replace(settings, batch_size=batch)
+        own = settings.model_copy(update={"batch_size": batch})
         for first in range(0, len(images), batch):
             inputs, seen = images[first : first + batch].to(weight.device), set()
 

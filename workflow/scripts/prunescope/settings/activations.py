@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from prunescope.settings.base import Settings, either, named, problem
 
+EXAMPLES = 500
 Pattern = Annotated[str, Field(min_length=1)]
 
 
@@ -16,7 +17,7 @@ class Activations(Settings):
         min_length=1, description="Modules whose outputs are recorded, by name or type pattern."
     )
     examples: Annotated[int, Field(ge=2)] | None = Field(
-        500,
+        EXAMPLES,
         description="Number of test images, drawn once; the same for every round and seed. null uses all, "
         "and so does the default if there are fewer.",
     )
@@ -52,8 +53,8 @@ class Activations(Settings):
             if self.view != "tokens":
                 raise problem("needs activations.view: tokens", "token", value=self.token)
             if self.positions != "all":
-                text = "cannot be combined with activations.token; keep one of them"
-                raise problem(text, "positions", value=self.positions)
+                advice = "cannot be combined with activations.token; keep one of them"
+                raise problem(advice, "positions", value=self.positions)
         return self
 
     @property

@@ -48,8 +48,8 @@ class Settings(BaseModel):
             return value
         for key, field in cls.model_fields.items():
             if field.is_required() and key not in value:
-                text = (field.description or "it has no default").rstrip(".")
-                raise problem(f"required key is missing ({text[:1].lower()}{text[1:]})", key)
+                meaning = (field.description or "it has no default").rstrip(".")
+                raise problem(f"required key is missing ({meaning[:1].lower()}{meaning[1:]})", key)
         if cls.model_config["extra"] == "forbid":
             for key in value:
                 if key not in cls.model_fields:
@@ -78,8 +78,8 @@ def named(family: str) -> Any:
         try:
             kinds.find(family, value)
         except InputError as error:
-            text = str(error).removeprefix(f"{family} = {value!r}: ")
-            raise PydanticCustomError("kind", "{text}", {"text": text}) from None
+            meaning = str(error).removeprefix(f"{family} = {value!r}: ")
+            raise PydanticCustomError("kind", "{meaning}", {"meaning": meaning}) from None
         return value
 
     return Annotated[str, AfterValidator(check), Field(json_schema_extra={"kind": family})]

@@ -58,24 +58,24 @@ class Experiment(Settings):
         for key, needed in (("classes", True), ("weights", False)):
             value = getattr(self.network, key)
             if value is not None and (self.models is not None) != needed:
-                text = "is only for experiments with models; remove it"
+                advice = "is only for experiments with models; remove it"
                 if not needed:
-                    text = "is not used with models; give each entry of models its own"
-                raise problem(text, f"network.{key}", value=value)
+                    advice = "is not used with models; give each entry of models its own"
+                raise problem(advice, f"network.{key}", value=value)
         if pruning.densities is not None and len(pruning.densities) != self.rounds:
-            text = f"must have one entry for each round, {self.rounds} in total"
-            raise problem(text, "pruning.densities", value=pruning.densities)
+            advice = f"must have one entry for each round, {self.rounds} in total"
+            raise problem(advice, "pruning.densities", value=pruning.densities)
         if pruning.retraining == "rewind" and pruning.rewind_epoch >= training.epochs:
-            text = f"must be less than training.epochs = {training.epochs}"
-            raise problem(text, "pruning.rewind_epoch", value=pruning.rewind_epoch)
+            advice = f"must be less than training.epochs = {training.epochs}"
+            raise problem(advice, "pruning.rewind_epoch", value=pruning.rewind_epoch)
         views = kinds.known("view")
         if similarity.pairs == "all-layers" and not views[self.activations.view].facts["aligned"]:
             aligned = " or ".join(kind.name for kind in views.values() if kind.facts["aligned"])
-            text = f"needs rows that correspond between layers; set activations.view to {aligned}"
-            raise problem(text, "similarity.pairs", value=similarity.pairs)
+            advice = f"needs rows that correspond between layers; set activations.view to {aligned}"
+            raise problem(advice, "similarity.pairs", value=similarity.pairs)
         if self.findings.measure not in (None, *similarity.measures):
-            text = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
-            raise problem(text, "findings.measure", value=self.findings.measure)
+            advice = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
+            raise problem(advice, "findings.measure", value=self.findings.measure)
         finetune = pruning.finetune
         if finetune.schedule and (wrong := finetune.schedule.misfit(finetune.epochs or training.epochs)):
             raise problem(wrong[2], f"pruning.finetune.schedule.{wrong[0]}", value=wrong[1])

@@ -36,8 +36,8 @@ class Schedule(OfKind):
             if any(after <= before for before, after in pairwise(times)):
                 return key, value, "epochs must increase"
             if times[-1] > last or (setting["epochs"] == "before the end" and times[-1] == last):
-                text = f"the schedule runs to epoch {times[-1]:g}, but training ends after epoch {last}"
-                return key, value, f"{text}; change one of them"
+                advice = f"the schedule runs to epoch {times[-1]:g}, but training ends after epoch {last}"
+                return key, value, f"{advice}; change one of them"
         return None
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from prunescope.networks import PRUNABLE
 from prunescope.settings.base import Settings, absent, named, problem
 from prunescope.settings.optimization import SCHEDULE, OptimizerOf, ScheduleOf
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-PRUNABLE = ["Conv2d", "Linear"]
 
 
 class Finetune(Settings):
@@ -88,12 +88,12 @@ class Pruning(Selection):
             if any(after >= before for before, after in pairwise(self.densities)):
                 raise problem("must decrease from round to round", "densities", value=self.densities)
             if self.rates:
-                text = "cannot be combined with pruning.densities; keep one of them"
-                raise problem(text, "rates", value=self.rates)
+                advice = "cannot be combined with pruning.densities; keep one of them"
+                raise problem(advice, "rates", value=self.rates)
         if self.retraining == "rewind" and self.rewind_step is not None and self.rewind_epoch:
-            text = "cannot be combined with pruning.rewind_epoch; keep one of them"
-            raise problem(text, "rewind_step", value=self.rewind_step)
+            advice = "cannot be combined with pruning.rewind_epoch; keep one of them"
+            raise problem(advice, "rewind_step", value=self.rewind_step)
         if self.retraining == "finetune" and not self.finetune.plain():
-            text = "with pruning.retraining: finetune, set at least one of epochs, optimizer, schedule"
-            raise problem(text, "finetune", value={})
+            advice = "with pruning.retraining: finetune, set at least one of epochs, optimizer, schedule"
+            raise problem(advice, "finetune", value={})
         return self
