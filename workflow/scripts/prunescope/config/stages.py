@@ -8,6 +8,7 @@ from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
 from prunescope.pruning import controls
 from prunescope.settings.activations import EXAMPLES
+from prunescope.settings.pruning import Selection
 
 # Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
@@ -123,11 +124,9 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    keys = ["retraining"]
+    own = {"control": experiment["control"], "retraining": pruning["retraining"]}
     if prunes(experiment):
-        keys += ["criterion", "scope", "prunable", "rates", "rate"]
-    own = {"control": experiment["control"]} | {key: pruning[key] for key in keys}
-    if prunes(experiment):
+        own |= {key: pruning[key] for key in Selection.model_fields}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),

@@ -2,7 +2,8 @@
 
 import json
 import re
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -117,15 +118,8 @@ def either(allowed: str, **options) -> Any:
             return None
         return f"<{name}>" if option else None
 
-    union = None
-    for name, option in options.items():
-        union = (
-            Annotated[option, Tag(f"<{name}>")]
-            if union is None
-            else union | Annotated[option, Tag(f"<{name}>")]
-        )
     return Annotated[
-        union,
+        reduce(or_, [Annotated[option, Tag(f"<{name}>")] for name, option in options.items()]),
         Discriminator(
             tag, custom_error_type="problem", custom_error_message=f"not allowed; allowed: {allowed}"
         ),
@@ -180,6 +174,11 @@ def _type(part: dict) -> Any:
     """Return the type that a kind's setting describes as a JSON schema."""
     if "enum" in part:
         return Literal[tuple(part["enum"])]
+    if isinstance(part["type"], list):
+        first, *others = (_type(part | {"type": one}) for one in part["type"])
+        return reduce(or_, others, first)
+    if part["type"] == "null":
+        return None
     plain = {"integer": int, "number": float, "boolean": bool, "string": str, "object": dict}
     words = ("minimum", "ge"), ("exclusiveMinimum", "gt"), ("maximum", "le"), ("exclusiveMaximum", "lt")
     words += ("minItems", "min_length"), ("maxItems", "max_length"), ("minLength", "min_length")
@@ -218,6 +217,8 @@ def explain(error: dict, model: type[BaseModel]) -> str:
     """Turn an error of pydantic into one line: key, value, what is allowed."""
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     place = [part for part in error["loc"] if not re.fullmatch(r"<\w+>|\[key\]", str(part))]
+    if kind == "finite_number" and place[-1] == "float":  # of pydantic's JsonValue
+        place.pop()
     key = _dotted(place)
     shown = f"{key} = {json.dumps(value, default=str)}"
     if kind == "problem" and limits:
