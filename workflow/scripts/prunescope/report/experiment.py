@@ -84,7 +84,7 @@ class Experiment:
     @property
     def measure(self) -> str:
         """The measure that pages show first: that of the verdicts, or the first by name."""
-        return self.findings["primary"] or min(self.settings["similarity"]["measures"])
+        return self.findings["primary"] or self.similarity["measure"].min()
 
     @property
     def dots(self) -> bool:
