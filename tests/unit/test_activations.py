@@ -285,6 +285,12 @@ def test_too_few_examples(tmp_path):
         record(tmp_path / "a.h5", examples=61)
 
 
+def test_the_default_number_of_examples_is_at_most_as_many(tmp_path):
+    record(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["examples"][:].tolist() == list(range(60))
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_activations_that_are_not_finite(tmp_path, bad):
     network = tiny()
