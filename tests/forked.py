@@ -22,7 +22,7 @@ LATER = (
     "docutils.core",
     "h5py",
     "jinja2",
-    "jsonschema",
+    "pydantic",
     "nbformat",
     "numpy",
     "requests",

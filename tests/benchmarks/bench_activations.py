@@ -24,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
 from prunescope.activations import store
-from prunescope.activations.record import ActivationSettings, extract
+from prunescope.activations.record import extract
 from prunescope.networks.build import build, normalise
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.similarity import Similarity
+from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.moments import chunk_rows
 
 FORMATS = [("float32", "none"), ("float16", "none"), ("float32", "lzf"), ("float32", "gzip")]
@@ -42,7 +44,7 @@ def forward(network, images, batch_size):
 
 
 def record(path, network, images, **settings):
-    chosen = ActivationSettings(layers=["ReLU", "MaxPool2d", "output"], examples=None, **settings)
+    chosen = RecordingSettings(layers=["ReLU", "MaxPool2d", "output"], examples=None, **settings)
     origin = {
         "experiment": "",
         "seed": 0,
@@ -134,7 +136,7 @@ def main():
             )
             record(paths[1], pair[1], images, **keywords)
             start = time.perf_counter()
-            table = compare_round(paths, SimilaritySettings(measures=list(kinds.known("measure"))))
+            table = compare_round(paths, Similarity(measures=list(kinds.known("measure"))))
             reading = time.perf_counter() - start
             frame, size = table.to_pandas(), paths[0].stat().st_size
             base_time, base_size, base = (

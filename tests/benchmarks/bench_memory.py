@@ -42,9 +42,10 @@ datasets.save(f"{folder}/x.h5", sources.fetch("x", given, folder, False))
 import torch
 from prunescope.data import datasets
 from prunescope.networks.build import build
-from prunescope.training.data import TrainingSettings, place
+from prunescope.settings.training import Training
+from prunescope.training.data import place
 from prunescope.training.loop import Task, train
-settings = TrainingSettings(epochs=1, optimizer={"name": "sgd", "lr": 0.01}, batch_size=batch_size)
+settings = Training(epochs=1, optimizer={"name": "sgd", "lr": 0.01}, batch_size=batch_size)
 prepared = datasets.load(f"{folder}/x.h5")
 model = build(network, {}, prepared.shape, len(prepared.classes), 0)
 train(model, place(prepared, settings, torch.device("cpu")), settings, Task(seed=0, round=0))

@@ -30,8 +30,9 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import hdf5, kinds
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.passes import Own
@@ -259,7 +260,7 @@ def main():
     parser.add_argument("--peak", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
-        compare_round(arguments.peak, SimilaritySettings())
+        compare_round(arguments.peak, Similarity())
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         return
     for name in arguments.cases:
@@ -269,7 +270,7 @@ def main():
         sizes = (sizes[0] // 5, *sizes[1:]) if arguments.quick else sizes
         shares = [
             share_of_chance(*sizes, chosen(names), max(3, arguments.repeat))
-            for names in (SimilaritySettings().measures, kinds.known("measure"))
+            for names in (Similarity().measures, kinds.known("measure"))
         ]
         print(f"{name}: {' x '.join(map(str, sizes))} (images x positions x units)")
         print(f"   chance / rest, default measures    {shares[0]:.3f}")

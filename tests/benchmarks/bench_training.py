@@ -34,8 +34,9 @@ from prunescope.data import datasets  # noqa: E402
 from prunescope.networks import modules  # noqa: E402
 from prunescope.networks.build import build  # noqa: E402
 from prunescope.networks.masks import apply_masks  # noqa: E402
+from prunescope.settings.training import Training  # noqa: E402
 from prunescope.training import loop  # noqa: E402
-from prunescope.training.data import Split, TrainingSettings, place  # noqa: E402
+from prunescope.training.data import Split, place  # noqa: E402
 from prunescope.training.loop import Task, train  # noqa: E402
 
 SHAPES = {"lenet5": (1, 28, 28), "lenet300": (1, 28, 28), "vgg_svhn": (3, 32, 32)}
@@ -108,7 +109,7 @@ def plain(name: str, count: int, mnist: str | None, workers: int) -> list[float]
 def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float]:
     """The same for this project's loop, with half of the weights pruned."""
     data = prepare(name, count, mnist)
-    settings = TrainingSettings(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
+    settings = Training(epochs=1, optimizer=SGD, batch_size=BATCH, precision=precision)
     network = build(name, {}, data.shape, 10, 0)
     masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in modules.prunable(network, ["*"]).items()}
     apply_masks(network, masks)
@@ -127,7 +128,7 @@ def ours(name: str, count: int, mnist: str | None, precision: str) -> list[float
 def mask_cost(name: str, batch_size: int, optimizer: dict, precision: str) -> float:
     """Time of multiplying the weights by their masks as a fraction of a whole step without."""
     data = prepare(name, batch_size * 20, None)
-    settings = TrainingSettings(epochs=3, optimizer=optimizer, batch_size=batch_size, precision=precision)
+    settings = Training(epochs=3, optimizer=optimizer, batch_size=batch_size, precision=precision)
     network = build(name, {}, data.shape, 10, 0)
     placed = place(data, settings, torch.device("cpu"))
     progress = train(network, placed, settings, Task(seed=0, round=0))

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
 from prunescope import kinds
-from prunescope.config import facts, schema
+from prunescope.config import documentation, facts
 from prunescope.config.files import EXPERIMENTS, load_config, load_experiment
 from prunescope.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-SCHEMA = schema.schema("experiment")
+SCHEMA = documentation.schema("experiment")
 BASE = yaml.safe_load((REPOSITORY / "config/experiments/digits-lenet.yaml").read_text())
 JUNK = st.one_of(
     st.none(),
@@ -36,17 +36,15 @@ def values(part: dict) -> st.SearchStrategy:
 
 
 def allowed(part: dict) -> st.SearchStrategy:
-    part = schema.deref(part, SCHEMA)
     if "kind" in part:
         return st.sampled_from([kind.form for kind in kinds.known(part["kind"]).values()])
     if "enum" in part:
         return st.sampled_from(part["enum"])
     if "const" in part:
         return st.just(part["const"])
-    if "anyOf" in part:
-        return st.one_of(*map(allowed, part["anyOf"]))
-    types = part.get("type", "string")
-    return st.one_of(*[of_kind(kind, part) for kind in ([types] if isinstance(types, str) else types)])
+    if options := part.get("anyOf") or part.get("oneOf"):
+        return st.one_of(*map(allowed, options))
+    return of_kind(part.get("type", "string"), part)
 
 
 def of_kind(kind: str, part: dict) -> st.SearchStrategy:

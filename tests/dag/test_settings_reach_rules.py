@@ -58,6 +58,29 @@ evaluated = {{
     | {{"all": {{"params": {{}}, "input": products(name)}}}}
     for name in CONFIG["experiments"]
 }}
+# Snakemake ignores changes of values that JSON does not have, so they would rerun nothing.
+def strange(value, where):
+    if type(value) is dict:
+        keys = [f"{{where}}: {{key!r}}" for key in value if type(key) is not str]
+        return sum((strange(value[key], f"{{where}}.{{key}}") for key in value), keys)
+    if type(value) is list:
+        return sum((strange(child, f"{{where}}[{{place}}]") for place, child in enumerate(value)), [])
+    return [] if value is None or type(value) in (str, int, float, bool) else [f"{{where}}: {{type(value)}}"]
+
+
+def params_of(rule):
+    jobs = [("", Wildcards(fromdict={{"dataset": "digits"}}))]
+    if "experiment" in rule.wildcard_names:
+        bases = [name for name in CONFIG["experiments"] if name.startswith("base")]
+        every = [(stage, job, wildcards) for name in bases for job, stage, wildcards in jobs_of(name)]
+        jobs = [one[1:] for one in every if one[0] is rule]
+    for job, wildcards in jobs:
+        for key, value in rule.params.items():
+            yield f"{{rule.name}} {{job}} {{key}}", value(wildcards) if callable(value) else value
+
+
+found = [one for rule in workflow.rules for where, value in params_of(rule) for one in strange(value, where)]
+Path("strange.json").write_text(json.dumps(found))
 Path("evaluated.json").write_text(json.dumps(evaluated, default=str))
 os._exit(0)
 """
@@ -293,6 +316,10 @@ def evaluate(folder: Path) -> None:
 def evaluated(once) -> dict:
     """What each rule is given, by experiment and by ``rule seed round``."""
     return json.loads((once("evaluated", evaluate) / "evaluated.json").read_text())
+
+
+def test_all_parameters_of_all_rules_are_values_of_json(evaluated, once):
+    assert json.loads((once("evaluated", evaluate) / "strange.json").read_text()) == []
 
 
 def pair(evaluated, number: int, given: dict) -> list[dict]:

@@ -17,13 +17,16 @@ import torch
 import yaml
 
 from prunescope import kinds
-from prunescope.activations.record import ActivationSettings, extract
+from prunescope.activations.record import extract
 from prunescope.data import datasets
 from prunescope.networks import modules
 from prunescope.networks.build import build
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.similarity import Similarity
+from prunescope.settings.training import Training
+from prunescope.similarity.matrix import compare_round
 from prunescope.training import loop
-from prunescope.training.data import TrainingSettings, place
+from prunescope.training.data import place
 
 GPU = os.environ.get("PRUNESCOPE_GPU", "1")
 DEVICE = torch.device("cpu" if GPU == "0" else "cuda")
@@ -93,7 +96,7 @@ def test_the_same_activations_give_the_same_similarities(on_cpu, pairs):
     project.add_keys(f"{{activations: {{view: {view}}}}}")
     paths = [f"results/tiny/seed0/round{round}/activations.h5" for round in (0, 1)]
     project.snakemake(*paths, "--resources", "gpu=0")
-    settings = SimilaritySettings(list(kinds.known("measure")), pairs=pairs)
+    settings = Similarity(measures=list(kinds.known("measure")), pairs=pairs)
     found = [
         compare_round([project.folder / path for path in paths], settings, device=device).to_pandas()
         for device in ("cpu", DEVICE)
@@ -138,7 +141,7 @@ def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkey
     """Sixteen real steps, augmentation and masks included; the end of an epoch may wait."""
     project = create(tmp_path / "project")
     this = yaml.safe_load((project.folder / "config/experiments/cifar10-resnet.yaml").read_text())
-    settings = TrainingSettings(**this["training"] | {"epochs": 2, "batch_size": 128, "clip_norm": 1.0})
+    settings = Training(**this["training"] | {"epochs": 2, "batch_size": 128, "clip_norm": 1.0})
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 1024)
     half = np.full(3, 0.5)
@@ -171,7 +174,7 @@ def test_extraction_halves_its_batch_when_the_gpu_is_full(tmp_path, caplog):
     """One layer's output of 2,000 images takes 0.5 GB; the process may have 0.4."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.ReLU())
     images = np.zeros((2000, 3, 32, 32), dtype=np.uint8)
-    settings = ActivationSettings(["1"], examples=None, view="pooled", batch_size=2000)
+    settings = RecordingSettings(layers=["1"], examples=None, view="pooled", batch_size=2000)
 
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.4e9 / torch.cuda.mem_get_info()[1])

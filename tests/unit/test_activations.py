@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from prunescope import kinds
-from prunescope.activations.record import ActivationSettings, extract, rotate
+from prunescope.activations.record import extract, rotate
 from prunescope.errors import InputError
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
@@ -57,7 +59,7 @@ def prepare(images):
 
 
 def record(path, network=None, settings=None, images=IMAGES, **keywords):
-    settings = settings or ActivationSettings(**{"layers": ["relu", "pool", "output"]} | keywords)
+    settings = settings or RecordingSettings(**{"layers": ["relu", "pool", "output"]} | keywords)
     extract(path, network or tiny(), images, LABELS, prepare, settings, ORIGIN)
     with h5py.File(path) as file:
         layers = {name: data[...] for name, data in file["layers"].items()}
@@ -163,9 +165,7 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
         return [score.value for score in compare(pair, [load_measure(name) for name in measures])]
 
     assert scores(stored) == pytest.approx(scores(full), abs=1e-6)
-    frame = compare_round(
-        [tmp_path / "0.h5", tmp_path / "1.h5"], SimilaritySettings(measures=["cka"])
-    ).to_pandas()
+    frame = compare_round([tmp_path / "0.h5", tmp_path / "1.h5"], Similarity(measures=["cka"])).to_pandas()
     assert set(frame[frame.layer_a == "relu"].width_a) == {180}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0.h5", "1.h5"]
 
@@ -228,7 +228,7 @@ def test_float16_changes_measures_little(tmp_path):
         paths = [tmp_path / f"{dtype}{seed}.h5" for seed in (0, 1)]
         for seed, path in enumerate(paths):
             record(path, tiny(seed), examples=None, dtype=dtype)
-        frame = compare_round(paths, SimilaritySettings(measures=list(kinds.known("measure")))).to_pandas()
+        frame = compare_round(paths, Similarity(measures=list(kinds.known("measure")))).to_pandas()
         values.append(frame.value)
     np.testing.assert_allclose(*values, atol=2e-3)
 
@@ -284,6 +284,12 @@ def test_modules_that_cannot_be_recorded(tmp_path, layer, words):
 def test_too_few_examples(tmp_path):
     with pytest.raises(InputError, match=r"activations\.examples = 61: there are only 60 test images"):
         record(tmp_path / "a.h5", examples=61)
+
+
+def test_the_default_number_of_examples_is_at_most_as_many(tmp_path):
+    record(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["examples"][:].tolist() == list(range(60))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

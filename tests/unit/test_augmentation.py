@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from prunescope.data import augmentation
-from prunescope.data.augmentation import Augmentation
+from prunescope.settings.training import Augmentation
 
 N, C, H, W = 64, 3, 9, 12
 COLOUR = torch.tensor([7, 100, 201], dtype=torch.uint8)

@@ -10,8 +10,10 @@ import pytest
 
 from prunescope import files, hdf5, kinds
 from prunescope.errors import InputError
+from prunescope.settings import base
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments, passes
-from prunescope.similarity.matrix import COLUMNS, SimilaritySettings, compare_round, compare_seeds
+from prunescope.similarity.matrix import COLUMNS, compare_round, compare_seeds
 from prunescope.similarity.measures import DEAD
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
@@ -75,7 +77,7 @@ def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs,
         ill = ill if number != 1 else good
         layers.append({"good": good, "ill": ill, "dead": np.zeros((900, 12))})
     paths = [record(tmp_path / f"{i}.h5", round=i, layers=given) for i, given in enumerate(layers)]
-    settings = SimilaritySettings(measures=["cca", "pwcca"], pairs=pairs)
+    settings = Similarity(measures=["cca", "pwcca"], pairs=pairs)
     frames = [table(compare_round(paths[: i + 1], settings, threads)) for i in range(3)]
     checked = 0
     for row in pd.concat(frames).itertuples():
@@ -90,7 +92,7 @@ def test_ill_conditioned_layers_are_compared_to_the_last_digits(tmp_path, pairs,
 
 
 def test_one_row_of_blocks_holds_both_orders_of_every_pair(rounds):
-    frame = table(compare_round(rounds, SimilaritySettings(measures=["cca", "pwcca"])))
+    frame = table(compare_round(rounds, Similarity(measures=["cca", "pwcca"])))
     found = (
         frame[frame.measure == "cca"]
         .groupby("layer_a")[["round_a", "round_b"]]
@@ -111,9 +113,7 @@ def test_orders_are_mirrored_and_sides_keep_what_is_theirs(rounds, tmp_path):
         record(tmp_path / "a.h5", layers={"x": wider}),
         record(tmp_path / "b.h5", round=1, layers={"x": wider[:, :7] ** 3}),
     ]
-    frame = table(compare_round(paths, SimilaritySettings(measures=ALL))).set_index(
-        ["round_a", "round_b", "measure"]
-    )
+    frame = table(compare_round(paths, Similarity(measures=ALL))).set_index(["round_a", "round_b", "measure"])
     for measure in ALL:
         there, back = frame.loc[1, 0, measure], frame.loc[0, 1, measure]
         assert (there.width_a, there.width_b, back.width_a, back.width_b) == (7, 11, 11, 7)
@@ -124,7 +124,7 @@ def test_orders_are_mirrored_and_sides_keep_what_is_theirs(rounds, tmp_path):
 
 
 def test_values_are_those_of_the_matrices(rounds):
-    frame = table(compare_round(rounds, SimilaritySettings(measures=ALL))).set_index(
+    frame = table(compare_round(rounds, Similarity(measures=ALL))).set_index(
         ["layer_a", "round_b", "measure"]
     )
     with h5py.File(rounds[3]) as a, h5py.File(rounds[1]) as b:
@@ -143,15 +143,13 @@ def test_values_are_those_of_the_matrices(rounds):
 
 
 def test_first_round_is_compared_with_itself(rounds):
-    frame = table(compare_round(rounds[:1], SimilaritySettings()))
-    assert len(frame) == 3 * len(SimilaritySettings().measures)
+    frame = table(compare_round(rounds[:1], Similarity()))
+    assert len(frame) == 3 * len(Similarity().measures)
     assert frame.value.to_numpy() == pytest.approx(1, abs=1e-9)
 
 
 def test_all_layers(rounds):
-    frame = table(
-        compare_round(rounds[:2], SimilaritySettings(measures=["cka", "pwcca"], pairs="all-layers"))
-    )
+    frame = table(compare_round(rounds[:2], Similarity(measures=["cka", "pwcca"], pairs="all-layers")))
     cka = frame[frame.measure == "cka"]
     between = cka[(cka.round_a == 1) & (cka.round_b == 0)].pivot(
         index="layer_a", columns="layer_b", values="value"
@@ -167,7 +165,7 @@ def test_all_layers(rounds):
     np.testing.assert_allclose(np.diag(within), 1)
     np.testing.assert_array_equal(within, within.T)
     assert len(cka) == 9 + 9 + 9
-    same = table(compare_round(rounds[:2], SimilaritySettings(measures=["cka"])))
+    same = table(compare_round(rounds[:2], Similarity(measures=["cka"])))
     np.testing.assert_allclose(
         np.diag(between),
         same[(same.round_a == 1) & (same.round_b == 0)].sort_values("layer_a").value,
@@ -177,7 +175,7 @@ def test_all_layers(rounds):
 
 def test_across_seeds(tmp_path):
     paths = [record(tmp_path / f"seed{seed}.h5", seed=seed, round=2) for seed in (3, 5, 8)]
-    frame = table(compare_seeds(paths, SimilaritySettings(measures=["cca"])))
+    frame = table(compare_seeds(paths, Similarity(measures=["cca"])))
     pairs = set(zip(frame.seed_a, frame.seed_b, strict=True))
     assert pairs == {(a, b) for a in (3, 5, 8) for b in (3, 5, 8) if a != b}
     assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
@@ -187,18 +185,18 @@ def test_bytes_do_not_depend_on_threads_or_repetition(rounds, tmp_path):
     written = []
     for i, threads in enumerate((1, 1, 3)):
         path = tmp_path / f"{i}.parquet"
-        files.write_parquet(path, compare_round(rounds, SimilaritySettings(measures=ALL), threads))
+        files.write_parquet(path, compare_round(rounds, Similarity(measures=ALL), threads))
         written.append(path.read_bytes())
     assert written[0] == written[1] == written[2]
     assert pq.read_schema(path).equals(COLUMNS)
 
 
 def test_batches_change_rounding_only(rounds, monkeypatch):
-    expected = table(compare_round(rounds, SimilaritySettings(measures=ALL)))
+    expected = table(compare_round(rounds, Similarity(measures=ALL)))
     monkeypatch.setattr(passes, "BATCH_NUMBERS", 1)
     monkeypatch.setattr(moments, "MOST_ROWS", 64)
     monkeypatch.setattr(moments, "LEAST_ROWS", 64)
-    found = table(compare_round(rounds, SimilaritySettings(measures=ALL)))
+    found = table(compare_round(rounds, Similarity(measures=ALL)))
     np.testing.assert_allclose(found.pop("value"), expected.pop("value"), atol=1e-9)
     columns = ["round_a", "round_b", "layer_a", "measure", "status", "rank_a", "rank_b"]
     assert found[columns].equals(expected[columns])
@@ -210,7 +208,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
         layers = {"x": rng.standard_normal((n, 24)).astype(np.float32)}
         paths = [record(tmp_path / f"{n}-{r}.h5", round=r, layers=layers) for r in range(3)]
         tracemalloc.start()
-        compare_round(paths, SimilaritySettings())
+        compare_round(paths, Similarity())
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
@@ -242,14 +240,14 @@ def one_line(path_a, path_b, words, run, *arguments):
 )
 def test_rows_that_do_not_correspond(rounds, tmp_path, other, words):
     path = record(tmp_path / "other.h5", round=4, **other)
-    one_line(rounds[0], path, words, compare_round, [rounds[0], path], SimilaritySettings())
+    one_line(rounds[0], path, words, compare_round, [rounds[0], path], Similarity())
 
 
 def test_other_row_counts(tmp_path):
     rng = np.random.default_rng(0)
     a = record(tmp_path / "a.h5", layers={"x": rng.random((300, 2))}, examples=np.arange(100))
     b = record(tmp_path / "b.h5", layers={"x": rng.random((400, 2))}, examples=np.arange(100))
-    one_line(a, b, ["layer x", "300", "400"], compare_round, [a, b], SimilaritySettings())
+    one_line(a, b, ["layer x", "300", "400"], compare_round, [a, b], Similarity())
 
 
 def test_all_layers_needs_rows_that_correspond(tmp_path):
@@ -259,7 +257,7 @@ def test_all_layers_needs_rows_that_correspond(tmp_path):
         ["all-layers", "channels", "pooled"],
         compare_round,
         paths,
-        SimilaritySettings(pairs="all-layers"),
+        Similarity(pairs="all-layers"),
     )
 
 
@@ -271,9 +269,7 @@ def test_activations_that_are_not_finite(rounds, tmp_path, bad):
     matrix[7, 2] = matrix[250, 0] = bad
     broken = record(tmp_path / "broken.h5", round=6, layers={"x": matrix})
     for paths in ([broken], [good, broken], [broken, good]):
-        one_line(
-            broken, None, ["layer x", "round 6", "2 of 1200"], compare_round, paths, SimilaritySettings()
-        )
+        one_line(broken, None, ["layer x", "round 6", "2 of 1200"], compare_round, paths, Similarity())
 
 
 def test_damaged_files(rounds, tmp_path):
@@ -281,25 +277,23 @@ def test_damaged_files(rounds, tmp_path):
     short = tmp_path / "short.h5"
     for content in (b"", b"not HDF5", whole[: len(whole) // 2]):
         short.write_bytes(content)
-        one_line(
-            short, None, ["delete it and run again"], compare_round, [rounds[0], short], SimilaritySettings()
-        )
+        one_line(short, None, ["delete it and run again"], compare_round, [rounds[0], short], Similarity())
     one_line(
         tmp_path / "none.h5",
         None,
         ["not a readable"],
         compare_round,
         [tmp_path / "none.h5"],
-        SimilaritySettings(),
+        Similarity(),
     )
     incomplete = record(tmp_path / "incomplete.h5")
     with h5py.File(incomplete, "a") as file:
         del file["layers/output"].attrs["width"]
-    one_line(incomplete, None, ["damaged"], compare_round, [incomplete], SimilaritySettings())
+    one_line(incomplete, None, ["damaged"], compare_round, [incomplete], Similarity())
     hdf5.seal(incomplete)
-    one_line(incomplete, None, ["not a readable"], compare_round, [incomplete], SimilaritySettings())
+    one_line(incomplete, None, ["not a readable"], compare_round, [incomplete], Similarity())
     foreign = record(tmp_path / "foreign.h5", schema=99)
-    one_line(foreign, None, ["schema 99"], compare_round, [foreign], SimilaritySettings())
+    one_line(foreign, None, ["schema 99"], compare_round, [foreign], Similarity())
 
 
 def test_damage_inside_a_compressed_layer(tmp_path):
@@ -314,19 +308,17 @@ def test_damage_inside_a_compressed_layer(tmp_path):
     content = bytearray(path.read_bytes())
     content[place.byte_offset : place.byte_offset + 200] = bytes(200)
     path.write_bytes(content)
-    one_line(path, None, ["damaged"], compare_round, [path], SimilaritySettings())
+    one_line(path, None, ["damaged"], compare_round, [path], Similarity())
     hdf5.seal(path)
-    one_line(path, None, ["layer x"], compare_round, [path], SimilaritySettings())
+    one_line(path, None, ["layer x"], compare_round, [path], Similarity())
 
 
 def test_the_order_of_measures_means_nothing(rounds):
-    there, back = (compare_round(rounds, SimilaritySettings(measures=names)) for names in (ALL, ALL[::-1]))
+    there, back = (compare_round(rounds, Similarity(measures=names)) for names in (ALL, ALL[::-1]))
     pd.testing.assert_frame_equal(table(there), table(back))
-    assert (
-        table(compare_round(rounds[:1], SimilaritySettings(measures=ALL[::-1]))).measure.tolist() == 3 * ALL
-    )
+    assert table(compare_round(rounds[:1], Similarity(measures=ALL[::-1]))).measure.tolist() == 3 * ALL
 
 
-def test_an_unknown_measure(rounds):
-    words = ["similarity.measures", "'ccca'", "did you mean 'cca'"]
-    one_line(None, None, words, compare_round, rounds, SimilaritySettings(measures=["ccca"]))
+def test_an_unknown_measure():
+    words = ["similarity: measures[0]", "'ccca'", "did you mean 'cca'"]
+    one_line(None, None, words, base.load, Similarity, {"measures": ["ccca"]}, "similarity")

@@ -56,6 +56,7 @@ def test_everything_the_project_imports_is_a_direct_dependency():
     modules = {
         "huggingface_hub": "huggingface-hub",
         "PIL": "pillow",
+        "pydantic_core": "pydantic",
         "vl_convert": "vl-convert-python",
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",

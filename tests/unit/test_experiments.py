@@ -1,18 +1,14 @@
 """Every shipped experiment is valid and fits its network and its data set's images."""
 
-import dataclasses
-
 import pytest
 
 from prunescope.config import sharing, stages
 from prunescope.config.files import Catalogue, load_experiment, load_lineage
-from prunescope.config.schema import deref, schema
-from prunescope.data.augmentation import Augmentation
 from prunescope.networks import modules
 from prunescope.networks.build import build
-from prunescope.pruning.rounds import PruningSettings
+from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.training import Training
 from prunescope.training import optimizers
-from prunescope.training.data import TrainingSettings
 from prunescope.training.loop import learning_rate
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32)}
@@ -40,11 +36,10 @@ def test_every_part_of_an_experiment_can_be_used(name):
     weights = modules.prunable(network, experiment["pruning"]["prunable"])
     modules.layer_rates(network, list(weights), experiment["pruning"]["rates"])
     for trained in (stages.train_params(experiment)["training"], params["training"]):
-        recipe = TrainingSettings(**trained)
-        Augmentation(**recipe.augmentation)
-        optimizers.build(network, recipe.decay_norm_and_bias, **recipe.optimizer)
+        recipe = Training(**trained)
+        optimizers.build(network, recipe.decay_norm_and_bias, **recipe.optimizer.plain())
         rates = [learning_rate(step, 2, recipe) for step in range(2 * recipe.epochs)]
-        assert 0 < min(rates) <= max(rates) <= recipe.optimizer["lr"]
+        assert 0 < min(rates) <= max(rates) <= recipe.optimizer.lr
 
 
 @pytest.mark.parametrize("name", CONTROLLED)
@@ -57,27 +52,3 @@ def test_controls_differ_in_nothing_but_their_control(name):
         for seed in child["seeds"]:
             for file in sharing.ROUND0:
                 assert sharing.owner(lineage, seed, file) == name
-
-
-@pytest.mark.parametrize(
-    ("settings_class", "section"),
-    [
-        (TrainingSettings, "training"),
-        (PruningSettings, "pruning"),
-        (Augmentation, "augmentation"),
-    ],
-)
-def test_defaults_are_the_schemas(settings_class, section):
-    root = schema("experiment")
-    part = root["$defs"]["augmentation"] if section == "augmentation" else root["properties"][section]
-    for field in dataclasses.fields(settings_class):
-        if field.name == "density":
-            continue
-        described = deref((root if field.name == "control" else part)["properties"][field.name], root)
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        if default is dataclasses.MISSING:
-            assert field.name in part["required"]
-        else:
-            assert (list(default) if isinstance(default, tuple) else default) == described["default"]

@@ -54,6 +54,14 @@ def layer_rows(table, layers, seeds=None):
     return rows if seeds is None else rows & table["seed_a"].isin(seeds)
 
 
+def test_without_a_measure_of_the_verdicts_there_are_numbers_and_advice():
+    found, usual = conclude(matrix(), primary=None), conclude(matrix())
+    assert found["measures"] == usual["measures"] and found["accuracy"] == usual["accuracy"]
+    assert found["primary"] is found["label"] is None and not {"claims", "layers"} & found.keys()
+    (text,) = found["text"]
+    assert text.endswith("set findings.measure to one of cca, cka.")
+
+
 # --- too few seeds
 
 

@@ -9,8 +9,10 @@ from torch import nn
 
 from prunescope.activations import folder, record
 from prunescope.errors import InputError
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity.folders import compare_folders
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.matrix import compare_round
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
 IDS = [f"photo {number:02}" for number in range(40)]
@@ -24,7 +26,9 @@ def recorded(tmp_path):
     for round in range(2):
         torch.manual_seed(round)
         network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(48, 5), nn.Linear(5, 60))
-        settings = record.ActivationSettings(["Conv2d", "Linear"], None, view="channels", batch_size=16)
+        settings = RecordingSettings(
+            layers=["Conv2d", "Linear"], examples=None, view="channels", batch_size=16
+        )
         attributes = {"experiment": "x", "seed": 0, "round": round, "network": "n", "density": 1.0}
         attributes |= {"dataset": "d", "code": "c"}
         files.append(tmp_path / f"recorded{round}.h5")
@@ -59,7 +63,7 @@ def test_values_are_those_of_recorded_activations(recorded, tmp_path, form, numb
     ids = IDS if form == "txt" or not numbers else list(range(100, 140))
     folders = [exported(file, tmp_path / f"folder{i}", form, ids) for i, file in enumerate(recorded)]
     found = compare_folders(folders, MEASURES)
-    settings = SimilaritySettings(MEASURES)
+    settings = Similarity(measures=MEASURES)
     rows = [compare_round(recorded[:last], settings).to_pandas() for last in (1, 2)]
     expected = pd.concat(rows)[found.columns]
     assert set(found.layer_a) == ({"0", "2", "3"} if form == "h5" else {"2", "3"})

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 import synthetic
 from prunescope.config import sharing
-from prunescope.config.files import Catalogue, load_config, load_experiment, load_lineage, merge, read_yaml
+from prunescope.config.files import Catalogue, load_config, load_experiment, load_lineage, merge
 from prunescope.config.grid import expand
 from prunescope.errors import InputError
 from prunescope.report.experiment import Experiment
 from prunescope.report.side_by_side import differing, overview_table
+from prunescope.settings.reading import read_yaml
 
 RATES = {"pruning.rate": [0.2, 0.5], "pruning.scope": ["global", "layer"]}
 NAMES = ["mine-rate=0.2-scope=global", "mine-rate=0.2-scope=layer", "mine-rate=0.5-scope=global",

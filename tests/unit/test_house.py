@@ -72,6 +72,21 @@ def test_imports_can_be_followed_in_the_text(path):
         assert not defined & modules, "a definition hides a module"
 
 
+# Settings that several stages have, and those that only the plan reads.
+SHARED, PLANNED = {"base", "normalisation", "optimization"}, {"__init__", "experiment", "top", "reading"}
+
+
+@pytest.mark.parametrize("path", sorted((LIBRARY / "settings").glob("*.py")), ids=lambda path: path.stem)
+def test_settings_of_one_stage_import_those_of_no_other(path):
+    """A rule's digest is that of the files that its script can import."""
+    imported = {
+        node.module.removeprefix("prunescope.settings.")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("prunescope.settings.")
+    }
+    assert path.stem in PLANNED or imported <= SHARED
+
+
 @pytest.mark.parametrize("path", sorted(LIBRARY.parent.glob("*.py")), ids=lambda path: path.stem)
 def test_scripts_import_jobs_before_torch(path):
     """`jobs` makes importing torch faster."""
@@ -85,6 +100,7 @@ def test_scripts_import_jobs_before_torch(path):
     ("statement", "heavy"),
     [
         ("import prunescope", {"torch", "numpy", "pandas", "snakemake", "scipy"}),
+        ("import prunescope.settings.experiment", {"torch", "numpy", "scipy", "pandas", "h5py", "snakemake"}),
         ("import prunescope.config.documentation", {"torch", "scipy", "pandas", "h5py"}),
         ("import prunescope.config.facts, prunescope.config.notes", {"torch", "scipy", "pandas", "pyarrow"}),
         ("import prunescope.similarity.matrix", {"torch", "pandas", "matplotlib"}),

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from prunescope import hdf5, kinds
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity.folds import FOLDS, Images
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.pairs import jackknife
 
 KNOWN = ["cca_cv", "cka", "cka_debiased"]
@@ -36,7 +37,7 @@ def sample(rng, images, p, positions, rho=0.6):
 
 def rows(folder, a, b, positions=1, **settings):
     paths = [write(folder / f"{i}.h5", i, x, positions) for i, x in enumerate((a, b))]
-    frame = compare_round(paths, SimilaritySettings(**settings)).to_pandas()
+    frame = compare_round(paths, Similarity(**settings)).to_pandas()
     return frame[(frame["round_a"] == 1) & (frame["round_b"] == 0)].set_index("measure")
 
 

@@ -13,15 +13,16 @@ from prunescope.config import facts
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks.build import build
+from prunescope.settings.training import Training
 from prunescope.training import data as placing
-from prunescope.training.data import Gathered, TrainingSettings, place
+from prunescope.training.data import Gathered, place
 from prunescope.training.evaluate import evaluate, gradients
 from prunescope.training.loop import Task, train
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
-SETTINGS = TrainingSettings(
+SETTINGS = Training(
     epochs=2,
     optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9},
     batch_size=16,
@@ -99,7 +100,7 @@ folder, placing.IN_MEMORY = sys.argv[1], int(sys.argv[2])
 peaks = [peak()]
 datasets.save(f"{folder}/x.h5", sources.fetch("x", "numpy:x.npz", folder, False))
 peaks.append(peak())
-settings = placing.TrainingSettings(epochs=1, optimizer={}, batch_size=32)
+settings = placing.Training(epochs=1, optimizer={"name": "sgd", "lr": 0.1}, batch_size=32)
 data = placing.place(datasets.load(f"{folder}/x.h5"), settings, torch.device("cpu"))
 total = sum(int(images.sum()) for _, images, _ in batches(data, settings, 0, 0, 0, 0))
 peaks.append(peak())

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from prunescope import hdf5, kinds
-from prunescope.similarity.matrix import SimilaritySettings, compare_round
+from prunescope.settings.similarity import Similarity
+from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.memory import peak_bytes
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
@@ -64,9 +65,9 @@ def test_the_bound_holds_and_is_not_far_off(
     paths = [
         record(tmp_path / f"{round}.h5", round, widths, n, ill, positions) for round in range(recordings)
     ]
-    compare_round(paths[:1], SimilaritySettings(measures=["cca"]))  # imports
+    compare_round(paths[:1], Similarity(measures=["cca"]))  # imports
     tracemalloc.start()
-    compare_round(paths, SimilaritySettings(measures=ALL, pairs=pairs, intervals=intervals), threads)
+    compare_round(paths, Similarity(measures=ALL, pairs=pairs, intervals=intervals), threads)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     bound = peak_bytes(widths, recordings, threads, pairs, [positions] * len(widths), intervals)

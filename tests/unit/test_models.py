@@ -14,7 +14,8 @@ from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.pruning import imported
 from prunescope.pruning.rounds import Round
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.training import Forward
 
 pytestmark = pytest.mark.usefixtures("folder")
 NET = """
@@ -340,9 +341,7 @@ def bring(place: tuple[int, int] = (0, 0), **changes):
     prepared = sources.fetch(experiment["dataset"], source, ".", False)
     datasets.save("data.h5", prepared)
     params = stages.import_params(experiment, *place)
-    this = Round(
-        "x", *place, params["network"], TrainingSettings(**params["training"]), datasets.load("data.h5")
-    )
+    this = Round("x", *place, params["network"], Forward(**params["training"]), datasets.load("data.h5"))
     return imported.bring(this), this
 
 
@@ -388,9 +387,7 @@ def test_a_file_that_changes_after_planning_is_refused(folder):
     from prunescope.data import sources
 
     datasets.save("data.h5", sources.fetch("mine", "numpy:mine.npz", ".", False))
-    this = Round(
-        "x", 0, 0, params["network"], TrainingSettings(**params["training"]), datasets.load("data.h5")
-    )
+    this = Round("x", 0, 0, params["network"], Forward(**params["training"]), datasets.load("data.h5"))
     with pytest.raises(InputError, match=r"dense\.pt: changed since the workflow was planned"):
         imported.bring(this)
 
@@ -406,9 +403,9 @@ def test_outputs_that_are_not_finite_are_refused(folder):
 def test_modules_are_recorded_under_the_names_of_layers(folder):
     (made, _), _ = bring()
     checkpoints.save("checkpoint.pt", made)
-    settings = record.ActivationSettings({"second": "relu2", "first": "relu1"}, 20)
+    settings = RecordingSettings(layers={"second": "relu2", "first": "relu1"}, examples=20)
     record.record("a.h5", "checkpoint.pt", "data.h5", settings, "code")
-    plain = record.ActivationSettings(["relu?"], 20)
+    plain = RecordingSettings(layers=["relu?"], examples=20)
     record.record("b.h5", "checkpoint.pt", "data.h5", plain, "code")
     with store.recordings(["a.h5", "b.h5"]) as (renamed, usual):
         assert list(renamed.matrices) == ["first", "second"], "in the order of the network"

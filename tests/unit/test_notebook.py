@@ -16,7 +16,8 @@ import prunescope as ps
 import synthetic
 from prunescope.files import write_parquet
 from prunescope.notebook.run import Run
-from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
+from prunescope.settings.similarity import Similarity
+from prunescope.similarity.matrix import COLUMNS
 
 _RNG = np.random.default_rng(0)
 X = _RNG.normal(size=(400, 6)).astype(np.float32)
@@ -76,7 +77,7 @@ def test_compare_gives_the_textbooks_values_in_the_order_asked_for():
 def test_the_columns_are_those_of_the_matrix_in_its_order_and_the_measures_those_of_experiments():
     table = ps.compare(X, Y)
     assert list(table) == [name for name in COLUMNS.names if name in table.columns]
-    assert table["measure"].tolist() == list(SimilaritySettings().measures)
+    assert table["measure"].tolist() == list(Similarity().measures)
 
 
 @pytest.mark.parametrize(

@@ -38,15 +38,15 @@ def matrix(pairs: bool = True) -> pd.DataFrame:
 MEASURES = {name: synthetic.MEASURES[name] for name in ("cca", "pwcca")}
 
 
-def experiment(name: str, settings: dict, pairs: bool = True) -> Experiment:
+def experiment(name: str, settings: dict, pairs: bool = True, primary: str | None = "cca") -> Experiment:
     table, accuracy = matrix(pairs), synthetic.accuracy(3, SEEDS)
-    found = verdicts.conclude(name, table, accuracy, SHAPES, MEASURES, primary="cca", margin=0.05)
+    found = verdicts.conclude(name, table, accuracy, SHAPES, MEASURES, primary=primary, margin=0.05)
     return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found)
 
 
-def page(name="made-up", description="A made-up experiment", pairs=True):
+def page(name="made-up", description="A made-up experiment", pairs=True, primary="cca"):
     return experiment_page(
-        experiment(name, {"description": description}, pairs),
+        experiment(name, {"description": description}, pairs, primary),
         synthetic.networks(3, ["a", "b"], SEEDS),
         synthetic.training(3, SEEDS, 4),
         MEASURES,
@@ -226,6 +226,14 @@ def test_verdict_has_a_sign_and_a_word(numbers, sign, word):
     )
     answer = summary.verdict(found)
     assert (answer.sign, answer.word) == (sign, word) and answer.sentence.count(".") <= 3
+
+
+def test_pages_without_a_measure_of_the_verdicts_give_numbers_and_advice(html):
+    without = page(primary=None)
+    assert "set findings.measure to one of cca, pwcca." in without and "too few seeds" not in without
+    assert unpack(without, "profile").equals(unpack(html, "profile"))
+    overview = overview_page([experiment("a", {}, primary=None), experiment("b", {})], MEASURES)
+    assert re.search(r"<td[^>]*>–<", overview)
 
 
 def test_page_loads_nothing(html):

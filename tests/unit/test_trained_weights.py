@@ -17,7 +17,8 @@ from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
 from prunescope.networks.preprocessing import input_shape, preprocessing_of
 from prunescope.pruning import rounds
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.training import Training
 
 SHAPE = (1, 8, 8)
 NETWORK = {"name": "lenet_small", "arguments": {}, "shape": SHAPE, "classes": 10}
@@ -216,8 +217,9 @@ def prepared(shape, classes=3, images=12) -> Prepared:
     return Prepared("made", "up", *parts, names, mean=mean, std=std, digest="d")
 
 
-def training(**more) -> TrainingSettings:
-    return TrainingSettings(1, {"name": "sgd", "lr": 0.01, "momentum": 0.9}, batch_size=4, **more)
+def training(**more) -> Training:
+    optimizer = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
+    return Training(epochs=1, optimizer=optimizer, batch_size=4, **more)
 
 
 def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):
@@ -239,7 +241,7 @@ def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):
     start = sum(int(gone.sum()) for gone in zero.values())
     assert dense.metrics["prunable"] - dense.metrics["prunable_kept"] == start
 
-    settings = rounds.PruningSettings(prunable=["Conv2d"], rate=0.5)
+    settings = PruningSettings(prunable=["Conv2d"], rate=0.5)
     later = rounds.Round("e", 0, 1, this.network, training(), prepared(SHAPE))
     pruned = rounds.prune(later, settings, dense.checkpoint).checkpoint
     convolutions = [name for name in zero if name.startswith("conv")]

@@ -30,8 +30,10 @@ from prunescope.networks.masks import apply_masks
 from prunescope.provenance import derive_seed
 from prunescope.pruning import rounds
 from prunescope.pruning.rounds import Round
+from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
-from prunescope.training.data import TrainingSettings, batches, place
+from prunescope.training.data import batches, place
 from prunescope.training.evaluate import evaluate, gradients
 from prunescope.training.execution import enough_memory
 from prunescope.training.loop import Task, learning_rate, train
@@ -76,7 +78,7 @@ def prepared(tmp_path_factory):
 
 
 def how(epochs=2, optimizer=SGD, batch_size=32, **options):
-    return TrainingSettings(epochs=epochs, optimizer=optimizer, batch_size=batch_size, **options)
+    return Training(epochs=epochs, optimizer=optimizer, batch_size=batch_size, **options)
 
 
 def fresh(seed=0):
@@ -575,7 +577,7 @@ def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
     dense = rounds.dense(job(prepared)).checkpoint
     for rate in (0.2, 0.5):
         this = job(prepared, number=1, state=state)
-        pruned = rounds.prune(this, rounds.PruningSettings(rate=rate), dense).checkpoint
+        pruned = rounds.prune(this, PruningSettings(rate=rate), dense).checkpoint
         assert all(not pruned.weights[name][~mask].any() for name, mask in pruned.masks.items()), rate
 
 
@@ -587,7 +589,7 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
     before = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
     sparse = {"conv1.weight": before.weights["conv1.weight"] > 0}
     before = dataclasses.replace(before, masks=sparse)
-    settings, left = rounds.PruningSettings(prunable=["Linear"], rate=0.5), None
+    settings, left = PruningSettings(prunable=["Linear"], rate=0.5), None
     for number in (1, 2):
         before = rounds.prune(job(prepared, number, training=how(epochs=1)), settings, before).checkpoint
         masks = dict(before.masks)
@@ -611,7 +613,7 @@ def test_the_accuracy_of_a_checkpoint_is_that_of_its_weights(prepared):
 
 
 def test_shuffled_masks_depend_on_the_seed(prepared):
-    masks, settings = half(fresh()), rounds.PruningSettings(control="shuffled-masks")
+    masks, settings = half(fresh()), PruningSettings(control="shuffled-masks")
     dense = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
 
     def shuffled(seed):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 # The jobs and files of a graph are kept to the end. Repeatedly searching them for garbage takes a fifth of the time
 # of a large `snakemake -n`; a search after every million new objects is enough.
@@ -56,19 +57,13 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 from prunescope import digests, files, kinds, own
 from prunescope.config import facts as sizes
 from prunescope.config import models, notes, sharing, stages, targets
-from prunescope.config.files import (
-    EXPERIMENTS,
-    FILE,
-    load_config,
-    load_experiment,
-    load_lineage,
-    read_yaml,
-)
+from prunescope.config.files import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
 from prunescope.data.images import IN_MEMORY
 from prunescope.errors import RESERVED_BY_TORCH, InputError, require_address_space, require_threads
 from prunescope.findings.labels import shown
 from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
+from prunescope.settings.reading import plain, read_yaml, typed
 from prunescope.similarity import memory
 
 # Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.
@@ -133,12 +128,15 @@ def code(script):
 
 
 # Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.
+WRITTEN = config
 if not MODULE:
     given = Path(FILE) if os.path.lexists(FILE) else REPOSITORY / FILE
-    # Snakemake would read these files without limits and end with a traceback.
+    # Snakemake would read these files without limits, and 1:30 and 010 as numbers.
     try:
+        WRITTEN = {}
         for path in (given, *workflow.overwrite_configfiles):
-            read_yaml(Path(path))
+            update_config(WRITTEN, read_yaml(Path(path)))
+        update_config(WRITTEN, typed(plain(workflow.config_settings.config)))
     except InputError as error:
         refuse(error)
 
@@ -154,7 +152,7 @@ try:
     folders = [EXPERIMENTS, SHIPPED / "experiments"]
     if folders[1].is_dir() and EXPERIMENTS.resolve() == folders[1].resolve():
         folders.pop()
-    CONFIG = load_config(config, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
+    CONFIG = load_config(WRITTEN, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # Scripts see the checked configuration as `snakemake.config`.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
     own.use(CONFIG["code_folder"])

@@ -2,13 +2,14 @@
 
 from prunescope import jobs
 from prunescope.activations import record
+from prunescope.settings.activations import RecordingSettings
 
 with jobs.job(snakemake) as log:
     record.record(
         snakemake.output.activations,
         snakemake.input.checkpoint,
         snakemake.input.dataset,
-        record.ActivationSettings(**snakemake.params.activations),
+        RecordingSettings(**snakemake.params.activations),
         snakemake.params.code,
         jobs.device(snakemake),
     )

@@ -4,7 +4,8 @@ from prunescope import jobs
 from prunescope.activations import record
 from prunescope.data import datasets
 from prunescope.pruning import rounds
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
     params = snakemake.params
@@ -13,7 +14,7 @@ with jobs.job(snakemake):
         seed=int(snakemake.wildcards.seed),
         number=0,
         network=params.network,
-        training=TrainingSettings(**params.training),
+        training=Forward(**params.training),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )
@@ -21,7 +22,7 @@ with jobs.job(snakemake):
         snakemake.output.activations,
         rounds.untrained(this),
         this.dataset,
-        record.ActivationSettings(**params.activations),
+        RecordingSettings(**params.activations),
         params.code,
         this.device,
     )

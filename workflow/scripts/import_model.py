@@ -4,7 +4,7 @@ from prunescope import jobs
 from prunescope.data import datasets
 from prunescope.pruning import imported
 from prunescope.pruning.rounds import Round
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
     params, output = snakemake.params, snakemake.output
@@ -13,7 +13,7 @@ with jobs.job(snakemake):
         seed=int(snakemake.wildcards.seed),
         number=int(snakemake.wildcards.round),
         network=params.network,
-        training=TrainingSettings(**params.training),
+        training=Forward(**params.training),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )

@@ -3,7 +3,8 @@
 from prunescope import files, jobs
 from prunescope.data import datasets
 from prunescope.pruning import rounds
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.training import Training
 
 with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
@@ -15,7 +16,7 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         seed=int(snakemake.wildcards.seed),
         number=int(snakemake.wildcards.round),
         network=params.network,
-        training=TrainingSettings(**params.training),
+        training=Training(**params.training),
         dataset=datasets.load(given.dataset),
         device=jobs.device(snakemake),
         state=rounds.state_beside(output.checkpoint),
@@ -23,5 +24,5 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         download=snakemake.config["data"]["download"],
     )
     previous, early, masks = rounds.read(this, params.owners, paths)
-    outcome = rounds.prune(this, rounds.PruningSettings(**params.pruning), previous, early, masks)
+    outcome = rounds.prune(this, PruningSettings(**params.pruning), previous, early, masks)
     rounds.save(outcome, output.checkpoint, output.training, output.metrics)

@@ -3,7 +3,7 @@
 from prunescope import jobs
 from prunescope.data import datasets
 from prunescope.pruning import rounds
-from prunescope.training.data import TrainingSettings
+from prunescope.settings.training import Training
 
 with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
     params, output = snakemake.params, snakemake.output
@@ -12,7 +12,7 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         seed=int(snakemake.wildcards.seed),
         number=0,
         network=params.network,
-        training=TrainingSettings(**params.training),
+        training=Training(**params.training),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
         state=rounds.state_beside(output.checkpoint),

@@ -23,12 +23,15 @@ class InputError(ValueError):
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
-def guess(name: str, known: Iterable) -> str:
-    """Return `` (did you mean 'x'?)`` with the known name closest to `name`, or an empty string."""
+def guess(name: str, known: Iterable, nearest: int = 0) -> str:
+    """Return `` (did you mean 'x'?)`` with the known name closest to `name`, or an empty string.
+
+    With `nearest`, it names this many of them, however different they are.
+    """
     options = [str(option) for option in known]
     close = [option for option in options if option.lower() == name.lower()]
-    close = close or difflib.get_close_matches(name, options, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = close or difflib.get_close_matches(name, options, nearest or 1, 0.0 if nearest else 0.6)
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
 # How NumPy, torch, HDF5, Arrow, the C library and Python report a lack of memory.

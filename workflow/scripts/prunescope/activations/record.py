@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -21,46 +20,16 @@ from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
 from prunescope.provenance import derive_seed
+from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
 log = logging.getLogger("prunescope")
-
-
-@dataclass(frozen=True)
-class ActivationSettings:
-    """What to record; the keys of `activations` in an experiment file.
-
-    Attributes
-    ----------
-    layers : list of str or dict of str to str
-        Patterns of module names or types, or modules by the name of their layer, see `modules.chosen`.
-    examples : int or None
-        Number of test images; None means all.
-    view : str
-        Name of a view.
-    positions : int, str or list of int
-        Positions per image for the views ``channels`` and ``tokens``: their number, ``all``, or a list.
-    dtype : str
-        ``float32`` or ``float16``.
-    compression : str
-        ``none``, ``lzf`` or ``gzip``.
-    batch_size : int
-        Images per forward pass.
-    """
-
-    layers: list[str] | dict[str, str]
-    examples: int | None = 500
-    view: str = "channels"
-    positions: int | str | list[int] = "all"
-    dtype: str = "float32"
-    compression: str = "none"
-    batch_size: int = 250
 
 
 def record(
     path: str | Path,
     checkpoint: str | Path,
     dataset: str | Path,
-    settings: ActivationSettings,
+    settings: RecordingSettings,
     code: str,
     device: torch.device | str = "cpu",
 ) -> None:
@@ -72,7 +41,7 @@ def record(
         Of the activation file.
     checkpoint, dataset : path
         The network, and the data set it was trained on.
-    settings : ActivationSettings
+    settings : RecordingSettings
     code : str
         Version of the code, for the file's attributes.
     device : torch.device
@@ -93,7 +62,7 @@ def record_network(
     path: str | Path,
     network: checkpoints.Checkpoint,
     dataset: datasets.Prepared,
-    settings: ActivationSettings,
+    settings: RecordingSettings,
     code: str,
     device: torch.device | str = "cpu",
 ) -> None:
@@ -121,7 +90,7 @@ def extract(
     images: np.ndarray | Images,
     labels: np.ndarray,
     prepare: Callable[[Tensor], Tensor],
-    settings: ActivationSettings,
+    settings: RecordingSettings,
     attributes: dict,
     device: torch.device | str = "cpu",
 ) -> None:
@@ -139,7 +108,7 @@ def extract(
     labels : ndarray of int, shape (N,)
     prepare : callable
         Turns a batch of uint8 images into the network's input, e.g. normalises it.
-    settings : ActivationSettings
+    settings : RecordingSettings
     attributes : dict
         File attributes that identify the network: experiment, seed, round, network, density, dataset, code.
     device : torch.device
@@ -152,7 +121,7 @@ def extract(
     """
 
     def run(batch_size: int) -> None:
-        smaller = replace(settings, batch_size=batch_size)
+        smaller = settings.model_copy(update={"batch_size": batch_size})
         _extract(path, network, images, labels, prepare, smaller, attributes, device)
 
     shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
@@ -164,7 +133,7 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
     network = network.to(device, memory_format=torch.channels_last).eval()
     start = time.monotonic()
     with store.writing(
-        path, settings.view, settings.positions, examples, labels[examples], attributes
+        path, settings.view, settings.sampled, examples, labels[examples], attributes
     ) as group:
         recorders: dict[str, Recorder] = {}
         first, seen = 0, set()
@@ -210,12 +179,14 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
 def choose_examples(available: int, wanted: int | None) -> np.ndarray:
     """Draw test images: the same for every seed and round, in ascending order.
 
+    The default number means at most as many. The plan refuses it if it is written and there are fewer.
+
     Raises
     ------
     InputError
         When there are fewer than wanted.
     """
-    if wanted is None or wanted == available:
+    if wanted is None or wanted == available or wanted == EXAMPLES > available:
         return np.arange(available)
     if wanted > available:
         raise InputError(f"activations.examples = {wanted}: there are only {available} test images; lower it")
@@ -269,7 +240,7 @@ class Recorder:
         order: int,
         output: Tensor,
         images: int,
-        settings: ActivationSettings,
+        settings: RecordingSettings,
     ):
         self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
         shape = tuple(output.shape[1:])
@@ -278,7 +249,7 @@ class Recorder:
                 f"activations.layers: the output of module {name} has shape {tuple(output.shape)}, which "
                 f"activations.view = {settings.view} cannot turn into rows; choose other layers"
             )
-        places = self._view.positions(shape, settings.positions)
+        places = self._view.positions(shape, settings.sampled)
         self._positions = None if len(places) == every(shape) else torch.from_numpy(places).to(output.device)
         layout = store.Layout(
             order, shape, places, images, self._view.units(shape), self._view.stored(shape, images)

@@ -1,18 +1,58 @@
-"""The reference of configuration keys, kinds and verdicts, generated from their definitions.
+"""The reference of configuration keys, kinds and verdicts, and the JSON schemas, made from their definitions.
 
-``python -m prunescope.config.documentation`` (`make docs`) writes it; a test fails when it is out of date.
+``python -m prunescope.config.documentation`` (`make docs`) writes them; a test fails when one is out of date.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from prunescope import kinds
-from prunescope.config import schema as schemas
 from prunescope.findings.words import MEANINGS
+from prunescope.settings.experiment import Experiment
+from prunescope.settings.top import Config
 from prunescope.similarity import measures
 
 REPOSITORY = Path(__file__).parents[4]
+# For each JSON schema: the model, and the file that it describes.
+SCHEMAS = {
+    "config": (Config, "config/config.yaml"),
+    "experiment": (Experiment, "config/experiments/NAME.yaml"),
+}
+
+
+def schema(name: str) -> dict:
+    """Return the JSON schema ``config`` or ``experiment``, without references and titles of keys."""
+    model, file = SCHEMAS[name]
+    root = model.model_json_schema()
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": file}
+    return draft | _inlined(
+        {key: part for key, part in root.items() if key not in ("$defs", "description")},
+        root.get("$defs", {}),
+    )
+
+
+def _inlined(part, definitions: dict, named: bool = False):
+    """Replace references; `named` says that the keys of `part` are names, which may be ``title``."""
+    if isinstance(part, list):
+        return [_inlined(child, definitions) for child in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part and not named:
+        definition = definitions[part["$ref"].rsplit("/", 1)[-1]]
+        # The docstring of a model is not about the key.
+        part = {key: child for key, child in definition.items() if key != "description"} | part
+        del part["$ref"]
+        if isinstance(part.get("default"), dict):
+            part["default"] = {key: part["default"][key] for key in part.get("required", [])}
+        return _inlined(part, definitions)
+    return {
+        key: child if key == "default" and not named else _inlined(child, definitions, key == "properties")
+        for key, child in part.items()
+        if named or key != "title"
+    }
 
 
 def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
@@ -21,25 +61,22 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
     The description of a setting that only some kinds have names these kinds; it is required if they require
     it.
     """
-    root = schemas.schema(name)
 
     def walk(part: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
-        properties, needed = dict(part.get("properties", {})), [*part.get("required", [])]
+        properties, needed = part.get("properties", {}), part.get("required", [])
         own = _settings(part)
-        needed += [key for key, child in own.items() if "default" not in child]
+        needed = needed + [key for key, child in own.items() if "default" not in child]
         for key, child in (properties | own).items():
-            child = schemas.deref(child, root)
             if "description" in child:
                 yield prefix + key, child, key in needed
             # The keys of finetune are explained under training, and those of a model's network under network.
             if prefix + key not in ("pruning.finetune", "models[].network"):
                 yield from walk(child, f"{prefix}{key}.")
             yield from walk(child.get("items", {}), f"{prefix}{key}[].")
-            values = child.get("additionalProperties")
-            for option in values.get("anyOf", []) if isinstance(values, dict) else []:
+            for option in _values(child).get("oneOf", []):
                 yield from walk(option, f"{prefix}{key}.NAME.")
 
-    return walk(root, "")
+    return walk(schema(name), "")
 
 
 def _settings(part: dict) -> dict[str, dict]:
@@ -57,6 +94,12 @@ def _settings(part: dict) -> dict[str, dict]:
     }
 
 
+def _values(part: dict) -> dict:
+    """Return the schema of a mapping's values."""
+    values = next(iter(part.get("patternProperties", {}).values()), part.get("additionalProperties"))
+    return values if isinstance(values, dict) else {}
+
+
 def allowed(part: dict) -> str:
     """Describe the values that a schema allows, in words."""
     if "kind" in part:
@@ -65,27 +108,19 @@ def allowed(part: dict) -> str:
         return ", ".join(f"`{option}`" for option in part["enum"])
     if "const" in part:
         return f"`{part['const']}`"
-    if "anyOf" in part:
-        return " or ".join(allowed(option) for option in part["anyOf"])
+    if options := part.get("anyOf") or part.get("oneOf"):
+        return " or ".join(filter(None, map(allowed, options)))
     if "type" not in part:
         return ""
-    types = part["type"] if isinstance(part["type"], list) else [part["type"]]
     words = {"array": "list", "object": "mapping", "boolean": "`true`, `false`", "null": "`null`"}
-    text = " or ".join(words.get(kind, kind) for kind in types)
-    if "array" in types and "items" in part:
-        inner = allowed(part["items"])
-        text = text.replace("list", f"list of {inner}" if inner else "list")
-    values = part.get("additionalProperties")
-    if "object" in types and isinstance(values, dict) and allowed(values):
-        text = text.replace("mapping", f"mapping to {allowed(values)}")
+    text = words.get(part["type"], part["type"])
+    inner = allowed(part.get("items", {}))
+    values = allowed(_values(part))
+    text += f" of {inner}" * bool(inner) + f" to {values}" * bool(values)
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [
-        f"{sign} {part[key]}"
-        for key, sign in (
-            ("minimum", "≥"),
-            ("exclusiveMinimum", ">"),
-            ("maximum", "≤"),
-            ("exclusiveMaximum", "<"),
-        )
+        f"{sign} {part[key]:g}" if part[key] < 1e6 else f"{sign} {part[key]}"
+        for key, sign in signs.items()
         if key in part
     ]
     return f"{text} {', '.join(bounds)}".strip()
@@ -132,7 +167,7 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
         "|---|---|",
         *(f"| `{word}` | {text} |" for word, text in MEANINGS.items()),
     ]
-    start = "<!-- made by `make docs` from workflow/schemas and the library; do not edit below -->"
+    start = "<!-- made by `make docs` from the library; do not edit below -->"
     return {
         REPOSITORY / "config/README.md": [(start, "<!-- end -->", reference)],
         REPOSITORY / "docs/similarity.md": [
@@ -155,6 +190,18 @@ def page(text: str, parts: list[tuple[str, str, str]]) -> str:
     return text
 
 
+def schemas() -> dict[Path, str]:
+    """Return the texts of the JSON schemas, which editors and the workflow catalogue use, by file."""
+    head = "# Made by `make docs` from prunescope/settings; do not edit.\n"
+    return {
+        REPOSITORY / f"workflow/schemas/{name}.schema.yaml": head
+        + yaml.safe_dump(schema(name), sort_keys=False, allow_unicode=True, width=110)
+        for name in SCHEMAS
+    }
+
+
 if __name__ == "__main__":
     for path, parts in made().items():
         path.write_text(page(path.read_text(), parts))
+    for path, text in schemas().items():
+        path.write_text(text)

@@ -46,7 +46,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
     activations = experiment["activations"]
     try:
-        _check_count("activations.examples", activations["examples"], dataset["test"], "test images")
+        _check_count("activations.examples", activations.get("examples"), dataset["test"], "test images")
         if "models" in experiment:
             return {"dataset": dataset, "network": _models(experiment, dataset)}
         training, pruning = experiment["training"], experiment["pruning"]

@@ -3,18 +3,17 @@
 import copy
 import json
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-import yaml
-
-from prunescope.config import checks, models, schema
-from prunescope.config.explain import kind_of
+from prunescope.config import models
 from prunescope.config.grid import NO_CONTROL, Grid, expand
 from prunescope.errors import InputError, guess
+from prunescope.settings import base
+from prunescope.settings.experiment import Written, validated
+from prunescope.settings.reading import plain, read_yaml
+from prunescope.settings.top import Config
 
 EXPERIMENTS = Path("config/experiments")
 # The workflow's configuration, if the library is in a checkout.
@@ -22,98 +21,6 @@ SHIPPED = Path(__file__).parents[4] / "config"
 FILE = "config/config.yaml"
 # Names in results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
-# Far more than any configuration needs, but small enough to refuse larger files immediately.
-LARGEST_FILE = 1_000_000
-DEEPEST = 50
-MOST_VALUES = 30_000
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a duplicate key is an error and 1e-3 is a number.
-
-    Depth and number of values are limited while the file is parsed. An alias counts as all the values that it
-    refers to: a few lines of nested aliases can expand to billions of values.
-    """
-
-    def __init__(self, stream):
-        super().__init__(stream)
-        self._depth, self._values, self._sizes = 0, 0, {}
-
-    def compose_node(self, parent, index):
-        mark, is_alias = self.peek_event().start_mark, self.check_event(yaml.AliasEvent)
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEEPEST} levels", mark)
-        before = self._values
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if not is_alias:
-            self._values += 1 + len(node.value) // 100  # a long text counts as several values
-            self._sizes[node] = self._values - before
-        elif node not in self._sizes:
-            raise yaml.composer.ComposerError(None, None, "an anchor that contains itself", mark)
-        else:
-            self._values += self._sizes[node]
-        if self._values > MOST_VALUES:
-            problem = f"more than {MOST_VALUES:,} values after aliases are expanded"
-            raise yaml.composer.ComposerError(None, None, problem, mark)
-        return node
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if str(key) in seen:
-                mark = key_node.start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", mark)
-            seen.add(str(key))
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.[\d_]+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(path: Path) -> dict:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not YAML, is too large or deep, repeats a key or is not a mapping.
-    """
-    try:
-        # Opening a pipe would wait for its writer.
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: not a regular file; replace it")
-        stat = path.stat()
-        if stat.st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes, so not a configuration file")
-        # Every experiment of a grid reads the same file.
-        return copy.deepcopy(_parsed(path, stat.st_mtime_ns, stat.st_size))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-
-
-@cache
-def _parsed(path: Path, _mtime: int, _size: int) -> dict:
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{path}{where}: {problem}") from None
-    except ValueError as error:  # from a date or number that YAML allows but Python does not
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: must be a mapping of keys to values, not {kind_of(value)}")
-    return value
 
 
 @dataclass(frozen=True)
@@ -164,9 +71,7 @@ class Catalogue:
         own, where = self._written(name), self.where(name)
         if "grid" not in own:
             return Grid({}, [])
-        part = {"properties": {"grid": schema.schema("experiment")["properties"]["grid"]}}
-        schema.validate({"grid": own["grid"]}, part, where)
-        return expand(name, {str(key): values for key, values in own["grid"].items()}, where)
+        return expand(name, base.load(Written, {"grid": own["grid"]}, where).grid, where)
 
     def selected(self, name: str) -> list[str]:
         """Return the experiments that a name selects: all combinations of its grid, or itself."""
@@ -203,8 +108,7 @@ class Catalogue:
                 known += self.grid(other).combinations
             folders = " or ".join(map(str, self.folders))
             raise InputError(
-                f"{where}: no experiment {name!r} in {folders}{guess(str(name), known)}; available: "
-                f"{', '.join(known)}"
+                f"{where}: no experiment {name!r} in {folders}{guess(str(name), known, nearest=2)}"
             )
 
 
@@ -232,21 +136,14 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
     InputError
         With file, key, value and what is allowed.
     """
-    config, file = schema.plain(config), "config" if module else FILE
-    known = schema.schema("config")["properties"]
+    config, file = plain(config), "config" if module else FILE
     if module:
-        config = {key: value for key, value in config.items() if key in known}
+        config = {key: value for key, value in config.items() if key in Config.model_fields}
     data = config.setdefault("data", {})
-    if isinstance(data, dict):
-        # Snakemake leaves nested values of --config as text.
-        if str(data.get("download")).lower() in ("true", "false"):
-            data["download"] = str(data["download"]).lower() == "true"
-        if isinstance(data.get("datasets", {}), dict):
-            # An edited copy of the shipped file may lack its data sets.
-            data["datasets"] = shipped.get("data", {}).get("datasets", {}) | {
-                name: _numbers(given) for name, given in data.get("datasets", {}).items()
-            }
-    config = schema.validate(config, schema.schema("config"), file)
+    if isinstance(data, dict) and isinstance(data.get("datasets", {}), dict):
+        # An edited copy of the shipped file may lack its data sets.
+        data["datasets"] = shipped.get("data", {}).get("datasets", {}) | data.get("datasets", {})
+    config = base.load(Config, config, file).plain()
     given = config["experiments"]
     catalogue = Catalogue(folders, given if isinstance(given, dict) else {})
     for name in given:
@@ -286,14 +183,6 @@ def configuration_of(folder: str | Path = ".") -> dict:
     return load_config(read_yaml(own), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
 
 
-def _numbers(given):
-    """Return a data set's options with numbers that ``--config`` left as text."""
-    if not isinstance(given, dict):
-        return given
-    numbers = {key: given[key] for key in ("resize", "test_fraction") if isinstance(given.get(key), str)}
-    return given | {key: yaml.load(text, Loader=_Loader) for key, text in numbers.items()}
-
-
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     """Read, resolve (`extends`) and validate one experiment, with defaults filled in.
 
@@ -319,11 +208,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
     catalogue.selected(name)  # refuses an invalid grid
     where = catalogue.where(name)
     written = _resolve(name, catalogue, ())
-    if "models" in written:
-        experiment = models.validate(written, where)
-    else:
-        experiment = schema.validate(written, schema.schema("experiment"), where)
-    checks.check(experiment, where)
+    experiment = models.validate(written, where) if "models" in written else validated(written, where)
     if experiment["control"] != NO_CONTROL:
         parent = catalogue.parent(name)
         if parent is None:
@@ -331,7 +216,7 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
                 f"{where}: control = {json.dumps(experiment['control'])}: needs `extends`, which names the "
                 "experiment to control"
             )
-        checks.check_control(experiment, load_experiment(parent, catalogue), parent, where)
+        check_control(experiment, load_experiment(parent, catalogue), parent, where)
     return experiment
 
 
@@ -391,3 +276,52 @@ def merge(base: dict, changes: dict) -> dict:
         else:
             merged[key] = copy.deepcopy(value)
     return merged
+
+
+# Keys that masks and training depend on. A control must have the same values.
+CONTROLLED = ("dataset", "network", "training", "pruning")
+
+
+def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
+    """Check that a control differs from the experiment that it controls only in permitted keys.
+
+    Parameters
+    ----------
+    control, experiment : dict
+        Both complete.
+    name : str
+        Of the experiment.
+    where : str
+        File of the control, for messages.
+
+    Raises
+    ------
+    InputError
+        With file, key, value and what is allowed.
+    """
+    for key in CONTROLLED:
+        if control[key] != experiment[key]:
+            key, own, other = _first_difference(key, control[key], experiment[key])
+            raise InputError(
+                f"{where}: {key} = {json.dumps(own)}: a control of {name} must have the same value, "
+                f"{json.dumps(other)}; remove the key"
+            )
+    for seed in control["seeds"]:
+        if seed not in experiment["seeds"]:
+            raise InputError(
+                f"{where}: seeds = {json.dumps(control['seeds'])}: a control of {name} can only use its "
+                f"seeds, {', '.join(map(str, experiment['seeds']))}"
+            )
+    if control["rounds"] > experiment["rounds"]:
+        raise InputError(
+            f"{where}: rounds = {control['rounds']}: the controlled experiment {name} ends after round "
+            f"{experiment['rounds']}; lower rounds"
+        )
+
+
+def _first_difference(key: str, own, other) -> tuple[str, object, object]:
+    """Return the first dotted key at which two values differ, and both plain values."""
+    while isinstance(own, dict) and isinstance(other, dict):
+        name = next(name for name in {**own, **other} if own.get(name) != other.get(name))
+        key, own, other = f"{key}.{name}", own.get(name), other.get(name)
+    return key, own, other

@@ -3,11 +3,10 @@
 The lineage of a model replaces the seed, and its position in the lineage replaces the round.
 """
 
-import copy
 from contextlib import suppress
 
-from prunescope.config import schema
 from prunescope.errors import InputError, guess
+from prunescope.settings.experiment import validated
 
 # Keys that define how networks are trained and pruned.
 REPLACED = ("seeds", "rounds", "control", "pruning")
@@ -91,10 +90,10 @@ def validate(experiment: dict, where: str) -> dict:
         raise InputError(
             f"{where}: {wrong[0]}: nothing is trained or pruned in an experiment with models; remove the key"
         )
-    root = copy.deepcopy(schema.schema("experiment"))
-    root["required"].remove("training")
-    root["properties"]["training"] |= {"required": [], "default": {}}
-    complete = schema.validate(experiment, root, where)
+    # The required keys of `training` follow from `models`, too.
+    unused = {"epochs": 1, "optimizer": {"name": "sgd", "lr": 1.0}}
+    training = unused | training if isinstance(training, dict) else unused if training is None else training
+    complete = validated(experiment | {"training": training}, where)
     seeds = sorted({model["lineage"] for model in complete["models"]})
     complete |= {"seeds": seeds, "rounds": 0}
     complete["rounds"] = max(len(lineage(complete, seed)) for seed in seeds) - 1

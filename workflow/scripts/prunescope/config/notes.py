@@ -12,6 +12,7 @@ from prunescope.config.stages import LEARNING
 from prunescope.errors import RESERVED_BY_REPORT, InputError, address_space
 from prunescope.files import read_json
 from prunescope.pruning.amounts import idle_round
+from prunescope.settings.activations import Activations
 from prunescope.similarity.measures import FEW, OK, described
 
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -49,14 +50,12 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     facts : dict
         From `prunescope.config.facts.describe`.
     """
-    activations = experiment["activations"]
-    view, images = (
-        kinds.load("view", activations["view"]),
-        activations["examples"] or facts["dataset"]["test"],
-    )
+    activations = Activations(**experiment["activations"])
+    view = kinds.load("view", activations.view)
+    images = stages.images(experiment, facts["dataset"]["test"])
     return {
         name: Size(
-            images * view.rows(shape, stages.positions(experiment)),
+            images * view.rows(shape, activations.sampled),
             images,
             view.units(shape),
             view.stored(shape, images),
@@ -111,9 +110,9 @@ def _bytes(number: float) -> str:
 
 def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:
     """Name the measures whose values will be missing or biased because there are too few rows."""
-    activations, lines = experiment["activations"], {}
+    lines: dict[str, list[str]] = {}
     unbiased = ", ".join(name for name in kinds.known("measure") if not described(name).biased)
-    images = activations["examples"] or facts["dataset"]["test"]
+    images = stages.images(experiment, facts["dataset"]["test"])
     for measure in sorted(experiment["similarity"]["measures"]):
         this = described(measure)
         best = {

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from prunescope import digests, kinds, provenance
 from prunescope.config import models
-from prunescope.config.checks import primary_measure
 from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
+from prunescope.settings.activations import EXAMPLES
+from prunescope.settings.pruning import Selection
 
 # Packages that can change the bytes of a rule's outputs.
 LEARNING = ("torch", "torchvision", "numpy")
@@ -97,7 +98,7 @@ def import_params(experiment: dict, seed: int, round: int) -> dict:
 
 def _scaling(normalisation: str | dict) -> dict:
     """Return training settings of which only the scaling of the pixels is used."""
-    return {"epochs": 0, "optimizer": {}, "normalisation": normalisation}
+    return {"normalisation": normalisation}
 
 
 def train_params(experiment: dict) -> dict:
@@ -124,11 +125,9 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    keys = ["retraining"]
+    own = {"control": experiment["control"], "retraining": pruning["retraining"]}
     if prunes(experiment):
-        keys += ["criterion", "scope", "prunable", "rates", "rate"]
-    own = {"control": experiment["control"]} | {key: pruning[key] for key in keys}
-    if prunes(experiment):
+        own |= {key: pruning[key] for key in Selection.model_fields}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),
@@ -143,7 +142,7 @@ def prunes(experiment: dict) -> bool:
 
 
 def control_facts(experiment: dict) -> Mapping:
-    """Return the facts of an experiment's control, see `prunescope.pruning.controls.table`."""
+    """Return the facts of an experiment's control, see `prunescope.pruning.table`."""
     return kinds.find("control", experiment["control"], "control").facts
 
 
@@ -162,14 +161,13 @@ def starts_from(experiment: dict) -> set[str]:
 
 def activation_params(experiment: dict) -> dict:
     """Return what `extract_activations` reads."""
-    own = _without_threads(experiment["activations"]) | {"positions": positions(experiment)}
-    return {key: value for key, value in own.items() if key != "token"}
+    return {"examples": EXAMPLES} | _without_threads(experiment["activations"])
 
 
-def positions(experiment: dict) -> int | str | list[int]:
-    """Return which positions of a layer's output are recorded: their number, ``all``, or a list."""
-    activations = experiment["activations"]
-    return activations["positions"] if activations["token"] is None else [activations["token"]]
+def images(experiment: dict, available: int) -> int:
+    """Return how many of the available test images are recorded."""
+    wanted = activation_params(experiment)["examples"]
+    return available if wanted is None else min(wanted, available)
 
 
 def similarity_params(experiment: dict) -> dict:
@@ -214,10 +212,19 @@ def with_spectrum(experiment: dict) -> list[str]:
     return sorted(measure.name for measure in measures if measure.facts.get("spectrum"))
 
 
+def primary_measure(experiment: dict) -> str | None:
+    """Return the measure that verdicts are about; None if the experiment does not say."""
+    measures = experiment["similarity"]["measures"]
+    if experiment["findings"]["measure"] is not None:
+        return experiment["findings"]["measure"]
+    return measures[0] if len(measures) == 1 else "cka_debiased" if "cka_debiased" in measures else None
+
+
 def findings_params(experiment: dict) -> dict:
     """Return what `write_report` reads for the verdicts: the primary measure and the margin."""
-    primary = kinds.find("measure", primary_measure(experiment)).name
-    return {"primary": primary, "margin": experiment["findings"]["margin"]}
+    primary = primary_measure(experiment)
+    name = None if primary is None else kinds.find("measure", primary).name
+    return {"primary": name, "margin": experiment["findings"]["margin"]}
 
 
 def shown(experiment: dict) -> dict:

@@ -1,28 +1,10 @@
 """Random changes of training images: drawn for a whole epoch, applied batch by batch on the device."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What to change; fields and defaults as in the experiment file."""
-
-    crop: int = 0
-    flip: bool = False
-    cutout: int = 0
-    rotate: float = 0.0
-    translate: float = 0.0
-    scale: Sequence[float] = (1.0, 1.0)
-
-    @property
-    def affine(self) -> bool:
-        """Whether images are resampled."""
-        return self.rotate > 0 or self.translate > 0 or tuple(self.scale) != (1.0, 1.0)
+from prunescope.settings.training import Augmentation
 
 
 def draw(

@@ -43,6 +43,11 @@ def in_words(found: dict) -> list[str]:
         return ["There are only dense networks, so there is nothing to compare."]
     if not found["measures"]:
         return ["The pruned networks have no layer in common with the dense network, so there is no verdict."]
+    if found["primary"] is None:
+        return [
+            "There are numbers but no verdicts, because no measure was chosen for them; set findings.measure "
+            f"to one of {', '.join(found['measures'])}."
+        ]
     if count < FEWEST_SEEDS:
         return [
             f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "

@@ -21,7 +21,7 @@ def conclude(
     shapes: dict[str, list[int]],
     measures: dict[str, dict[str, str]],
     *,
-    primary: str,
+    primary: str | None,
     margin: float,
     retrain: pd.DataFrame | None = None,
     untrained: pd.DataFrame | None = None,
@@ -39,8 +39,8 @@ def conclude(
         convolution's maps, one is a fully connected layer.
     measures : dict of str to dict
         From `prunescope.findings.labels.shown`, by name of the measure. Only ``label`` is used.
-    primary : str
-        The measure that verdicts use.
+    primary : str or None
+        The measure that verdicts use. Without it there are numbers but no verdicts.
     margin : float
         The smallest difference of interest between similarities.
     retrain : pandas.DataFrame, optional
@@ -62,7 +62,7 @@ def conclude(
         "last_round": last,
         "last_density": float(accuracy.loc[accuracy["round"] == last, "density"].mean()),
         "primary": primary,
-        "label": measures[primary]["label"],
+        "label": measures[primary]["label"] if primary else None,
         "margin": margin,
         "accuracy": claims.accuracy(accuracy, last),
         "measures": {
@@ -72,7 +72,7 @@ def conclude(
             for measure in slices.measures(rows)
         },
     }
-    if len(rows):
+    if len(rows) and primary:
         own, others, *controls = (
             None if table is None else slices.of_measure(table, primary)
             for table in (rows, ceiling, retrain, untrained)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from prunescope.errors import InputError, guess
+from prunescope.networks import PRUNABLE
 
 
 def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Module]:
@@ -155,6 +156,9 @@ def prunable(
             if parameter.ndim >= 2 and fnmatchcase(name, pattern) and "." in pattern
         }
         if not matched:
+            # Of the default patterns, one that matches is enough.
+            if patterns == PRUNABLE and (chosen or pattern != PRUNABLE[-1]):
+                continue
             select(network, [pattern], key)
             raise InputError(
                 f"{key}: pattern {pattern!r} matches no module with a prunable weight; choose convolutions "

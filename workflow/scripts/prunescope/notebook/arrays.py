@@ -14,8 +14,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from prunescope.errors import InputError
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity import pairs
-from prunescope.similarity.matrix import COLUMNS, SimilaritySettings
+from prunescope.similarity.matrix import COLUMNS
 from prunescope.similarity.measures import Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair
@@ -162,7 +163,7 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     """
     if isinstance(names, str):
         raise InputError(f"measures = {names!r}: must be a list of names; write [{names!r}]")
-    names = list(dict.fromkeys(SimilaritySettings().measures if names is None else names))
+    names = list(dict.fromkeys(Similarity().measures if names is None else names))
     if not names:
         raise InputError("measures = []: must name at least one measure")
     return [load(name, "measures") for name in names]
@@ -177,7 +178,7 @@ def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Cal
     As in a job of the workflow, matrices are processed in parallel, with one thread per LAPACK call.
     """
     truncates = any(measure.basis == "components" for measure in measures)
-    variance = SimilaritySettings().variance if truncates else None
+    variance = Similarity().variance if truncates else None
 
     def whitened(rows: Rows, moments: Moments) -> Representation:
         if not np.isfinite(moments.lengths):

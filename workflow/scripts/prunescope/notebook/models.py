@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import kinds
-from prunescope.activations.record import ActivationSettings, Recorder, hooked
+from prunescope.activations.record import Recorder, hooked
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.modules import select
 from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
+from prunescope.settings.activations import RecordingSettings
 from prunescope.similarity.measures import Measure
 from prunescope.similarity.pairs import Pair
 
@@ -88,7 +88,6 @@ def compare_models(
     True
     """
     chosen = load_measures(measures)
-    settings = ActivationSettings([], None, view, positions)
     aligned = kinds.find("view", view, "view").facts["aligned"]
     if pairs not in ("same-layer", "all-layers"):
         raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
@@ -102,6 +101,8 @@ def compare_models(
             raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
     if positions != "all" and not (isinstance(positions, Integral) and positions > 0):
         raise InputError(f"positions = {positions!r}: must be 'all' or an integer of at least 1")
+    sampled = positions if positions == "all" else int(positions)
+    settings = RecordingSettings(layers=[], view=view, positions=sampled)
     # torch.compile cannot trace hooks; what it wraps computes the same.
     a, b = (getattr(network, "_orig_mod", network) for network in (a, b))
     names = _names(a, b, layers, pairs)
@@ -179,7 +180,7 @@ def _names(
 
 
 def _record(
-    group: h5py.Group, network: nn.Module, layers: Sequence[str], images: Tensor, settings: ActivationSettings
+    group: h5py.Group, network: nn.Module, layers: Sequence[str], images: Tensor, settings: RecordingSettings
 ) -> dict[str, Rows]:
     """Write the rows of layers to a file and return them by layer, in the network's own order."""
     side = group.name.strip("/")
@@ -189,7 +190,7 @@ def _record(
     def run(batch: int) -> dict[str, Recorder]:
         group.clear()
         recorders: dict[str, Recorder] = {}
-        own = replace(settings, batch_size=batch)
+        own = settings.model_copy(update={"batch_size": batch})
         for first in range(0, len(images), batch):
             inputs, seen = images[first : first + batch].to(weight.device), set()
 

@@ -20,29 +20,14 @@ from prunescope.networks.inspect import census
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.networks.preprocessing import Preprocessing, input_shape, preprocessing_of
 from prunescope.pruning import controls
-from prunescope.training.data import Data, TrainingSettings, place, place_test, steps_per_epoch
+from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.training import Forward, Training
+from prunescope.training.data import Data, place, place_test, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution, peak_memory
 from prunescope.training.loop import Task, train
 from prunescope.training.resume import Progress, State
 
 log = logging.getLogger("prunescope")
-
-
-@dataclass(frozen=True)
-class PruningSettings:
-    """Pruning in one round: keys of the experiment file, and `density`, this round's entry of `densities`.
-
-    `control` is the experiment's key of the same name.
-    """
-
-    criterion: str = "magnitude"
-    scope: str = "global"
-    prunable: list[str] = field(default_factory=lambda: ["Conv2d", "Linear"])
-    rate: float = 0.2
-    rates: dict[str, float] = field(default_factory=dict)
-    density: float | None = None
-    retraining: str = "lr-rewind"
-    control: str = "none"
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ class Round:
     network : dict
         ``name`` and ``arguments``; ``more``, see `prunescope.networks.weights.initial`; and ``classes``, if
         it differs from the data set's.
-    training : TrainingSettings
+    training : Training, or Forward for a network that is not trained
     dataset : Prepared
     device : torch.device
     state : path or None
@@ -73,7 +58,7 @@ class Round:
     seed: int
     number: int
     network: dict
-    training: TrainingSettings
+    training: Training | Forward
     dataset: Prepared
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     state: Path | None = None
@@ -108,7 +93,7 @@ class Round:
             return None
         identity = {
             "network": self.built,
-            "training": vars(self.training),
+            "training": self.training.plain(),
             "seed": self.seed,
             "round": self.number,
             "dataset": self.dataset.digest,
@@ -235,7 +220,7 @@ def prune(
     masks : dict of str to Tensor of bool, optional
         Masks of the controlled experiment, for a control that uses them.
     """
-    state = this.unfinished(pruning=vars(settings))
+    state = this.unfinished(pruning=settings.plain())
     shuffling = provenance.derive_seed(this.seed, "shuffled masks")
 
     def task(data: Data) -> tuple[nn.Module, Task]:

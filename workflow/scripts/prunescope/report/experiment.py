@@ -82,6 +82,11 @@ class Experiment:
         return self.findings["seeds"]
 
     @property
+    def measure(self) -> str:
+        """The measure that pages show first: that of the verdicts, or the first by name."""
+        return self.findings["primary"] or self.similarity["measure"].min()
+
+    @property
     def dots(self) -> bool:
         """Whether charts draw each seed: there are several, but few."""
         return 1 < len(self.seeds) <= FEW_SEEDS
@@ -133,7 +138,11 @@ def experiment_page(
                 similarity_charts.to_dense(experiment.layers, experiment.rounds, experiment.colormap),
             ),
         ),
-        Section("table", "Layers in numbers", tables=(summary.layer_table(experiment, data["profile"]),)),
+        Section(
+            "table",
+            "Layers in numbers",
+            tables=(summary.layer_table(experiment, data["profile"], labels[experiment.measure]),),
+        ),
         Section(
             "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
         ),
@@ -164,7 +173,7 @@ def experiment_page(
             sections,
             data,
             summary.verdict(experiment.findings),
-            summary.facts(experiment, data["profile"]),
+            summary.facts(experiment, data["profile"], labels[experiment.measure]),
         )
     )
 
@@ -179,7 +188,7 @@ def _menus(experiment: Experiment, labels: dict[str, str], profile: pd.DataFrame
     seeds, rounds = experiment.seeds, experiment.rounds
     every = {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {}
     menus = [
-        measure_menu(labels, experiment.findings["primary"]),
+        measure_menu(labels, experiment.measure),
         Menu("seed", "Seed", every | {str(seed): str(seed) for seed in seeds}),
         Menu(
             "round",
@@ -197,7 +206,7 @@ def _menus(experiment: Experiment, labels: dict[str, str], profile: pd.DataFrame
 
 def _by_layer(experiment: Experiment, data: dict[str, pd.DataFrame], labels: dict[str, str]) -> Section:
     profile = data["profile"]
-    order = measure_menu(labels, experiment.findings["primary"]).options
+    order = measure_menu(labels, experiment.measure).options
     titles = {measure: summary.headline(experiment, profile, measure, labels[measure]) for measure in order}
     series = [name for name in profile["series"].drop_duplicates() if name != similarity_charts.THIS]
     chance = bool(profile["chance"].notna().any())

@@ -81,7 +81,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             grid=True,
         ),
     ]
-    primary = experiments[0].findings["primary"]
+    primary = experiments[0].measure
     return render(
         Page("Experiments side by side", ", ".join(names), [measure_menu(labels, primary)], sections, data)
     )
@@ -95,7 +95,11 @@ def _verdicts(experiments: list[Experiment]) -> pd.DataFrame:
     rows = []
     for one in experiments:
         claims = one.findings.get("claims", {})
-        row = {"experiment": one.name, "measure": one.findings["label"], "seeds": len(one.findings["seeds"])}
+        row = {
+            "experiment": one.name,
+            "measure": one.findings["label"] or "–",
+            "seeds": len(one.findings["seeds"]),
+        }
         for name, question in QUESTIONS.items():
             if claims.get(name):
                 word = claims[name]["verdict"]

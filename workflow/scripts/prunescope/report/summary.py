@@ -44,7 +44,7 @@ def verdict(found: dict) -> Verdict:
     return Verdict(SIGNS[word], word, f"{FINDING[word]} {how}")
 
 
-def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
+def facts(experiment, profile: pd.DataFrame, label: str) -> list[Fact]:
     """Return the key figures of an experiment.
 
     Parameters
@@ -52,9 +52,11 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
     experiment : prunescope.report.experiment.Experiment
     profile : pandas.DataFrame
         From `prunescope.report.page_tables.similarity_tables`.
+    label : str
+        Of the page's first measure.
     """
     found = experiment.findings
-    rows = final(profile, experiment, found["primary"])
+    rows = final(profile, experiment, experiment.measure)
     low = lowest(rows)
     every = experiment.similarity[experiment.similarity["round_a"] > experiment.similarity["round_b"]]
     missing = int(every["value"].isna().sum())
@@ -65,7 +67,7 @@ def facts(experiment, profile: pd.DataFrame) -> list[Fact]:
     return [
         Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", experiment.rounds.after),
         _accuracy(found["accuracy"], count),
-        Fact("Least similar layer", *(_low(low, found["label"]) if low is not None else ("–", "no value"))),
+        Fact("Least similar layer", *(_low(low, label) if low is not None else ("–", "no value"))),
         Fact("Seeds", str(count), "" if count >= 3 else "verdicts need at least 3"),
         Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
         Fact(
@@ -106,10 +108,10 @@ def lowest(rows: pd.DataFrame) -> pd.Series | None:
     return known.loc[known["above"].idxmin()] if len(known) else None
 
 
-def layer_table(experiment, profile: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Make the table of layers by the primary measure: value, chance, baseline, verdict, curve, status."""
+def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.DataFrame]:
+    """Make the table of layers by the page's first measure: value, chance, baseline, verdict, ... ."""
     found = experiment.findings
-    measure = found["primary"]
+    measure = experiment.measure
     # Networks that were trained elsewhere need not have all layers.
     rows = final(profile, experiment, measure).set_index("layer").reindex(experiment.layers)
     others = profile[
@@ -138,7 +140,7 @@ def layer_table(experiment, profile: pd.DataFrame) -> tuple[str, pd.DataFrame]:
             }
         )
     seeds = ", mean over seeds" if len(experiment.seeds) > 1 else ""
-    return f"Layers by {found['label']}{seeds}", pd.DataFrame(lines)
+    return f"Layers by {label}{seeds}", pd.DataFrame(lines)
 
 
 @dataclass(frozen=True)

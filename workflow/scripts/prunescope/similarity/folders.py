@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from prunescope.activations import folder
 from prunescope.errors import InputError
-from prunescope.similarity.matrix import DEFAULT, SimilaritySettings, compare_round
+from prunescope.settings import base
+from prunescope.settings.similarity import Similarity
+from prunescope.similarity.matrix import compare_round
 
 
 def compare_folders(
@@ -60,6 +62,7 @@ def compare_folders(
         files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
         for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
             folder.bring(replace(foreign, ids=found[0].ids), file, round)
-        settings = SimilaritySettings(list(measures or DEFAULT), variance, pairs)
+        given = {"measures": list(measures)} if measures else {}
+        settings = base.load(Similarity, given | {"variance": variance, "pairs": pairs}, "compare_folders")
         rows = [compare_round(files[: last + 1], settings) for last in range(len(files))]
         return pa.concat_tables(rows).to_pandas().drop(columns="spectrum")

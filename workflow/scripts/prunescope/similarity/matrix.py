@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair, compare
@@ -52,45 +53,8 @@ COLUMNS = pa.schema(
 )
 
 
-# The schema has the same default.
-DEFAULT = ("cca", "cca_cv", "cka_debiased", "svcca")
-
-
-@dataclass(frozen=True)
-class SimilaritySettings:
-    """How representations are compared: the keys of `similarity` that affect the values.
-
-    Attributes
-    ----------
-    measures : list of str
-        Names of measures. Their order does not matter.
-    variance : float
-        Fraction of the variance that the principal components of SVCCA keep, in (0, 1].
-    pairs : str
-        ``same-layer`` or ``all-layers``.
-    intervals : bool
-        Whether to give 95 % intervals.
-    gpu : bool
-        Whether to sum products on a GPU if the job is granted one; the results differ by rounding.
-    """
-
-    measures: list[str] = field(default_factory=lambda: list(DEFAULT))
-    variance: float = 0.99
-    pairs: str = "same-layer"
-    intervals: bool = False
-    gpu: bool = False
-
-    def __post_init__(self):
-        if not self.measures:
-            raise InputError("similarity.measures = []: must name at least one measure")
-        if not 0 < self.variance <= 1:
-            raise InputError(f"similarity.variance = {self.variance}: must be above 0 and at most 1")
-        if self.pairs not in ("same-layer", "all-layers"):
-            raise InputError(f"similarity.pairs = {self.pairs!r}: must be same-layer or all-layers")
-
-
 def compare_round(
-    paths: Sequence[str | Path], settings: SimilaritySettings, threads: int = 1, device: str = "cpu"
+    paths: Sequence[str | Path], settings: Similarity, threads: int = 1, device: str = "cpu"
 ) -> pa.Table:
     """Compare the last round of one seed with every round up to itself: one row of the similarity matrix.
 
@@ -98,7 +62,7 @@ def compare_round(
     ----------
     paths : sequence of path
         Activation files of one seed, rounds 0 to r in order.
-    settings : SimilaritySettings
+    settings : Similarity
     threads : int, default 1
         The result does not depend on it.
     device : torch.device or str, optional
@@ -122,7 +86,7 @@ def compare_round(
 
 
 def compare_seeds(
-    paths: Sequence[str | Path], settings: SimilaritySettings, threads: int = 1, device: str = "cpu"
+    paths: Sequence[str | Path], settings: Similarity, threads: int = 1, device: str = "cpu"
 ) -> pa.Table:
     """Compare the same round of different seeds, all pairs of them.
 
@@ -265,7 +229,7 @@ class _Comparison:
 
 
 @contextmanager
-def _comparison(settings: SimilaritySettings, threads: int, device: str) -> Iterator[_Comparison]:
+def _comparison(settings: Similarity, threads: int, device: str) -> Iterator[_Comparison]:
     """Compute matrices in parallel, with one thread per LAPACK call.
 
     Matrices of a few hundred columns are too small for LAPACK to use two threads well.

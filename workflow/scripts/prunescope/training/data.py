@@ -1,44 +1,26 @@
-"""The data set on the training device, its batches, and the training settings."""
+"""The data set on the training device, and its batches."""
 
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from prunescope.data import augmentation
-from prunescope.data.augmentation import Augmentation
 from prunescope.data.datasets import Prepared
 from prunescope.data.images import BLOCK, IN_MEMORY, Images
 from prunescope.errors import InputError
 from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
+from prunescope.settings.normalisation import Scaling
+from prunescope.settings.training import Forward, Training
 
 log = logging.getLogger("prunescope")
 # Pixels times channels to evaluate at a time; at most 512 images.
 EVALUATED = 2**22
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained; fields and defaults as in the experiment file."""
-
-    epochs: int
-    optimizer: dict
-    batch_size: int = 128
-    examples: int | None = None
-    validation: int = 0
-    schedule: dict = field(default_factory=lambda: {"name": "constant"})
-    decay_norm_and_bias: bool = True
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None
-    normalisation: str | dict[str, list[float]] = "dataset"
-    augmentation: dict = field(default_factory=dict)
-    precision: str = "float32"
-    channels_last: bool = True
 
 
 class Gathered:
@@ -126,14 +108,14 @@ class Data:
     resizing: dict | None = None
 
 
-def steps_per_epoch(data: Data, settings: TrainingSettings) -> int:
+def steps_per_epoch(data: Data, settings: Training) -> int:
     """Return the number of batches of an epoch, including a smaller last one."""
     return math.ceil(len(data.train) / settings.batch_size)
 
 
 def place(
     dataset: Prepared,
-    settings: TrainingSettings,
+    settings: Training,
     device: torch.device,
     expected: Preprocessing | None = None,
 ) -> Data:
@@ -142,7 +124,7 @@ def place(
     Parameters
     ----------
     dataset : Prepared
-    settings : TrainingSettings
+    settings : Training
         `examples` and `validation` select training images, the same for every seed.
     device : torch.device
     expected : Preprocessing, optional
@@ -172,7 +154,7 @@ def place(
 
 def place_test(
     dataset: Prepared,
-    settings: TrainingSettings,
+    settings: Forward,
     device: torch.device,
     expected: Preprocessing | None = None,
 ) -> Data:
@@ -182,7 +164,7 @@ def place_test(
 
 def _placed(
     dataset: Prepared,
-    settings: TrainingSettings,
+    settings: Forward,
     device: torch.device,
     expected: Preprocessing | None,
     chosen: Tensor | None,
@@ -211,14 +193,14 @@ def _placed(
 
 
 def _scaling(
-    dataset: Prepared, normalisation: str | dict[str, list[float]], expected: Preprocessing | None
+    dataset: Prepared, normalisation: str | Scaling, expected: Preprocessing | None
 ) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation for the normalisation of pixels / 255, channel by channel."""
     channels = dataset.shape[0]
     if expected is not None:
         mean, std = expected.mean, expected.std
-    elif isinstance(normalisation, dict):
-        mean, std = normalisation["mean"], normalisation["std"]
+    elif isinstance(normalisation, Scaling):
+        mean, std = normalisation.mean, normalisation.std
     elif normalisation == "symmetric":
         mean = std = channels * [0.5]
     else:
@@ -235,7 +217,7 @@ def _room(device: torch.device) -> int:
 
 
 def batches(
-    data: Data, settings: TrainingSettings, seed: int, round: int, epoch: int, first: int
+    data: Data, settings: Training, seed: int, round: int, epoch: int, first: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield the batches of an epoch from position `first`: position, images (N, C, H, W) in [0, 255], labels.
 
@@ -243,7 +225,7 @@ def batches(
     During the epoch, only the images of a large data set are copied to the device.
     """
     train, count = data.train, len(data.train)
-    changes = Augmentation(**settings.augmentation)
+    changes = settings.augmentation
     order_seed, changes_seed = (derive_seed(seed, what, round, epoch) for what in ("order", "augmentation"))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(order_seed)).to(train.labels.device)
     drawn = augmentation.draw(

@@ -6,11 +6,12 @@ from torch.nn import functional as F
 
 from prunescope.errors import InputError
 from prunescope.networks.build import normalise
-from prunescope.training.data import Data, Split, TrainingSettings
+from prunescope.settings.training import Forward
+from prunescope.training.data import Data, Split
 from prunescope.training.execution import reproducible
 
 
-def forward(network: nn.Module, images: Tensor, data: Data, settings: TrainingSettings) -> Tensor:
+def forward(network: nn.Module, images: Tensor, data: Data, settings: Forward) -> Tensor:
     """Return a network's outputs, float32, for a batch of pixels."""
     if not settings.channels_last:
         images = images.contiguous()
@@ -26,7 +27,7 @@ def forward(network: nn.Module, images: Tensor, data: Data, settings: TrainingSe
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, split: Split, data: Data, settings: TrainingSettings) -> tuple[float, float]:
+def evaluate(network: nn.Module, split: Split, data: Data, settings: Forward) -> tuple[float, float]:
     """Return mean cross-entropy (without label smoothing) and accuracy, in the precision of the training."""
     network.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
@@ -38,9 +39,7 @@ def evaluate(network: nn.Module, split: Split, data: Data, settings: TrainingSet
     return float(loss) / len(split), float(correct) / len(split)
 
 
-def gradients(
-    network: nn.Module, names: list[str], data: Data, settings: TrainingSettings
-) -> dict[str, Tensor]:
+def gradients(network: nn.Module, names: list[str], data: Data, settings: Forward) -> dict[str, Tensor]:
     """Return the gradient of the training images' mean loss, in evaluation mode and without augmentation."""
     reproducible(data.train.labels.device)
     network.to(data.train.labels.device).eval()

@@ -13,8 +13,9 @@ from prunescope import checkpoints
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks, apply_masks
 from prunescope.provenance import derive_seed
+from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
-from prunescope.training.data import Data, TrainingSettings, batches, steps_per_epoch
+from prunescope.training.data import Data, batches, steps_per_epoch
 from prunescope.training.evaluate import evaluate, forward
 from prunescope.training.execution import reproducible
 from prunescope.training.resume import Progress, State
@@ -46,7 +47,7 @@ class Task:
 
 
 def train(
-    network: nn.Module, data: Data, settings: TrainingSettings, task: Task, state: State | None = None
+    network: nn.Module, data: Data, settings: Training, task: Task, state: State | None = None
 ) -> Progress:
     """Train a network in place.
 
@@ -55,7 +56,7 @@ def train(
     network : torch.nn.Module
         Moved to the data's device; its pruned weights are zero and stay zero.
     data : Data
-    settings : TrainingSettings
+    settings : Training
     task : Task
     state : State, optional
         Where unfinished training is stored. If there is a state of the same training, training resumes from
@@ -77,7 +78,7 @@ def train(
     network.to(
         device, memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format
     )
-    optimizer = optimizers.build(network, settings.decay_norm_and_bias, **settings.optimizer)
+    optimizer = optimizers.build(network, settings.decay_norm_and_bias, **settings.optimizer.plain())
     pruned, kept = _pruned_weights(network, task.masks)
     progress = Progress(task.start, torch.zeros(per_epoch, device=device), torch.tensor(0, device=device))
     if state:
@@ -123,7 +124,7 @@ def train(
     return progress
 
 
-def _check_steps(task: Task, settings: TrainingSettings, per_epoch: int) -> None:
+def _check_steps(task: Task, settings: Training, per_epoch: int) -> None:
     total, rewind = settings.epochs * per_epoch, task.rewind or 0
     if task.start >= total or rewind > total:
         raise InputError(
@@ -147,17 +148,17 @@ def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> 
     nn.utils.clip_grad_norm_(network.parameters(), norm)
 
 
-def learning_rate(step: int, per_epoch: int, settings: TrainingSettings) -> float:
+def learning_rate(step: int, per_epoch: int, settings: Training) -> float:
     """Return the learning rate of a step, counted from 0.
 
     It is the schedule's value in the middle of the step, so that no step has a rate of 0 when the schedule
     starts or ends at 0.
     """
-    factor = schedules.factor((step + 0.5) / per_epoch, settings.epochs, **settings.schedule)
-    return settings.optimizer["lr"] * factor
+    factor = schedules.factor((step + 0.5) / per_epoch, settings.epochs, **settings.schedule.plain())
+    return settings.optimizer.lr * factor
 
 
-def _check_losses(progress: Progress, begin: int, settings: TrainingSettings) -> None:
+def _check_losses(progress: Progress, begin: int, settings: Training) -> None:
     """Stop training once the loss is NaN or infinite; this waits for the device."""
     per_epoch = len(progress.losses)
     wrong = (~progress.losses[begin:].isfinite()).nonzero()
@@ -172,9 +173,7 @@ def _check_losses(progress: Progress, begin: int, settings: TrainingSettings) ->
         )
 
 
-def _finish_epoch(
-    network: nn.Module, data: Data, settings: TrainingSettings, progress: Progress, begin: int
-) -> None:
+def _finish_epoch(network: nn.Module, data: Data, settings: Training, progress: Progress, begin: int) -> None:
     """Measure the network after an epoch that began at batch `begin`, and append to the history."""
     clock = time.monotonic()
     per_epoch = len(progress.losses)

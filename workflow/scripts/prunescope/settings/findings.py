@@ -1,0 +1,49 @@
+"""Keys of `findings` and `figures`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from prunescope.settings.base import Settings, named, problem
+
+WIDTHS = [5.5, 3.25, 6.75]
+
+
+class Findings(Settings):
+    """What verdicts are about."""
+
+    measure: named("measure") | None = Field(
+        None,
+        description="The one measure that verdicts are about, chosen before the run. null means the only "
+        "measure, or `cka_debiased` if it is one of several; otherwise there are numbers but no verdicts.",
+    )
+    margin: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Smallest difference between similarities that is of interest; smaller ones do not "
+        "count as a finding.",
+    )
+
+
+def _offered(width: float) -> float:
+    if width not in WIDTHS:
+        raise problem(f"unknown; allowed: {', '.join(map(str, WIDTHS))}", value=width)
+    return width
+
+
+class Figures(Settings):
+    """How figures look."""
+
+    colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "Greys"] = Field(
+        "viridis",
+        description="Matplotlib colormap of the heatmaps, one of those that are uniform and safe for "
+        "colour-blind readers.",
+    )
+    width: Annotated[float, AfterValidator(_offered)] = Field(
+        5.5,
+        description="Width of the figures in inches: 5.5 (NeurIPS), 3.25 and 6.75 (ICML, one and two "
+        "columns).",
+        json_schema_extra={"enum": WIDTHS},
+    )
+    dpi: int = Field(300, ge=50, le=1200, description="Resolution of the PNG figures, in dots per inch.")
