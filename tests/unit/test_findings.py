@@ -158,6 +158,8 @@ def test_without_a_control_the_text_says_what_is_not_separated():
     found = conclude(matrix(middle=0.3))
     assert found["claims"]["beyond_retrain"] is None and found["claims"]["untrained"] is None
     assert "may be an effect of longer training" in found["text"][1]
+    others = matrix(middle=0.3).query("measure == 'cka'")
+    assert conclude(matrix(middle=0.3), retrain=others, untrained=others) == found, "of another measure"
 
 
 @pytest.mark.parametrize(("middle", "verdict"), [(0.3, words.HOLDS), (0.68, words.FAILS)])

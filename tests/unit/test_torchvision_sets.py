@@ -99,6 +99,9 @@ def test_a_small_copy_is_read(name, make, tmp_path, monkeypatch):
     expected = {np.asarray(resize(image)).tobytes() for image, _ in part}
     found = {image.transpose(1, 2, 0).tobytes() for image in np.asarray(data.test_images)}
     assert found <= expected and (found == expected or not split)
+    monkeypatch.setitem(source.SIZES, name, ((3, None, None), len(classes), counts[0] + 2, counts[1]))
+    with pytest.raises(InputError, match=r"damaged: shape, classes, training and test images are \(\[3, 16"):
+        sources.fetch("x", given, str(tmp_path), download=False)
 
 
 @pytest.mark.parametrize(
