@@ -202,6 +202,18 @@ def test_evaluation_mode_and_hooks_removed(tmp_path):
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path):
+    def narrow(images):
+        if len(images) > 20:
+            raise MemoryError
+        return prepare(images)
+
+    settings = ActivationSettings(layers=["relu", "output"], examples=60, batch_size=50)
+    extract(tmp_path / "a.h5", tiny(), IMAGES, LABELS, narrow, settings, ORIGIN)
+    record(tmp_path / "b.h5", layers=["relu", "output"], examples=60, batch_size=12)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_hooks_are_removed_after_an_error(tmp_path):
     network = tiny()
     with pytest.raises(RuntimeError):

@@ -23,7 +23,8 @@ def test_every_name_is_a_data_set_whose_splits_and_labels_are_found(name):
         inspect.getsource(part) for part in kind.__mro__ if part.__module__.startswith("torchvision")
     )
     assert "root" in parameters and "target" in text
-    _, classes, train, test = source.SIZES[name]
+    shape, classes, train, test = source.SIZES[name]
+    assert shape[0] in (1, 3) and shape[1] == shape[2]
     assert classes > 1 and train > 0
     if "train" in parameters:
         assert name not in source.SPLITS and test
