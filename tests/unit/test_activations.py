@@ -229,6 +229,9 @@ def test_formats(tmp_path, compression, dtype):
     layers, _, _ = record(tmp_path / "a.h5", examples=None, compression=compression, dtype=dtype)
     assert layers["relu"].dtype == dtype
     np.testing.assert_array_equal(layers["relu"], plain["relu"].astype(dtype))
+    few = {"images": IMAGES[:2], "examples": None, "batch_size": 1}
+    single, _, _ = record(tmp_path / "b.h5", compression=compression, dtype=dtype, **few)
+    np.testing.assert_allclose(single["output"], layers["output"][:2], rtol=2e-3, atol=1e-3)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["layers/relu"].compression == (None if compression == "none" else compression)
 

@@ -35,6 +35,8 @@ def test_every_part_of_an_experiment_can_be_used(name):
     shape = SHAPES[experiment["dataset"]]
     network = build(**stages.network_params(experiment["network"]), shape=shape, classes=10, seed=0)
     assert modules.select(network, experiment["activations"]["layers"], "activations.layers")
+    rounds = range(experiment["rounds"] + 1)
+    assert stages.networks(experiment) == [(seed, round) for seed in experiment["seeds"] for round in rounds]
     params = stages.prune_params(experiment, 1)
     PruningSettings(**params["pruning"])
     weights = modules.prunable(network, experiment["pruning"]["prunable"])
