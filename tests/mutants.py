@@ -340,7 +340,8 @@ def main() -> None:
             )
     for room, counts in [*sorted(results.items()), ("all", sum(results.values(), Counter()))]:
         print(f"{room:15}", *(f"{counts[name]:4} {name}" for name in ("killed", "survived", "not reached")))
-    print(f"{time.monotonic() - start:.0f} s")
+    print(f"{time.monotonic() - start:.0f} s", flush=True)
+    os._exit(0)  # without what packages print when Python ends
 
 
 if __name__ == "__main__":

@@ -180,16 +180,17 @@ def test_shuffled_masks_are_uniform_over_positions():
     assert (kept_at / 4000 - 3 / 8).abs().max() < 0.04
 
 
-def test_a_control_may_ask_only_for_what_is_offered(tmp_path, monkeypatch):
-    folder = tmp_path / kinds.FAMILIES["control"].folder
+@pytest.mark.parametrize(("family", "check"), [("control", controls.check), ("criterion", criteria.check)])
+def test_a_control_or_criterion_may_ask_only_for_what_is_offered(family, check, tmp_path, monkeypatch):
+    folder = tmp_path / kinds.FAMILIES[family].folder
     folder.mkdir(parents=True)
-    (folder / "mine.py").write_text("@control()\ndef mine(mask): ...\n")
+    (folder / "mine.py").write_text(f"@{family}()\ndef mine(mask): ...\n")
     monkeypatch.setattr(kinds, "LIBRARY", tmp_path)
     kinds.known.cache_clear()
     with pytest.raises(
-        InputError, match=r"mine.py: control 'mine' has the unknown parameter 'mask'; allowed: masks"
+        InputError, match=rf"mine.py: {family} 'mine' has the unknown parameter 'mask'; allowed: \w+"
     ):
-        controls.check("mine")
+        check("mine")
     kinds.known.cache_clear()
 
 
