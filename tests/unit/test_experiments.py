@@ -83,3 +83,11 @@ def test_defaults_are_the_schemas(settings_class, section):
             assert field.name in part["required"]
         else:
             assert (list(default) if isinstance(default, tuple) else default) == described["default"]
+
+
+def test_a_token_is_recorded_as_a_list_of_one_position():
+    own = load_experiment("digits-lenet")
+    token, listed = (
+        own | {"activations": own["activations"] | key} for key in ({"token": 3}, {"positions": [3]})
+    )
+    assert stages.activation_params(token) == stages.activation_params(listed)
