@@ -124,6 +124,7 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
         ({"cat/x.png": png(1), "dog/a/x.png": png(2)}, ["dog/a/x.png is not in a class folder"]),
         ({"README": b"nothing"}, ["contains no images", ".jpg"]),
         (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
+        (FILES | {"train/dog/x.png": png(1)}, ["class 'dog'", "none under test/"]),
         (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
     ],
 )
@@ -464,9 +465,12 @@ def test_a_damaged_file_of_arrays_is_refused(save, options, tmp_path):
         sources.describe("numpy:cut.npz", str(tmp_path))
 
 
-def test_a_missing_archive_names_its_path(tmp_path):
+def test_an_archive_that_is_missing_or_of_another_kind_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no folder or archive .*nothing\.tar"):
         sources.fetch("x", "imagefolder:nothing.tar", str(tmp_path), False)
+    (tmp_path / "list.txt").touch()
+    with pytest.raises(InputError, match=r"list\.txt is not a folder or archive; allowed: \.tar, "):
+        sources.fetch("x", "imagefolder:list.txt", str(tmp_path), False)
 
 
 def test_the_stamp_follows_changes(tmp_path):
