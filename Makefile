@@ -16,7 +16,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help env browser demo test test-slow test-slurm test-gpu soak flips lint format bench calibrate docs lock clean
+.PHONY: help env browser demo test test-slow test-slurm test-gpu soak flips mutants lint format bench calibrate docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ soak: $(READY) ## kill processes, edit files and flip bits at random (an hour; K
 
 flips: $(READY) ## flip 2,000 random bits in files of every kind; none may silently change what is read (a minute; FLIPS=n per kind)
 	PRUNESCOPE_FLIPS=$(or $(FLIPS),250) PRUNESCOPE_FLIP_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/unit/test_flips.py
+
+mutants: $(READY) ## change the library at N=200 random places and show which changes no fast test notices (half an hour; SEED=)
+	$(BIN)/python tests/mutants.py --mutants $(or $(N),200) --seed $(or $(SEED),0)
 
 lint: $(READY) ## check the style: ruff (format and check), snakefmt, snakemake --lint
 	$(BIN)/ruff format --check .

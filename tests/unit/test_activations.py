@@ -203,6 +203,18 @@ def test_evaluation_mode_and_hooks_removed(tmp_path):
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path):
+    def narrow(images):
+        if len(images) > 20:
+            raise MemoryError
+        return prepare(images)
+
+    settings = RecordingSettings(layers=["relu", "output"], examples=60, batch_size=50)
+    extract(tmp_path / "a.h5", tiny(), IMAGES, LABELS, narrow, settings, ORIGIN)
+    record(tmp_path / "b.h5", layers=["relu", "output"], examples=60, batch_size=12)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_hooks_are_removed_after_an_error(tmp_path):
     network = tiny()
     with pytest.raises(RuntimeError):
@@ -218,6 +230,9 @@ def test_formats(tmp_path, compression, dtype):
     layers, _, _ = record(tmp_path / "a.h5", examples=None, compression=compression, dtype=dtype)
     assert layers["relu"].dtype == dtype
     np.testing.assert_array_equal(layers["relu"], plain["relu"].astype(dtype))
+    few = {"images": IMAGES[:2], "examples": None, "batch_size": 1}
+    single, _, _ = record(tmp_path / "b.h5", compression=compression, dtype=dtype, **few)
+    np.testing.assert_allclose(single["output"], layers["output"][:2], rtol=2e-3, atol=1e-3)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["layers/relu"].compression == (None if compression == "none" else compression)
 

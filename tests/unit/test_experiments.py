@@ -6,6 +6,7 @@ from prunescope.config import sharing, stages
 from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.settings.activations import Activations
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
 from prunescope.training import optimizers
@@ -31,6 +32,8 @@ def test_every_part_of_an_experiment_can_be_used(name):
     shape = SHAPES[experiment["dataset"]]
     network = build(**stages.network_params(experiment["network"]), shape=shape, classes=10, seed=0)
     assert modules.select(network, experiment["activations"]["layers"], "activations.layers")
+    rounds = range(experiment["rounds"] + 1)
+    assert stages.networks(experiment) == [(seed, round) for seed in experiment["seeds"] for round in rounds]
     params = stages.prune_params(experiment, 1)
     PruningSettings(**params["pruning"])
     weights = modules.prunable(network, experiment["pruning"]["prunable"])
@@ -52,3 +55,8 @@ def test_controls_differ_in_nothing_but_their_control(name):
         for seed in child["seeds"]:
             for file in sharing.ROUND0:
                 assert sharing.owner(lineage, seed, file) == name
+
+
+def test_a_token_is_recorded_as_a_list_of_one_position():
+    assert Activations(layers=["blocks"], view="tokens", token=3).sampled == [3]
+    assert Activations(layers=["blocks"], view="tokens", positions=4).sampled == 4

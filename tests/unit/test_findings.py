@@ -165,6 +165,9 @@ def test_without_a_control_the_text_says_what_is_not_separated():
     found = conclude(matrix(middle=0.3))
     assert found["claims"]["beyond_retrain"] is None and found["claims"]["untrained"] is None
     assert "may be an effect of longer training" in found["text"][1]
+    assert not any("warning" in sentence for sentence in found["text"])
+    others = matrix(middle=0.3).query("measure == 'cka'")
+    assert conclude(matrix(middle=0.3), retrain=others, untrained=others) == found, "of another measure"
 
 
 @pytest.mark.parametrize(("middle", "verdict"), [(0.3, words.HOLDS), (0.68, words.FAILS)])
@@ -262,7 +265,7 @@ def test_unequal_rows_for_each_unit_are_mentioned_unless_the_measure_has_no_such
     table = matrix(middle=0.3)
     table = table.assign(width_a=table["layer_a"].map({"output": 10}).fillna(64).astype(int), width_b=10)
     assert "between 78 and 500 rows per unit" in conclude(table)["text"][0]
-    assert "rows for each unit" not in conclude(table.assign(chance=0.0))["text"][0]
+    assert "rows per unit" not in conclude(table.assign(chance=0.0))["text"][0]
 
 
 # --- the ceiling
@@ -282,6 +285,12 @@ def test_layers_are_judged_against_networks_of_other_seeds():
         for text in found["text"]
     )
     assert found["measures"]["cca"]["layers"][0]["ceiling"]["count"] == 45
+
+
+def test_three_seeds_are_enough_to_judge_layers():
+    found = conclude(ceiling(3))["layers"]["conv2"]
+    assert found["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
+    assert found["stays_similar"] != words.TOO_FEW_SEEDS
 
 
 def test_a_layer_like_other_seeds_shows_no_detectable_difference():

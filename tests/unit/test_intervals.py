@@ -8,7 +8,7 @@ from prunescope import hdf5, kinds
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.folds import FOLDS, Images
 from prunescope.similarity.matrix import compare_round
-from prunescope.similarity.pairs import jackknife
+from prunescope.similarity.pairs import SHARED, jackknife
 
 KNOWN = ["cca_cv", "cka", "cka_debiased"]
 
@@ -87,6 +87,12 @@ def test_jackknife_stays_within_the_range():
     assert jackknife(1.0, np.ones(20)) == (1.0, 1.0)
     wider = jackknife(0.1, np.linspace(0, 0.2, 20), shared=0.7)
     assert wider[1] - wider[0] > 1.2 * np.subtract(*jackknife(0.1, np.linspace(0, 0.2, 20))[::-1])
+
+
+def test_the_shared_part_of_two_halves_is_that_of_gaussian_matrices():
+    """The square of their mean singular value."""
+    values = np.linalg.svd(np.random.default_rng(5).standard_normal((300, 300)), compute_uv=False)
+    assert pytest.approx(values.mean() ** 2 / 300, rel=0.01) == SHARED
 
 
 def test_coverage(tmp_path):

@@ -77,6 +77,7 @@ def test_the_bound_holds_and_is_not_far_off(
 
 def test_the_bound_grows_with_what_needs_memory():
     small = peak_bytes([64, 512], 5)
+    assert peak_bytes([64, 512], 5, 1, "same-layer", [1, 1], intervals=False) == small, "the defaults"
     assert peak_bytes([64, 512], 21) > small
     assert peak_bytes([64, 1024], 5) > small
     assert peak_bytes([64, 512], 5, threads=4) > small

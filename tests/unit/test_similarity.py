@@ -370,6 +370,10 @@ def test_chance_of_permuted_rows(n, p, q):
 
 def test_chance_known_cases():
     assert chance.wachter(4097, 256, 256).mean() == pytest.approx(0.21, abs=0.005)
+    # 6 + 4 directions do not fit into the 9 dimensions of 10 centred rows.
+    assert np.isnan(chance.wachter(10, 6, 4)).tolist() == 4 * [True]
+    assert np.isnan(chance.wachter(11, 6, 4)).tolist() == 4 * [False]
+    assert np.isnan(chance.wachter(11, 0, 4)).tolist() == [True]
     # p = q in many dimensions: correlations follow a quarter circle of radius 2 sqrt(p / N).
     assert chance.wachter(10**6 + 1, 100, 100).mean() == pytest.approx(8 / (3 * np.pi) * 2e-2 / 2, rel=1e-3)
 

@@ -124,6 +124,7 @@ def test_grey_images_among_coloured_ones_become_coloured(tmp_path):
         ({"cat/x.png": png(1), "dog/a/x.png": png(2)}, ["dog/a/x.png is not in a class folder"]),
         ({"README": b"nothing"}, ["contains no images", ".jpg"]),
         (FILES | {"test/dog/x.png": png(1)}, ["class 'dog'", "none under train/"]),
+        (FILES | {"train/dog/x.png": png(1)}, ["class 'dog'", "none under test/"]),
         (FILES | {"other/train/cat/x.png": png(1)}, ["more than one data set", "other/train"]),
     ],
 )
@@ -420,7 +421,10 @@ def test_arrays_are_split_resized_and_named(tmp_path):
         ({"x": X, "labels": Y}, ["labels, x", "expected x_train"]),
         ({"x": X / 255, "y": Y}, ["x has type float64", "uint8"]),
         ({"x": X[0, 0], "y": Y}, ["x has shape (8, 9)"]),
-        ({"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]}, ["ambiguous"]),
+        (
+            {"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]},
+            ["x has shape (4, 3, 5, 3)", "save it as (N, C, H, W)"],
+        ),
         ({"x": np.asfortranarray(X), "y": Y}, ["Fortran", "ascontiguousarray"]),
         ({"x": X, "y": Y[:5]}, ["12 images, but y has 5 labels"]),
         ({"x": X, "y": np.eye(3)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
@@ -461,9 +465,12 @@ def test_a_damaged_file_of_arrays_is_refused(save, options, tmp_path):
         sources.describe("numpy:cut.npz", str(tmp_path))
 
 
-def test_a_missing_archive_names_its_path(tmp_path):
+def test_an_archive_that_is_missing_or_of_another_kind_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no folder or archive .*nothing\.tar"):
         sources.fetch("x", "imagefolder:nothing.tar", str(tmp_path), False)
+    (tmp_path / "list.txt").touch()
+    with pytest.raises(InputError, match=r"list\.txt is not a folder or archive; allowed: \.tar, "):
+        sources.fetch("x", "imagefolder:list.txt", str(tmp_path), False)
 
 
 def test_the_stamp_follows_changes(tmp_path):

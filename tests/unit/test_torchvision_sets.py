@@ -23,7 +23,8 @@ def test_every_name_is_a_data_set_whose_splits_and_labels_are_found(name):
         inspect.getsource(part) for part in kind.__mro__ if part.__module__.startswith("torchvision")
     )
     assert "root" in parameters and "target" in text
-    _, classes, train, test = source.SIZES[name]
+    shape, classes, train, test = source.SIZES[name]
+    assert shape[0] in (1, 3) and shape[1] == shape[2]
     assert classes > 1 and train > 0
     if "train" in parameters:
         assert name not in source.SPLITS and test
@@ -99,6 +100,9 @@ def test_a_small_copy_is_read(name, make, tmp_path, monkeypatch):
     expected = {np.asarray(resize(image)).tobytes() for image, _ in part}
     found = {image.transpose(1, 2, 0).tobytes() for image in np.asarray(data.test_images)}
     assert found <= expected and (found == expected or not split)
+    monkeypatch.setitem(source.SIZES, name, ((3, None, None), len(classes), counts[0] + 2, counts[1]))
+    with pytest.raises(InputError, match=r"damaged: shape, classes, training and test images are \(\[3, 16"):
+        sources.fetch("x", given, str(tmp_path), download=False)
 
 
 @pytest.mark.parametrize(

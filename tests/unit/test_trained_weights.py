@@ -15,7 +15,7 @@ from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
 from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
-from prunescope.networks.preprocessing import input_shape, preprocessing_of
+from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
 from prunescope.pruning import rounds
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
@@ -187,6 +187,30 @@ def test_preprocessing_is_torchvisions(name, size):
     wanted = expected(pixels)
     assert found.shape == wanted.shape == (2, *input_shape((3, *size), ours.resizing))
     assert float((found - wanted).abs().max()) < 0.51 / 255 / min(ours.std) + 1e-5
+
+
+@pytest.mark.parametrize("crop", [(25, 38), (15, 38), (25, 30), (15, 31)])
+@pytest.mark.parametrize("size", [20, (20, 35)])
+def test_images_smaller_than_the_crop_get_a_black_margin_as_in_torchvision(size, crop):
+    from torchvision.transforms import functional
+
+    pixels = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (1, 3, 16, 28))).float()
+    wanted = functional.center_crop(functional.resize(pixels, size), crop)
+    torch.testing.assert_close(resize(pixels, size, crop, "bilinear"), wanted, atol=1e-3, rtol=0)
+
+
+def test_a_matrix_of_zeros_is_pruned_unless_the_network_is_trained_further():
+    """Some networks initialise a whole matrix to zero."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[1].weight[0, 1] = 0
+    expected = torch.ones(2, 4, dtype=torch.bool)
+    expected[0, 1] = False
+    for trained_further in (True, False):
+        masks = weights.zeros(network, trained_further)
+        assert torch.equal(masks["1.weight"], expected)
+        assert bool(masks["0.weight"].all()) == bool(masks["0.weight"].any()) == trained_further
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "mixer_b16_224.miil_in21k_ft_in1k"])

@@ -199,7 +199,9 @@ def test_masked_training_is_training_a_network_of_masked_weights(prepared, optim
 
 def test_history_is_what_a_fresh_measurement_finds(prepared):
     settings = how(epochs=20, validation=30)
+    start = time.monotonic()
     network, progress = run(prepared, settings)
+    assert 0 < sum(entry["seconds"] for entry in progress.history) < time.monotonic() - start
     assert [entry["epoch"] for entry in progress.history] == list(range(1, 21))
     assert [entry["step"] for entry in progress.history] == list(range(4, 81, 4))
     assert list(progress.history[0]) == [

@@ -51,7 +51,7 @@ _PUBLIC = {
     "compare": "prunescope.notebook.arrays",
     "compare_folders": "prunescope.similarity.folders",
     "compare_models": "prunescope.notebook.models",
-    "described": "prunescope.kinds",
+    "described": "prunescope.user_kinds",
     "load": "prunescope.notebook.run",
 }
 

@@ -9,23 +9,15 @@ new entry reruns nothing.
 """
 
 import importlib
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
-from pathlib import Path
 
-from prunescope import closure, files, own
+from prunescope import own, user_kinds
 from prunescope.closure import LIBRARY
 from prunescope.errors import InputError, guess
 
-# Where plans keep what they have found out.
-RECORDS = Path(".snakemake/prunescope")
 # Form of a kind in a file of the user's own project.
 FILE = "file:PATH.py:NAME"
 
@@ -43,9 +35,11 @@ class Family:
     files : bool, default False
         Whether a kind may also be in a file of the user's own project, see `prunescope.own`.
     required : tuple of str, default ()
-        What `described` must state for such a kind.
+        What `prunescope.described` must state for such a kind.
     given : int, default 0
         How many arguments such a kind is always given; the further ones are its settings.
+    base : str, default ''
+        Where the class is defined that such a kind must extend; a kind of another family is a function.
     offers : str, default ''
         Where the arguments are described that such a kind may ask for by the names of its parameters.
     """
@@ -55,6 +49,7 @@ class Family:
     files: bool = False
     required: tuple[str, ...] = ()
     given: int = 0
+    base: str = ""
     offers: str = ""
 
 
@@ -69,7 +64,11 @@ FAMILIES = {
     ),
     "control": Family("pruning.table:CONTROLS", "Controls (`control`)"),
     "optimizer": Family(
-        "training.table:OPTIMIZERS", "Optimisers (`training.optimizer`)", files=True, given=2
+        "training.table:OPTIMIZERS",
+        "Optimisers (`training.optimizer`)",
+        files=True,
+        given=2,
+        base="training.optimizers:Optimizer",
     ),
     "schedule": Family(
         "training.table:SCHEDULES", "Learning-rate schedules (`training.schedule`)", files=True, given=3
@@ -80,6 +79,7 @@ FAMILIES = {
         "Measures (`similarity.measures`)",
         files=True,
         required=("label", "reference", "unchanged_by"),
+        given=1,
     ),
 }
 
@@ -213,8 +213,10 @@ def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
         When there is no such kind, or it has another parameter.
     """
     function = load(family, text)
-    names = list(signature(function).parameters)
-    _check_parameters(f"{family} {text!r}", names, offers)
+    parameters = signature(function).parameters.values()
+    required = [one.name for one in parameters if one.default is one.empty]
+    _check_parameters(f"{family} {text!r}", required, offers)
+    names = [one.name for one in parameters if one.name in offers]
     return function(**{name: offers[name]() for name in names})
 
 
@@ -232,31 +234,6 @@ def imported(definition: str):
     return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
 
-def described(**facts):
-    """Describe a kind in a file of your own project: a decorator that keeps `facts` beside it.
-
-    Parameters
-    ----------
-    label, reference, url : str, optional
-        Its name in figures and reports, and what to cite. A measure needs a label and a reference.
-    **facts
-        Facts of its family, see docs/extending.md.
-
-    Examples
-    --------
-    >>> import prunescope as ps
-    >>> @ps.described(label="first CCA", reference="H. Hotelling, 1936.", unchanged_by="linear maps")
-    ... def first(pair):
-    ...     return pair.correlations[0]
-    """
-
-    def keep(definition):
-        definition.described = facts
-        return definition
-
-    return keep
-
-
 def _of_file(family: str, text: str, where: str) -> Kind:
     """Return a kind in a file of the user's own project."""
     shared, place = FAMILIES[family], text.removeprefix("file:")
@@ -266,43 +243,22 @@ def _of_file(family: str, text: str, where: str) -> Kind:
             raise InputError("the file is part of prunescope; copy it elsewhere")
         if family == "network":  # it is described when it is built
             return Kind(place, "", name=text, form=text)
-        found = _description(path, name)
+        if name in known(family):
+            raise InputError(f"{name} is the name of a {family} of prunescope; rename your function")
+        found = user_kinds.description(path, name, shared.given, shared.base)
         for fact in shared.required:
             if not found["facts"].get(fact):
                 raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
+        if family == "measure" and found["required"]:
+            raise InputError(f"{name} must take one argument, a pair")
         if shared.offers:
-            _check_parameters(name, [key for key, _ in found["parameters"]], imported(shared.offers))
+            _check_parameters(name, found["required"], imported(shared.offers))
     except InputError as error:
         raise InputError(f"{where} = {text!r}: {error}") from None
-    facts = found["facts"]
-    words = {key: facts.pop(key, "") for key in ("label", "reference", "url")}
-    settings = dict(found["parameters"][shared.given :]) if shared.given else {}
+    facts = dict(found["facts"])
+    words = {key: facts.pop(key, "") for key in user_kinds.WORDS}
+    settings = {} if shared.offers else found["settings"]
     return Kind(place, found["summary"], **words, settings=settings, facts=facts, name=name, form=text)
-
-
-def _description(path: Path, definition: str) -> dict:
-    """Return what a user's file says about a definition.
-
-    The file is imported in a process of its own, because a plan must not import torch, and only once for the
-    same content of the file and of those that it imports.
-    """
-    digest = closure.digest(closure.of_user(path))
-    kept = RECORDS / f"{definition}-{digest[:24]}.json"
-    with suppress(InputError):
-        return files.read_json(kept)
-    program = f"from prunescope import own; own.print_description({str(path)!r}, {definition!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(LIBRARY.parent), own.FOLDER: str(own.root())},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise InputError((done.stderr.splitlines() or ["cannot be imported"])[-1])
-    found = json.loads(done.stdout.splitlines()[-1])
-    if RECORDS.is_dir():
-        files.write_json(kept, found)
-    return found
 
 
 def _names(kind: Kind) -> tuple[str, ...]:

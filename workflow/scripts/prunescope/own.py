@@ -6,8 +6,6 @@ file must be in the folder of the user's code: by default the working directory.
 
 import importlib
 import importlib.util
-import inspect
-import json
 import os
 import sys
 import traceback
@@ -67,7 +65,11 @@ def locate(text: str) -> tuple[Path, str]:
     if given.suffix != ".py" or not definition.isidentifier():
         raise InputError("must name a file and what it defines, e.g. file:nets/mine.py:MyNet")
     base = root()
-    path = (base / given).resolve()
+    try:
+        path = (base / given).resolve()
+        path.is_file()
+    except (OSError, ValueError) as error:  # too long a name, or a character that no name has
+        raise InputError(f"{file!r} cannot be the name of a file ({error})") from None
     if ".." in given.parts or not path.is_relative_to(base):
         raise InputError(
             f"{file} is outside {base}; move it into that folder, or set code_folder in config/config.yaml"
@@ -114,23 +116,6 @@ def load(path: Path, definition: str):
             f"{shown} does not define {definition}{guess(definition, names)}; it defines: {', '.join(names)}"
         )
     return getattr(module, definition)
-
-
-def print_description(path: str, definition: str) -> None:
-    """Print as JSON what a file says about a definition: facts, a sentence, parameters and their defaults."""
-    try:
-        found = load(Path(path), definition)
-        if not callable(found):
-            raise InputError(f"{definition} is neither a function nor a class")
-        parameters = [
-            (one.name, {} if one.default is one.empty else {"default": one.default})
-            for one in inspect.signature(found).parameters.values()
-        ]
-        sentence = " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip(".")
-        facts = dict(getattr(found, "described", {}))
-        print(json.dumps({"facts": facts, "summary": sentence, "parameters": parameters}))
-    except InputError as error:
-        sys.exit(str(error))
 
 
 def problem(error: BaseException) -> str | None:

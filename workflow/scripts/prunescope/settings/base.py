@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    JsonValue,
     SerializeAsAny,
     Tag,
     ValidationError,
@@ -164,6 +165,9 @@ def chosen(base: type[OfKind]) -> Any:
 
 
 def _with_settings(base: type[OfKind], kind: kinds.Kind) -> type[OfKind]:
+    for key in kind.settings:
+        if key.startswith("_") or hasattr(base, key) or key in base.model_fields:
+            raise problem(f"{kind.name} has a parameter {key}, which has another meaning; rename it", "name")
     settings = {
         key: (_type(part), Field(part.get("default", ...), description=part.get("description")))
         for key, part in kind.settings.items()
@@ -176,7 +180,7 @@ def _type(part: dict) -> Any:
     if "enum" in part:
         return Literal[tuple(part["enum"])]
     if "type" not in part:  # of a user's own kind
-        return Any
+        return JsonValue
     if isinstance(part["type"], list):
         first, *others = (_type(part | {"type": one}) for one in part["type"])
         return reduce(or_, others, first)

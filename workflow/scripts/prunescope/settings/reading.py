@@ -51,6 +51,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if str(key) in seen:
                 mark = key_node.start_mark
@@ -94,7 +96,7 @@ def _load(text: str, where: str):
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InputError(f"{where}{line}: {problem}") from None
-    except ValueError as error:  # from a date or number that YAML allows but Python does not
+    except (ValueError, LookupError) as error:  # from a date, number or tag that Python cannot read
         raise InputError(f"{where}: {error}") from None
 
 

@@ -59,6 +59,9 @@ def gravest(names: Iterable[str]) -> str:
     return min(names, key=order.index, default=OK)
 
 
+# What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
+BASES = ("raw", "units", "components")
+NOT_FACTS = ("name", "label", "reference", "url", "needs", "function", "chance")
 # `rank lost` applies when the smaller rank is below this fraction of the larger one.
 RANK_KEPT = 0.5
 
@@ -219,12 +222,18 @@ def described(name: str, where: str = "similarity.measures") -> Measure:
         When there is no such measure.
     """
     kind = kinds.find("measure", name, where)
-    known = [field.name for field in fields(Measure)]
-    for fact in kind.facts:
+    known = {one.name: type(one.default) for one in fields(Measure) if one.name not in NOT_FACTS}
+    for fact, value in kind.facts.items():
         if fact not in known:
+            hint = guess(fact, list(known))
+            raise InputError(f"{where} = {name!r}: {kind.name} has the unknown fact {fact}{hint}")
+        if fact != "unchanged_by" and type(value) is not known[fact]:
             raise InputError(
-                f"{where} = {name!r}: {kind.name} has the unknown fact {fact}{guess(fact, known)}"
+                f"{where} = {name!r}: the fact {fact} of {kind.name} is {value!r}, which is not "
+                f"{'true or false' if known[fact] is bool else f'of type {known[fact].__name__}'}"
             )
+    if kind.facts.get("basis", "raw") not in BASES:
+        raise InputError(f"{where} = {name!r}: the fact basis of {kind.name} must be {' or '.join(BASES)}")
     return Measure(name=kind.name, label=kind.label, reference=kind.reference, url=kind.url, **kind.facts)
 
 

@@ -4,7 +4,10 @@ A schedule gives a factor for the base learning rate. It is a function of the co
 fractions), the total number of epochs, the warm-up epochs, and its own settings.
 """
 
-from prunescope import kinds
+from functools import cache
+from pathlib import Path
+
+from prunescope import kinds, own
 
 
 def factor(epoch: float, epochs: int, *, name: str, warmup_epochs: float = 0.0, **settings) -> float:
@@ -23,6 +26,12 @@ def factor(epoch: float, epochs: int, *, name: str, warmup_epochs: float = 0.0, 
     **settings
         The schedule's own.
     """
-    shape = kinds.load("schedule", name)
+    shape = _shape(name, own.root())
     warmup = min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
     return warmup * shape(epoch, epochs, warmup_epochs, **settings)
+
+
+@cache
+def _shape(name: str, _folder: Path):
+    """Import a schedule once: it is called at every step of the training."""
+    return kinds.load("schedule", name)

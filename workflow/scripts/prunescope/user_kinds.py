@@ -1,0 +1,147 @@
+"""What a file of the user's own project says about a kind that it defines.
+
+The file is imported in a process of its own, because a plan must not import torch, and once for the same
+content of the file and of all that it imports.
+"""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from prunescope import closure, files, own
+from prunescope.errors import InputError
+
+# Where plans keep what they have found out.
+RECORDS = Path(".snakemake/prunescope")
+MARK = "prunescope-description: "
+WORDS = ("label", "reference", "url")
+# Types of settings that have a default, as in a JSON schema.
+TYPES = {bool: "boolean", int: ["integer", "number"], float: "number", str: "string"}
+
+
+def described(**facts):
+    """Describe a kind in a file of your own project: a decorator that keeps `facts` beside it.
+
+    Parameters
+    ----------
+    label, reference, url : str, optional
+        Its name in figures and reports, and what to cite. A measure needs a label and a reference.
+    **facts
+        Facts of its family, see docs/extending.md.
+
+    Examples
+    --------
+    >>> import prunescope as ps
+    >>> @ps.described(label="first CCA", reference="H. Hotelling, 1936.", unchanged_by="linear maps")
+    ... def first(pair):
+    ...     return pair.correlations[0]
+    """
+
+    def keep(definition):
+        definition.described = facts
+        return definition
+
+    return keep
+
+
+def description(path: Path, definition: str, given: int, base: str) -> dict:
+    """Return what a user's file says about a definition.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    definition : str
+        Name of the function or class.
+    given : int
+        How many arguments it is always given, by position.
+    base : str
+        The class that it must extend, e.g. ``training.optimizers:Optimizer``; empty for a function.
+
+    Returns
+    -------
+    dict
+        ``facts``; ``summary``, a sentence; ``settings``, JSON schemas of the further parameters by name;
+        ``required``, the names of the parameters without a default.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be imported, or does not define such a function or class.
+    """
+    digest = closure.digest(closure.closure(closure.with_packages(path)))
+    kept = RECORDS / f"{definition}-{given}-{digest[:24]}.json"
+    with suppress(InputError):
+        return files.read_json(kept)
+    paths = [str(closure.LIBRARY.parent), os.environ.get("PYTHONPATH")]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "prunescope.user_kinds", str(path), definition, str(given), base],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            own.FOLDER: str(own.root()),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise InputError((done.stderr.splitlines() or ["cannot be imported"])[-1])
+    lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if not lines:
+        raise InputError(f"{path.name} ends Python when it is imported")
+    found = json.loads(lines[-1].removeprefix(MARK))
+    if RECORDS.is_dir():
+        files.write_json(kept, found)
+    return found
+
+
+def _describe(path: Path, definition: str, given: int, base: str) -> dict:
+    """Import the file and describe the definition."""
+    found = own.load(path, definition)
+    if base:
+        classes = inspect.getmro(found) if inspect.isclass(found) else ()
+        bases = [f"{one.__module__}:{one.__qualname__}" for one in classes]
+        if f"prunescope.{base}" not in bases:
+            raise InputError(f"{definition} must be a class that extends prunescope.{base.replace(':', '.')}")
+    elif inspect.isclass(found) or not callable(found):
+        raise InputError(f"{definition} must be a function, not a {type(found).__name__}")
+    parameters = list(inspect.signature(found).parameters.values())
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    further = [one for one in parameters if one not in positional[:given]]
+    named = [one for one in further if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    if len(positional) < given or any(one.kind == one.POSITIONAL_ONLY for one in further):
+        raise InputError(f"{definition} must take {given} arguments and then only parameters with names")
+    settings = {}
+    for one in named:
+        settings[one.name] = {} if one.default is one.empty else {"default": one.default}
+        if type(one.default) in TYPES:
+            settings[one.name]["type"] = TYPES[type(one.default)]
+    facts = dict(getattr(found, "described", {}))
+    for key, value in [*facts.items(), *((key, part.get("default")) for key, part in settings.items())]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{definition}: {key} must be text, true, false or a finite number, not {value!r}"
+            ) from None
+    for key in WORDS:
+        if not isinstance(facts.get(key, ""), str) or "\n" in facts.get(key, ""):
+            raise InputError(f"{definition}: {key} must be a text of one line")
+    return {
+        "facts": facts,
+        "summary": " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip("."),
+        "settings": settings,
+        "required": [one.name for one in named if one.default is one.empty],
+    }
+
+
+if __name__ == "__main__":
+    try:
+        answer = _describe(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    except InputError as error:
+        sys.exit(str(error))
+    print(f"\n{MARK}{json.dumps(answer)}", flush=True)
