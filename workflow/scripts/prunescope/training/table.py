@@ -2,20 +2,21 @@
 
 from prunescope.kinds import Kind
 
+BETAS = {
+    "description": "Decay rates of the two moment estimates.",
+    "type": "array",
+    "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    "minItems": 2,
+    "maxItems": 2,
+    "default": [0.9, 0.999],
+}
 OPTIMIZERS = {
     "adam": Kind(
         "training.optimizers.adam:Adam",
         "Adam",
         reference="D. Kingma, J. Ba: Adam. ICLR 2015.",
         settings={
-            "betas": {
-                "description": "Decay rates of the two moment estimates.",
-                "type": "array",
-                "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-                "minItems": 2,
-                "maxItems": 2,
-                "default": [0.9, 0.999],
-            },
+            "betas": BETAS,
             "weight_decay": {"description": "L2 penalty.", "type": "number", "minimum": 0, "default": 0.0},
         },
     ),
@@ -24,14 +25,7 @@ OPTIMIZERS = {
         "Adam with decoupled weight decay",
         reference="I. Loshchilov, F. Hutter: Decoupled Weight Decay Regularization. ICLR 2019.",
         settings={
-            "betas": {
-                "description": "Decay rates of the two moment estimates.",
-                "type": "array",
-                "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-                "minItems": 2,
-                "maxItems": 2,
-                "default": [0.9, 0.999],
-            },
+            "betas": BETAS,
             "weight_decay": {
                 "description": "Decoupled weight decay.",
                 "type": "number",

@@ -6,15 +6,6 @@ from torch.optim.adam import adam
 
 from prunescope.training.optimizers import Optimizer
 
-BETAS = {
-    "description": "Decay rates of the two moment estimates.",
-    "type": "array",
-    "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-    "minItems": 2,
-    "maxItems": 2,
-    "default": [0.9, 0.999],
-}
-
 
 class Adam(Optimizer):
     """Adam."""
