@@ -14,8 +14,8 @@ class View:
 
     Outputs are matrices (n, p), tokens (n, t, d) or maps (n, c, h, w).
 
-    The table `prunescope.activations.table` states whether row i of one layer corresponds to row i of another,
-    whatever their shapes: the fact ``aligned``.
+    The fact ``aligned`` in `prunescope.activations.table` states whether row i of one layer corresponds to
+    row i of another, whatever their shapes.
     """
 
     @classmethod
