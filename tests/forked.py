@@ -85,6 +85,7 @@ def become_snakemake(arguments: list[str], folder: str, environment: dict[str, s
     status = 1
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.alarm(SECONDS)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), 1)

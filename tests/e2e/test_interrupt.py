@@ -22,7 +22,7 @@ LOGS = "results/logs/tiny/seed0/round0"
 def interrupted(project, moment, pause) -> str:
     """Press Ctrl-C once `moment` is true, and again after a pause; return everything that was printed."""
     (project.folder / "snakemake.out").unlink(missing_ok=True)
-    with project.running(LAST) as process:
+    with project.running(LAST, preexec_fn=heed_interrupts) as process:
         while not moment(project, process):
             assert process.poll() is None, project.printed[-3000:]
             time.sleep(0.01)
@@ -33,6 +33,11 @@ def interrupted(project, moment, pause) -> str:
             os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=SECONDS)
     return project.printed
+
+
+def heed_interrupts():
+    """A suite that runs in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def planning(project, process) -> bool:

@@ -88,7 +88,8 @@ def test_attention_is_pruned_and_what_is_not_is_listed(run):
 
 def test_edits_of_the_code_rerun_what_uses_it(copy):
     path = copy.folder / "nets/mine.py"
-    path.write_text(CODE.replace('"""Attention', '"""Self-attention') + "\n\ndef unused():\n    return 1\n")
+    path.write_text(CODE.replace('"""Attention', '"""Self-attention') + "\n# the end\n")
+    (copy.folder / "nets/other.py").write_text("def unused():\n    return 1\n")
     assert copy.jobs(REPORT) == set()
     path.write_text(CODE.replace("nn.GELU(), nn.Linear", "nn.ReLU(), nn.Linear"))
     found = copy.jobs(REPORT)
