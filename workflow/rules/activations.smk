@@ -5,8 +5,10 @@ rule extract_activations:
         checkpoint=lambda wildcards: network_file(
             wildcards.experiment, wildcards.seed, wildcards.round, "checkpoint.pt"
         ),
+        receipts=receipts("extract_activations"),
     output:
         activations="results/{experiment}/seed{seed}/round{round}/activations.h5",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/extract_activations.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/extract_activations.log",
     benchmark:
@@ -19,7 +21,6 @@ rule extract_activations:
         mem_mb=extraction_mb,
         runtime=growing(60),
     params:
-        provenance=provenance("extract_activations"),
         activations=recorded,
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
         environment=stages.environment("extract_activations", CONFIG["environment"]),
@@ -31,8 +32,10 @@ rule extract_activations:
 rule extract_untrained:
     input:
         dataset=dataset_of,
+        receipts=receipts("extract_untrained"),
     output:
         activations="results/{experiment}/untrained/seed{seed}/activations.h5",
+        receipt="results/{experiment}/untrained/seed{seed}/receipts/extract_untrained.json",
     log:
         "results/logs/{experiment}/untrained/seed{seed}/extract_untrained.log",
     benchmark:
@@ -45,7 +48,6 @@ rule extract_untrained:
         mem_mb=extraction_mb,
         runtime=growing(60),
     params:
-        provenance=provenance("extract_untrained"),
         network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.untrained_params(this)["training"]),
         activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),

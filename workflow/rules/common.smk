@@ -54,7 +54,7 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
     shell.suffix("<&0 & wait $!")
 
-from prunescope import digests, files, kinds, own
+from prunescope import digests, files, identity, kinds, own
 from prunescope.config import facts as sizes
 from prunescope.config import models, notes, sharing, stages, targets
 from prunescope.config.files import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
@@ -222,28 +222,33 @@ def of_experiment(select):
 
 
 def starting_files(wildcards):
-    """The files that a later round starts from: an experiment and its file, by the names in `stages.starts_from`."""
+    """The files that a later round starts from, by the names in `stages.starts_from`."""
     name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
     before = name if round > 1 else owner(name, seed, "checkpoint.pt")
     places = {
-        "previous": (before, round - 1, "checkpoint.pt"),
-        "rewind": (owner(name, seed, "rewind.pt"), 0, "rewind.pt"),
+        "previous": (before, seed, round - 1, "checkpoint.pt"),
+        "rewind": (owner(name, seed, "rewind.pt"), seed, 0, "rewind.pt"),
         # A control extends the experiment that it controls.
-        "masks": (lineage(name)[-2:][0][0], round, "checkpoint.pt"),
+        "masks": (lineage(name)[-2:][0][0], seed, round, "checkpoint.pt"),
     }
-    found = {key: places[key] for key in sorted(stages.starts_from(experiment(name)))}
-    return {
-        key: (whose, f"results/{whose}/seed{seed}/round{number}/{file}")
-        for key, (whose, number, file) in found.items()
-    }
+    needed = sorted(stages.starts_from(experiment(name)))
+    return {key: "results/{}/seed{}/round{}/{}".format(*places[key]) for key in needed}
 
 
 def starting_file(key):
-    return lambda wildcards: starting_files(wildcards).get(key, (None, []))[1]
+    return lambda wildcards: starting_files(wildcards).get(key, [])
 
 
 def dataset_of(wildcards):
     return f"results/data/{experiment(wildcards.experiment)['dataset']}.h5"
+
+
+def result(file):
+    return lambda wildcards: f"results/{wildcards.experiment}/{file}"
+
+
+def results_of_all(file):
+    return lambda _: [f"results/{name}/{file}" for name in CONFIG["experiments"]]
 
 
 def products(name):

@@ -2,8 +2,11 @@
 
 
 rule prepare_dataset:
+    input:
+        receipts=receipts("prepare_dataset"),
     output:
         dataset="results/data/{dataset}.h5",
+        receipt="results/data/receipts/{dataset}.json",
     log:
         "results/logs/data/{dataset}/prepare_dataset.log",
     benchmark:
@@ -17,7 +20,6 @@ rule prepare_dataset:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        provenance=provenance("prepare_dataset"),
         source=source_of,
         # The user's own files are tracked by path, sizes and modification times.
         stamp=stamp_of,

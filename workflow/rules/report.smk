@@ -9,9 +9,10 @@ LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
 
 rule draw_figures:
     input:
-        similarity="results/{experiment}/similarity.parquet",
-        accuracy="results/{experiment}/accuracy.parquet",
+        similarity=result("similarity.parquet"),
+        accuracy=result("accuracy.parquet"),
         metrics=rules.assemble_accuracy.input.metrics,
+        receipts=receipts("draw_figures"),
     output:
         figures=report(
             directory("results/{experiment}/figures"),
@@ -25,6 +26,7 @@ rule draw_figures:
                 list(facts(wildcards.experiment)["network"]["shapes"]),
             ),
         ),
+        receipt="results/{experiment}/receipts/draw_figures.json",
     log:
         "results/logs/{experiment}/draw_figures.log",
     benchmark:
@@ -36,7 +38,6 @@ rule draw_figures:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("draw_figures"),
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
         # Layers in the order of the network, in which they are drawn.
@@ -49,8 +50,8 @@ rule draw_figures:
 
 rule write_report:
     input:
-        similarity="results/{experiment}/similarity.parquet",
-        accuracy="results/{experiment}/accuracy.parquet",
+        similarity=result("similarity.parquet"),
+        accuracy=result("accuracy.parquet"),
         metrics=rules.assemble_accuracy.input.metrics,
         # Networks that were trained elsewhere have no training curves.
         training=lambda wildcards: [
@@ -62,6 +63,7 @@ rule write_report:
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),
+        receipts=receipts("write_report"),
     output:
         report=report(
             "results/{experiment}/report.html",
@@ -78,6 +80,7 @@ rule write_report:
             labels={"figure": "Findings (text file)"},
         ),
         findings="results/{experiment}/findings.json",
+        receipt="results/{experiment}/receipts/write_report.json",
     log:
         "results/logs/{experiment}/write_report.log",
     benchmark:
@@ -90,7 +93,6 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("write_report"),
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=of_experiment(lambda this, _: stages.findings_params(this)),
         controls=lambda wildcards: list(controls_of(wildcards.experiment)),
@@ -105,9 +107,10 @@ rule write_report:
 
 rule write_overview:
     input:
-        similarity=[f"results/{name}/similarity.parquet" for name in CONFIG["experiments"]],
-        accuracy=[f"results/{name}/accuracy.parquet" for name in CONFIG["experiments"]],
-        findings=[f"results/{name}/findings.json" for name in CONFIG["experiments"]],
+        similarity=results_of_all("similarity.parquet"),
+        accuracy=results_of_all("accuracy.parquet"),
+        findings=results_of_all("findings.json"),
+        receipts=receipts("write_overview"),
     output:
         overview=report(
             "results/overview.html",
@@ -116,6 +119,7 @@ rule write_overview:
             labels={"figure": "Experiments side by side"},
         ),
         table="results/overview.parquet",
+        receipt="results/receipts/write_overview.json",
     log:
         "results/logs/write_overview.log",
     benchmark:
@@ -128,7 +132,6 @@ rule write_overview:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("write_overview"),
         experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
         layers=lambda _: {name: list(facts(name)["network"]["shapes"]) for name in CONFIG["experiments"]},
         measures=lambda _: labels_of(CONFIG["experiments"]),

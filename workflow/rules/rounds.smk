@@ -5,11 +5,13 @@
 rule train_dense:
     input:
         dataset=dataset_of,
+        receipts=receipts("train_dense"),
     output:
         checkpoint="results/{experiment}/seed{seed}/round0/checkpoint.pt",
         training="results/{experiment}/seed{seed}/round0/training.csv",
         metrics="results/{experiment}/seed{seed}/round0/metrics.json",
         rewind="results/{experiment}/seed{seed}/round0/rewind.pt",
+        receipt="results/{experiment}/seed{seed}/round0/receipts/train_dense.json",
     log:
         "results/logs/{experiment}/seed{seed}/round0/train_dense.log",
     benchmark:
@@ -24,7 +26,6 @@ rule train_dense:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
-        provenance=provenance("train_dense"),
         network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
         rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
@@ -43,10 +44,12 @@ rule prune_round:
         previous=starting_file("previous"),
         rewind=starting_file("rewind"),
         masks=starting_file("masks"),
+        receipts=receipts("prune_round"),
     output:
         checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
         training="results/{experiment}/seed{seed}/round{round}/training.csv",
         metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/prune_round.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/prune_round.log",
     benchmark:
@@ -62,11 +65,9 @@ rule prune_round:
         mem_mb=training_mb,
         runtime=training_minutes,
     params:
-        provenance=provenance("prune_round"),
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
-        owners=lambda wildcards: {key: whose for key, (whose, _) in starting_files(wildcards).items()},
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
         environment=stages.environment("prune_round", CONFIG["environment"]),
         code=code("prune_round"),
@@ -77,9 +78,11 @@ rule prune_round:
 rule import_model:
     input:
         dataset=dataset_of,
+        receipts=receipts("import_model"),
     output:
         checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
         metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/import_model.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/import_model.log",
     benchmark:
@@ -94,7 +97,6 @@ rule import_model:
         mem_mb=extraction_mb,
         runtime=import_minutes,
     params:
-        provenance=provenance("import_model"),
         network=of_import("network"),
         training=of_import("training"),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),

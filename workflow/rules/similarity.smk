@@ -7,8 +7,10 @@ rule compare_round:
             network_file(wildcards.experiment, wildcards.seed, round, "activations.h5")
             for round in range(int(wildcards.round) + 1)
         ],
+        receipts=receipts("compare_round"),
     output:
         similarity="results/{experiment}/seed{seed}/round{round}/similarity.parquet",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/compare_round.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/compare_round.log",
     benchmark:
@@ -21,7 +23,6 @@ rule compare_round:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
-        provenance=provenance("compare_round"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         environment=stages.environment("compare_round", CONFIG["environment"]),
         code=code("compare_round"),
@@ -37,8 +38,10 @@ rule compare_seeds:
                 for seed in seeds_with(this, job.round)
             ]
         ),
+        receipts=receipts("compare_seeds"),
     output:
         similarity="results/{experiment}/across-seeds/round{round}/similarity.parquet",
+        receipt="results/{experiment}/across-seeds/round{round}/receipts/compare_seeds.json",
     log:
         "results/logs/{experiment}/across-seeds/round{round}/compare_seeds.log",
     benchmark:
@@ -51,7 +54,6 @@ rule compare_seeds:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
-        provenance=provenance("compare_seeds"),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         environment=stages.environment("compare_seeds", CONFIG["environment"]),
         code=code("compare_seeds"),
@@ -67,8 +69,10 @@ rule compare_untrained:
                 for seed in stages.untrained_seeds(this)
             ]
         ),
+        receipts=receipts("compare_untrained"),
     output:
         similarity="results/{experiment}/untrained/similarity.parquet",
+        receipt="results/{experiment}/untrained/receipts/compare_untrained.json",
     log:
         "results/logs/{experiment}/untrained/compare_untrained.log",
     benchmark:
@@ -81,7 +85,6 @@ rule compare_untrained:
         mem_mb=comparison_mb,
         runtime=growing(60),
     params:
-        provenance=provenance("compare_untrained"),
         similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
         environment=stages.environment("compare_untrained", CONFIG["environment"]),
         code=code("compare_untrained"),
@@ -92,8 +95,10 @@ rule compare_untrained:
 rule assemble_matrix:
     input:
         rows=rows,
+        receipts=receipts("assemble_matrix"),
     output:
         similarity="results/{experiment}/similarity.parquet",
+        receipt="results/{experiment}/receipts/assemble_matrix.json",
     log:
         "results/logs/{experiment}/assemble_matrix.log",
     benchmark:
@@ -106,7 +111,6 @@ rule assemble_matrix:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("assemble_matrix"),
         environment=stages.environment("assemble_matrix", CONFIG["environment"]),
         code=code("assemble_matrix"),
     script:
@@ -116,8 +120,10 @@ rule assemble_matrix:
 rule assemble_spectrum:
     input:
         rows=rows,
+        receipts=receipts("assemble_spectrum"),
     output:
         spectrum="results/{experiment}/spectrum.parquet",
+        receipt="results/{experiment}/receipts/assemble_spectrum.json",
     log:
         "results/logs/{experiment}/assemble_spectrum.log",
     benchmark:
@@ -130,7 +136,6 @@ rule assemble_spectrum:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("assemble_spectrum"),
         measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
         environment=stages.environment("assemble_spectrum", CONFIG["environment"]),
         code=code("assemble_spectrum"),
@@ -141,8 +146,10 @@ rule assemble_spectrum:
 rule assemble_accuracy:
     input:
         metrics=of_all_networks("metrics.json"),
+        receipts=receipts("assemble_accuracy"),
     output:
         accuracy="results/{experiment}/accuracy.parquet",
+        receipt="results/{experiment}/receipts/assemble_accuracy.json",
     log:
         "results/logs/{experiment}/assemble_accuracy.log",
     benchmark:
@@ -155,7 +162,6 @@ rule assemble_accuracy:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        provenance=provenance("assemble_accuracy"),
         environment=stages.environment("assemble_accuracy", CONFIG["environment"]),
         code=code("assemble_accuracy"),
     script:

@@ -23,6 +23,6 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
         download=snakemake.config["data"]["download"],
     )
-    previous, early, masks = rounds.read(this, params.owners, paths)
+    previous, early, masks = rounds.read(this, paths)
     outcome = rounds.prune(this, PruningSettings(**params.pruning), previous, early, masks)
     rounds.save(outcome, output.checkpoint, output.training, output.metrics)

@@ -1,21 +1,19 @@
 """Checkpoints: one network after one round, in a file with everything needed to use it."""
 
 import dataclasses
-import hashlib
 import sys
-from collections.abc import Iterator
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from prunescope import provenance
 from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
 from prunescope.networks.build import build
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def snapshot(network: nn.Module) -> dict[str, Tensor]:
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically; the same contents give the same bytes."""
-    write(path, {"schema": SCHEMA, **_recipe(path), **vars(checkpoint)})
+    write(path, {"schema": SCHEMA, **vars(checkpoint)})
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -102,21 +100,18 @@ def load(path: str | Path) -> Checkpoint:
     Raises
     ------
     InputError
-        When the file is missing, damaged, not a checkpoint of this version, or not the one that the running
-        job expects.
+        When the file is missing, damaged or not a checkpoint of this version.
     """
     content = read(path, "checkpoint")
-    recipe = content.pop("recipe", None)
     fields = {field.name for field in dataclasses.fields(Checkpoint)}
     if content.pop("schema", None) != SCHEMA or set(content) != fields:
         raise InputError(f"{path}: not a checkpoint of this version; delete it and run again")
-    provenance.check(path, {**content, "recipe": recipe})
     return Checkpoint(**content)
 
 
 def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: dict[str, Tensor]) -> None:
     """Write the weights that a network of round 0, saved as `checkpoint`, had at `step`."""
-    content = {"schema": SCHEMA, "round": checkpoint.round, **_recipe(path)}
+    content = {"schema": SCHEMA, "round": checkpoint.round}
     content |= {key: getattr(checkpoint, key) for key in ("experiment", "seed", "network", "dataset")}
     write(path, content | {"step": step, "weights": weights})
 
@@ -127,18 +122,12 @@ def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
     Raises
     ------
     InputError
-        When the file is missing, damaged, of another experiment, network, seed or data set, or not the one
-        that the running job expects.
+        When the file is missing, damaged, or of another network, seed or data set.
     """
     content = read(path, "file of rewind weights")
-    provenance.check(path, content)
     for key, value in {"schema": SCHEMA, **expected}.items():
         _expect(path, key, content.get(key), value)
     return content["step"], content["weights"]
-
-
-def _recipe(path: str | Path) -> dict:
-    return {"recipe": provenance.mark(path).get("recipe")}
 
 
 def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
@@ -159,11 +148,11 @@ def _expect(path: str | Path, key: str, found, wanted) -> None:
 
 
 def write(path: str | Path, content: dict) -> None:
-    """Write nested dictionaries and lists of tensors, strings and numbers with a checksum, atomically."""
+    """Write nested dictionaries and lists of tensors, strings and numbers, atomically."""
     content = _canonical(content)
     # Through an open file: given a path, torch writes the temporary file's name into the archive.
     with atomic_path(path) as part, open(part, "wb") as file:
-        torch.save(content | {"checksum": _checksum(content)}, file)
+        torch.save(content, file)
 
 
 def _canonical(value):
@@ -177,33 +166,8 @@ def _canonical(value):
     return value
 
 
-def _checksum(content: dict) -> str:
-    digest = hashlib.sha256()
-    for part in _parts(content):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _parts(value) -> Iterator:
-    """Yield all parts of a content as bytes that differ whenever the content differs."""
-    if isinstance(value, dict):
-        yield f"dict {len(value)}\0".encode()
-        for key, item in value.items():
-            yield f"{key!r}\0".encode()
-            yield from _parts(item)
-    elif isinstance(value, list):
-        yield f"list {len(value)}\0".encode()
-        for item in value:
-            yield from _parts(item)
-    elif isinstance(value, Tensor):
-        yield f"{value.dtype} {tuple(value.shape)}\0".encode()
-        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    else:
-        yield f"{value!r}\0".encode()
-
-
 def read(path: str | Path, kind: str) -> dict:
-    """Read a file that `write` wrote; verify its checksum and leave it out.
+    """Read a file that `write` wrote, after verifying the checksums of its archive, which torch ignores.
 
     Raises
     ------
@@ -211,7 +175,9 @@ def read(path: str | Path, kind: str) -> dict:
         When the file is missing or damaged; the message uses `kind` for what it should have been.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            intact = archive.testzip() is None
+        content = torch.load(path, map_location="cpu", weights_only=True) if intact else None
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can make the reader raise anything
@@ -221,8 +187,8 @@ def read(path: str | Path, kind: str) -> dict:
             else "damaged or in another format"
         )
         raise InputError(f"{path}: not a readable {kind} ({problem}); delete it and run again") from None
-    if not isinstance(content, dict) or "checksum" not in content:
-        raise InputError(f"{path}: not a {kind} of this version; delete it and run again")
-    if content.pop("checksum") != _checksum(content):
+    if not intact:
         raise damaged(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a {kind} of this version; delete it and run again")
     return content

@@ -1,7 +1,6 @@
-"""Reading and writing files, so that no incomplete, damaged or foreign file is mistaken for a result.
+"""Reading and writing files, so that no incomplete file is mistaken for a result.
 
-All JSON, CSV and Parquet files are read and written here; equal content gives equal bytes. JSON and Parquet
-files hold a checksum of their content and the mark of the job that made them (`prunescope.provenance`).
+All JSON, CSV and Parquet files are read and written here; equal content gives equal bytes.
 """
 
 import csv
@@ -17,12 +16,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from prunescope import provenance
 from prunescope.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Key of Parquet metadata.
-SEAL = b"prunescope"
 # Files that this process has claimed, by absolute path, and what their owner files must hold.
 _claims: dict[Path, str] = {}
 
@@ -167,48 +163,33 @@ def _flush(path: Path) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file that `write_json` wrote.
-
-    Returns
-    -------
-    dict
-        Without the checksum.
+    """Read a JSON file whose top level is a mapping.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, not of this version, or not the one that the running job expects.
+        When the file is missing or is not one.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error}); delete it and run again") from None
-    if not isinstance(content, dict) or "checksum" not in content:
-        raise InputError(f"{path}: not a JSON file of this version; delete it and run again")
-    if content.pop("checksum") != _json_checksum(content):
-        raise damaged(path)
-    provenance.check(path, content)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold a mapping; delete it and run again")
     return content
 
 
 def write_json(path: str | Path, value: dict) -> None:
-    """Write `value`, the mark of the running job and a checksum as indented JSON, atomically.
-
-    NaN is refused because it is not valid JSON.
-    """
-    content = {**provenance.mark(path), **value}
-    content["checksum"] = _json_checksum(json.loads(json.dumps(content, allow_nan=False)))
-    with atomic_path(path) as part:
-        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _json_checksum(content: dict) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """Write `value` as indented JSON, atomically. NaN is refused because it is not valid JSON."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def damaged(path: str | Path) -> InputError:
-    """Return the error for a file whose content does not match its checksum."""
-    return InputError(f"{path}: damaged: its content does not match its checksum; delete it and run again")
+    """Return the error for a file whose content is not what its job wrote."""
+    return InputError(
+        f"{path}: damaged or another file: its content does not match its checksum; delete it and run again"
+    )
 
 
 def write_csv(path: str | Path, rows: list[dict]) -> None:
@@ -236,30 +217,23 @@ def read_csv(path: str | Path):
 
 
 def read_table(path: str | Path):
-    """Read a Parquet file that `write_parquet` wrote into a pyarrow.Table.
+    """Read a Parquet file into a pyarrow.Table; the checksums of its pages are verified.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, not of this version, or not the one that the running job expects.
+        When the file is missing, damaged or not Parquet.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        seal = json.loads((table.schema.metadata or {}).get(SEAL, "{}"))
+        return pq.read_table(path, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path}: not a readable Parquet file ({problem}); delete it and run again"
         ) from None
-    if not isinstance(seal, dict) or "checksum" not in seal:
-        raise InputError(f"{path}: not a Parquet file of this version; delete it and run again")
-    if seal.pop("checksum") != _table_checksum(table, seal):
-        raise damaged(path)
-    provenance.check(path, seal)
-    return table
 
 
 def read_parquet(path: str | Path):
@@ -268,54 +242,14 @@ def read_parquet(path: str | Path):
 
 
 def write_parquet(path: str | Path, table) -> None:
-    """Write a pandas.DataFrame (without its index) or a pyarrow.Table as Parquet, atomically.
-
-    The mark of the running job and a checksum of the table with its metadata go into the file's metadata, as
-    JSON under the key ``prunescope``.
-    """
+    """Write a pandas.DataFrame (without its index) or a pyarrow.Table as Parquet, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    seal = provenance.mark(path)
-    seal["checksum"] = _table_checksum(table, seal)
-    metadata = {**(table.schema.metadata or {}), SEAL: json.dumps(seal).encode()}
     with atomic_path(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, write_page_checksum=True)
-
-
-def _table_checksum(table, seal: dict) -> str:
-    """SHA-256 of the columns' names, types and values, the metadata and the mark."""
-    metadata = sorted(item for item in (table.schema.metadata or {}).items() if item[0] != SEAL)
-    digest = hashlib.sha256(json.dumps([seal, table.num_rows], sort_keys=True).encode())
-    digest.update(repr(metadata).encode())
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        digest.update(f"{name}\0".encode())
-        for part in _content(column.combine_chunks()):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def _content(array) -> Iterator[bytes]:
-    """Yield type and bytes of a column's values, whatever their layout in Arrow's memory."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    yield array.is_valid().to_numpy(zero_copy_only=False).tobytes()
-    array = array.drop_null()
-    if pa.types.is_list(array.type):
-        yield b"list"  # its full name differs between a table in memory and a table read from a file
-        yield pc.list_value_length(array).to_numpy(zero_copy_only=False).tobytes()
-        yield from _content(array.flatten())
-        return
-    yield str(array.type).encode()
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        encoded = array.dictionary_encode()
-        yield json.dumps(encoded.dictionary.to_pylist()).encode()
-        yield encoded.indices.to_numpy(zero_copy_only=False).tobytes()
-    else:
-        yield array.to_numpy(zero_copy_only=False).tobytes()
+        pq.write_table(table, part, write_page_checksum=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from prunescope import devices, files, own, provenance
+from prunescope import devices, files, identity, own, provenance
 from prunescope.errors import InputError, out_of_memory
 
 # Importing torch creates hundreds of thousands of permanent objects. Searching them for garbage after every
@@ -35,8 +36,8 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     """Run a script's body with its log file open and the linear algebra limited to its declared threads.
 
     The job claims its outputs: if Snakemake is killed and the job is started again, only the new job can
-    write them. On Linux the job also ends when Snakemake has ended. Files that are read or written in the
-    body are checked and marked as `prunescope.provenance` describes.
+    write them. On Linux the job also ends when Snakemake has ended. It verifies its inputs, and when it
+    succeeds it leaves a receipt, see `prunescope.identity`.
 
     An `InputError` ends the process with its one-line message, in the log and on standard error; so does a
     lack of memory, with the memory bound of the job's rule. SIGTERM and Ctrl-C interrupt the body, so that it
@@ -48,7 +49,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     ----------
     snakemake : object
         The object that Snakemake passes to a script; `input`, `output`, `log`, `rule`, `wildcards`,
-        `threads`, `resources` and `params.provenance` are used.
+        `threads`, `resources` and `params` are used.
     hidden : iterable of path, optional
         Further files that only this job may write.
     """
@@ -64,9 +65,6 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     start = time.monotonic()
     log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
-    made = snakemake.params.provenance
-    outputs = dict.fromkeys(snakemake.output, made["own"])
-    inputs = dict(zip(snakemake.input, made["inputs"], strict=True))
     # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -75,9 +73,10 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         with (
             threadpool_limits(snakemake.threads),
             files.claimed([*snakemake.output, *hidden]),
-            provenance.declared(outputs, inputs),
         ):
+            inputs = _verified(snakemake)
             yield log
+            _leave_receipt(snakemake, inputs, time.monotonic() - start)
     except InputError as error:
         log.error("%s", error)
         sys.exit(f"{name}: {error}")
@@ -102,6 +101,38 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         signal.signal(signal.SIGTERM, before)
         log.removeHandler(handler)
         handler.close()
+
+
+def _verified(snakemake) -> list[dict]:
+    receipts = snakemake.input.get("receipts", [])
+    return identity.verified([path for path in snakemake.input if path not in receipts], receipts)
+
+
+def _leave_receipt(snakemake, inputs: list[dict], seconds: float) -> None:
+    receipt = snakemake.output.get("receipt")
+    if receipt is None:
+        return
+    job_of_receipt = {
+        "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
+        "settings": dict(snakemake.params.items()),
+        "inputs": inputs,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "device": _device_name(),
+        "threads": snakemake.threads,
+        "environment": provenance.environment(),
+    }
+    outputs = [path for path in snakemake.output if path != receipt]
+    identity.write(receipt, outputs, job_of_receipt)
+
+
+def _device_name() -> str:
+    if not _leases:
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name(_leases[0][0])
 
 
 def _lack_of_memory(error: BaseException, resources) -> str:

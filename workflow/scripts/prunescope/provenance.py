@@ -1,16 +1,10 @@
-"""Provenance of results: seeds, environment, and the job and inputs behind each file.
-
-Every file of the workflow records its identity (experiment, seed, round) and its *recipe*: a digest of the
-settings and code of its rule and of all rules before it. The workflow passes each job the recipes of its
-outputs and inputs; the functions that write and read files use `mark` and `check`.
-"""
+"""Where results come from: seeds, versions, the processor, and the code of a run."""
 
 import hashlib
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -23,9 +17,6 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "h5py", "pandas", "pyarrow"),
     "snakemake",
 )
-# Marks of the running job's outputs and inputs, by absolute path; empty outside the workflow.
-_outputs: dict[Path, dict] = {}
-_inputs: dict[Path, dict] = {}
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -69,60 +60,6 @@ def check_sources() -> None:
     if os.environ.get(SOURCES, found := sources()) != found:
         raise InputError(
             f"the code in {SCRIPTS} was edited after this run was planned; run the same command again"
-        )
-
-
-@contextmanager
-def declared(outputs: Mapping[str, dict], inputs: Mapping[str, dict]) -> Iterator[None]:
-    """Declare what a job writes and reads, until the block ends.
-
-    Parameters
-    ----------
-    outputs, inputs : dict of str to dict
-        By path: what each file is, e.g. ``experiment``, ``seed``, ``round``, and its ``recipe``.
-    """
-    for known, given in ((_outputs, outputs), (_inputs, inputs)):
-        known.update({Path(path).absolute(): dict(mark) for path, mark in given.items()})
-    try:
-        yield
-    finally:
-        _outputs.clear()
-        _inputs.clear()
-
-
-def mark(path: str | Path) -> dict:
-    """Return what to write into an output of the running job; an empty dictionary outside a job."""
-    return dict(_outputs.get(Path(path).absolute(), {}))
-
-
-def check(path: str | Path, found: Mapping) -> None:
-    """Check that a file is the input that the running job expects; outside a job, accept any file.
-
-    Parameters
-    ----------
-    path : path
-    found : mapping
-        Identity recorded in the file; additional keys are ignored.
-
-    Raises
-    ------
-    InputError
-        With the file, its recorded identity and the expected one.
-    """
-    expected = _inputs.get(Path(path).absolute(), {})
-    wrong = [key for key, value in expected.items() if found.get(key) != value]
-    if wrong == ["recipe"]:
-        raise InputError(
-            f"{path}: made with settings, code or data that have changed since (recipe "
-            f"{found.get('recipe')}, expected {expected['recipe']}); delete the file and run again"
-        )
-    if wrong:
-        is_, should = (
-            ", ".join(f"{key} {given.get(key)}" for key in expected if key != "recipe")
-            for given in (found, expected)
-        )
-        raise InputError(
-            f"{path}: this file belongs to {is_}; expected {should}; delete the file and run again"
         )
 
 

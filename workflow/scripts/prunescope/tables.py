@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow as pa
 
 from prunescope.errors import InputError
-from prunescope.files import read_csv, read_json, read_table, sha256
+from prunescope.files import read_csv, read_json, read_table
 
 ACCURACY = (
     "seed",
@@ -96,18 +96,12 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When a file cannot be read or is not the one whose checksum metrics.json holds.
+        When a file cannot be read.
     """
     if not paths:
         return pd.DataFrame()
     curves = []
     for network, path in zip(networks, paths, strict=True):
-        if sha256(path) != network["training_csv"]:
-            raise InputError(
-                f"{path}: damaged, or from a different training run: it does not match the checksum in "
-                f"metrics.json of experiment {network['experiment']}, seed {network['seed']}, round "
-                f"{network['round']}; delete both files and run again"
-            )
         curve = read_csv(path)
         curve.insert(0, "seed", network["seed"])
         curve.insert(1, "round", network["round"])

@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from prunescope import hdf5, provenance
+from prunescope import hdf5
 from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
 from prunescope.links import refuse_links
@@ -161,7 +161,6 @@ def _recording(path: str, stack: ExitStack) -> Recording:
             )
             for layer, data in recorded
         }
-        provenance.check(path, dict(file.attrs))
         facts = {key: file.attrs[key] for key in ("dataset", "view", "positions")}
         return Recording(path, seed, number, **facts, examples=file["examples"], matrices=matrices)
     except (InputError, MemoryError):
@@ -203,10 +202,9 @@ def writing(
     h5py.Group
         The layers, for `Writer`.
     """
-    recipe = {key: value for key, value in provenance.mark(path).items() if key == "recipe"}
     with atomic_path(path) as part:
         with h5py.File(part, "w", rdcc_nbytes=0) as file:
-            file.attrs.update(schema=SCHEMA, view=view, positions=str(positions), **attributes, **recipe)
+            file.attrs.update(schema=SCHEMA, view=view, positions=str(positions), **attributes)
             file["examples"] = examples
             file["labels"] = labels
             yield file.create_group("layers")

@@ -2,9 +2,8 @@
 
 ``/train/images`` and ``/test/images`` are uint8 (N, C, H, W), ``/train/labels`` and ``/test/labels`` int64;
 file attributes: ``schema``, ``name``, ``source``, ``checksum`` of images, labels and classes, ``classes``,
-``mean`` and ``std`` per channel of the training images scaled to [0, 1] and ``recipe`` (see
-`prunescope.provenance`). Checksums are at the end of the file, see `prunescope.hdf5`. Images without labels
-have the label -1, and there are no classes.
+``mean`` and ``std`` per channel of the training images scaled to [0, 1]. Checksums are at the end of the
+file, see `prunescope.hdf5`. Images without labels have the label -1, and there are no classes.
 """
 
 import hashlib
@@ -14,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from prunescope import hdf5, provenance
+from prunescope import hdf5
 from prunescope.data.images import Images, blocks
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
@@ -107,7 +106,6 @@ def save(path: str | Path, dataset: Dataset) -> None:
                 classes=list(dataset.classes),
                 mean=mean,
                 std=std,
-                recipe=provenance.mark(path).get("recipe", ""),
             )
         hdf5.seal(part)
 
@@ -184,8 +182,7 @@ def load(path: str | Path) -> Prepared:
     Raises
     ------
     InputError
-        When the file is missing or damaged, has another schema, or is not the one that the running job
-        expects.
+        When the file is missing or damaged, or has another schema.
     """
     try:
         hdf5.verify(path)
@@ -196,7 +193,6 @@ def load(path: str | Path) -> Prepared:
                 f"{path}: data set schema {file.attrs.get('schema')}, but this version reads {SCHEMA}; "
                 "delete the file and run again"
             )
-        provenance.check(path, {"dataset": file.attrs["name"], "recipe": file.attrs["recipe"]})
         return Prepared(
             name=file.attrs["name"],
             source=file.attrs["source"],

@@ -135,16 +135,13 @@ def state_beside(checkpoint: str | Path) -> Path:
 
 
 def read(
-    this: Round, experiments: dict[str, str], paths: dict[str, str]
+    this: Round, paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
     """Read the files that a later round starts from.
 
     Parameters
     ----------
     this : Round
-    experiments : dict of str to str
-        Name of the experiment that each file belongs to, by the keys of `paths`: experiments with the same
-        dense training share round 0, and a control uses the masks of another experiment.
     paths : dict of str to path
         ``previous``, the checkpoint of the previous round; ``rewind``, the weights of round 0 to rewind to;
         ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
@@ -157,20 +154,18 @@ def read(
     Raises
     ------
     InputError
-        When a file is missing or damaged, or belongs to another experiment, seed, round, network or data set.
+        When a file is missing or damaged, or belongs to another seed, round, network or data set.
     """
     same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
     previous = rewind = masks = None
     if "previous" in paths:
         previous = checkpoints.load(paths["previous"])
-        own = {"experiment": experiments["previous"], "round": this.number - 1}
-        checkpoints.expect(paths["previous"], previous, **own, **same)
+        checkpoints.expect(paths["previous"], previous, round=this.number - 1, **same)
     if "rewind" in paths:
-        rewind = checkpoints.load_rewind(paths["rewind"], experiment=experiments["rewind"], **same)
+        rewind = checkpoints.load_rewind(paths["rewind"], **same)
     if "masks" in paths:
         pruned = checkpoints.load(paths["masks"])
-        own = {"experiment": experiments["masks"], "round": this.number}
-        checkpoints.expect(paths["masks"], pruned, **own, **same)
+        checkpoints.expect(paths["masks"], pruned, round=this.number, **same)
         masks = pruned.masks
     return previous, rewind, masks
 
@@ -314,7 +309,7 @@ def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind:
     if rewind is not None:
         checkpoints.save_rewind(rewind, outcome.checkpoint, *outcome.rewind)
     files.write_csv(training, outcome.history)
-    files.write_json(metrics, outcome.metrics | {"training_csv": files.sha256(training)})
+    files.write_json(metrics, outcome.metrics)
     if outcome.state:
         outcome.state.discard()
 

@@ -1,0 +1,141 @@
+# What is out of date: the plan compares every receipt with the job that would be run now.
+#
+# Snakemake's own records are lost with .snakemake and overruled by --touch, so they are not used: a job whose receipt
+# differs is forced, the time stamps of all other files are ignored, and no further trigger is on.
+import atexit
+
+from snakemake.io import apply_wildcards
+from snakemake.rules import Wildcards
+from snakemake.settings.types import RerunTrigger
+
+# With a storage provider, receipts are not here while the plan is made; Snakemake's own records are used there.
+JUDGED = not workflow.storage_settings.default_storage_provider
+HASHES = identity.Hashes(".snakemake/prunescope/hashes.json")
+# Rules that leave receipts.
+STAGES = []
+reported = set()
+
+
+@cache
+def producer(path):
+    """The rule that makes a file, and the values of its wildcards."""
+    for name in STAGES:
+        stage = getattr(rules, name).rule
+        if stage.is_producer(path):
+            return name, Wildcards(fromdict=stage.get_wildcards(path))
+    raise WorkflowError(f"no rule makes {path}")
+
+
+def inputs_of(name, wildcards):
+    """The files that a rule reads besides receipts, in order."""
+    files_read = []
+    for key, item in getattr(rules, name).input.items():
+        if key != "receipts":
+            given = item(wildcards) if callable(item) else apply_wildcards(str(item), wildcards)
+            files_read += [given] if isinstance(given, str) else given
+    return files_read
+
+
+def settings_of(name, wildcards):
+    """The parameters of a rule's job."""
+    params = getattr(rules, name).params.items()
+    return {key: value(wildcards) if callable(value) else value for key, value in params}
+
+
+@cache
+def outputs_of(path):
+    """The receipt of the job that makes a file, and its other outputs."""
+    name, wildcards = producer(path)
+    output = getattr(rules, name).output
+    receipt, *others = (apply_wildcards(str(file), wildcards) for file in [output.receipt, *output])
+    others.remove(receipt)
+    return receipt, others
+
+
+@cache
+def out_of_date(receipt):
+    """Why the job of a receipt has to run; an empty text if what it wrote is what it would write now."""
+    name, wildcards = producer(receipt)
+    _, outputs = outputs_of(receipt)
+    written = identity.read(receipt)
+    found = identity.difference(written, name, dict(wildcards.items()), settings_of(name, wildcards))
+    existing = {path: digest for path in outputs if (digest := HASHES.of(path))}
+    if not found:
+        for path, digest in existing.items():
+            if digest != written["outputs"].get(Path(path).name):
+                found = f"{path} is not the file that the job wrote"
+    inputs = inputs_of(name, wildcards)
+    makers = [outputs_of(path)[0] for path in inputs]
+    if not found and len(written["inputs"]) != len(inputs):
+        found = f"it was made from {len(written['inputs'])} files, not {len(inputs)}"
+    if found and existing:
+        report_once(name, wildcards.get("experiment") or wildcards.get("dataset"), found)
+        refuse_link(outputs[0])
+    for path, maker, given in zip(inputs, makers, [] if found else written["inputs"]):
+        if out_of_date(maker):
+            found = f"{path} is out of date"
+        elif identity.read(maker)["outputs"].get(Path(path).name) != given["sha256"]:
+            found = f"{path} is another file than it was made from"
+            report_once(name, wildcards.get("experiment"), found)
+    return found
+
+
+def ancient_if_current(item):
+    """Ignore the time of an input that is what its job would write now.
+
+    Not that of a job which may run: what is made from it then runs, too.
+    """
+    if callable(item):  # an input function, whose files come one by one
+        return item
+    try:
+        receipt, others = outputs_of(str(item))
+    except WorkflowError:  # Snakemake's own trial
+        return ancient(item)
+    return item if out_of_date(receipt) or None in map(HASHES.of, others) else ancient(item)
+
+
+def report_once(*parts):
+    if parts not in reported:
+        reported.add(parts)
+        name, whose, why = parts
+        logger.warning(f"prunescope: {name}{f' of {whose}' if whose else ''} runs again: {why}")
+
+
+def refuse_link(path):
+    """Refuse a folder that is a link to another one below results/: a job would write there."""
+    folder, root = Path(path).parent, Path("results")
+    if folder.resolve() != root.resolve() / folder.relative_to(root) and folder.resolve().is_relative_to(root.resolve()):
+        refuse(f"{folder}: a link to {folder.resolve()}, which is not its own; remove the link and run again")
+
+
+@cache
+def ignore_records():
+    """Switch off Snakemake's own triggers. With --sdm, it still tracks the packages of the jobs."""
+    on = workflow.dag_settings.rerun_triggers
+    if not MODULE:
+        workflow.dag_settings.rerun_triggers = {RerunTrigger.MTIME, RerunTrigger.SOFTWARE_ENV} & set(on)
+
+
+def receipts(name):
+    """The input `receipts` of a rule: those of the jobs that make its other inputs."""
+
+    def of_job(wildcards):
+        own = apply_wildcards(str(getattr(rules, name).output.receipt), wildcards)
+        if JUDGED and workflow.is_main_process:
+            ignore_records()
+            if why := out_of_date(own):
+                if workflow.touch:
+                    refuse(f"{own}: {why}; --touch cannot make it current, so run without it")
+                # Snakemake decides which jobs to run when it has built all of them.
+                workflow.dag.forcefiles.add(own)
+        return list(dict.fromkeys(outputs_of(path)[0] for path in inputs_of(name, wildcards)))
+
+    STAGES.append(name)
+    return of_job
+
+
+if JUDGED and workflow.is_main_process:
+    atexit.register(HASHES.save)
+
+    inputflags:
+        ancient_if_current

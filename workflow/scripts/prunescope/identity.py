@@ -1,0 +1,181 @@
+"""What each job read and wrote: the identity and integrity of results.
+
+Every job leaves a receipt: a JSON file in the folder ``receipts`` beside its outputs, with its rule,
+wildcards, settings (the rule's parameters, including the digest of its code) and the SHA-256 of every input
+and output.
+
+- A job believes an input only if it has the hash that the receipt of its maker holds, see `verified`.
+- A plan believes an output only if its receipt describes what would be made now, see `difference` and
+  workflow/rules/identity.smk. Snakemake's own records are not used.
+
+For a sealed HDF5 file, the hash is that of its seal, which covers all its data; reading verifies the data.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from prunescope import files
+from prunescope.errors import InputError
+
+FOLDER = "receipts"
+KEYS = {"rule", "wildcards", "settings", "inputs", "outputs"}
+MOST_DIFFERENCES = 3
+
+
+def content(path: str | Path) -> str | None:
+    """Return the SHA-256 of a file or of all files of a folder; None if it cannot be read."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            parts = [[str(part.relative_to(path)), files.sha256(part)] for part in _inside(path)]
+            return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        if path.suffix == ".h5":
+            from prunescope import hdf5
+
+            return hdf5.digest_of_seal(path)
+        return files.sha256(path)
+    except OSError:
+        return None
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return the files in a folder, without Snakemake's hidden time stamp."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+class Hashes:
+    """The hashes of files, computed again only when a file's size, times or inode change.
+
+    Parameters
+    ----------
+    path : path
+        File that keeps them between runs.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = path
+        self._kept = read(path) or {}
+        self._changed = False
+
+    def of(self, path: str) -> str | None:
+        """Return the hash of a file or folder; None if it does not exist."""
+        stamp = list(_stamps(Path(path)))
+        if not stamp:
+            return None
+        if self._kept.get(path, [None])[0] != stamp:
+            self._kept[path], self._changed = [stamp, content(path)], True
+        return self._kept[path][1]
+
+    def save(self) -> None:
+        """Write the file, if anything is new."""
+        if self._changed:
+            files.write_json(self.path, self._kept)
+
+
+def _stamps(path: Path) -> Iterator[list[int]]:
+    for part in _inside(path) if path.is_dir() else [path]:
+        try:
+            stat = part.stat()
+        except OSError:
+            return
+        # The time of the last change of the inode cannot be set, so a restored modification time is noticed.
+        yield [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def read(path: str | Path) -> dict | None:
+    """Return a receipt; None if it is missing or damaged."""
+    try:
+        found = files.read_json(path)
+    except InputError:
+        return None
+    return found
+
+
+def receipt_beside(path: str | Path) -> Path | None:
+    """Return the receipt that names a file; None if there is none."""
+    path = Path(path)
+    receipts = sorted(path.parent.glob(f"{FOLDER}/*.json"))
+    return next((one for one in receipts if path.name in (read(one) or {}).get("outputs", ())), None)
+
+
+def check(path: str | Path) -> None:
+    """Refuse a file that is not the one that its job wrote. A file without a receipt is accepted.
+
+    Raises
+    ------
+    InputError
+        When its hash is not that of its receipt.
+    """
+    if receipt := receipt_beside(path):
+        verified([path], [receipt])
+
+
+def verified(inputs: Iterable[str | Path], receipts: Iterable[str | Path]) -> list[dict]:
+    """Return path and hash of each input after comparing it with the receipt of the job that wrote it.
+
+    Raises
+    ------
+    InputError
+        When a file has no receipt or is not the one that its job wrote.
+    """
+    written = {}
+    for receipt in map(Path, receipts):
+        outputs = (read(receipt) or {}).get("outputs", {})
+        written |= {receipt.parents[1] / name: digest for name, digest in outputs.items()}
+    found = []
+    for path in map(Path, inputs):
+        if path not in written:
+            raise InputError(f"{path}: has no receipt of the job that wrote it; delete it and run again")
+        if content(path) != written[path]:
+            raise files.damaged(path)
+        found.append({"path": str(path), "sha256": written[path]})
+    return found
+
+
+def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> None:
+    """Write the receipt of a job that has written its outputs.
+
+    Parameters
+    ----------
+    receipt : path
+    outputs : iterable of path
+        In the folder above the receipt's.
+    job : mapping
+        JSON-ready: ``rule``, ``wildcards``, ``settings``, ``inputs`` (from `verified`) and what else is
+        known.
+    """
+    made = {Path(path).name: content(path) for path in outputs}
+    files.write_json(receipt, {**job, "outputs": made})
+
+
+def difference(receipt: Mapping | None, rule: str, wildcards: Mapping, settings: Mapping) -> str:
+    """Say how a receipt differs from the job that would be run now; an empty text if it does not."""
+    if not receipt or not KEYS <= set(receipt):
+        return "it has no receipt"
+    if [receipt["rule"], receipt["wildcards"]] != [rule, dict(wildcards)]:
+        whose = ", ".join(f"{key} {value}" for key, value in receipt["wildcards"].items())
+        return f"it belongs to {whose or 'another job'}"
+    before, now = (dict(_flat(given)) for given in (receipt["settings"], json.loads(json.dumps(settings))))
+    if now.get("code") in receipt.get("accepted", ()):
+        before["code"] = now["code"]
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if keys == ["code"]:
+        return "its code has changed"
+    keys = [key for key in keys if key != "code"]
+    lines = [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in keys]
+    return "; ".join(lines[:MOST_DIFFERENCES] + ["..."] * (len(keys) > MOST_DIFFERENCES))
+
+
+def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
