@@ -30,6 +30,7 @@ import torch  # noqa: E402
 from snakemake.rules import Namedlist  # noqa: E402
 from torch import nn  # noqa: E402
 
+from prunescope import identity  # noqa: E402
 from prunescope.data import datasets  # noqa: E402
 from prunescope.networks import modules  # noqa: E402
 from prunescope.networks.build import build  # noqa: E402
@@ -146,26 +147,23 @@ def mask_cost(name: str, batch_size: int, optimizer: dict, precision: str) -> fl
 def dense_job(folder: str) -> None:
     """Run the script of round 0 as Snakemake would."""
     work = Path(folder)
-
-    class Wildcards(list):
-        experiment, seed, round = "bench", "0", "0"
-
     settings = {"epochs": 1, "batch_size": BATCH, "optimizer": SGD}
     names = {"checkpoint": "checkpoint.pt", "training": "training.csv", "metrics": "metrics.json"}
     names["rewind"] = "rewind.pt"
     params = {"network": {"name": "lenet5", "arguments": {}}, "training": settings, "code": ""}
-    params["provenance"] = {"own": {}, "inputs": [{}]}
+    receipt = work / "receipts/data.json"
+    identity.write(receipt, [work / "data.h5"], {})
     params["rewind"] = {"epoch": 0, "step": None}
     job = SimpleNamespace(
         rule="train_dense",
         log=[str(work / "log")],
         threads=1,
         config={"data": {"download": False}},
-        wildcards=Wildcards(["bench", "0", "0"]),
+        wildcards=Namedlist(fromdict={"experiment": "bench", "seed": "0", "round": "0"}),
         resources=SimpleNamespace(gpu=0),
-        input=Namedlist(fromdict={"dataset": str(work / "data.h5")}),
+        input=Namedlist(fromdict={"dataset": str(work / "data.h5"), "receipts": str(receipt)}),
         output=Namedlist(fromdict={key: str(work / name) for key, name in names.items()}),
-        params=SimpleNamespace(**params),
+        params=Namedlist(fromdict=params),
     )
     runpy.run_path(str(SCRIPTS / "train_dense.py"), init_globals={"snakemake": job})
 

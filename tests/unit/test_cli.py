@@ -126,6 +126,8 @@ def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
 
 WRONG = {
     "a network without a shape": (["layers", "lenet5"], ["lenet5 is a network", "add --shape C H W"]),
+    "no receipts": (["provenance", "mine"], ["results/mine: no receipts", "run the experiment first"]),
+    "no workflow": (["accept", "mine", "--code"], ["no Snakefile here", "in the folder of the workflow"]),
     "no such experiment": (["layers", "mime"], ["no experiment 'mime'", "did you mean 'mine'"]),
     "no such network": (["layers", "lenet7", "--shape", 1, 8, 8], ["'lenet7'", "did you mean 'lenet5'"]),
     "too small": (["layers", "lenet5", "--shape", 1, 8, 8], ["does not fit images of 1×8×8"]),
@@ -168,7 +170,7 @@ def test_help_has_an_example_of_the_command(command):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("prunescope ", {"compare", "kinds", "layers"}),
+        ("prunescope ", {"accept", "compare", "kinds", "layers", "provenance"}),
         ("prunescope layers mi", {"mine"}),
         ("prunescope layers vgg", {"vgg16_bn", "vgg_svhn"}),
         ("prunescope kinds ", {*kinds.FAMILIES}),

@@ -122,21 +122,6 @@ def test_a_claim_ends_with_its_block(tmp_path):
     assert (tmp_path / "a").read_text() == "no claim, no check"
 
 
-@pytest.mark.parametrize("name", ["t.json", "t.parquet"])
-def test_a_file_without_a_checksum_is_refused(tmp_path, name):
-    import pandas as pd
-
-    path = tmp_path / name
-    if name == "t.json":
-        path.write_text('{"accuracy": 0.9}')
-        read = files.read_json
-    else:
-        pd.DataFrame({"accuracy": [0.9]}).to_parquet(path)
-        read = files.read_parquet
-    with pytest.raises(InputError, match=rf"{name}: not a \w+ file of this version; delete it and run again"):
-        read(path)
-
-
 def test_equal_tables_have_equal_bytes_and_any_reader_reads_them(tmp_path):
     import pandas as pd
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import Namedlist
 
-from prunescope import jobs, provenance
+from prunescope import digests, files, identity, jobs, own, provenance
+from prunescope.errors import InputError
 from prunescope.files import atomic_path
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -44,13 +46,13 @@ def test_gpu_benchmark_is_a_table_of_one_line(tmp_path):
 def of_a_job(log: Path, *outputs: Path) -> SimpleNamespace:
     """The object that Snakemake passes to the script of a job without inputs."""
     return SimpleNamespace(
-        input=[],
-        output=[str(path) for path in outputs],
+        input=Namedlist(),
+        output=Namedlist(toclone=[str(path) for path in outputs]),
         log=[str(log)],
         rule="rule",
-        wildcards=["a"],
+        wildcards=Namedlist(fromdict={"experiment": "a"}),
         threads=1,
-        params=SimpleNamespace(provenance={"own": {"experiment": "a"}, "inputs": []}),
+        params=Namedlist(),
         resources=SimpleNamespace(gpu=0),
         config={},
     )
@@ -98,4 +100,47 @@ def test_a_job_does_not_run_code_that_was_edited_after_the_plan(tmp_path, monkey
     monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
     (tmp_path / "edited.py").touch()
     with pytest.raises(SystemExit, match="was edited after this run was planned"), jobs.job(given):
+        pytest.fail("the body ran")
+
+
+def test_a_job_refuses_a_users_file_that_was_edited_after_the_plan_or_while_it_ran(tmp_path):
+    (tmp_path / "blocks.py").write_text("x = 1\n")
+    (tmp_path / "mine.py").write_text("import blocks\n\ndef net(): ...\n")
+    kind = "file:mine.py:net"
+    with own.used(tmp_path):
+        given = of_a_job(tmp_path / "logs/rule.log")
+        given.params = Namedlist(
+            fromdict={"user_code": {f"network {kind}": digests.of_file("network", kind)}}
+        )
+        given.config = {"code_folder": str(tmp_path)}
+        with jobs.job(given):
+            pass
+        line = "network file:mine.py:net was edited after this run was planned"
+        with pytest.raises(SystemExit, match=line), jobs.job(given):
+            (tmp_path / "blocks.py").write_text("x = 2\n")
+        with pytest.raises(SystemExit, match=line), jobs.job(given):
+            pytest.fail("the body ran")
+
+
+def test_a_job_leaves_a_receipt_only_if_it_succeeds(tmp_path):
+    (tmp_path / "in.csv").write_text("a")
+    identity.write(tmp_path / "receipts/before.json", [tmp_path / "in.csv"], {})
+    receipt = tmp_path / "receipts/rule.json"
+    given = of_a_job(tmp_path / "logs/rule.log")
+    given.input = Namedlist(
+        fromdict={"table": str(tmp_path / "in.csv"), "receipts": str(tmp_path / "receipts/before.json")}
+    )
+    given.output = Namedlist(fromdict={"table": str(tmp_path / "out.csv"), "receipt": str(receipt)})
+    given.params = Namedlist(fromdict={"code": "ab12", "width": 3})
+    with pytest.raises(SystemExit), jobs.job(given):
+        raise InputError("no")
+    assert not receipt.exists()
+    with jobs.job(given):
+        (tmp_path / "out.csv").write_text("b")
+    found = identity.read(receipt)
+    assert identity.difference(found, {"experiment": "a"}, {"code": "ab12", "width": 3}, {}) == ""
+    assert found["outputs"] == {"out.csv": files.sha256(tmp_path / "out.csv")}
+    assert [one["sha256"] for one in found["inputs"]] == [files.sha256(tmp_path / "in.csv")]
+    (tmp_path / "in.csv").write_text("c")
+    with pytest.raises(SystemExit, match=r"rule a: [^\n]*in.csv: damaged or another file"), jobs.job(given):
         pytest.fail("the body ran")

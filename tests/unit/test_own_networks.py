@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from snakemake.iocontainers import Namedlist
 
 from prunescope import digests, jobs, kinds, own
 from prunescope.config import facts
@@ -299,14 +300,14 @@ def test_mistakes_stop_the_plan_with_one_line(folder, code, keys, words):
 def test_an_error_in_a_job_is_one_line_and_a_traceback_in_the_log(folder, tmp_path):
     network = build(NET, {}, SHAPE, 5, 0)
     given = SimpleNamespace(
-        input=[],
-        output=[],
+        input=Namedlist(),
+        output=Namedlist(),
         log=[str(tmp_path / "a.log")],
         rule="rule",
         wildcards=["a"],
         threads=1,
         config={},
-        params=SimpleNamespace(provenance={"own": {"experiment": "a"}, "inputs": []}),
+        params=Namedlist(),
     )
     with pytest.raises(SystemExit) as ended, jobs.job(given):
         network(torch.zeros(1, 9, 8, 8))

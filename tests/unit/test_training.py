@@ -6,6 +6,7 @@ import json
 import math
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from snakemake.rules import Namedlist
 from torch import nn
 from torch.nn import functional as F
 
-from prunescope import checkpoints, files
+from prunescope import checkpoints, files, identity
 from prunescope.config import stages
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -629,32 +630,25 @@ def test_shuffled_masks_depend_on_the_seed(prepared):
 # The scripts, run as Snakemake runs them -------------------------------------------------------------------
 
 
-class Wildcards(list):
-    """Values in order and by name, as Snakemake's are."""
-
-
 def named(paths: dict) -> Namedlist:
-    """Paths in order and by name; an empty one has a name only."""
-    found = Namedlist(fromdict={name: path for name, path in paths.items() if path})
-    for name in paths:
-        if not paths[name]:
-            setattr(found, name, [])
+    """Paths in order and by name; a name can have several or none."""
+    found = Namedlist()
+    for name, given in paths.items():
+        start = len(found)
+        found.extend(given if isinstance(given, list) else [given])
+        found._set_name(name, start, end=len(found) if isinstance(given, list) else None)
     return found
 
 
 def run_script(job: dict) -> None:
-    wildcards = Wildcards(job["wildcards"].values())
-    vars(wildcards).update(job["wildcards"])
     files_ = {name: named(job[name]) for name in ("input", "output")}
-    own = {"experiment": "tiny", "seed": int(job["wildcards"]["seed"]), "recipe": "ab12"}
-    provenance = {"own": own, "inputs": [{} for _ in files_["input"]]}
     given = SimpleNamespace(
         rule=job["rule"],
         log=[job["log"]],
         threads=1,
-        wildcards=wildcards,
+        wildcards=Namedlist(fromdict=job["wildcards"]),
         config={"data": {"download": False}},
-        params=SimpleNamespace(**job["params"], provenance=provenance),
+        params=Namedlist(fromdict=job["params"]),
         resources=SimpleNamespace(**job["resources"]),
         **files_,
     )
@@ -701,9 +695,11 @@ class Chain:
             }
             every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
             inputs |= {key: str(path) if key in needed else [] for key, path in every.items()}
-            params["owners"] = dict.fromkeys(needed, "tiny")
             params["pruning"] = self.pruning
         self.path(round, "").mkdir(parents=True, exist_ok=True)
+        receipts = [identity.receipt_beside(path) for path in inputs.values() if path]
+        inputs["receipts"] = list(dict.fromkeys(map(str, receipts)))
+        names["receipt"] = "receipts/job.json"
         return {
             "rule": "prune_round" if round else "train_dense",
             "log": str(self.folder / "log"),
@@ -723,6 +719,7 @@ def chain(tmp_path_factory):
     """Round 0 and one round of learning-rate rewinding, never interrupted."""
     folder = tmp_path_factory.mktemp("chain")
     datasets.save(folder / "blobs.h5", blobs())
+    identity.write(folder / "receipts/blobs.json", [folder / "blobs.h5"], {})
     chain = Chain(folder, folder / "blobs.h5")
     chain.run(0)
     chain.run(1)
@@ -759,9 +756,7 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
 def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, round):
     again = Chain(tmp_path, chain.data)
     if round == 1:
-        for name in ("checkpoint.pt", "rewind.pt"):
-            again.path(0, "").mkdir(parents=True, exist_ok=True)
-            again.path(0, name).write_bytes(chain.path(0, name).read_bytes())
+        shutil.copytree(chain.path(0, ""), again.path(0, ""))
     state = again.path(round, ".training-state.pt")
     kill_when(in_a_process(f"t.run_script({again.job(round)!r})"), state.exists)
     assert not again.path(round, "checkpoint.pt").exists()
@@ -774,9 +769,7 @@ def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, roun
 def first_round(chain, tmp_path, **options):
     """Continue the shared round 0 in another way; return what the round starts from and ends with."""
     other = Chain(tmp_path, chain.data, **options)
-    other.path(0, "").mkdir(parents=True)
-    for name in ("checkpoint.pt", "rewind.pt"):
-        other.path(0, name).write_bytes(chain.path(0, name).read_bytes())
+    shutil.copytree(chain.path(0, ""), other.path(0, ""))
     # Such a small learning rate leaves the initial weights of the round unchanged.
     other.training = other.training | {"epochs": 4, "optimizer": {"name": "sgd", "lr": 1e-12}}
     other.run(1)
@@ -866,10 +859,10 @@ def test_a_round_refuses_files_of_another_one(chain, tmp_path, file):
             checkpoints.save_rewind(path, found, 10, found.weights)
         else:
             checkpoints.save(path, found)
-        return rounds.read(this, {file: "tiny"}, {file: path})
+        return rounds.read(this, {file: path})
 
     assert sum(one is not None for one in read()) == 1
-    others = {"experiment": "other", "seed": 6, "dataset": "ab12", "network": dense.network | {"classes": 5}}
+    others = {"seed": 6, "dataset": "ab12", "network": dense.network | {"classes": 5}}
     others |= {} if file == "rewind" else {"round": 2}
     for field, value in others.items():
         with pytest.raises(InputError, match=rf"file.pt: {field} is "):

@@ -23,8 +23,8 @@ rule extract_activations:
     params:
         activations=recorded,
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
-        environment=stages.environment("extract_activations", CONFIG["environment"]),
         code=code("extract_activations"),
+        user_code=user_code("extract_activations"),
     script:
         "../scripts/extract_activations.py"
 
@@ -52,7 +52,7 @@ rule extract_untrained:
         training=of_experiment(lambda this, _: stages.untrained_params(this)["training"]),
         activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
-        environment=stages.environment("extract_untrained", CONFIG["environment"]),
         code=code("extract_untrained"),
+        user_code=user_code("extract_untrained"),
     script:
         "../scripts/extract_untrained.py"

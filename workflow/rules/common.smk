@@ -127,6 +127,17 @@ def code(script):
     return lambda wildcards: code_of(script, wildcards.get("experiment"))
 
 
+def user_code(script):
+    """Digests of the user's own files that a job runs, by kind; the job compares them before and after."""
+
+    def of_job(wildcards):
+        named = stages.kinds_of(script, experiment(wildcards.experiment))
+        found = {f"{family} {text}": digests.of_file(family, text) for family, text in named}
+        return {kind: digest for kind, digest in found.items() if digest}
+
+    return of_job
+
+
 # Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.
 WRITTEN = config
 if not MODULE:

@@ -23,7 +23,6 @@ rule prepare_dataset:
         source=source_of,
         # The user's own files are tracked by path, sizes and modification times.
         stamp=stamp_of,
-        environment=stages.environment("prepare_dataset", CONFIG["environment"]),
         code=lambda wildcards: digest("prepare_dataset", (sizes.source_kind(source_of(wildcards)),)),
     script:
         "../scripts/prepare_dataset.py"

@@ -11,6 +11,8 @@ from snakemake.settings.types import RerunTrigger
 # With a storage provider, receipts are not here while the plan is made; Snakemake's own records are used there.
 JUDGED = not workflow.storage_settings.default_storage_provider
 HASHES = identity.Hashes(".snakemake/prunescope/hashes.json")
+# Whether to accept results of older code, see `prunescope accept`.
+ACCEPTED = os.environ.get(identity.ACCEPT) == "code"
 # Rules that leave receipts.
 STAGES = []
 reported = set()
@@ -43,6 +45,12 @@ def settings_of(name, wildcards):
 
 
 @cache
+def versions(name):
+    """Versions that a new version of makes a rule's results out of date. With --sdm, Snakemake tracks the packages."""
+    return {} if workflow.deployment_settings.deployment_method else stages.environment(name, CONFIG["environment"])
+
+
+@cache
 def outputs_of(path):
     """The receipt of the job that makes a file, and its other outputs."""
     name, wildcards = producer(path)
@@ -57,9 +65,16 @@ def out_of_date(receipt):
     """Why the job of a receipt has to run; an empty text if what it wrote is what it would write now."""
     name, wildcards = producer(receipt)
     _, outputs = outputs_of(receipt)
-    written = identity.read(receipt)
-    found = identity.difference(written, name, dict(wildcards.items()), settings_of(name, wildcards))
-    existing = {path: digest for path in outputs if (digest := HASHES.of(path))}
+    written, settings = identity.read(receipt), settings_of(name, wildcards)
+    # A source that was touched or moved has the same content.
+    if written and settings.get("stamp") and HASHES.of(settings["stamp"][0]) == written.get("source"):
+        settings["stamp"] = written["settings"]["stamp"]
+    found = identity.difference(written, dict(wildcards.items()), settings, versions(name))
+    if found == identity.CODE and ACCEPTED:
+        identity.accept(receipt, settings["code"])
+        print(f"prunescope: accepted {receipt}", file=sys.stderr)
+        found = ""
+    existing = {path: digest for path in outputs if (digest := HASHES.of(path)) is not None}
     if not found:
         for path, digest in existing.items():
             if digest != written["outputs"].get(Path(path).name):
@@ -125,7 +140,7 @@ def receipts(name):
             ignore_records()
             if why := out_of_date(own):
                 if workflow.touch:
-                    refuse(f"{own}: {why}; --touch cannot make it current, so run without it")
+                    refuse("--touch would keep results that are out of date; run without it")
                 # Snakemake decides which jobs to run when it has built all of them.
                 workflow.dag.forcefiles.add(own)
         return list(dict.fromkeys(outputs_of(path)[0] for path in inputs_of(name, wildcards)))

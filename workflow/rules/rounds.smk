@@ -31,8 +31,8 @@ rule train_dense:
         rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
         # Another number of threads rounds differently.
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
-        environment=stages.environment("train_dense", CONFIG["environment"]),
         code=code("train_dense"),
+        user_code=user_code("train_dense"),
     script:
         "../scripts/train_dense.py"
 
@@ -69,8 +69,8 @@ rule prune_round:
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
-        environment=stages.environment("prune_round", CONFIG["environment"]),
         code=code("prune_round"),
+        user_code=user_code("prune_round"),
     script:
         "../scripts/prune_round.py"
 
@@ -100,7 +100,7 @@ rule import_model:
         network=of_import("network"),
         training=of_import("training"),
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
-        environment=stages.environment("import_model", CONFIG["environment"]),
         code=code("import_model"),
+        user_code=user_code("import_model"),
     script:
         "../scripts/import_model.py"

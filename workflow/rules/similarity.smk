@@ -24,8 +24,8 @@ rule compare_round:
         runtime=growing(60),
     params:
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
-        environment=stages.environment("compare_round", CONFIG["environment"]),
         code=code("compare_round"),
+        user_code=user_code("compare_round"),
     script:
         "../scripts/compare_round.py"
 
@@ -55,8 +55,8 @@ rule compare_seeds:
         runtime=growing(60),
     params:
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
-        environment=stages.environment("compare_seeds", CONFIG["environment"]),
         code=code("compare_seeds"),
+        user_code=user_code("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"
 
@@ -86,8 +86,8 @@ rule compare_untrained:
         runtime=growing(60),
     params:
         similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
-        environment=stages.environment("compare_untrained", CONFIG["environment"]),
         code=code("compare_untrained"),
+        user_code=user_code("compare_untrained"),
     script:
         "../scripts/compare_untrained.py"
 
@@ -111,7 +111,6 @@ rule assemble_matrix:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        environment=stages.environment("assemble_matrix", CONFIG["environment"]),
         code=code("assemble_matrix"),
     script:
         "../scripts/assemble_matrix.py"
@@ -137,7 +136,6 @@ rule assemble_spectrum:
         runtime=growing(10),
     params:
         measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
-        environment=stages.environment("assemble_spectrum", CONFIG["environment"]),
         code=code("assemble_spectrum"),
     script:
         "../scripts/assemble_spectrum.py"
@@ -162,7 +160,6 @@ rule assemble_accuracy:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        environment=stages.environment("assemble_accuracy", CONFIG["environment"]),
         code=code("assemble_accuracy"),
     script:
         "../scripts/assemble_accuracy.py"

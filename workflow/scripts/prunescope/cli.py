@@ -135,6 +135,56 @@ def _argument(text: str) -> tuple[str, object]:
         raise InputError(f"--argument {text}: the value is not valid YAML") from None
 
 
+# --- receipts --------------------------------------------------------------------------------------------
+
+
+@main.command(epilog="\b\nExample:\n  prunescope provenance digits-lenet > provenance.json")
+@click.argument("experiment", shell_complete=_complete_target)
+def provenance(experiment: str) -> None:
+    """Print the receipts of all jobs behind the results of an EXPERIMENT, as JSON.
+
+    Each has its rule, settings, digest of the code, versions, device, time, and the SHA-256 of every file
+    that the job read and wrote. Run it in the folder that has results/.
+    """
+    import json
+
+    from prunescope import identity
+
+    click.echo(json.dumps(identity.history(Path("results", experiment)), indent=2))
+
+
+@main.command(epilog="\b\nExample:\n  prunescope accept digits-lenet --code")
+@click.argument("experiment", shell_complete=_complete_target)
+@click.option("--code", is_flag=True, help="Accept results of an older version of the code.")
+def accept(experiment: str, code: bool) -> None:
+    """Let results of an EXPERIMENT stand that would run again only because the code has changed.
+
+    Their receipts keep the digest of the code that computed them, and name the accepted one. Results with
+    other settings, inputs or data are never accepted. Run it in the folder of the workflow.
+    """
+    import os
+    import subprocess
+    import sys
+
+    from prunescope import identity
+
+    if not code:
+        raise click.UsageError("only results of older code can be accepted; add --code")
+    if not Path("workflow/Snakefile").exists() and not Path("Snakefile").exists():
+        raise InputError("no Snakefile here; run this in the folder of the workflow")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--cores", "1"]
+    command += ["--config", f"experiments=[{experiment}]"]
+    environment = {**os.environ, identity.ACCEPT: "code"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("prunescope: ")]
+    if done.returncode:
+        raise InputError(
+            (lines or done.stderr.splitlines() or ["Snakemake failed"])[-1].removeprefix("prunescope: ")
+        )
+    accepted = [line for line in lines if line.startswith("prunescope: accepted ")]
+    click.echo("\n".join([*accepted, f"{len(accepted)} jobs accepted"]))
+
+
 # --- compare ---------------------------------------------------------------------------------------------
 
 

@@ -80,12 +80,13 @@ def verify(path: str | Path) -> dict[str, np.ndarray]:
     return {name: np.array(sums, np.uint64) for name, (_, _, sums) in sealed["rows"].items()}
 
 
-def digest_of_seal(path: str | Path) -> str | None:
-    """Return the SHA-256 of a file's seal, which covers everything in the file; None without a seal."""
+def digest_of_seal(path: str | Path) -> str:
+    """Return the SHA-256 of a file's seal, which covers everything in the file; ""
+    without a seal."""
     with open(path, "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - FOOTER))
         footer = file.read()
-    return footer[16:80].decode("ascii", "replace") if footer.endswith(MAGIC) else None
+    return footer[16:80].decode("ascii", "replace") if footer.endswith(MAGIC) else ""
 
 
 def _rest(file: BinaryIO, end: int, rows: dict) -> str:

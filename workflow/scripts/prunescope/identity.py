@@ -20,12 +20,15 @@ from prunescope import files
 from prunescope.errors import InputError
 
 FOLDER = "receipts"
-KEYS = {"rule", "wildcards", "settings", "inputs", "outputs"}
+KEYS = {"wildcards", "settings", "environment", "inputs", "outputs"}
 MOST_DIFFERENCES = 3
+CODE = "its code has changed"
+# Environment variable that lets a plan accept results of older code.
+ACCEPT = "PRUNESCOPE_ACCEPT"
 
 
-def content(path: str | Path) -> str | None:
-    """Return the SHA-256 of a file or of all files of a folder; None if it cannot be read."""
+def content(path: str | Path) -> str:
+    """Return the SHA-256 of a file or of all files of a folder; an empty text if it cannot be read."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -37,7 +40,7 @@ def content(path: str | Path) -> str | None:
             return hdf5.digest_of_seal(path)
         return files.sha256(path)
     except OSError:
-        return None
+        return ""
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -87,10 +90,9 @@ def _stamps(path: Path) -> Iterator[list[int]]:
 def read(path: str | Path) -> dict | None:
     """Return a receipt; None if it is missing or damaged."""
     try:
-        found = files.read_json(path)
+        return files.read_json(path)
     except InputError:
         return None
-    return found
 
 
 def receipt_beside(path: str | Path) -> Path | None:
@@ -150,19 +152,69 @@ def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> N
     files.write_json(receipt, {**job, "outputs": made})
 
 
-def difference(receipt: Mapping | None, rule: str, wildcards: Mapping, settings: Mapping) -> str:
-    """Say how a receipt differs from the job that would be run now; an empty text if it does not."""
-    if not receipt or not KEYS <= set(receipt):
+def accept(receipt: str | Path, code: str) -> None:
+    """Note in a receipt that its outputs stand for what other code would write.
+
+    Parameters
+    ----------
+    receipt : path
+    code : str
+        Digest of that code. The digest of the code that wrote the outputs stays in the settings.
+    """
+    found = files.read_json(receipt)
+    files.write_json(receipt, {**found, "accepted_code": [*found.get("accepted_code", []), code]})
+
+
+def history(folder: str | Path) -> list[dict]:
+    """Return the receipts behind the results in a folder, those of their inputs included, in order of path.
+
+    Parameters
+    ----------
+    folder : path
+        Of an experiment: ``results/EXPERIMENT``.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no receipts.
+    """
+    todo, found = sorted(Path(folder).glob(f"**/{FOLDER}/*.json")), {}
+    if not todo:
+        raise InputError(f"{folder}: no receipts; run the experiment first, in the folder that has results/")
+    while todo:
+        path = todo.pop()
+        if str(path) not in found and (job := read(path)):
+            found[str(path)] = {"receipt": str(path), **job}
+            makers = (receipt_beside(one["path"]) for one in job.get("inputs", ()))
+            todo += [maker for maker in makers if maker]
+    return [found[path] for path in sorted(found)]
+
+
+def difference(receipt: Mapping | None, wildcards: Mapping, settings: Mapping, versions: Mapping) -> str:
+    """Say how a receipt differs from the job that would be run now; an empty text if it does not.
+
+    Parameters
+    ----------
+    receipt : mapping or None
+        From `read`.
+    wildcards, settings : mapping
+        Of the job: its parameters are its settings.
+    versions : mapping of str to str
+        Versions of the packages that matter.
+    """
+    if not receipt or KEYS - set(receipt):
         return "it has no receipt"
-    if [receipt["rule"], receipt["wildcards"]] != [rule, dict(wildcards)]:
+    if receipt["wildcards"] != dict(wildcards):
         whose = ", ".join(f"{key} {value}" for key, value in receipt["wildcards"].items())
         return f"it belongs to {whose or 'another job'}"
-    before, now = (dict(_flat(given)) for given in (receipt["settings"], json.loads(json.dumps(settings))))
-    if now.get("code") in receipt.get("accepted", ()):
+    packages = receipt["environment"]["packages"]
+    given = {key: packages.get(key) for key in versions} | receipt["settings"]
+    before, now = (dict(_flat(one)) for one in (given, json.loads(json.dumps({**versions, **settings}))))
+    if now.get("code") in receipt.get("accepted_code", ()):
         before["code"] = now["code"]
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if keys == ["code"]:
-        return "its code has changed"
+        return CODE
     keys = [key for key in keys if key != "code"]
     lines = [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in keys]
     return "; ".join(lines[:MOST_DIFFERENCES] + ["..."] * (len(keys) > MOST_DIFFERENCES))

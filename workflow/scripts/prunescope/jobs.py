@@ -74,8 +74,10 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
             threadpool_limits(snakemake.threads),
             files.claimed([*snakemake.output, *hidden]),
         ):
+            _check_user_code(snakemake)
             inputs = _verified(snakemake)
             yield log
+            _check_user_code(snakemake)
             _leave_receipt(snakemake, inputs, time.monotonic() - start)
     except InputError as error:
         log.error("%s", error)
@@ -103,8 +105,18 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         handler.close()
 
 
+def _check_user_code(snakemake) -> None:
+    """Refuse to run the user's code if it was edited after planning, or while this job ran."""
+    for kind, planned in snakemake.params.get("user_code", {}).items():
+        from prunescope import digests
+
+        if digests.of_file(*kind.split(" ", 1)) != planned:
+            raise InputError(f"{kind} was edited after this run was planned; run the same command again")
+
+
 def _verified(snakemake) -> list[dict]:
     receipts = snakemake.input.get("receipts", [])
+    receipts = [receipts] if isinstance(receipts, str) else receipts
     return identity.verified([path for path in snakemake.input if path not in receipts], receipts)
 
 
@@ -123,6 +135,8 @@ def _leave_receipt(snakemake, inputs: list[dict], seconds: float) -> None:
         "threads": snakemake.threads,
         "environment": provenance.environment(),
     }
+    if stamp := snakemake.params.get("stamp"):
+        job_of_receipt["source"] = identity.content(stamp[0])
     outputs = [path for path in snakemake.output if path != receipt]
     identity.write(receipt, outputs, job_of_receipt)
 

@@ -37,11 +37,10 @@ def environment(rule: str, policy: str) -> dict:
     Parameters
     ----------
     rule : str
-        A key of `PACKAGES`.
     policy : str
         ``environment`` of the top-level configuration: ``warn`` or ``rerun``.
     """
-    return provenance.versions(PACKAGES[rule]) if policy == "rerun" else {}
+    return provenance.versions(PACKAGES.get(rule, ())) if policy == "rerun" else {}
 
 
 def network_params(network: dict, key: str = "network.weights") -> dict:

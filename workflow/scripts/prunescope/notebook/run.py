@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from prunescope import own
+from prunescope import identity, own
 from prunescope.activations import store
 from prunescope.errors import InputError, guess
 from prunescope.files import read_parquet
@@ -266,6 +266,7 @@ class Run:
     def _there(self, path: Path) -> Path:
         if not path.exists():
             raise InputError(f"{path}: does not exist yet; finish running the experiment")
+        identity.check(path)
         return path
 
 

@@ -32,7 +32,10 @@ class Source:
         self.text, self.name, self.root, self.resize = text, name, root, resize
 
     def stamp(self) -> list:
-        """Return a JSON-ready value that changes whenever the files change; empty if they never change."""
+        """Return a list that changes whenever the files change; empty if they never change.
+
+        The first item is their path.
+        """
         return []
 
     def describe(self) -> dict:
@@ -95,6 +98,18 @@ def find(given: str | dict, root: str) -> Source:
     kind = kinds.find("source", given["source"])
     source = kinds.load("source", given["source"])
     return source(given["source"], kinds.rest(kind, given["source"]), root, given["resize"])
+
+
+def check_stamp(given: str | dict, root: str, planned: list) -> None:
+    """Refuse a source whose files have changed since its stamp was taken.
+
+    Raises
+    ------
+    InputError
+        When they have.
+    """
+    if find(given, root).stamp() != planned:
+        raise InputError(f"{planned[0]}: changed after this run was planned; run the same command again")
 
 
 def describe(given: str | dict, root: str) -> dict:

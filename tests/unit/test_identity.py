@@ -1,0 +1,129 @@
+"""Receipts: what a job read and wrote, and who believes it."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from prunescope import identity
+from prunescope.errors import InputError
+
+RULES = Path(__file__).parents[2] / "workflow/rules"
+JOB = {
+    "rule": "train",
+    "wildcards": {"experiment": "tiny", "seed": "0"},
+    "settings": {"training": {"lr": 0.1, "epochs": 2}, "code": "ab12"},
+    "environment": {"packages": {"torch": "2.0", "numpy": "1.0"}},
+    "inputs": [],
+}
+
+
+@pytest.fixture
+def receipt(tmp_path):
+    """The receipt of a job that wrote a file and a folder."""
+    (tmp_path / "network.bin").write_bytes(bytes(1000))
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/a.svg").write_text("a")
+    identity.write(tmp_path / "receipts/train.json", [tmp_path / "network.bin", tmp_path / "figures"], JOB)
+    return tmp_path / "receipts/train.json"
+
+
+@pytest.mark.parametrize("damage", ["network.bin", "figures/a.svg", "figures/b.svg"])
+def test_a_job_refuses_an_input_that_is_not_what_its_job_wrote(receipt, damage):
+    folder = receipt.parents[1]
+    inputs = [folder / "network.bin", folder / "figures"]
+    found = identity.verified(inputs, [receipt])
+    assert [one["path"] for one in found] == list(map(str, inputs)) and len(
+        {one["sha256"] for one in found}
+    ) == 2
+    (folder / damage).write_bytes(bytes(999) + b"\1")
+    with pytest.raises(
+        InputError, match=r"^[^\n]*: damaged or another file: [^\n]*; delete it and run again$"
+    ):
+        identity.verified(inputs, [receipt])
+    named = folder / Path(damage).parts[0]
+    with pytest.raises(InputError, match="damaged or another file"):
+        identity.check(named)
+
+
+def test_a_job_refuses_an_input_without_a_receipt(receipt):
+    other = receipt.parents[1] / "other.bin"
+    other.touch()
+    with pytest.raises(InputError, match=r"other.bin: has no receipt of the job that wrote it; delete it"):
+        identity.verified([other], [receipt])
+    receipt.write_text("{")
+    with pytest.raises(InputError, match=r"network.bin: has no receipt"):
+        identity.verified([receipt.parents[1] / "network.bin"], [receipt])
+    identity.check(other)  # outside a job, files without a receipt are accepted
+
+
+def difference(**changes) -> str:
+    now = {"wildcards": JOB["wildcards"], "settings": JOB["settings"], "versions": {}} | changes
+    return identity.difference({**JOB, "outputs": {}}, **now)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"wildcards": {"experiment": "other", "seed": "0"}}, "it belongs to experiment tiny, seed 0"),
+        (
+            {"settings": {"training": {"lr": 0.2, "epochs": 2}, "code": "ab12"}},
+            "training.lr was 0.1, is 0.2",
+        ),
+        (
+            {"settings": {"training": {"lr": 0.2}, "code": "cd34"}},
+            "training.lr was 0.1, is 0.2; training.epochs was 2, is null",
+        ),
+        ({"settings": {**JOB["settings"], "code": "cd34"}}, "its code has changed"),
+        ({"versions": {"torch": "2.0"}}, ""),
+        ({"versions": {"torch": "2.1"}}, 'torch was "2.0", is "2.1"'),
+        ({"settings": {**JOB["settings"], "spectrum": False}}, "spectrum was null, is false"),
+    ],
+)
+def test_how_a_receipt_differs_from_what_would_be_made_now(changes, words):
+    assert difference(**changes) == words
+
+
+def test_a_receipt_with_a_part_missing_is_none(receipt):
+    whole = identity.read(receipt)
+    assert identity.difference(whole, JOB["wildcards"], JOB["settings"], {}) == ""
+    for key in whole:
+        rest = {name: value for name, value in whole.items() if name != key}
+        expected = "" if key == "rule" else "it has no receipt"
+        assert identity.difference(rest, JOB["wildcards"], JOB["settings"], {}) == expected
+    assert identity.difference(None, {}, {}, {}) == "it has no receipt"
+
+
+def test_hashes_are_kept_and_computed_again_when_a_file_may_have_changed(tmp_path, monkeypatch):
+    path, kept = tmp_path / "network.bin", tmp_path / "hashes.json"
+    path.write_bytes(bytes(10))
+    hashes = identity.Hashes(kept)
+    first = hashes.of(str(path))
+    assert first == identity.content(path) and hashes.of(str(tmp_path / "missing")) is None
+    hashes.save()
+    monkeypatch.setattr(identity, "content", lambda _: pytest.fail("computed again"))
+    assert identity.Hashes(kept).of(str(path)) == first
+    monkeypatch.undo()
+    # A restored modification time does not hide a change.
+    times = path.stat()
+    path.write_bytes(bytes(9) + b"\1")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert identity.Hashes(kept).of(str(path)) == identity.content(path) != first
+    kept.write_text("damaged")
+    assert identity.Hashes(kept).of(str(path)) == identity.content(path)
+
+
+def test_a_receipt_is_json_with_the_names_of_its_outputs(receipt):
+    found = json.loads(receipt.read_text())
+    assert set(found["outputs"]) == {"network.bin", "figures"} and found["settings"] == JOB["settings"]
+    assert identity.receipt_beside(receipt.parents[1] / "figures") == receipt
+
+
+def test_every_rule_leaves_a_receipt_and_reads_those_of_its_inputs():
+    text = "".join(path.read_text() for path in sorted(RULES.glob("*.smk")))
+    names = re.findall(r"^rule (\w+):", text, re.MULTILINE)
+    assert re.findall(r'receipts=receipts\("(\w+)"\)', text) == names
+    assert len(re.findall(r'receipt="results/[^"]*receipts/[^"]*\.json"', text)) == len(names)
