@@ -2,8 +2,7 @@
 
     python tests/benchmarks/bench_graph.py [--quick]
 
-The experiment is synthetic: its files are empty, and Snakemake's records of how they were made are written
-straight away (`snakemake --touch` takes a tenth of a second for each job). Rounds make a graph dense: the row
+The experiment is synthetic: its files are empty, and the receipts of its jobs are written straight away. Rounds make a graph dense: the row
 of round r reads r + 1 files, so 10,000 jobs are measured with the twenty rounds of the paper and with 66. The
 start-up of Snakemake itself, `snakemake -n` of a workflow of one rule, is measured in turns with it. The goal
 for 1,000 jobs (``--quick`` measures only them) is twice the start-up and a second.
@@ -28,21 +27,33 @@ GRID = """\
 extends: digits-lenet
 grid: {pruning.rate: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], pruning.scope: [global, layer]}
 """
-# A dry run that records each job of its graph as finished.
-MARK_FINISHED = """
+# A dry run that leaves the receipt of each job of its graph.
+LEAVE_RECEIPTS = """
 import sys
 from snakemake import cli, workflow
 
 build = workflow.Workflow._build_dag
 
-def build_and_mark(self):
-    async def mark():
-        for job in self.dag.jobs:
-            await self.persistence.finished(job)
+def build_and_leave(self):
     build(self)
-    self.async_run(mark())
+    from prunescope import identity
 
-workflow.Workflow._build_dag = build_and_mark
+    for job in self.dag.jobs:
+        if receipt := job.output.get("receipt"):
+            read = [path for path in job.input if path not in job.input.receipts]
+            identity.write(
+                receipt,
+                [path for path in job.output if path != receipt],
+                {
+                    "rule": job.rule.name,
+                    "wildcards": job.wildcards_dict,
+                    "settings": dict(job.params.items()),
+                    "environment": {"packages": {}},
+                    "inputs": [{"path": str(path), "sha256": identity.content(path)} for path in read],
+                },
+            )
+
+workflow.Workflow._build_dag = build_and_leave
 cli.main(["--cores", "1", "--dry-run"])
 """
 
@@ -62,7 +73,7 @@ def copy_workflow(folder: Path) -> Path:
 
 
 def build(folder: Path, seeds: int, rounds: int) -> None:
-    """Create the project, empty files for all of its results, and Snakemake's records of them."""
+    """Create the project, empty files for all of its results, and the receipts of its jobs."""
     folder.mkdir()
     for part in ("Snakefile", "workflow", "config", "envs", "profiles"):
         source = REPOSITORY / part
@@ -88,7 +99,7 @@ def build(folder: Path, seeds: int, rounds: int) -> None:
         path.touch()
         os.utime(path, (now, now))
     os.utime(results / "figures", (now, now))
-    snakemake(folder, "-c", MARK_FINISHED)
+    snakemake(folder, "-c", LEAVE_RECEIPTS)
 
 
 def grid() -> None:
@@ -131,7 +142,6 @@ def main() -> None:
                 floors.append(snakemake(trivial, "-m", "snakemake", "--cores", "1", "--dry-run")[0])
                 seconds, output = snakemake(folder, "-m", "snakemake", "--cores", "1", "--dry-run")
                 assert "Nothing to be done" in output, output[-3000:]
-                assert "missing metadata" not in output, output[-3000:]
                 times.append(seconds)
             jobs, floor = seeds * 3 * (rounds + 1), min(floors)
             print(

@@ -161,7 +161,7 @@ def dense_job(folder: str) -> None:
         config={"data": {"download": False}},
         wildcards=Namedlist(fromdict={"experiment": "bench", "seed": "0", "round": "0"}),
         resources=SimpleNamespace(gpu=0),
-        input=Namedlist(fromdict={"dataset": str(work / "data.h5"), "receipts": str(receipt)}),
+        input=Namedlist(fromdict={"dataset": str(work / "data.h5")}),
         output=Namedlist(fromdict={key: str(work / name) for key, name in names.items()}),
         params=Namedlist(fromdict=params),
     )

@@ -3,8 +3,11 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 from test_dag import EXTRACTION, TABLES, TRAINED, TRAINING, jobs
+
+from projects import Project
 
 PRODUCTS = ("similarity.parquet", "accuracy.parquet", "findings.json", "report.html", "figures")
 
@@ -167,3 +170,41 @@ def test_a_missing_intermediate_file_is_made_again_only_if_it_is_needed(project)
     assert {"train_dense tiny 0", "extract_activations tiny 0 2", "compare_round tiny 0 2"} <= project.jobs(
         "results/tiny/seed0/round2/similarity.parquet"
     )
+
+
+@pytest.fixture(scope="module")
+def with_arrays(once, create):
+    """A project with a data set of the user's own, prepared."""
+
+    def build(folder):
+        project = create(folder / "project")
+        project.edit("config/config.yaml", "  datasets:\n", "  datasets:\n    mine: numpy:mine.npz\n")
+        (project.folder / "data").mkdir()
+        write_arrays(project, 0)
+        project.snakemake(PREPARED)
+
+    return Project(once("arrays", build) / "project")
+
+
+PREPARED = "results/data/mine.h5"
+
+
+def write_arrays(project, first: int):
+    x, y = np.arange(first, first + 40 * 64, dtype=np.int64) % 251, np.arange(40) % 3
+    x = x.astype(np.uint8).reshape(40, 8, 8)
+    np.savez(project.folder / "data/mine.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+
+
+def test_the_content_of_a_source_counts_and_not_its_place_or_time(with_arrays, tmp_path):
+    project = with_arrays.copy(tmp_path / "project")
+    source = project.folder / "data/mine.npz"
+    assert project.jobs(PREPARED) == set(), "another folder"
+    os.utime(source, (1e9, 1e9))
+    assert project.jobs(PREPARED) == set()
+    source.parent.rename(project.folder / "elsewhere")
+    project.edit("config/config.yaml", "root: data", "root: elsewhere")
+    assert project.jobs(PREPARED) == set()
+    (project.folder / "data").mkdir()
+    write_arrays(project, 1)
+    project.edit("config/config.yaml", "root: elsewhere", "root: data")
+    assert project.jobs(PREPARED) == {"prepare_dataset mine"}

@@ -127,9 +127,7 @@ def test_a_job_leaves_a_receipt_only_if_it_succeeds(tmp_path):
     identity.write(tmp_path / "receipts/before.json", [tmp_path / "in.csv"], {})
     receipt = tmp_path / "receipts/rule.json"
     given = of_a_job(tmp_path / "logs/rule.log")
-    given.input = Namedlist(
-        fromdict={"table": str(tmp_path / "in.csv"), "receipts": str(tmp_path / "receipts/before.json")}
-    )
+    given.input = Namedlist(fromdict={"table": str(tmp_path / "in.csv")})
     given.output = Namedlist(fromdict={"table": str(tmp_path / "out.csv"), "receipt": str(receipt)})
     given.params = Namedlist(fromdict={"code": "ab12", "width": 3})
     with pytest.raises(SystemExit), jobs.job(given):

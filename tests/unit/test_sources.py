@@ -477,8 +477,11 @@ def test_the_stamp_follows_changes(tmp_path):
     source = make("folder", FILES, tmp_path)
     before = sources.find(source, str(tmp_path)).stamp()
     assert sources.find(source, str(tmp_path)).stamp() == before
+    sources.check_stamp(source, str(tmp_path), before)
     (tmp_path / "images/train/cat/b.png").write_bytes(png(21) + b" ")
     assert sources.find(source, str(tmp_path)).stamp() != before
+    with pytest.raises(InputError, match=r"^[^\n]*images: changed after this run was planned; run the same"):
+        sources.check_stamp(source, str(tmp_path), before)
 
 
 def test_digits_are_what_their_table_says():

@@ -19,13 +19,29 @@ reported = set()
 
 
 @cache
+def before_results():
+    """What a storage provider, or a module's prefix, puts before the paths of results."""
+    written = str(getattr(rules, STAGES[0]).output.receipt)
+    return written[: written.rindex("results/")]
+
+
+@cache
 def producer(path):
     """The rule that makes a file, and the values of its wildcards."""
     for name in STAGES:
-        stage = getattr(rules, name).rule
-        if stage.is_producer(path):
-            return name, Wildcards(fromdict=stage.get_wildcards(path))
+        stage, whole = getattr(rules, name).rule, before_results() + path
+        if stage.is_producer(whole):
+            return name, Wildcards(fromdict=stage.get_wildcards(whole))
     raise WorkflowError(f"no rule makes {path}")
+
+
+@cache
+def receipt_at(path):
+    return identity.read(before_results() + path)
+
+
+def hash_of(path):
+    return HASHES.of(before_results() + path)
 
 
 def inputs_of(name, wildcards):
@@ -35,7 +51,7 @@ def inputs_of(name, wildcards):
         if key != "receipts":
             given = item(wildcards) if callable(item) else apply_wildcards(str(item), wildcards)
             files_read += [given] if isinstance(given, str) else given
-    return files_read
+    return [path.removeprefix(before_results()) for path in files_read]
 
 
 def settings_of(name, wildcards):
@@ -46,8 +62,10 @@ def settings_of(name, wildcards):
 
 @cache
 def versions(name):
-    """Versions that a new version of makes a rule's results out of date. With --sdm, Snakemake tracks the packages."""
-    return {} if workflow.deployment_settings.deployment_method else stages.environment(name, CONFIG["environment"])
+    """Versions of the packages that a rule's results depend on. With --sdm, Snakemake tracks the packages."""
+    if workflow.deployment_settings.deployment_method:
+        return {}
+    return stages.environment(name, CONFIG["environment"])
 
 
 @cache
@@ -55,7 +73,8 @@ def outputs_of(path):
     """The receipt of the job that makes a file, and its other outputs."""
     name, wildcards = producer(path)
     output = getattr(rules, name).output
-    receipt, *others = (apply_wildcards(str(file), wildcards) for file in [output.receipt, *output])
+    whole = (apply_wildcards(str(file), wildcards) for file in [output.receipt, *output])
+    receipt, *others = (file.removeprefix(before_results()) for file in whole)
     others.remove(receipt)
     return receipt, others
 
@@ -65,16 +84,16 @@ def out_of_date(receipt):
     """Why the job of a receipt has to run; an empty text if what it wrote is what it would write now."""
     name, wildcards = producer(receipt)
     _, outputs = outputs_of(receipt)
-    written, settings = identity.read(receipt), settings_of(name, wildcards)
+    written, settings = receipt_at(receipt), settings_of(name, wildcards)
     # A source that was touched or moved has the same content.
     if written and settings.get("stamp") and HASHES.of(settings["stamp"][0]) == written.get("source"):
         settings["stamp"] = written["settings"]["stamp"]
     found = identity.difference(written, dict(wildcards.items()), settings, versions(name))
     if found == identity.CODE and ACCEPTED:
-        identity.accept(receipt, settings["code"])
+        identity.accept(before_results() + receipt, settings["code"])
         print(f"prunescope: accepted {receipt}", file=sys.stderr)
         found = ""
-    existing = {path: digest for path in outputs if (digest := HASHES.of(path)) is not None}
+    existing = {path: digest for path in outputs if (digest := hash_of(path)) is not None}
     if not found:
         for path, digest in existing.items():
             if digest != written["outputs"].get(Path(path).name):
@@ -89,10 +108,16 @@ def out_of_date(receipt):
     for path, maker, given in zip(inputs, makers, [] if found else written["inputs"]):
         if out_of_date(maker):
             found = f"{path} is out of date"
-        elif identity.read(maker)["outputs"].get(Path(path).name) != given["sha256"]:
+        elif receipt_at(maker)["outputs"].get(Path(path).name) != given["sha256"]:
             found = f"{path} is another file than it was made from"
             report_once(name, wildcards.get("experiment"), found)
     return found
+
+
+@cache
+def is_current(receipt):
+    """Whether all files of a job are there, as it would write them now."""
+    return not out_of_date(receipt) and None not in map(hash_of, outputs_of(receipt)[1])
 
 
 def ancient_if_current(item):
@@ -102,11 +127,13 @@ def ancient_if_current(item):
     """
     if callable(item):  # an input function, whose files come one by one
         return item
-    try:
-        receipt, others = outputs_of(str(item))
-    except WorkflowError:  # Snakemake's own trial
+    if not STAGES:  # Snakemake's own trial
         return ancient(item)
-    return item if out_of_date(receipt) or None in map(HASHES.of, others) else ancient(item)
+    try:
+        receipt, _ = outputs_of(str(item).removeprefix(before_results()))
+    except WorkflowError:  # not ours
+        return ancient(item)
+    return ancient(item) if is_current(receipt) else item
 
 
 def report_once(*parts):
@@ -118,8 +145,10 @@ def report_once(*parts):
 
 def refuse_link(path):
     """Refuse a folder that is a link to another one below results/: a job would write there."""
-    folder, root = Path(path).parent, Path("results")
-    if folder.resolve() != root.resolve() / folder.relative_to(root) and folder.resolve().is_relative_to(root.resolve()):
+    folder, root = Path(before_results() + path).parent, Path(before_results() + "results")
+    if folder.resolve() != root.resolve() / folder.relative_to(root) and folder.resolve().is_relative_to(
+        root.resolve()
+    ):
         refuse(f"{folder}: a link to {folder.resolve()}, which is not its own; remove the link and run again")
 
 
@@ -132,18 +161,22 @@ def ignore_records():
 
 
 def receipts(name):
-    """The input `receipts` of a rule: those of the jobs that make its other inputs."""
+    """The input `receipts` of a rule: those of the jobs that make its other inputs.
+
+    They are declared only for a storage provider, with which only declared files travel: each costs the plan time.
+    """
 
     def of_job(wildcards):
-        own = apply_wildcards(str(getattr(rules, name).output.receipt), wildcards)
         if JUDGED and workflow.is_main_process:
             ignore_records()
-            if why := out_of_date(own):
+            whole = apply_wildcards(str(getattr(rules, name).output.receipt), wildcards)
+            if out_of_date(whole.removeprefix(before_results())):
                 if workflow.touch:
                     refuse("--touch would keep results that are out of date; run without it")
                 # Snakemake decides which jobs to run when it has built all of them.
-                workflow.dag.forcefiles.add(own)
-        return list(dict.fromkeys(outputs_of(path)[0] for path in inputs_of(name, wildcards)))
+                workflow.dag.forcefiles.add(whole)
+        needed = [] if JUDGED else inputs_of(name, wildcards)
+        return list(dict.fromkeys(outputs_of(path)[0] for path in needed))
 
     STAGES.append(name)
     return of_job
@@ -153,4 +186,4 @@ if JUDGED and workflow.is_main_process:
     atexit.register(HASHES.save)
 
     inputflags:
-        ancient_if_current
+        ancient_if_current,

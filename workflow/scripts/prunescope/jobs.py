@@ -115,9 +115,9 @@ def _check_user_code(snakemake) -> None:
 
 
 def _verified(snakemake) -> list[dict]:
-    receipts = snakemake.input.get("receipts", [])
-    receipts = [receipts] if isinstance(receipts, str) else receipts
-    return identity.verified([path for path in snakemake.input if path not in receipts], receipts)
+    receipts = set(snakemake.input.get("receipts", []))
+    inputs = [path for path in snakemake.input if path not in receipts]
+    return identity.verified(inputs, receipts or filter(None, map(identity.receipt_beside, inputs)))
 
 
 def _leave_receipt(snakemake, inputs: list[dict], seconds: float) -> None:
