@@ -103,8 +103,9 @@ class Kind:
         Its form in a configuration file, if that is a pattern such as ``torchvision/NAME``.
     names : collection of str, or str
         What may stand in place of NAME: the names, or where a function that lists them is defined.
-    settings : mapping of str to dict
-        JSON schemas of its settings by key; a setting without a default is required.
+    settings : type or mapping
+        Pydantic model of an optimiser's or schedule's settings; of a user's own kind, the defaults of its
+        settings by key, ``...`` for those that are required.
     facts : mapping
         What planning and jobs need to know about it besides its definition.
     functions : mapping of str to str
@@ -120,7 +121,7 @@ class Kind:
     url: str = ""
     form: str = ""
     names: tuple[str, ...] | str = ()
-    settings: Mapping[str, dict] = field(default_factory=dict)
+    settings: type | Mapping | None = None
     facts: Mapping = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
@@ -257,7 +258,7 @@ def _of_file(family: str, text: str, where: str) -> Kind:
         raise InputError(f"{where} = {text!r}: {error}") from None
     facts = dict(found["facts"])
     words = {key: facts.pop(key, "") for key in user_kinds.WORDS}
-    settings = {} if shared.offers else found["settings"]
+    settings = dict.fromkeys(found["required"], ...) | found["defaults"]
     return Kind(place, found["summary"], **words, settings=settings, facts=facts, name=name, form=text)
 
 

@@ -19,8 +19,6 @@ from prunescope.errors import InputError
 RECORDS = Path(".snakemake/prunescope")
 MARK = "prunescope-description: "
 WORDS = ("label", "reference", "url")
-# Types of settings that have a default, as in a JSON schema.
-TYPES = {bool: "boolean", int: ["integer", "number"], float: "number", str: "string"}
 
 
 def described(**facts):
@@ -64,8 +62,8 @@ def description(path: Path, definition: str, given: int, base: str) -> dict:
     Returns
     -------
     dict
-        ``facts``; ``summary``, a sentence; ``settings``, JSON schemas of the further parameters by name;
-        ``required``, the names of the parameters without a default.
+        ``facts``; ``summary``, a sentence; of the further parameters, ``defaults`` by name and the names of
+        those that are ``required``.
 
     Raises
     ------
@@ -115,13 +113,9 @@ def _describe(path: Path, definition: str, given: int, base: str) -> dict:
     named = [one for one in further if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if len(positional) < given or any(one.kind == one.POSITIONAL_ONLY for one in further):
         raise InputError(f"{definition} must take {given} arguments and then only parameters with names")
-    settings = {}
-    for one in named:
-        settings[one.name] = {} if one.default is one.empty else {"default": one.default}
-        if type(one.default) in TYPES:
-            settings[one.name]["type"] = TYPES[type(one.default)]
+    defaults = {one.name: one.default for one in named if one.default is not one.empty}
     facts = dict(getattr(found, "described", {}))
-    for key, value in [*facts.items(), *((key, part.get("default")) for key, part in settings.items())]:
+    for key, value in [*facts.items(), *defaults.items()]:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
@@ -134,7 +128,7 @@ def _describe(path: Path, definition: str, given: int, base: str) -> dict:
     return {
         "facts": facts,
         "summary": " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip("."),
-        "settings": settings,
+        "defaults": defaults,
         "required": [one.name for one in named if one.default is one.empty],
     }
 
