@@ -202,6 +202,7 @@ def test_kinds_are_listed_by_family():
     everything = CliRunner().invoke(cli.main, ["kinds"]).output
     assert re.findall(r"^\S+", everything, re.MULTILINE) == list(kinds.FAMILIES)
     assert listed in everything and "  torchvision/NAME  " in everything
+    assert everything.count(f"  {kinds.FILE}  ") == sum(one.files for one in kinds.FAMILIES.values())
 
 
 def test_public_names_are_imported_when_used(monkeypatch):

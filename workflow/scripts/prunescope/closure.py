@@ -5,7 +5,7 @@ Imports are followed in the source text, also within functions; nothing is impor
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +24,26 @@ def digest(files: Iterable[Path]) -> str:
     return code.hexdigest()
 
 
+def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: True) -> set[Path]:
+    """Return these files and all that they can import, of the library and of the user's project."""
+    found: set[Path] = set()
+    todo = list(files)
+    while todo:
+        path = todo.pop()
+        if path not in found and only(path):
+            found.add(path)
+            todo += _parsed(path)[1]
+    return found
+
+
 def of_user(path: Path) -> set[Path]:
     """Return a file of the user's project, and those files of the project that it can import."""
-    return set(filter(is_own, closure(with_packages(path))))
+    return closure(with_packages(path), is_own)
+
+
+def state(files: Iterable[Path]) -> tuple:
+    """Return what changes when a file is edited, without reading it."""
+    return tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files))
 
 
 def with_packages(path: Path) -> list[Path]:
@@ -35,28 +52,16 @@ def with_packages(path: Path) -> list[Path]:
     return [path, *filter(Path.is_file, packages)]
 
 
-def _place(path: Path) -> str:
-    """Return a file's path relative to the library or to the folder of the user's code."""
-    if is_own(path):
-        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
-    return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
-
-
 def is_own(path: Path) -> bool:
     """Whether a file belongs to the user's own project."""
     return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.parent)
 
 
-def closure(files: Iterable[Path]) -> set[Path]:
-    """Return these files and all that they can import, of the library and of the user's project."""
-    found: set[Path] = set()
-    todo = list(files)
-    while todo:
-        path = todo.pop()
-        if path not in found:
-            found.add(path)
-            todo += _parsed(path)[1]
-    return found
+def _place(path: Path) -> str:
+    """Return a file's path relative to the library or to the folder of the user's code."""
+    if is_own(path):
+        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
+    return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
 
 
 def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:

@@ -47,23 +47,10 @@ def described(**facts):
 
 
 def description(path: Path, definition: str, given: int, base: str) -> dict:
-    """Return what a user's file says about a definition.
+    """Return what a user's file says about a function or class; `given` and `base` as in `kinds.Family`.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    definition : str
-        Name of the function or class.
-    given : int
-        How many arguments it is always given, by position.
-    base : str
-        The class that it must extend, e.g. ``training.optimizers:Optimizer``; empty for a function.
-
-    Returns
-    -------
-    dict
-        ``facts``; ``summary``, a sentence; of the further parameters, ``defaults`` by name and the names of
-        those that are ``required``.
+    These are its ``facts``; its ``summary``, a sentence; of its settings, ``defaults`` by name and the names
+    of those that are ``required``.
 
     Raises
     ------
