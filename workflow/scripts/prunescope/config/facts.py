@@ -22,26 +22,9 @@ KEPT = Path(".snakemake/prunescope")
 def describe(experiment: dict, where: str, data: dict) -> dict:
     """Inspect an experiment's data set and network without training; check that they fit together.
 
-    Parameters
-    ----------
-    experiment : dict
-        From `prunescope.config.files.load_experiment`.
-    where : str
-        Its file, for messages.
-    data : dict
-        ``data`` of the top-level configuration.
-
-    Returns
-    -------
-    dict
-        ``dataset`` (see `prunescope.data.sources.Source.describe`) and ``network`` (see
-        `prunescope.networks.inspect.inspect`).
-
-    Raises
-    ------
-    InputError
-        When the data set is unknown or has too few images, the network does not fit the images, or a pattern
-        matches no module.
+    `where` is the experiment's file, for messages; `data` is a key of the top-level configuration. The result
+    has ``dataset``, see `prunescope.data.sources.Source.describe`, and ``network``, see
+    `prunescope.networks.inspect.inspect`.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
     activations = experiment["activations"]
@@ -168,10 +151,7 @@ def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
 def source_of(name: str, data: dict, where: str) -> str | dict:
     """Return the source of a data set as configured: its name, or a mapping with the key ``source``.
 
-    Raises
-    ------
-    InputError
-        When the configuration has no data set of this name; `where` is the key or target that names it.
+    `where` is the key or target that names the data set, for messages.
     """
     known = list(data["datasets"])
     if name not in known:

@@ -121,14 +121,7 @@ def either(allowed: str, **options) -> Any:
 
 
 def load(model: type[M], values: dict, where: str = "") -> M:
-    """Return validated settings.
-
-    Parameters
-    ----------
-    model : subclass of Settings
-    values : dict
-    where : str, optional
-        File or key that has the values, for messages.
+    """Return validated settings; `where` is the file or key that has the values, for messages.
 
     Raises
     ------

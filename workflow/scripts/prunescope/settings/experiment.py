@@ -90,14 +90,9 @@ class Written(Settings):
 
 
 def validated(written: dict, where: str) -> dict:
-    """Return a complete experiment as JSON values, with defaults filled in.
+    """Return a complete experiment as JSON values, with defaults filled in; `where` is its file.
 
     The key ``activations.examples`` is left out unless it is written: its default means at most as many.
-
-    Raises
-    ------
-    InputError
-        With file (`where`), key, value and what is allowed.
     """
     experiment = load(Experiment, written, where)
     complete = experiment.plain()
