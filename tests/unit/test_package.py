@@ -247,7 +247,7 @@ def test_the_catalogue_entry_agrees_with_the_rules():
     deployment = read_yaml(".snakemake-workflow-catalog.yml")["usage"]["software-stack-deployment"]
     rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
     assert deployment == {
-        "conda": bool(re.search(r"^ +conda:$", rules, re.MULTILINE)),
+        "conda": False,  # a plan needs packages that `--sdm conda` does not install
         "apptainer": "container:" in rules,
         "apptainer+conda": "container:" in rules,
         "report": "report(" in rules,
