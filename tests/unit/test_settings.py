@@ -10,7 +10,7 @@ import pytest
 import yaml
 from snakemake.cli import parse_config
 
-from prunescope import kinds
+from prunescope import kinds, records
 from prunescope.config import documentation, facts, stages
 from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
@@ -410,8 +410,11 @@ def test_mistakes_that_only_network_and_data_reveal(write, change, words):
 def test_cached_facts_are_computed_again_when_their_file_is_damaged(write):
     write("x", MINIMAL)
     experiment = load_experiment("x")
+    records.FOLDER.mkdir(parents=True)
     found = facts.describe(experiment, "x", TOP["data"])
-    for path in list(facts.KEPT.glob("*.json")):
+    kept = list(records.FOLDER.glob("*.json"))
+    assert {path.name.partition("-")[0] for path in kept} >= {"dataset", "network"}
+    for path in kept:
         for damage in (
             '{"a',
             "[]",

@@ -5,14 +5,17 @@ Imports are followed in the source text, also within functions; nothing is impor
 
 import ast
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from prunescope import own
+from prunescope import own, records
 from prunescope.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent
+# The record of what was found in source texts. Syntax trees depend on the version of Python.
+SOURCES = f"sources-{sys.version_info.major}.{sys.version_info.minor}"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -27,12 +30,14 @@ def digest(files: Iterable[Path]) -> str:
 def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: True) -> set[Path]:
     """Return these files and all that they can import, of the library and of the user's project."""
     found: set[Path] = set()
-    todo = list(files)
+    todo, before = list(files), len(_sources())
     while todo:
         path = todo.pop()
         if path not in found and only(path):
             found.add(path)
             todo += _parsed(path)[1]
+    if len(_sources()) > before:
+        records.write(SOURCES, _sources())
     return found
 
 
@@ -72,29 +77,52 @@ def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
 
 @cache
 def _parse(path: Path, root: Path | None, _mtime: int, _size: int) -> tuple[str, tuple[Path, ...]]:
+    text = path.read_bytes()
+    key = hashlib.sha256(text).hexdigest()
+    if key not in _sources():
+        _sources()[key] = _read(text, path, root)
+    digest, imports = _sources()[key]
+    return digest, tuple({file for names, level in imports for file in _files(names, level, path, root)})
+
+
+@cache
+def _sources() -> dict[str, list]:
+    """What was found in source texts, by the digest of a text: also by earlier plans."""
+    return records.read(SOURCES) or {}
+
+
+def _read(text: bytes, path: Path, root: Path | None) -> list:
+    """Return a digest of a text's code, and its imports: names, and the dots before them."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         if root is None:
             raise
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         problem = error.msg if isinstance(error, SyntaxError) else error
         raise InputError(f"{path.relative_to(root)}{line}: {problem}; correct the file") from None
-    imported = {file for node in ast.walk(tree) for file in _imported(node, path, root)}
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+    imports = []
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            imports.append([[alias.name for alias in node.names], 0])
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names]
+            imports.append([names, node.level])
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
+    return [hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports]
 
 
-def _imported(node: ast.AST, path: Path, root: Path | None) -> Iterator[Path]:
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a module and its statements, also those within others. Expressions import nothing."""
+    yield node
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, part, ()):
+            yield from _statements(child)
+
+
+def _files(names: list[str], level: int, path: Path, root: Path | None) -> Iterator[Path]:
     """Yield the files of the library, and of the user's project below `root`, that a statement imports."""
-    if isinstance(node, ast.Import):
-        names, level = [alias.name for alias in node.names], 0
-    elif isinstance(node, ast.ImportFrom):
-        names, level = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names], node.level
-    else:
-        return
     # A user's file may be imported from several folders, so all that enclose it are searched.
     around = [folder for folder in path.parents if root and folder.is_relative_to(root)]
     for folder in around[level - 1 : level] if level else [*around, LIBRARY.parent]:

@@ -9,14 +9,11 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from prunescope import closure, files, own
+from prunescope import closure, own, records
 from prunescope.errors import InputError
 
-# Where plans keep what they have found out.
-RECORDS = Path(".snakemake/prunescope")
 MARK = "prunescope-description: "
 WORDS = ("label", "reference", "url")
 
@@ -58,12 +55,15 @@ def description(path: Path, definition: str, given: int, base: str) -> dict:
         When the file cannot be imported, or does not define such a function or class.
     """
     digest = closure.digest(closure.closure(closure.with_packages(path)))
-    kept = RECORDS / f"{definition}-{given}-{digest[:24]}.json"
-    with suppress(InputError):
-        return files.read_json(kept)
+    key = [definition, given, base, digest]
+    return records.remember("kind", key, lambda: _ask(path, definition, given, base))
+
+
+def _ask(*question) -> dict:
+    """Describe a definition in a process of its own, because a plan must not import torch."""
     paths = [str(closure.LIBRARY.parent), os.environ.get("PYTHONPATH")]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "prunescope.user_kinds", str(path), definition, str(given), base],
+        [sys.executable, "-P", "-m", "prunescope.user_kinds", *map(str, question)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -77,11 +77,8 @@ def description(path: Path, definition: str, given: int, base: str) -> dict:
         raise InputError((done.stderr.splitlines() or ["cannot be imported"])[-1])
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not lines:
-        raise InputError(f"{path.name} ends Python when it is imported")
-    found = json.loads(lines[-1].removeprefix(MARK))
-    if RECORDS.is_dir():
-        files.write_json(kept, found)
-    return found
+        raise InputError(f"{question[0].name} ends Python when it is imported")
+    return json.loads(lines[-1].removeprefix(MARK))
 
 
 def _describe(path: Path, definition: str, given: int, base: str) -> dict:

@@ -4,8 +4,6 @@ Results are cached, so the workflow's graph is built quickly; torch is imported 
 inspected for the first time.
 """
 
-import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -13,10 +11,9 @@ from prunescope import digests, kinds
 from prunescope.config import models
 from prunescope.config.stages import network_params
 from prunescope.errors import InputError, guess
-from prunescope.files import read_json, write_json
+from prunescope.records import remember
 
 LIBRARY = Path(__file__).parents[1]
-KEPT = Path(".snakemake/prunescope")
 
 
 def describe(experiment: dict, where: str, data: dict) -> dict:
@@ -181,7 +178,7 @@ def _dataset(given: str | dict, root: str) -> dict:
         return sources.describe(given, root)
 
     code = digests.code(LIBRARY / "data/sources/__init__.py", (source_kind(given),))
-    return _remember("dataset", [code, given, stamp(given, root)], look)
+    return remember("dataset", [code, given, stamp(given, root)], look)
 
 
 def _network(**question) -> dict:
@@ -191,7 +188,7 @@ def _network(**question) -> dict:
         return inspect(**question)
 
     code = digests.code(LIBRARY / "networks/inspect.py", (("network", question["network"]["name"]),))
-    return _remember("network", [code, question], look)
+    return remember("network", [code, question], look)
 
 
 def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
@@ -199,21 +196,3 @@ def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
         raise InputError(
             f"{key} = {wanted}: the data set has only {there} {what}; lower it, or write null for all"
         )
-
-
-def _remember(what: str, key: list, compute) -> dict:
-    """Return `compute()`, cached in a file for this key; a damaged file is replaced."""
-    path = KEPT / f"{what}-{_digest(key)[:24]}.json"
-    try:
-        kept = read_json(path)
-        if kept["digest"] == _digest(kept["value"]):
-            return kept["value"]
-    except (InputError, LookupError, TypeError):
-        pass
-    value = compute()
-    write_json(path, {"digest": _digest(value), "value": value})
-    return value
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
