@@ -65,12 +65,10 @@ def _kinds(family: str, common: dict) -> list[dict]:
     for kind in kinds.known(family).values():
         own = kind.settings.model_json_schema()
         own["properties"]["name"]["const"] = kind.name
-        options.append({key: own[key] for key in common})
+        options.append(_inlined({key: own[key] for key in common}, own.get("$defs", {})))
     name = common["properties"]["name"] | {"pattern": "^file:"}
-    return [
-        *options,
-        common | {"properties": common["properties"] | {"name": name}, "additionalProperties": True},
-    ]
+    properties = common["properties"] | {"name": name}
+    return [*options, common | {"properties": properties, "additionalProperties": True}]
 
 
 def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
