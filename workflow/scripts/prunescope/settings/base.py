@@ -143,8 +143,8 @@ def explain(error: dict, model: type[BaseModel]) -> str:
     """Turn an error of pydantic into one line: key, value, what is allowed."""
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     place = [part for part in error["loc"] if not re.fullmatch(r"<\w+>|\[key\]", str(part))]
-    if kind == "finite_number" and place[-1] == "float":  # of pydantic's JsonValue
-        place.pop()
+    if kind in ("finite_number", "invalid-json-value"):  # the types of pydantic's JsonValue are no keys
+        place = [part for part in place if part not in ("list", "dict", "float")]
     key = _dotted(place)
     shown = f"{key} = {json.dumps(value, default=str)}"
     if kind == "problem" and limits:

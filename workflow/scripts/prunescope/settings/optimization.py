@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, SerializeAsAny, WrapValidator, create_mod
 
 from prunescope import kinds
 from prunescope.errors import InputError
-from prunescope.settings.base import Settings, named, problem
+from prunescope.settings.base import Settings, either, named, problem
 
 SCHEDULE = "Factor on the base learning rate as a function of the epoch."
 
@@ -62,7 +62,7 @@ def _of_kind(family: str, base: type[Settings]) -> Any:
 
 
 # Type of a user's setting, by the type of its default.
-TYPES = {bool: bool, int: int | float, float: float, str: str}
+TYPES = {bool: bool, int: either("a number", int=int, float=float), float: float, str: str}
 
 
 def _model(kind: kinds.Kind, base: type[Settings]) -> type[Settings]:
