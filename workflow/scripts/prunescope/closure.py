@@ -7,6 +7,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prunescope.errors import InputError
 LIBRARY = Path(__file__).resolve().parent
 # The record of what was found in source texts. Syntax trees depend on the version of Python.
 SOURCES = f"sources-{sys.version_info.major}.{sys.version_info.minor}"
+_of_user: dict[tuple[Path, Path], tuple] = {}  # of a file and the folder of the user's code
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -41,14 +43,22 @@ def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: T
     return found
 
 
-def of_user(path: Path) -> set[Path]:
-    """Return a file of the user's project, and those files of the project that it can import."""
-    return closure(with_packages(path), is_own)
+def of_user(path: Path) -> tuple[tuple[Path, int, int], ...]:
+    """Return a file of the user's project and those of the project that it can import.
+
+    Their time stamps and sizes are added, so the result changes when a file does.
+    """
+    key = path, own.root()
+    with suppress(KeyError, FileNotFoundError):
+        if (known := _of_user[key]) == _stamped(file for file, *_ in known):
+            return known
+    _of_user[key] = _stamped(sorted(closure(with_packages(path), is_own)))
+    return _of_user[key]
 
 
-def state(files: Iterable[Path]) -> tuple:
-    """Return what changes when a file is edited, without reading it."""
-    return tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files))
+def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    stats = ((path, path.stat()) for path in files)
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
 def with_packages(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ notebooks.
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from prunescope import closure, kinds, own
@@ -54,4 +55,9 @@ def files(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> set[Path
 def of_file(family: str, text: str) -> str | None:
     """Digest of a kind in a file of the user's own project, without the library; None for any other kind."""
     kind = kinds.find(family, text)
-    return closure.digest(closure.of_user(own.locate(kind.definition)[0]))[:16] if kind.own else None
+    return _of_user(closure.of_user(own.locate(kind.definition)[0]), own.root()) if kind.own else None
+
+
+@cache
+def _of_user(files: tuple, _root: Path) -> str:
+    return closure.digest(file for file, *_ in files)[:16]

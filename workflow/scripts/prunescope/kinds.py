@@ -240,13 +240,13 @@ def _of_file(family: str, text: str, where: str) -> Kind:
             return Kind(place, "", name=text, form=text)
         if name in known(family):
             raise InputError(f"{name} is the name of a {family} of prunescope; rename your function")
-        return _described(family, text, path, name, closure.state(closure.of_user(path)))
+        return _described(family, text, path, name, closure.of_user(path))
     except InputError as error:
         raise InputError(f"{where} = {text!r}: {error}") from None
 
 
 @cache
-def _described(family: str, text: str, path: Path, name: str, _state: tuple) -> Kind:
+def _described(family: str, text: str, path: Path, name: str, _files: tuple) -> Kind:
     shared = FAMILIES[family]
     found = user_kinds.description(path, name, shared.given, shared.base)
     facts = dict(found["facts"])
