@@ -15,8 +15,6 @@ from prunescope import own, records
 from prunescope.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent
-# The record of what was found in source texts. Syntax trees depend on the version of Python.
-SOURCES = f"sources-{sys.version_info.major}.{sys.version_info.minor}"
 _of_user: dict[tuple[Path, Path], tuple] = {}  # of a file and the folder of the user's code
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -39,7 +37,7 @@ def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: T
             found.add(path)
             todo += _parsed(path)[1]
     if len(_sources()) > before:
-        records.write(SOURCES, _sources())
+        records.write(_record(), _sources())
     return found
 
 
@@ -98,7 +96,13 @@ def _parse(path: Path, root: Path | None, _mtime: int, _size: int) -> tuple[str,
 @cache
 def _sources() -> dict[str, list]:
     """What was found in source texts, by the digest of a text: also by earlier plans."""
-    return records.read(SOURCES) or {}
+    return records.read(_record()) or {}
+
+
+@cache
+def _record() -> str:
+    """Name the record of source texts; what it holds depends on this file and on the version of Python."""
+    return f"sources-{hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]}"
 
 
 def _read(text: bytes, path: Path, root: Path | None) -> list:
