@@ -388,6 +388,20 @@ def test_a_configuration_that_would_never_end_is_refused_before_snakemake_reads_
         (project.folder / file).write_text("experiments: [tiny]\n")
 
 
+def test_an_environment_with_snakemake_only_gets_one_line_that_says_what_to_run(create, tmp_path):
+    """NumPy, too, would be missing there; here, Snakemake's executor for SLURM imports it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\n"
+        "find, hidden = PathFinder.find_spec, {'h5py', 'torch'}\n"
+        "PathFinder.find_spec = lambda name, *more: None if name in hidden else find(name, *more)\n"
+    )
+    project = create(tmp_path / "project")
+    done = project.snakemake("--dry-run", check=False, fork=False, PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith("prunescope: h5py, torch: not installed") and "make env" in line
+
+
 def test_a_limit_on_memory_is_refused_before_torch_is_imported(create, tmp_path):
     """Under a limit, imports of libraries end in tracebacks or in a signal."""
     project = create(tmp_path / "project")

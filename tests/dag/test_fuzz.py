@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prunescope import kinds
 from prunescope.config import documentation, facts
-from prunescope.config.files import EXPERIMENTS, load_config, load_experiment
+from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,12 +68,8 @@ def of_kind(kind: str, part: dict) -> st.SearchStrategy:
 
 def mappings(part: dict) -> st.SearchStrategy:
     """Mappings with keys from anywhere in a schema, and sometimes with an unknown key."""
-    properties = {key: value for key, value in part.get("properties", {}).items() if value is not True}
-    for condition in part.get("allOf", []):
-        properties |= {
-            key: value for key, value in condition["then"]["properties"].items() if value is not True
-        }
-    options = {key: values(value) for key, value in properties.items()} | {"misspelled": JUNK}
+    options = {key: values(value) for key, value in part.get("properties", {}).items()}
+    options |= {"misspelled": JUNK}
     return st.fixed_dictionaries({}, optional=options)
 
 
@@ -100,6 +96,8 @@ def tried(create, tmp_path_factory):
         try:
             experiment = load_experiment(name)
             facts.describe(experiment, f"config/experiments/{name}.yaml", CONFIG["data"])
+            for combination in Catalogue().selected(name):
+                load_experiment(combination)
             accepted[name] = experiment
         except InputError as error:
             refused[name] = str(error)

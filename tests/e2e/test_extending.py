@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+import wheels
 from projects import REPOSITORY, Project, copy_from_repository
 from prunescope.config.files import merge
 from prunescope.kinds import FAMILIES, known
@@ -71,21 +73,23 @@ def python(project, *arguments: str) -> str:
     return done.stdout
 
 
+def with_files_of_the_page(folder) -> Project:
+    """A project with the page's four files and an experiment that uses them."""
+    project = Project.create(folder)
+    for file, code in MINE.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(code)
+    (folder / "config/experiments/mine.yaml").write_text(yaml.safe_dump(merge(EXPERIMENT, TINY)))
+    project.edit("config/config.yaml", "[tiny]", "[mine]")
+    return project
+
+
 @pytest.fixture(scope="module")
 def extended(once):
-    """A project with the page's four files and an experiment that uses them, completely run."""
-
-    def run(folder):
-        project = Project.create(folder)
-        for file, code in MINE.items():
-            (folder / file).parent.mkdir(exist_ok=True)
-            (folder / file).write_text(code)
-        text = yaml.safe_dump(merge(EXPERIMENT, TINY))
-        (folder / "config/experiments/mine.yaml").write_text(text)
-        project.edit("config/config.yaml", "[tiny]", "[mine]")
-        project.snakemake("--resources", "gpu=0")
-
-    return Project(once("extended", run))
+    """Such a project, completely run."""
+    return Project(
+        once("extended", lambda folder: with_files_of_the_page(folder).snakemake("--resources", "gpu=0"))
+    )
 
 
 def rows(text: str) -> set[str]:
@@ -209,6 +213,20 @@ def test_a_mistake_in_a_file_stops_the_plan_with_one_line(extended, tmp_path, fi
     assert done.returncode != 0 and "Traceback" not in done.stdout and "train_dense" not in done.stdout
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("prunescope: "))
     assert all(word in line for word in words), line
+
+
+@pytest.mark.slow
+def test_the_blocks_run_with_an_installed_library(extended, tmp_path):
+    project = with_files_of_the_page(tmp_path / "project")
+    shutil.rmtree(project.folder / LIBRARY)
+    python = wheels.install(wheels.build(tmp_path / "dist"), tmp_path / "environment") / "python"
+    where = wheels.run(python, "-c", "import prunescope; print(prunescope.__file__)", cwd=project.folder)
+    assert where.startswith(str(tmp_path / "environment"))
+    wheels.run(python, "-m", "snakemake", "--cores", 2, "--resources", "gpu=0", cwd=project.folder)
+    table = "results/mine/similarity.parquet"
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(project.folder / table), pd.read_parquet(extended.folder / table)
+    )
 
 
 # --- kinds of the library --------------------------------------------------------------------------------

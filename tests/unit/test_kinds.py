@@ -20,7 +20,8 @@ def test_an_entry_names_what_is_defined(family, name):
         assert callable(kinds.imported(place))
     assert kind.summary and not kind.summary.endswith(".")
     assert isinstance(kind.names, tuple) or callable(kinds.imported(kind.names))
-    assert all("description" in setting for setting in kind.settings.values())
+    if family in ("optimizer", "schedule"):
+        assert all(field.description for field in kind.settings.model_fields.values())
 
 
 def test_entries_with_labels_have_different_ones():

@@ -12,7 +12,7 @@ import torch
 import yaml
 from snakemake.iocontainers import Namedlist
 
-from prunescope import digests, jobs, kinds, own
+from prunescope import closure, digests, jobs, own
 from prunescope.config import facts
 from prunescope.config.files import Catalogue, load_experiment, merge
 from prunescope.errors import InputError
@@ -203,7 +203,7 @@ def test_a_name_that_is_not_allowed_gives_one_line(folder, tmp_path, name, words
 
 
 def test_a_file_of_the_library_is_not_the_users(monkeypatch):
-    monkeypatch.chdir(kinds.LIBRARY)
+    monkeypatch.chdir(closure.LIBRARY)
     assert "part of prunescope" in refused("file:networks/lenet.py:lenet5")
 
 
@@ -338,7 +338,7 @@ def digest(name=NET):
 )
 def test_the_digest_covers_the_files_that_the_network_can_import(folder, file, old, new, changes):
     (folder / "nets/other.py").write_text("from torch import nn\n\nclass Other(nn.Module): ...\n")
-    script = kinds.LIBRARY.parent / "train_dense.py"
+    script = closure.LIBRARY.parent / "train_dense.py"
     before, with_library = digest(), digests.code(script, (("network", NET),))
     edit(folder / "nets" / file, old, new)
     assert (digest() != before) == changes

@@ -1,14 +1,10 @@
 """The library as a package, actually built and installed, and the files that catalogues read."""
 
 import json
-import os
 import re
 import subprocess
-import sys
-import sysconfig
 import tarfile
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
@@ -18,30 +14,18 @@ from click.testing import CliRunner
 
 import prunescope
 from prunescope import cli, files, kinds
+from wheels import REPOSITORY, build, install, run
 
-REPOSITORY = Path(__file__).parents[2]
 LIBRARY = REPOSITORY / "workflow/scripts/prunescope"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-UV = Path(sys.executable).parent / "uv"
-
-
-def run(*command, **options) -> str:
-    """Run a command without this process's Python settings and return its output."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    result = subprocess.run(
-        [str(part) for part in command], env=environment, text=True, capture_output=True, **options
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """A folder with the sdist, the wheel made from it and, in ``direct``, the repository's wheel."""
     folder = tmp_path_factory.mktemp("dist")
-    build = (UV, "build", "--offline", "--no-cache", "--no-build-isolation", "--python", sys.executable)
-    run(*build, "--out-dir", folder, REPOSITORY)
-    run(*build, "--wheel", "--out-dir", folder / "direct", REPOSITORY)
+    build(folder)
+    build(folder / "direct", "--wheel")
     return folder
 
 
@@ -54,15 +38,8 @@ def wheel(built) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory) -> Path:
-    """The programs of an environment with the wheel, and with this environment's dependencies."""
-    folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, symlinks=True)
-    programs = folder / "bin"
-    install = (UV, "pip", "install", "--offline", "--no-cache", "--no-deps", "--python", programs / "python")
-    run(*install, next(built.glob("*.whl")))
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return programs
+    """The programs of an environment with the wheel."""
+    return install(next(built.glob("*.whl")), tmp_path_factory.mktemp("clean"))
 
 
 def python(programs: Path, code: str, folder: Path):
@@ -202,6 +179,7 @@ def test_kinds_are_listed_by_family():
     everything = CliRunner().invoke(cli.main, ["kinds"]).output
     assert re.findall(r"^\S+", everything, re.MULTILINE) == list(kinds.FAMILIES)
     assert listed in everything and "  torchvision/NAME  " in everything
+    assert everything.count(f"  {kinds.FILE}  ") == sum(one.files for one in kinds.FAMILIES.values())
 
 
 def test_public_names_are_imported_when_used(monkeypatch):
@@ -246,7 +224,7 @@ def test_the_catalogue_entry_agrees_with_the_rules():
     deployment = read_yaml(".snakemake-workflow-catalog.yml")["usage"]["software-stack-deployment"]
     rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
     assert deployment == {
-        "conda": bool(re.search(r"^ +conda:$", rules, re.MULTILINE)),
+        "conda": False,  # a plan needs packages that `--sdm conda` does not install
         "apptainer": "container:" in rules,
         "apptainer+conda": "container:" in rules,
         "report": "report(" in rules,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from snakemake.cli import parse_config
 
-from prunescope import kinds
+from prunescope import kinds, own, records
 from prunescope.config import documentation, facts, stages
 from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
@@ -410,8 +410,11 @@ def test_mistakes_that_only_network_and_data_reveal(write, change, words):
 def test_cached_facts_are_computed_again_when_their_file_is_damaged(write):
     write("x", MINIMAL)
     experiment = load_experiment("x")
+    records.FOLDER.mkdir(parents=True)
     found = facts.describe(experiment, "x", TOP["data"])
-    for path in list(facts.KEPT.glob("*.json")):
+    kept = list(records.FOLDER.glob("*.json"))
+    assert {path.name.partition("-")[0] for path in kept} >= {"dataset", "network"}
+    for path in kept:
         for damage in (
             '{"a',
             "[]",
@@ -439,6 +442,38 @@ def test_a_stage_is_given_only_what_it_reads(write):
     for round in (1, 2, 3):
         assert stages.prune_params(one, round) == stages.prune_params(more, round)
     assert stages.train_params(one) == stages.train_params(more)
+
+
+WAVE = "file:mine/wave.py:wave"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"period": 2.5, "depth": 0, "points": [[1, 0]]}, None),
+        ({"period": "x"}, ['schedule.period = "x": not allowed; allowed: a number']),
+        ({"period": True}, ["schedule.period = true: not allowed"]),
+        ({"depth": "x"}, ['schedule.depth = "x": must be a number, not a string']),
+        ({"points": [1, float("nan")]}, ["schedule.points[1] = nan: must be a finite number"]),
+        ({"phase": None}, ["schedule.phase: required key is missing"]),
+        ({"peak": 1}, ["schedule.peak: unknown key; allowed: phase, period, depth, points"]),
+    ],
+)
+def test_settings_of_a_users_kind_are_like_their_defaults(write, tmp_path, change, words):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/wave.py").write_text(
+        "def wave(epoch, epochs, warmup, phase, period=3, depth=0.5, points=(1, 2)):\n    return 1.0\n"
+    )
+    schedule = {"name": WAVE, "phase": [0], **change}
+    if schedule["phase"] is None:
+        del schedule["phase"]
+    write("x", changed(training__schedule=schedule))
+    with own.used(tmp_path):
+        if words is None:
+            assert load_experiment("x")["training"]["schedule"] == schedule | {"warmup_epochs": 0.0}
+        else:
+            text = refusal(load_experiment, "x")
+            assert all(word in text for word in words), text
 
 
 def test_a_control_is_given_only_what_it_starts_from(write):
@@ -478,7 +513,7 @@ def test_every_property_of_the_schemas_is_closed_and_described():
     def walk(part, where):
         if not isinstance(part, dict):
             return
-        if part.get("type") == "object" and "properties" in part and "allOf" not in part:
+        if part.get("type") == "object" and "properties" in part:
             assert part.get("additionalProperties") is False, where
         for key, child in part.get("properties", {}).items():
             if isinstance(child, dict):

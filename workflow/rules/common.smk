@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from functools import cache
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,20 @@ if not MODULE and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     shell.prefix("set -euo pipefail; trap 'kill $! && wait $!' INT; ")
     shell.suffix("<&0 & wait $!")
 
+
+def refuse(error):
+    """Stop with one line; inside another workflow, raise Snakemake's own error, which it may handle."""
+    if MODULE:
+        raise WorkflowError(f"prunescope: {error}")
+    sys.exit(f"prunescope: {error}")
+
+
+# Plans inspect data sets and networks. Environments of --sdm are only for jobs.
+MISSING = [name for name in ("h5py", "numpy", "pydantic", "torch") if not find_spec(name)]
+if MISSING:
+    advice = "run make env && source .venv/bin/activate"
+    refuse(f"{', '.join(MISSING)}: not installed in the environment that Snakemake runs in; {advice}")
+
 from prunescope import digests, files, identity, kinds, own
 from prunescope.config import facts as sizes
 from prunescope.config import models, notes, sharing, stages, targets
@@ -68,13 +83,6 @@ from prunescope.similarity import memory
 
 # Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.
 os.environ.setdefault(SOURCES, sources())
-
-
-def refuse(error):
-    """Stop with one line; inside another workflow, raise Snakemake's own error, which it may handle."""
-    if MODULE:
-        raise WorkflowError(f"prunescope: {error}")
-    sys.exit(f"prunescope: {error}")
 
 
 @cache

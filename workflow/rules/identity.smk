@@ -10,7 +10,7 @@ from snakemake.settings.types import RerunTrigger
 
 # With a storage provider, receipts are not here while the plan is made; Snakemake's own records are used there.
 JUDGED = not workflow.storage_settings.default_storage_provider
-HASHES = identity.Hashes(".snakemake/prunescope/hashes.json")
+HASHES = identity.Hashes()
 # Whether to accept results of older code, see `prunescope accept`.
 ACCEPTED = os.environ.get(identity.ACCEPT) == "code"
 # Rules that leave receipts.

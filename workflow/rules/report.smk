@@ -1,8 +1,7 @@
 # Stage 6, second half: figures, reports and the overview.
-# Digests rather than inputs, so that a new checkout does not rewrite reports.
+# Digests rather than inputs, so that a new checkout does not rewrite reports. The library may be an installed one.
 TEMPLATE = [
-    files.sha256(REPOSITORY / "workflow/scripts/prunescope/report" / name)
-    for name in ("report.html.j2", "report.js")
+    files.sha256(Path(kinds.__file__).with_name("report") / name) for name in ("report.html.j2", "report.js")
 ]
 LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
 

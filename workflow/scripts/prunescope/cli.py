@@ -53,10 +53,10 @@ def main() -> None:
 def list_kinds(family: str | None) -> None:
     """List the kinds that an experiment can name, of one FAMILY or of all families."""
     for name in [family] if family else kinds.FAMILIES:
-        known = kinds.known(name).values()
-        click.echo(name)
-        for line in _aligned([[f"  {kind.form}", kind.summary] for kind in known]):
-            click.echo(line)
+        lines = [[f"  {kind.form}", kind.summary] for kind in kinds.known(name).values()]
+        if kinds.FAMILIES[name].files:
+            lines.append([f"  {kinds.FILE}", "One in a file of your own project"])
+        click.echo("\n".join([name, *_aligned(lines)]))
 
 
 # --- layers ----------------------------------------------------------------------------------------------

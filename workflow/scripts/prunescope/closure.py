@@ -5,14 +5,17 @@ Imports are followed in the source text, also within functions; nothing is impor
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from prunescope import own
+from prunescope import own, records
 from prunescope.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent
+_of_user: dict[tuple[Path, Path], tuple] = {}  # of a file and the folder of the user's code
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -24,9 +27,36 @@ def digest(files: Iterable[Path]) -> str:
     return code.hexdigest()
 
 
-def of_user(path: Path) -> set[Path]:
-    """Return a file of the user's project, and those files of the project that it can import."""
-    return set(filter(is_own, closure(with_packages(path))))
+def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: True) -> set[Path]:
+    """Return these files and all that they can import, of the library and of the user's project."""
+    found: set[Path] = set()
+    todo, before = list(files), len(_sources())
+    while todo:
+        path = todo.pop()
+        if path not in found and only(path):
+            found.add(path)
+            todo += _parsed(path)[1]
+    if len(_sources()) > before:
+        records.write(_record(), _sources())
+    return found
+
+
+def of_user(path: Path) -> tuple[tuple[Path, int, int], ...]:
+    """Return a file of the user's project and those of the project that it can import.
+
+    Their time stamps and sizes are added, so the result changes when a file does.
+    """
+    key = path, own.root()
+    with suppress(KeyError, FileNotFoundError):
+        if (known := _of_user[key]) == _stamped(file for file, *_ in known):
+            return known
+    _of_user[key] = _stamped(sorted(closure(with_packages(path), is_own)))
+    return _of_user[key]
+
+
+def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    stats = ((path, path.stat()) for path in files)
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
 def with_packages(path: Path) -> list[Path]:
@@ -35,28 +65,16 @@ def with_packages(path: Path) -> list[Path]:
     return [path, *filter(Path.is_file, packages)]
 
 
-def _place(path: Path) -> str:
-    """Return a file's path relative to the library or to the folder of the user's code."""
-    if is_own(path):
-        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
-    return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
-
-
 def is_own(path: Path) -> bool:
     """Whether a file belongs to the user's own project."""
     return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.parent)
 
 
-def closure(files: Iterable[Path]) -> set[Path]:
-    """Return these files and all that they can import, of the library and of the user's project."""
-    found: set[Path] = set()
-    todo = list(files)
-    while todo:
-        path = todo.pop()
-        if path not in found:
-            found.add(path)
-            todo += _parsed(path)[1]
-    return found
+def _place(path: Path) -> str:
+    """Return a file's path relative to the library or to the folder of the user's code."""
+    if is_own(path):
+        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
+    return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
 
 
 def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
@@ -67,29 +85,58 @@ def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
 
 @cache
 def _parse(path: Path, root: Path | None, _mtime: int, _size: int) -> tuple[str, tuple[Path, ...]]:
+    text = path.read_bytes()
+    key = hashlib.sha256(text).hexdigest()
+    if key not in _sources():
+        _sources()[key] = _read(text, path, root)
+    digest, imports = _sources()[key]
+    return digest, tuple({file for names, level in imports for file in _files(names, level, path, root)})
+
+
+@cache
+def _sources() -> dict[str, list]:
+    """What was found in source texts, by the digest of a text: also by earlier plans."""
+    return records.read(_record()) or {}
+
+
+@cache
+def _record() -> str:
+    """Name the record of source texts; what it holds depends on this file and on the version of Python."""
+    return f"sources-{hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]}"
+
+
+def _read(text: bytes, path: Path, root: Path | None) -> list:
+    """Return a digest of a text's code, and its imports: names, and the dots before them."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         if root is None:
             raise
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         problem = error.msg if isinstance(error, SyntaxError) else error
         raise InputError(f"{path.relative_to(root)}{line}: {problem}; correct the file") from None
-    imported = {file for node in ast.walk(tree) for file in _imported(node, path, root)}
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+    imports = []
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            imports.append([[alias.name for alias in node.names], 0])
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names]
+            imports.append([names, node.level])
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
+    return [hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports]
 
 
-def _imported(node: ast.AST, path: Path, root: Path | None) -> Iterator[Path]:
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a module and its statements, also those within others. Expressions import nothing."""
+    yield node
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, part, ()):
+            yield from _statements(child)
+
+
+def _files(names: list[str], level: int, path: Path, root: Path | None) -> Iterator[Path]:
     """Yield the files of the library, and of the user's project below `root`, that a statement imports."""
-    if isinstance(node, ast.Import):
-        names, level = [alias.name for alias in node.names], 0
-    elif isinstance(node, ast.ImportFrom):
-        names, level = [f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names], node.level
-    else:
-        return
     # A user's file may be imported from several folders, so all that enclose it are searched.
     around = [folder for folder in path.parents if root and folder.is_relative_to(root)]
     for folder in around[level - 1 : level] if level else [*around, LIBRARY.parent]:

@@ -1,24 +1,22 @@
 """Digests of code: what a rule's script can import, and the kinds that an experiment names.
 
-A digest covers whole files. It ignores comments, docstrings and formatting. Imports are followed in the
-source text, also within functions; nothing is imported. Tables of kinds are left out. For each kind that is
-named, the digest has its entry, without what only people read, and the files that define it, with all that
-they import. The library's own ``__init__.py`` is left out: it only provides names for notebooks.
-
-Files of the user's own project are followed in the same way, together with the neighbouring files that they
-import.
+A digest covers whole files, without comments, docstrings and formatting. Tables of kinds are left out. For
+each kind that is named, the digest has its entry, without what only people read, and the files that define
+it, with all that they import. The library's own ``__init__.py`` is left out: it only provides names for
+notebooks.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from prunescope import closure, kinds, own
 
 
 def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
-    """Digest of the code that a script can run.
+    """Digest of the code that a script can run, 16 hexadecimal digits.
 
     Parameters
     ----------
@@ -26,11 +24,6 @@ def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
         A Python file.
     named : iterable of (str, str)
         The kinds it uses, as family and name.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
 
     Raises
     ------
@@ -60,12 +53,11 @@ def files(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> set[Path
 
 
 def of_file(family: str, text: str) -> str | None:
-    """Digest of a kind in a file of the user's own project, without the library; None for any other kind.
-
-    Raises
-    ------
-    InputError
-        When the file, or a neighbouring file that it imports, cannot be found or parsed.
-    """
+    """Digest of a kind in a file of the user's own project, without the library; None for any other kind."""
     kind = kinds.find(family, text)
-    return closure.digest(closure.of_user(own.locate(kind.definition)[0]))[:16] if kind.own else None
+    return _of_user(closure.of_user(own.locate(kind.definition)[0]), own.root()) if kind.own else None
+
+
+@cache
+def _of_user(files: tuple, _root: Path) -> str:
+    return closure.digest(file for file, *_ in files)[:16]

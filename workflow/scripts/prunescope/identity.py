@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from prunescope import files
+from prunescope import files, records
 from prunescope.errors import InputError
 
 FOLDER = "receipts"
@@ -49,17 +49,10 @@ def _inside(folder: Path) -> list[Path]:
 
 
 class Hashes:
-    """The hashes of files, computed again only when a file's size, times or inode change.
+    """The hashes of files, kept between plans: computed again when a file's size, times or inode change."""
 
-    Parameters
-    ----------
-    path : path
-        File that keeps them between runs.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = path
-        self._kept = read(path) or {}
+    def __init__(self):
+        self._kept = records.read("hashes") or {}
         self._changed = False
 
     def of(self, path: str) -> str | None:
@@ -72,9 +65,9 @@ class Hashes:
         return self._kept[path][1]
 
     def save(self) -> None:
-        """Write the file, if anything is new."""
+        """Keep the hashes for the next plan, if any is new."""
         if self._changed:
-            files.write_json(self.path, self._kept)
+            records.write("hashes", self._kept)
 
 
 def _stamps(path: Path) -> Iterator[list[int]]:

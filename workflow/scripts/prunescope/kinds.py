@@ -1,8 +1,8 @@
 """Kinds: networks, measures, criteria, controls, optimisers, schedules, data sources and views.
 
 Each family has a table in its room: the name in configuration files and a `Kind` that describes it. The
-tables import nothing, so a configuration is checked without torch; a definition is imported when it is used.
-To add a kind, write its function or class and one entry of the table.
+tables import nothing heavy, so a configuration is checked without torch; a definition is imported when it is
+used. To add a kind, write its function or class and one entry of the table.
 
 The tables are in no digest of code (`prunescope.digests`), only the entries that an experiment names. So a
 new entry reruns nothing.
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
+from pathlib import Path
 
-from prunescope import own, user_kinds
-from prunescope.closure import LIBRARY
+from prunescope import closure, own, user_kinds
 from prunescope.errors import InputError, guess
 
 # Form of a kind in a file of the user's own project.
@@ -34,27 +34,36 @@ class Family:
         Title of the table in the reference.
     files : bool, default False
         Whether a kind may also be in a file of the user's own project, see `prunescope.own`.
+
+    The others are about such a kind:
+
+    described : bool, default True
+        Whether the file is imported to learn about it before any job; otherwise, it is when it is built.
     required : tuple of str, default ()
-        What `prunescope.described` must state for such a kind.
+        What `prunescope.described` must state.
     given : int, default 0
-        How many arguments such a kind is always given; the further ones are its settings.
+        How many arguments it is always given; the further ones are its settings.
+    alone : str, default ''
+        What these arguments are, if it must not require any further one.
     base : str, default ''
-        Where the class is defined that such a kind must extend; a kind of another family is a function.
+        Where the class is defined that it must extend; a kind of another family is a function.
     offers : str, default ''
-        Where the arguments are described that such a kind may ask for by the names of its parameters.
+        Where the arguments are described that it may ask for by the names of its parameters.
     """
 
     table: str
     title: str
     files: bool = False
+    described: bool = True
     required: tuple[str, ...] = ()
     given: int = 0
+    alone: str = ""
     base: str = ""
     offers: str = ""
 
 
 FAMILIES = {
-    "network": Family("networks.table:NETWORKS", "Networks (`network.name`)", files=True),
+    "network": Family("networks.table:NETWORKS", "Networks (`network.name`)", files=True, described=False),
     "source": Family("data.table:SOURCES", "Sources of images (`data.datasets`)"),
     "criterion": Family(
         "pruning.table:CRITERIA",
@@ -80,6 +89,7 @@ FAMILIES = {
         files=True,
         required=("label", "reference", "unchanged_by"),
         given=1,
+        alone="one argument, a pair",
     ),
 }
 
@@ -103,8 +113,9 @@ class Kind:
         Its form in a configuration file, if that is a pattern such as ``torchvision/NAME``.
     names : collection of str, or str
         What may stand in place of NAME: the names, or where a function that lists them is defined.
-    settings : mapping of str to dict
-        JSON schemas of its settings by key; a setting without a default is required.
+    settings : type or mapping
+        Pydantic model of an optimiser's or schedule's settings; of a user's own kind, the defaults of its
+        settings by key, ``...`` for those that are required.
     facts : mapping
         What planning and jobs need to know about it besides its definition.
     functions : mapping of str to str
@@ -120,7 +131,7 @@ class Kind:
     url: str = ""
     form: str = ""
     names: tuple[str, ...] | str = ()
-    settings: Mapping[str, dict] = field(default_factory=dict)
+    settings: type | Mapping | None = None
     facts: Mapping = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
@@ -144,20 +155,12 @@ def known(family: str) -> dict[str, Kind]:
 
 
 def find(family: str, text: str, where: str = "") -> Kind:
-    """Return the kind that a configuration value names.
-
-    Parameters
-    ----------
-    family : str
-    text : str
-        A name, or a value of a kind's form, for instance ``torchvision/resnet18``.
-    where : str, optional
-        The configuration key, for the error message.
+    """Return the kind that a configuration value names, as a name or in a form: ``torchvision/resnet18``.
 
     Raises
     ------
     InputError
-        When there is no such kind.
+        When there is no such kind; `where` is the configuration key.
     """
     kinds = known(family).values()
     if FAMILIES[family].files and text.startswith("file:"):
@@ -184,7 +187,7 @@ def rest(kind: Kind, text: str) -> str:
 
 
 def load(family: str, text: str, where: str = ""):
-    """Import the kind that a configuration value names and return its function or class.
+    """Import the kind that a configuration value names, see `find`, and return its function or class.
 
     Raises
     ------
@@ -192,20 +195,13 @@ def load(family: str, text: str, where: str = ""):
         When there is no such kind, or the user's file that defines it cannot be imported.
     """
     kind = find(family, text, where)
-    if kind.own:
-        return own.load(*own.locate(kind.definition))
-    return imported(kind.definition)
+    return own.load(*own.locate(kind.definition)) if kind.own else imported(kind.definition)
 
 
 def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
-    """Call a kind with the arguments that its parameters name; only these are computed.
+    """Call a kind with the arguments that its parameters name.
 
-    Parameters
-    ----------
-    family, text : str
-        As for `load`.
-    offers : mapping of str to callable
-        Functions that compute the arguments, by parameter name.
+    `offers` has functions that compute the arguments, by parameter name; only the needed ones are called.
 
     Raises
     ------
@@ -216,8 +212,7 @@ def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
     parameters = signature(function).parameters.values()
     required = [one.name for one in parameters if one.default is one.empty]
     _check_parameters(f"{family} {text!r}", required, offers)
-    names = [one.name for one in parameters if one.name in offers]
-    return function(**{name: offers[name]() for name in names})
+    return function(**{one.name: offers[one.name]() for one in parameters if one.name in offers})
 
 
 def _check_parameters(what: str, names: Iterable[str], offers: Iterable[str]) -> None:
@@ -236,28 +231,35 @@ def imported(definition: str):
 
 def _of_file(family: str, text: str, where: str) -> Kind:
     """Return a kind in a file of the user's own project."""
-    shared, place = FAMILIES[family], text.removeprefix("file:")
+    place = text.removeprefix("file:")
     try:
         path, name = own.locate(place)
-        if path.is_relative_to(LIBRARY.parent):
+        if path.is_relative_to(closure.LIBRARY.parent):
             raise InputError("the file is part of prunescope; copy it elsewhere")
-        if family == "network":  # it is described when it is built
+        if not FAMILIES[family].described:
             return Kind(place, "", name=text, form=text)
         if name in known(family):
             raise InputError(f"{name} is the name of a {family} of prunescope; rename your function")
-        found = user_kinds.description(path, name, shared.given, shared.base)
-        for fact in shared.required:
-            if not found["facts"].get(fact):
-                raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
-        if family == "measure" and found["required"]:
-            raise InputError(f"{name} must take one argument, a pair")
-        if shared.offers:
-            _check_parameters(name, found["required"], imported(shared.offers))
+        return _described(family, text, path, name, closure.of_user(path))
     except InputError as error:
         raise InputError(f"{where} = {text!r}: {error}") from None
+
+
+@cache
+def _described(family: str, text: str, path: Path, name: str, _files: tuple) -> Kind:
+    shared = FAMILIES[family]
+    found = user_kinds.description(path, name, shared.given, shared.base)
     facts = dict(found["facts"])
+    for fact in shared.required:
+        if not facts.get(fact):
+            raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
+    if shared.alone and found["required"]:
+        raise InputError(f"{name} must take {shared.alone}")
+    if shared.offers:
+        _check_parameters(name, found["required"], imported(shared.offers))
     words = {key: facts.pop(key, "") for key in user_kinds.WORDS}
-    settings = {} if shared.offers else found["settings"]
+    settings = dict.fromkeys(found["required"], ...) | found["defaults"]
+    place = text.removeprefix("file:")
     return Kind(place, found["summary"], **words, settings=settings, facts=facts, name=name, form=text)
 
 

@@ -53,13 +53,7 @@ def _resolved(folder: Path, _working_directory: Path) -> Path:
 
 
 def locate(text: str) -> tuple[Path, str]:
-    """Return the file and the name of a definition, written as ``nets/mine.py:MyNet``.
-
-    Raises
-    ------
-    InputError
-        When the text has another form, or the file is missing or outside the folder of the user's code.
-    """
+    """Return the file and the name of a definition, written as ``nets/mine.py:MyNet``."""
     file, _, definition = text.rpartition(":")
     given = Path(file)
     if given.suffix != ".py" or not definition.isidentifier():
@@ -121,10 +115,7 @@ def load(path: Path, definition: str):
 def problem(error: BaseException) -> str | None:
     """Describe an error that was raised in the user's code: file, line, kind of error and its first line.
 
-    Returns
-    -------
-    str or None
-        None for an error that did not pass through the user's code.
+    The result is None for an error that did not pass through the user's code.
     """
     base = root()
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]

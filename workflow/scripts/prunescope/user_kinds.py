@@ -9,18 +9,13 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from prunescope import closure, files, own
+from prunescope import closure, own, records
 from prunescope.errors import InputError
 
-# Where plans keep what they have found out.
-RECORDS = Path(".snakemake/prunescope")
 MARK = "prunescope-description: "
 WORDS = ("label", "reference", "url")
-# Types of settings that have a default, as in a JSON schema.
-TYPES = {bool: "boolean", int: ["integer", "number"], float: "number", str: "string"}
 
 
 def described(**facts):
@@ -49,23 +44,10 @@ def described(**facts):
 
 
 def description(path: Path, definition: str, given: int, base: str) -> dict:
-    """Return what a user's file says about a definition.
+    """Return what a user's file says about a function or class; `given` and `base` as in `kinds.Family`.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    definition : str
-        Name of the function or class.
-    given : int
-        How many arguments it is always given, by position.
-    base : str
-        The class that it must extend, e.g. ``training.optimizers:Optimizer``; empty for a function.
-
-    Returns
-    -------
-    dict
-        ``facts``; ``summary``, a sentence; ``settings``, JSON schemas of the further parameters by name;
-        ``required``, the names of the parameters without a default.
+    These are its ``facts``; its ``summary``, a sentence; of its settings, ``defaults`` by name and the names
+    of those that are ``required``.
 
     Raises
     ------
@@ -73,12 +55,15 @@ def description(path: Path, definition: str, given: int, base: str) -> dict:
         When the file cannot be imported, or does not define such a function or class.
     """
     digest = closure.digest(closure.closure(closure.with_packages(path)))
-    kept = RECORDS / f"{definition}-{given}-{digest[:24]}.json"
-    with suppress(InputError):
-        return files.read_json(kept)
+    key = [definition, given, base, digest]
+    return records.remember("kind", key, lambda: _ask(path, definition, given, base))
+
+
+def _ask(*question) -> dict:
+    """Describe a definition in a process of its own, because a plan must not import torch."""
     paths = [str(closure.LIBRARY.parent), os.environ.get("PYTHONPATH")]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "prunescope.user_kinds", str(path), definition, str(given), base],
+        [sys.executable, "-P", "-m", "prunescope.user_kinds", *map(str, question)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -92,11 +77,8 @@ def description(path: Path, definition: str, given: int, base: str) -> dict:
         raise InputError((done.stderr.splitlines() or ["cannot be imported"])[-1])
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not lines:
-        raise InputError(f"{path.name} ends Python when it is imported")
-    found = json.loads(lines[-1].removeprefix(MARK))
-    if RECORDS.is_dir():
-        files.write_json(kept, found)
-    return found
+        raise InputError(f"{question[0].name} ends Python when it is imported")
+    return json.loads(lines[-1].removeprefix(MARK))
 
 
 def _describe(path: Path, definition: str, given: int, base: str) -> dict:
@@ -115,13 +97,9 @@ def _describe(path: Path, definition: str, given: int, base: str) -> dict:
     named = [one for one in further if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if len(positional) < given or any(one.kind == one.POSITIONAL_ONLY for one in further):
         raise InputError(f"{definition} must take {given} arguments and then only parameters with names")
-    settings = {}
-    for one in named:
-        settings[one.name] = {} if one.default is one.empty else {"default": one.default}
-        if type(one.default) in TYPES:
-            settings[one.name]["type"] = TYPES[type(one.default)]
+    defaults = {one.name: one.default for one in named if one.default is not one.empty}
     facts = dict(getattr(found, "described", {}))
-    for key, value in [*facts.items(), *((key, part.get("default")) for key, part in settings.items())]:
+    for key, value in [*facts.items(), *defaults.items()]:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
@@ -134,7 +112,7 @@ def _describe(path: Path, definition: str, given: int, base: str) -> dict:
     return {
         "facts": facts,
         "summary": " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip("."),
-        "settings": settings,
+        "defaults": defaults,
         "required": [one.name for one in named if one.default is one.empty],
     }
 

@@ -47,12 +47,28 @@ def _inlined(part, definitions: dict, named: bool = False):
         del part["$ref"]
         if isinstance(part.get("default"), dict):
             part["default"] = {key: part["default"][key] for key in part.get("required", [])}
+        if family := part.pop("family", None):
+            common = {key: part.pop(key) for key in ("properties", "required", "additionalProperties")}
+            common["type"] = "object"
+            part["anyOf"] = _kinds(family, common)
         return _inlined(part, definitions)
     return {
         key: child if key == "default" and not named else _inlined(child, definitions, key == "properties")
         for key, child in part.items()
         if named or key != "title"
     }
+
+
+def _kinds(family: str, common: dict) -> list[dict]:
+    """Return the schemas of the settings of each kind; those of a user's own kinds are not known here."""
+    options = []
+    for kind in kinds.known(family).values():
+        own = kind.settings.model_json_schema()
+        own["properties"]["name"]["const"] = kind.name
+        options.append(_inlined({key: own[key] for key in common}, own.get("$defs", {})))
+    name = common["properties"]["name"] | {"pattern": "^file:"}
+    properties = common["properties"] | {"name": name}
+    return [*options, common | {"properties": properties, "additionalProperties": True}]
 
 
 def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
@@ -63,12 +79,10 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
     """
 
     def walk(part: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
-        properties, needed = part.get("properties", {}), part.get("required", [])
-        own = _settings(part)
-        needed = needed + [key for key, child in own.items() if "default" not in child]
-        for key, child in (properties | own).items():
+        part = _merged(part)
+        for key, child in part.get("properties", {}).items():
             if "description" in child:
-                yield prefix + key, child, key in needed
+                yield prefix + key, child, key in part.get("required", [])
             # The keys of finetune are explained under training, and those of a model's network under network.
             if prefix + key not in ("pruning.finetune", "models[].network"):
                 yield from walk(child, f"{prefix}{key}.")
@@ -79,19 +93,23 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
     return walk(schema(name), "")
 
 
-def _settings(part: dict) -> dict[str, dict]:
-    """Return the settings of all kinds of a family; each description names the kinds that have it."""
+def _merged(part: dict) -> dict:
+    """Return one schema with the keys of all kinds; each description names the kinds, unless all have it."""
+    kinds_of = [one for one in part.get("anyOf", ()) if "const" in one.get("properties", {}).get("name", {})]
+    if not kinds_of:
+        return part
     found: dict[str, dict] = {}
     texts: dict[str, dict[str, list[str]]] = {}
-    for kind in kinds.known(part["settings"]).values() if "settings" in part else ():
-        for key, child in kind.settings.items():
+    for one in kinds_of:
+        for key, child in one["properties"].items():
             found.setdefault(key, child)
-            texts.setdefault(key, {}).setdefault(child["description"].rstrip("."), []).append(kind.name)
-    return {
-        key: child
-        | {"description": " ".join(f"{text} ({', '.join(names)})." for text, names in texts[key].items())}
-        for key, child in found.items()
-    }
+            names = texts.setdefault(key, {}).setdefault(child["description"].rstrip("."), [])
+            names.append(one["properties"]["name"]["const"])
+    for key, named in texts.items():
+        if [len(names) for names in named.values()] != [len(kinds_of)]:
+            text = " ".join(f"{text} ({', '.join(names)})." for text, names in named.items())
+            found[key] = found[key] | {"description": text}
+    return {"properties": found, "required": [key for one in kinds_of for key in one["required"]]}
 
 
 def _values(part: dict) -> dict:
@@ -109,7 +127,7 @@ def allowed(part: dict) -> str:
     if "const" in part:
         return f"`{part['const']}`"
     if options := part.get("anyOf") or part.get("oneOf"):
-        return " or ".join(filter(None, map(allowed, options)))
+        return " or ".join(dict.fromkeys(filter(None, map(allowed, options))))
     if "type" not in part:
         return ""
     words = {"array": "list", "object": "mapping", "boolean": "`true`, `false`", "null": "`null`"}

@@ -4,8 +4,6 @@ Results are cached, so the workflow's graph is built quickly; torch is imported 
 inspected for the first time.
 """
 
-import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -13,35 +11,17 @@ from prunescope import digests, kinds
 from prunescope.config import models
 from prunescope.config.stages import network_params
 from prunescope.errors import InputError, guess
-from prunescope.files import read_json, write_json
+from prunescope.records import remember
 
 LIBRARY = Path(__file__).parents[1]
-KEPT = Path(".snakemake/prunescope")
 
 
 def describe(experiment: dict, where: str, data: dict) -> dict:
     """Inspect an experiment's data set and network without training; check that they fit together.
 
-    Parameters
-    ----------
-    experiment : dict
-        From `prunescope.config.files.load_experiment`.
-    where : str
-        Its file, for messages.
-    data : dict
-        ``data`` of the top-level configuration.
-
-    Returns
-    -------
-    dict
-        ``dataset`` (see `prunescope.data.sources.Source.describe`) and ``network`` (see
-        `prunescope.networks.inspect.inspect`).
-
-    Raises
-    ------
-    InputError
-        When the data set is unknown or has too few images, the network does not fit the images, or a pattern
-        matches no module.
+    `where` is the experiment's file, for messages; `data` is a key of the top-level configuration. The result
+    has ``dataset``, see `prunescope.data.sources.Source.describe`, and ``network``, see
+    `prunescope.networks.inspect.inspect`.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
     activations = experiment["activations"]
@@ -168,10 +148,7 @@ def describe_dataset(experiment: dict, where: str, data: dict) -> dict:
 def source_of(name: str, data: dict, where: str) -> str | dict:
     """Return the source of a data set as configured: its name, or a mapping with the key ``source``.
 
-    Raises
-    ------
-    InputError
-        When the configuration has no data set of this name; `where` is the key or target that names it.
+    `where` is the key or target that names the data set, for messages.
     """
     known = list(data["datasets"])
     if name not in known:
@@ -201,7 +178,7 @@ def _dataset(given: str | dict, root: str) -> dict:
         return sources.describe(given, root)
 
     code = digests.code(LIBRARY / "data/sources/__init__.py", (source_kind(given),))
-    return _remember("dataset", [code, given, stamp(given, root)], look)
+    return remember("dataset", [code, given, stamp(given, root)], look)
 
 
 def _network(**question) -> dict:
@@ -211,7 +188,7 @@ def _network(**question) -> dict:
         return inspect(**question)
 
     code = digests.code(LIBRARY / "networks/inspect.py", (("network", question["network"]["name"]),))
-    return _remember("network", [code, question], look)
+    return remember("network", [code, question], look)
 
 
 def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
@@ -219,21 +196,3 @@ def _check_count(key: str, wanted: int | None, there: int, what: str) -> None:
         raise InputError(
             f"{key} = {wanted}: the data set has only {there} {what}; lower it, or write null for all"
         )
-
-
-def _remember(what: str, key: list, compute) -> dict:
-    """Return `compute()`, cached in a file for this key; a damaged file is replaced."""
-    path = KEPT / f"{what}-{_digest(key)[:24]}.json"
-    try:
-        kept = read_json(path)
-        if kept["digest"] == _digest(kept["value"]):
-            return kept["value"]
-    except (InputError, LookupError, TypeError):
-        pass
-    value = compute()
-    write_json(path, {"digest": _digest(value), "value": value})
-    return value
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -61,13 +61,7 @@ class Catalogue:
         return own
 
     def grid(self, name: str) -> Grid:
-        """Return the experiments of an experiment's grid; none without a grid.
-
-        Raises
-        ------
-        InputError
-            When the grid is invalid.
-        """
+        """Return the experiments of an experiment's grid; none without a grid."""
         own, where = self._written(name), self.where(name)
         if "grid" not in own:
             return Grid({}, [])
@@ -96,12 +90,7 @@ class Catalogue:
         return self.read(name).get("extends")
 
     def check(self, name: str, where: str) -> None:
-        """Refuse a name that no experiment has; `where` is the key or target that gave it.
-
-        Raises
-        ------
-        InputError
-        """
+        """Refuse a name that no experiment has; `where` is the key or target that gave it."""
         known = self.names()
         if name not in known and not self._origin(str(name)):
             for other in [other for other in known if str(name).startswith(f"{other}-")]:
@@ -113,7 +102,9 @@ class Catalogue:
 
 
 def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: bool = False) -> dict:
-    """Validate the top-level configuration, with defaults filled in.
+    """Return the validated top-level configuration, with defaults filled in.
+
+    ``experiments`` becomes a list of names; ``catalogue``, a `Catalogue`, is added.
 
     Parameters
     ----------
@@ -125,16 +116,6 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
         Folders of experiment files.
     module : bool, default False
         Whether another workflow provides the configuration. It may then contain other keys.
-
-    Returns
-    -------
-    dict
-        The configuration with ``experiments`` as a list of names, and ``catalogue``, a `Catalogue`.
-
-    Raises
-    ------
-    InputError
-        With file, key, value and what is allowed.
     """
     config, file = plain(config), "config" if module else FILE
     if module:
@@ -160,21 +141,7 @@ def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: 
 def configuration_of(folder: str | Path = ".") -> dict:
     """Load the configuration of a working directory as the workflow does, without Snakemake.
 
-    Parameters
-    ----------
-    folder : path, optional
-        The folder in which Snakemake runs. If it has no configuration, the shipped one is used, provided that
-        the library is part of a checkout.
-
-    Returns
-    -------
-    dict
-        See `load_config`.
-
-    Raises
-    ------
-    InputError
-        When there is no configuration, or for the reasons of `load_config`.
+    If the folder has none, the shipped one is used, provided that the library is part of a checkout.
     """
     folder = Path(folder)
     shipped = SHIPPED / "config.yaml"
@@ -184,25 +151,7 @@ def configuration_of(folder: str | Path = ".") -> dict:
 
 
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
-    """Read, resolve (`extends`) and validate one experiment, with defaults filled in.
-
-    Parameters
-    ----------
-    name : str
-        File name without ``.yaml``, or key of an experiment given inline.
-    catalogue : Catalogue, optional
-        Where experiments are found; config/experiments by default.
-
-    Returns
-    -------
-    dict
-        The complete experiment; its keys are those of the schema.
-
-    Raises
-    ------
-    InputError
-        With file, key, value and what is allowed.
-    """
+    """Read, resolve (`extends`) and validate one experiment, with defaults filled in."""
     catalogue = catalogue or Catalogue()
     catalogue.check(name, "experiments")
     catalogue.selected(name)  # refuses an invalid grid
@@ -221,18 +170,9 @@ def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
 
 
 def load_lineage(name: str, catalogue: Catalogue) -> list[tuple[str, dict]]:
-    """Load an experiment and all that it extends.
+    """Return the names and contents of an experiment and all that it extends, `name` last.
 
-    Returns
-    -------
-    list of (str, dict)
-        Names and complete experiments; the one that extends no other comes first, `name` last. Experiments
-        that are incomplete on their own are left out.
-
-    Raises
-    ------
-    InputError
-        See `load_experiment`, for `name` itself.
+    Those that are incomplete on their own are left out.
     """
     found, ancestor = [(name, load_experiment(name, catalogue))], catalogue.parent(name)
     while ancestor is not None:
@@ -283,21 +223,9 @@ CONTROLLED = ("dataset", "network", "training", "pruning")
 
 
 def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
-    """Check that a control differs from the experiment that it controls only in permitted keys.
+    """Refuse a control that differs from the experiment that it controls in other than permitted keys.
 
-    Parameters
-    ----------
-    control, experiment : dict
-        Both complete.
-    name : str
-        Of the experiment.
-    where : str
-        File of the control, for messages.
-
-    Raises
-    ------
-    InputError
-        With file, key, value and what is allowed.
+    Both are complete; `name` is that of the experiment, `where` the file of the control.
     """
     for key in CONTROLLED:
         if control[key] != experiment[key]:

@@ -39,22 +39,7 @@ class Grid:
 
 
 def expand(name: str, grid: dict[str, list], where: str) -> Grid:
-    """Return the experiments of a grid.
-
-    Parameters
-    ----------
-    name : str
-        The experiment that has the grid.
-    grid : dict of str to list
-        Values by dotted key.
-    where : str
-        For messages.
-
-    Raises
-    ------
-    InputError
-        When keys overlap, two values have the same name, or a name is too long.
-    """
+    """Return the experiments of a grid of an experiment: values by dotted key."""
     for first, second in pairwise(sorted(grid)):
         if second.startswith(f"{first}."):
             raise InputError(f"{where}: grid: {first} and {second} overlap; remove one of them")

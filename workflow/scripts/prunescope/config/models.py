@@ -15,18 +15,7 @@ KEPT = ("normalisation",)
 
 
 def given(name: str, catalogue) -> bool:
-    """Return whether the networks of an experiment were trained elsewhere.
-
-    Parameters
-    ----------
-    name : str
-    catalogue : prunescope.config.files.Catalogue
-
-    Raises
-    ------
-    InputError
-        When a file cannot be read, or an experiment extends one that does not exist.
-    """
+    """Return whether the networks of an experiment were trained elsewhere."""
     chain = [name]
     while chain.count(chain[-1]) == 1:
         own = catalogue.read(chain[-1])
@@ -63,25 +52,10 @@ def without_training(experiment: dict) -> dict:
 
 
 def validate(experiment: dict, where: str) -> dict:
-    """Check an experiment with `models`; fill in defaults and the keys that follow from `models`.
+    """Return a complete experiment with `models`: defaults, and the keys that follow from `models`.
 
-    Parameters
-    ----------
-    experiment : dict
-        As written, `extends` resolved.
-    where : str
-        Its file, for messages.
-
-    Returns
-    -------
-    dict
-        With all keys of an experiment that is trained here: ``seeds`` are the lineages, ``rounds`` is the
-        number of models of the longest lineage that follow its first.
-
-    Raises
-    ------
-    InputError
-        With file, key, value and what is allowed.
+    It has all keys of an experiment that is trained here. ``seeds`` are the lineages, ``rounds`` the number
+    of models after the first in the longest lineage. `where` is its file, for messages.
     """
     training = experiment.get("training")
     wrong = [key for key in REPLACED if key in experiment]
@@ -107,13 +81,7 @@ def lineage(experiment: dict, seed: int) -> list[dict]:
 
 
 def find(experiment: dict, seed: int, round: int) -> dict:
-    """Return the model that replaces a round of a seed.
-
-    Raises
-    ------
-    InputError
-        When there is none.
-    """
+    """Return the model that replaces a round of a seed."""
     models = lineage(experiment, seed)
     if round >= len(models):
         raise InputError(f"round {round}: lineage {seed} ends at round {len(models) - 1}; add one to models")
@@ -134,16 +102,7 @@ def normalisation_of(experiment: dict, model: dict) -> str | dict:
 def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | dict[str, str]:
     """Return which modules of a model are recorded: patterns, or modules by the name of their layer.
 
-    Parameters
-    ----------
-    experiment, model : dict
-    layers : list of str
-        The recorded layers of the first model; empty for the first one.
-
-    Raises
-    ------
-    InputError
-        When `layers` of the model names a layer that is not recorded.
+    `layers` are the recorded layers of the first model; none for the first one.
     """
     patterns, own = experiment["activations"]["layers"], model["layers"]
     if not layers or experiment["similarity"]["pairs"] == "all-layers":

@@ -22,11 +22,8 @@ GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 class Size:
     """Size of one layer's matrix in an activation file.
 
-    Attributes
-    ----------
-    rows, images, units, columns : int
-        Number of rows, of images behind these rows, of units of the layer, and of stored columns: fewer than
-        the units if the matrix is rotated.
+    It has rows, images behind the rows, units of the layer, and stored columns: fewer than the units if it is
+    rotated.
     """
 
     rows: int
@@ -41,15 +38,7 @@ class Size:
 
 
 def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
-    """Return the size of each recorded layer's matrix.
-
-    Parameters
-    ----------
-    experiment : dict
-        From `prunescope.config.files.load_experiment`.
-    facts : dict
-        From `prunescope.config.facts.describe`.
-    """
+    """Return the size of each recorded layer's matrix; `facts` are from `facts.describe`."""
     activations = Activations(**experiment["activations"])
     view = kinds.load("view", activations.view)
     images = stages.images(experiment, facts["dataset"]["test"])
@@ -67,14 +56,7 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
 def notes(name: str, experiment: dict, facts: dict, recordings: list[str]) -> list[str]:
     """Return the notes to print before an experiment runs, one line each.
 
-    Parameters
-    ----------
-    name : str
-        The experiment.
-    experiment, facts : dict
-        See `matrices`.
-    recordings : list of str
-        The activation files that belong to it.
+    `facts` as in `matrices`; `recordings` are the activation files that belong to the experiment.
     """
     sizes = matrices(experiment, facts)
     lines = [
@@ -178,12 +160,7 @@ def environment_note(name: str, paths: Iterable[str]) -> str:
 def machine_notes(resources: dict, local: bool) -> list[str]:
     """Return notes on how this machine is used, one line each.
 
-    Parameters
-    ----------
-    resources : dict
-        Snakemake's global resources.
-    local : bool
-        Whether jobs run on this machine.
+    `resources` are Snakemake's global resources; `local` says whether jobs run on this machine.
     """
     lines = []
     if (limit := address_space()) is not None and limit < RESERVED_BY_REPORT:

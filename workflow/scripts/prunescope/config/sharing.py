@@ -32,11 +32,7 @@ ROUND0 = {
 def trainer(lineage: Lineage, seed: int) -> str:
     """Return the experiment that trains the dense network of a seed.
 
-    Parameters
-    ----------
-    lineage : list of (str, dict)
-        From `prunescope.config.files.load_lineage`.
-    seed : int
+    `lineage` is from `prunescope.config.files.load_lineage`, here and below.
     """
     name, this = lineage[-1]
     for place, (other, theirs) in enumerate(lineage[:-1], 1):
@@ -62,16 +58,7 @@ def _same_training(this: dict, theirs: dict) -> bool:
 
 
 def owner(lineage: Lineage, seed: int, file: str) -> str:
-    """Return the experiment whose folder contains a file of round 0.
-
-    Parameters
-    ----------
-    lineage : list of (str, dict)
-        See `trainer`.
-    seed : int
-    file : str
-        A key of `ROUND0`.
-    """
+    """Return the experiment whose folder contains a file of round 0, a key of `ROUND0`."""
     name, this = lineage[-1]
     trained_by = trainer(lineage, seed)
     shared = (
@@ -114,15 +101,6 @@ def _alike(this: dict, theirs: dict, *parts) -> bool:
 
 
 def network_file(lineage: Lineage, seed: int, round: int, file: str) -> str:
-    """Return the path of a file of one network.
-
-    Parameters
-    ----------
-    lineage : list of (str, dict)
-        See `trainer`.
-    seed, round : int
-    file : str
-        For round 0 a key of `ROUND0`.
-    """
+    """Return the path of a file of one network."""
     name = owner(lineage, seed, file) if round == 0 else lineage[-1][0]
     return f"results/{name}/seed{seed}/round{round}/{file}"

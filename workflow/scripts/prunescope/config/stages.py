@@ -34,11 +34,7 @@ PACKAGES = {
 def environment(rule: str, policy: str) -> dict:
     """Return the versions that a rule's results depend on; empty if a new version does not rerun it.
 
-    Parameters
-    ----------
-    rule : str
-    policy : str
-        ``environment`` of the top-level configuration: ``warn`` or ``rerun``.
+    `policy` is ``environment`` of the top-level configuration.
     """
     return provenance.versions(PACKAGES.get(rule, ())) if policy == "rerun" else {}
 
@@ -46,12 +42,7 @@ def environment(rule: str, policy: str) -> dict:
 def network_params(network: dict, key: str = "network.weights") -> dict:
     """Return the parameters that build a network, and the digests of the user's files it uses.
 
-    Parameters
-    ----------
-    network : dict
-        The key `network` of an experiment.
-    key : str, optional
-        The key of its weights, for messages.
+    `network` is a key of an experiment; `key` is that of its weights, for messages.
     """
     weights = network["weights"]
     more = {

@@ -30,11 +30,6 @@ def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, dat
     catalogue : Catalogue
     data : dict
         ``data`` of the top-level configuration.
-
-    Raises
-    ------
-    InputError
-        With the target and the available choices.
     """
     for target in map(os.path.normpath, targets):
         if target.startswith("results/"):
@@ -42,18 +37,7 @@ def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, dat
 
 
 def check_results(folders: Iterable[Path]) -> None:
-    """Refuse folders, pipes, devices and circular links in place of results: reading them may never end.
-
-    Parameters
-    ----------
-    folders : iterable of pathlib.Path
-        Searched recursively; a missing folder is treated as empty.
-
-    Raises
-    ------
-    InputError
-        With the path of the first such file.
-    """
+    """Refuse folders, pipes, devices and circular links in place of results: reading them may never end."""
     for start in folders:
         for folder, inner, names in os.walk(start):
             for path in (Path(folder, name) for name in (*inner, *names)):

@@ -4,7 +4,7 @@ import json
 import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -12,12 +12,8 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    JsonValue,
-    SerializeAsAny,
     Tag,
     ValidationError,
-    WrapValidator,
-    create_model,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -52,14 +48,11 @@ class Settings(BaseModel):
             if field.is_required() and key not in value:
                 meaning = (field.description or "it has no default").rstrip(".")
                 raise problem(f"required key is missing ({meaning[:1].lower()}{meaning[1:]})", key)
-        if cls.model_config["extra"] == "forbid":
-            for key in value:
-                if key not in cls.model_fields:
-                    own_first = sorted(cls.model_fields, key=lambda name: name not in cls.__annotations__)
-                    allowed = ", ".join(own_first)
-                    raise problem(
-                        f"unknown key{guess(str(key), cls.model_fields)}; allowed: {allowed}", str(key)
-                    )
+        for key in value:
+            if key not in cls.model_fields:
+                own_first = sorted(cls.model_fields, key=lambda name: name not in cls.__annotations__)
+                hint = guess(str(key), cls.model_fields)
+                raise problem(f"unknown key{hint}; allowed: {', '.join(own_first)}", str(key))
         return value
 
     def plain(self, **options) -> dict:
@@ -127,82 +120,8 @@ def either(allowed: str, **options) -> Any:
     ]
 
 
-class OfKind(Settings):
-    """Settings of an optimiser or schedule: common keys, and those of the kind that `name` selects."""
-
-    # The keys of the kind are added by `chosen`; without a known name, there are none.
-    model_config = ConfigDict(extra="allow")
-    family: ClassVar[str]
-    name: str
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema, handler):
-        """Add, for each kind, the keys that it allows and requires."""
-        part = handler.resolve_ref_schema(handler(core_schema))
-        part.pop("additionalProperties", None)
-        common = dict.fromkeys(part["properties"], True)
-        part["settings"], part["allOf"] = cls.family, []
-        for kind in kinds.known(cls.family).values():
-            own = {"properties": common | kind.settings, "additionalProperties": False}
-            own["required"] = [key for key, setting in kind.settings.items() if "default" not in setting]
-            chosen = {"properties": {"name": {"const": kind.name}}, "required": ["name"]}
-            part["allOf"].append({"if": chosen, "then": own})
-        return part
-
-
-def chosen(base: type[OfKind]) -> Any:
-    """Return the type of a key whose own keys depend on its `name`."""
-
-    def check(value: Any, handler) -> OfKind:
-        name = value.get("name") if isinstance(value, dict) else None
-        try:
-            kind = kinds.find(base.family, name) if isinstance(name, str) else None
-        except InputError:  # the check of the name explains it
-            kind = None
-        return _with_settings(base, kind).model_validate(value) if kind else handler(value)
-
-    return Annotated[SerializeAsAny[base], WrapValidator(check)]
-
-
-def _with_settings(base: type[OfKind], kind: kinds.Kind) -> type[OfKind]:
-    for key in kind.settings:
-        if key.startswith("_") or hasattr(base, key) or key in base.model_fields:
-            raise problem(f"{kind.name} has a parameter {key}, which has another meaning; rename it", "name")
-    settings = {
-        key: (_type(part), Field(part.get("default", ...), description=part.get("description")))
-        for key, part in kind.settings.items()
-    }
-    return create_model(kind.name, __base__=base, __cls_kwargs__={"extra": "forbid"}, **settings)
-
-
-def _type(part: dict) -> Any:
-    """Return the type that a kind's setting describes as a JSON schema."""
-    if "enum" in part:
-        return Literal[tuple(part["enum"])]
-    if "type" not in part:  # of a user's own kind
-        return JsonValue
-    if isinstance(part["type"], list):
-        first, *others = (_type(part | {"type": one}) for one in part["type"])
-        return reduce(or_, others, first)
-    if part["type"] == "null":
-        return None
-    plain = {"integer": int, "number": float, "boolean": bool, "string": str, "object": dict}
-    words = ("minimum", "ge"), ("exclusiveMinimum", "gt"), ("maximum", "le"), ("exclusiveMaximum", "lt")
-    words += ("minItems", "min_length"), ("maxItems", "max_length"), ("minLength", "min_length")
-    bounds = {word: part[key] for key, word in words if key in part}
-    kind = list[_type(part["items"])] if part["type"] == "array" else plain[part["type"]]
-    return Annotated[kind, Field(**bounds)]
-
-
 def load(model: type[M], values: dict, where: str = "") -> M:
-    """Return validated settings.
-
-    Parameters
-    ----------
-    model : subclass of Settings
-    values : dict
-    where : str, optional
-        File or key that has the values, for messages.
+    """Return validated settings; `where` is the file or key that has the values, for messages.
 
     Raises
     ------
@@ -224,8 +143,8 @@ def explain(error: dict, model: type[BaseModel]) -> str:
     """Turn an error of pydantic into one line: key, value, what is allowed."""
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     place = [part for part in error["loc"] if not re.fullmatch(r"<\w+>|\[key\]", str(part))]
-    if kind == "finite_number" and place[-1] == "float":  # of pydantic's JsonValue
-        place.pop()
+    if kind in ("finite_number", "invalid-json-value"):  # the types of pydantic's JsonValue are no keys
+        place = [part for part in place if part not in ("list", "dict", "float")]
     key = _dotted(place)
     shown = f"{key} = {json.dumps(value, default=str)}"
     if kind == "problem" and limits:

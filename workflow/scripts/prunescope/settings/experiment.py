@@ -9,6 +9,7 @@ from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
 from prunescope.settings.findings import Figures, Findings
 from prunescope.settings.network import Model, Network, Seed
+from prunescope.settings.optimization import check_length
 from prunescope.settings.pruning import Pruning
 from prunescope.settings.similarity import Similarity
 from prunescope.settings.training import Training
@@ -76,9 +77,9 @@ class Experiment(Settings):
         if self.findings.measure not in (None, *similarity.measures):
             advice = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
             raise problem(advice, "findings.measure", value=self.findings.measure)
-        finetune = pruning.finetune
-        if finetune.schedule and (wrong := finetune.schedule.misfit(finetune.epochs or training.epochs)):
-            raise problem(wrong[2], f"pruning.finetune.schedule.{wrong[0]}", value=wrong[1])
+        if finetune := pruning.finetune.schedule:
+            epochs = pruning.finetune.epochs or training.epochs
+            check_length(finetune, epochs, "pruning.finetune.schedule")
         return self
 
 
@@ -89,14 +90,9 @@ class Written(Settings):
 
 
 def validated(written: dict, where: str) -> dict:
-    """Return a complete experiment as JSON values, with defaults filled in.
+    """Return a complete experiment as JSON values, with defaults filled in; `where` is its file.
 
     The key ``activations.examples`` is left out unless it is written: its default means at most as many.
-
-    Raises
-    ------
-    InputError
-        With file (`where`), key, value and what is allowed.
     """
     experiment = load(Experiment, written, where)
     complete = experiment.plain()

@@ -1,45 +1,78 @@
-"""Optimisers and schedules: keys of `training` and of `pruning.finetune`."""
+"""Optimisers and schedules: keys of `training` and of `pruning.finetune`.
 
-from itertools import pairwise
-from typing import ClassVar
+The models here have the keys of every kind. A kind's own keys are in a subclass, which its entry in
+`prunescope.training.table` names.
+"""
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, SerializeAsAny, WrapValidator, create_model
 
 from prunescope import kinds
-from prunescope.settings.base import OfKind, chosen, named
+from prunescope.errors import InputError
+from prunescope.settings.base import Settings, either, named, problem
+
+SCHEDULE = "Factor on the base learning rate as a function of the epoch."
 
 
-class Optimizer(OfKind):
-    """An optimiser; its own settings are those of its kind."""
+class Optimizer(Settings):
+    """An optimiser."""
 
-    family: ClassVar[str] = "optimizer"
     name: named("optimizer") = Field(description="Optimiser.")
     lr: float = Field(gt=0, description="Base learning rate, for a loss averaged over the batch.")
 
 
-class Schedule(OfKind):
-    """A schedule; its own settings are those of its kind."""
+class Schedule(Settings):
+    """A learning-rate schedule."""
 
-    family: ClassVar[str] = "schedule"
     name: named("schedule") = Field(description="Shape of the schedule.")
     warmup_epochs: float = Field(
         0.0, ge=0, description="Epochs over which the factor first rises linearly from 0."
     )
 
-    def misfit(self, last: int) -> tuple[str, list, str] | None:
-        """Return a key that does not fit `last` epochs of training, its value and the problem."""
-        for key, setting in kinds.find("schedule", self.name).settings.items():
-            if "epochs" not in setting:
-                continue
-            value = getattr(self, key)
-            times = [item[0] if isinstance(item, list) else item for item in value]
-            if any(after <= before for before, after in pairwise(times)):
-                return key, value, "epochs must increase"
-            if times[-1] > last or (setting["epochs"] == "before the end" and times[-1] == last):
-                advice = f"the schedule runs to epoch {times[-1]:g}, but training ends after epoch {last}"
-                return key, value, f"{advice}; change one of them"
+    def misfit(self, epochs: int) -> tuple[str, float] | None:
+        """Return a key with an epoch after the end of the training, and this epoch."""
         return None
 
 
-OptimizerOf, ScheduleOf = chosen(Optimizer), chosen(Schedule)
-SCHEDULE = "Factor on the base learning rate as a function of the epoch."
+def check_length(schedule: Schedule, epochs: int, where: str) -> None:
+    """Refuse a schedule that runs longer than the training; `where` is its key."""
+    if wrong := schedule.misfit(epochs):
+        key, last = wrong
+        advice = f"the schedule runs to epoch {last:g}, but training ends after epoch {epochs}"
+        raise problem(f"{advice}; change one of them", f"{where}.{key}", value=getattr(schedule, key))
+
+
+def _of_kind(family: str, base: type[Settings]) -> Any:
+    """Return the type of a key whose own keys depend on its `name`."""
+
+    def check(value: Any, handler) -> Settings:
+        name = value.get("name") if isinstance(value, dict) else None
+        try:
+            kind = kinds.find(family, name) if isinstance(name, str) else None
+        except InputError:  # the check of the name explains it
+            kind = None
+        if kind is None and isinstance(value, dict):
+            # Without a known name, there are only the common keys.
+            value = {key: value[key] for key in value if key in base.model_fields}
+        return _model(kind, base).model_validate(value) if kind else handler(value)
+
+    extra = Field(json_schema_extra={"family": family})
+    return Annotated[SerializeAsAny[base], WrapValidator(check), extra]
+
+
+# Type of a user's setting, by the type of its default.
+TYPES = {bool: bool, int: either("a number", int=int, float=float), float: float, str: str}
+
+
+def _model(kind: kinds.Kind, base: type[Settings]) -> type[Settings]:
+    if not kind.own:
+        return kind.settings
+    for key in kind.settings:
+        if key.startswith("_") or hasattr(base, key) or key in base.model_fields:
+            raise problem(f"{kind.name} has a parameter {key}, which has another meaning; rename it", "name")
+    own = {key: (TYPES.get(type(default), JsonValue), default) for key, default in kind.settings.items()}
+    return create_model(kind.name, __base__=base, **own)
+
+
+OptimizerOf, ScheduleOf = _of_kind("optimizer", Optimizer), _of_kind("schedule", Schedule)

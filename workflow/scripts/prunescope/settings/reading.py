@@ -74,13 +74,7 @@ for _tag, _pattern in _NUMBERS.items():
 
 
 def typed(value, key: str = ""):
-    """Return a value of ``--config``: Snakemake leaves nested values as text, which is YAML.
-
-    Raises
-    ------
-    InputError
-        When a text is not YAML; `key` is the value's, for the message.
-    """
+    """Return a value of ``--config``: Snakemake leaves nested values as text, which is YAML."""
     if isinstance(value, dict):
         return {name: typed(child, f"{key}.{name}" if key else str(name)) for name, child in value.items()}
     if isinstance(value, list):
@@ -101,13 +95,7 @@ def _load(text: str, where: str):
 
 
 def read_yaml(path: Path) -> dict:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not YAML, is too large or deep, repeats a key or is not a mapping.
-    """
+    """Read a YAML file whose top level is a mapping, within limits of size and depth."""
     try:
         # Opening a pipe would wait for its writer.
         if path.exists() and not path.is_file():

@@ -74,7 +74,6 @@ class Config(Settings):
     environment: Literal["warn", "rerun"] = Field(
         "warn",
         description="What happens when the version of torch, NumPy or another package that can change the "
-        "results has changed: `warn` reports it before any job and reruns nothing; `rerun` makes the "
-        "versions part of each rule's parameters, so results are recomputed once when it is set and again "
-        "after each change of versions.",
+        "results has changed: `warn` reports it before any job and reruns nothing; `rerun` recomputes what "
+        "was made with another version.",
     )

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from prunescope.settings.base import Settings, problem
 from prunescope.settings.normalisation import MEANING, Normalisation
-from prunescope.settings.optimization import SCHEDULE, OptimizerOf, Schedule, ScheduleOf
+from prunescope.settings.optimization import SCHEDULE, OptimizerOf, Schedule, ScheduleOf, check_length
 
 
 class Augmentation(Settings):
@@ -91,6 +91,5 @@ class Training(Forward):
 
     @model_validator(mode="after")
     def _check(self):
-        if wrong := self.schedule.misfit(self.epochs):
-            raise problem(wrong[2], f"schedule.{wrong[0]}", value=wrong[1])
+        check_length(self.schedule, self.epochs, "schedule")
         return self
