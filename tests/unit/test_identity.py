@@ -3,8 +3,10 @@
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from prunescope import identity, records
@@ -130,3 +132,20 @@ def test_every_rule_leaves_a_receipt_and_reads_those_of_its_inputs():
     names = re.findall(r"^rule (\w+):", text, re.MULTILINE)
     assert re.findall(r'receipts=receipts\("(\w+)"\)', text) == names
     assert len(re.findall(r'receipt="results/[^"]*receipts/[^"]*\.json"', text)) == len(names)
+
+
+def test_a_flipped_bit_in_a_receipt_never_ends_in_a_traceback(receipt):
+    """It is noticed wherever it matters: a plan then runs the job again."""
+    whole, generator = receipt.read_bytes(), np.random.default_rng(0)
+    inputs = [receipt.parents[1] / "network.bin"]
+    for place, bit in zip(generator.integers(0, len(whole), 300), generator.integers(0, 8, 300), strict=True):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << bit
+        receipt.write_bytes(damaged)
+        found = identity.read(receipt)
+        why = identity.difference(found, JOB["wildcards"], JOB["settings"], {"torch": "2.0"})
+        if not why:
+            assert [found["wildcards"], found["settings"]] == [JOB["wildcards"], JOB["settings"]]
+        with suppress(InputError):
+            identity.verified(inputs, [receipt])
+            assert found["outputs"]["network.bin"] == json.loads(whole)["outputs"]["network.bin"]

@@ -108,7 +108,7 @@ def out_of_date(receipt):
     for path, maker, given in zip(inputs, makers, [] if found else written["inputs"]):
         if out_of_date(maker):
             found = f"{path} is out of date"
-        elif receipt_at(maker)["outputs"].get(Path(path).name) != given["sha256"]:
+        elif receipt_at(maker)["outputs"].get(Path(path).name) != given.get("sha256"):
             found = f"{path} is another file than it was made from"
             report_once(name, wildcards.get("experiment"), found)
     return found

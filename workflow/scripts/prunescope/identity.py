@@ -178,7 +178,7 @@ def history(folder: str | Path) -> list[dict]:
         path = todo.pop()
         if str(path) not in found and (job := read(path)):
             found[str(path)] = {"receipt": str(path), **job}
-            makers = (receipt_beside(one["path"]) for one in job.get("inputs", ()))
+            makers = (receipt_beside(one.get("path", "")) for one in job.get("inputs", ()))
             todo += [maker for maker in makers if maker]
     return [found[path] for path in sorted(found)]
 
@@ -200,7 +200,7 @@ def difference(receipt: Mapping | None, wildcards: Mapping, settings: Mapping, v
     if receipt["wildcards"] != dict(wildcards):
         whose = ", ".join(f"{key} {value}" for key, value in receipt["wildcards"].items())
         return f"it belongs to {whose or 'another job'}"
-    packages = receipt["environment"]["packages"]
+    packages = receipt["environment"].get("packages", {})
     given = {key: packages.get(key) for key in versions} | receipt["settings"]
     before, now = (dict(_flat(one)) for one in (given, json.loads(json.dumps({**versions, **settings}))))
     if now.get("code") in receipt.get("accepted_code", ()):
