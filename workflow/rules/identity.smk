@@ -114,6 +114,21 @@ def out_of_date(receipt):
     return found
 
 
+def accepted_code(name, wildcards):
+    """By rule, among all jobs before one: digest of the code that computed results, and of code they stand for."""
+    found, seen, todo = {}, set(), inputs_of(name, wildcards)
+    while todo:
+        receipt, _ = outputs_of(todo.pop())
+        if receipt not in seen:
+            seen.add(receipt)
+            maker, places = producer(receipt)
+            todo += inputs_of(maker, places)
+            written = receipt_at(receipt) or {}
+            for accepted in written.get("accepted_code", ()):
+                found.setdefault(maker, set()).add(f"{written['settings']['code']} as {accepted}")
+    return {maker: sorted(pairs) for maker, pairs in sorted(found.items())}
+
+
 @cache
 def is_current(receipt):
     """Whether all files of a job are there, as it would write them now."""

@@ -99,6 +99,7 @@ rule write_report:
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,
+        accepted=lambda wildcards: accepted_code("write_report", wildcards),
         code=code("write_report"),
     script:
         "../scripts/write_report.py"

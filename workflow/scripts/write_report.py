@@ -31,7 +31,11 @@ with jobs.job(snakemake) as log:
         networks,
         tables.training_curves(networks, snakemake.input.training),
         given.measures,
-        {"commit": commit(), "lock (SHA-256 of envs/requirements.txt)": given.lock},
+        {
+            "commit": commit(),
+            **{f"accepted code of {rule}": ", ".join(pairs) for rule, pairs in given.accepted.items()},
+            "lock (SHA-256 of envs/requirements.txt)": given.lock,
+        },
     )
     write_json(snakemake.output.findings, found)
     write_text(snakemake.output.text, "\n\n".join(found["text"]) + "\n")
