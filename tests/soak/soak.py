@@ -26,7 +26,7 @@ import numpy as np
 from tests.conftest import Project
 from tests.processes import kill, scripts_of
 
-from prunescope import checkpoints, files, tables
+from prunescope import checkpoints, files, identity
 from prunescope.activations import store
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -112,17 +112,13 @@ def activations(path: Path) -> list:
     return found
 
 
-def curves(path: Path) -> str:
-    return tables.training_curves([files.read_json(path.with_name("metrics.json"))], [path]).to_csv()
-
-
 # The readers that rules use for a product, by the end of its name.
 READERS = {
     "activations.h5": activations,
     "rewind.pt": checkpoints.load_rewind,
     "checkpoint.pt": lambda path: vars(checkpoints.load(path)),
     "metrics.json": files.read_json,
-    "training.csv": curves,
+    "training.csv": lambda path: files.read_csv(path).to_csv(),
     ".parquet": lambda path: files.read_parquet(path).to_csv(),
     ".h5": lambda path: vars(datasets.load(path)),
 }
@@ -146,13 +142,14 @@ OUTCOMES = ("the same", "refused", "WRONG", "TRACEBACK")
 
 
 def read_in_child(read, path: Path, expected: str) -> str:
-    """Read a damaged file in a separate process: a library may crash or never return."""
+    """Read a damaged file as a job does, in a separate process: a library may crash or never return."""
     child = os.fork()
     if not child:
         code = 3
         try:
             signal.alarm(30)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            identity.check(path)
             code = 0 if digest(read(path)) == expected else 2
         except InputError:
             code = 1
