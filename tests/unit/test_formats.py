@@ -188,6 +188,20 @@ def test_a_damaged_checkpoint_of_a_user_is_not_to_be_deleted(network, tmp_path):
         assert "delete" not in str(caught.value)
 
 
+def test_a_flipped_bit_of_a_weight_is_refused(network, tmp_path):
+    """torch.load itself does not look at the archive's checksums."""
+    path = tmp_path / "a.pt"
+    torch.save(network.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(network.state_dict()["conv1.weight"].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    assert set(torch.load(path, weights_only=True)) == set(network.state_dict())
+    with pytest.raises(
+        InputError, match=r"^weights = [^\n]*cannot be read \([^\n]* in the archive is damaged\)$"
+    ):
+        load(path)
+
+
 @pytest.mark.parametrize("case", ["text", "empty", "TorchScript"])
 def test_what_is_no_file_of_weights_is_named(network, tmp_path, recwarn, case):
     path = tmp_path / "a.pt"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.errors import InputError
-from prunescope.files import atomic_path, damaged
+from prunescope.files import atomic_path, damaged, damaged_member
 from prunescope.networks.build import build
 
 SCHEMA = 3
@@ -167,7 +166,7 @@ def _canonical(value):
 
 
 def read(path: str | Path, kind: str) -> dict:
-    """Read a file that `write` wrote, after verifying the checksums of its archive, which torch ignores.
+    """Read a file that `write` wrote, after verifying the checksums of its archive.
 
     Raises
     ------
@@ -175,8 +174,7 @@ def read(path: str | Path, kind: str) -> dict:
         When the file is missing or damaged; the message uses `kind` for what it should have been.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            intact = archive.testzip() is None
+        intact = damaged_member(path) is None
         content = torch.load(path, map_location="cpu", weights_only=True) if intact else None
     except MemoryError:
         raise

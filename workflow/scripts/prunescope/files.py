@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -190,6 +191,17 @@ def damaged(path: str | Path) -> InputError:
     return InputError(
         f"{path}: damaged or another file: its content does not match its checksum; delete it and run again"
     )
+
+
+def damaged_member(path: str | Path) -> str | None:
+    """Return the first member of a zip archive whose checksum is wrong; None if all are right, or it is none.
+
+    torch.load reads the archives of torch.save without looking at their checksums.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
 
 
 def write_csv(path: str | Path, rows: list[dict]) -> None:

@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from prunescope.errors import InputError
+from prunescope.files import damaged_member
 from prunescope.networks.masks import Masks
 
 # Keys under which training programs store the weights of a network, next to optimisers and epochs.
@@ -90,7 +92,10 @@ def _load(path: Path, where: str):
             return load_file(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*TorchScript archive")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        if member := damaged_member(path):
+            raise ValueError(f"{member} in the archive is damaged")
+        return content
     except MemoryError:
         raise
     except Exception as error:  # readers raise many kinds of errors for damaged files
@@ -107,7 +112,8 @@ def _load(path: Path, where: str):
             ) from None
         # Bytes that are no pickle make its reader fail in any way.
         other = isinstance(error, pickle.UnpicklingError | LookupError | ValueError | EOFError | TypeError)
-        text = "not a file of torch.save" if other and path.suffix != ".safetensors" else str(error)
+        other &= path.suffix != ".safetensors" and not zipfile.is_zipfile(path)
+        text = "not a file of torch.save" if other else str(error)
         text = text if path.stat().st_size else "the file is empty"
         problem = " ".join(text.split("\n")[0].split()) or type(error).__name__
         raise InputError(f"{where}: cannot be read ({problem})") from None
