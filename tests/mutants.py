@@ -52,6 +52,9 @@ SWAPS = {
 # Messages, types and decorators are not results. `strict` of zip is an assertion, `encoding` the usual one.
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
+# Lines outside of functions are executed once, in the first test that imports the file, but other tests use what
+# they define. All tests of a test file are said to execute this line of each file that it imports.
+MODULE = range(1)
 
 
 class Mutant(NamedTuple):
@@ -121,9 +124,11 @@ def mutants(file: str, source: bytes) -> Iterator[Mutant]:
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     whole = range(1, len(starts))
 
-    def visit(node: ast.AST, statement: range) -> Iterator[Mutant]:
+    def visit(node: ast.AST, statement: range, default: bool = False) -> Iterator[Mutant]:
         """`statement` is the innermost one within a function; elsewhere, the whole file."""
         if isinstance(node, UNCHANGED) or is_message(node):
+            return
+        if isinstance(node, ast.keyword) and node.arg in KEYWORDS:
             return
         if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.stmt) and statement != whole):
             statement = range(node.lineno, node.end_lineno + 1)
@@ -134,12 +139,13 @@ def mutants(file: str, source: bytes) -> Iterator[Mutant]:
             same = sum(itertools.takewhile(bool, map(str.__eq__, before, after)))
             change = " -> ".join(text[max(0, same - 25) :][:60] for text in (before, after))
             text = f"({after})" if isinstance(new, ast.expr) else after
-            executed = [whole] if statement == whole else [lines, statement]
+            # A default is evaluated when the function is defined, but used when it is called.
+            executed = [MODULE] if statement == whole else [statement] if default else [lines, statement]
             yield Mutant(file, lines[0], executed, change, source[:start] + text.encode() + source[end:])
         for field, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST) and field not in FIELDS:
-                    yield from visit(child, statement)
+                    yield from visit(child, statement, default or isinstance(child, ast.arguments))
 
     return visit(ast.parse(source), whole)
 
@@ -297,6 +303,8 @@ def executions(projects: list[Path], sources: dict[str, bytes]) -> dict[tuple[st
         for test, duration, lines in report:
             for file, line in lines:
                 found[file, line][test] = duration
+        for file in {file for _, _, lines in report for file, _ in lines}:
+            found[file, MODULE[0]] |= {test: duration for test, duration, _ in report}
     return found
 
 
