@@ -52,8 +52,8 @@ SWAPS = {
 # Messages, types and decorators are not results. `strict` of zip is an assertion, `encoding` the usual one.
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
-# Lines outside of functions are executed once, in the first test that imports the file, but other tests use what
-# they define. All tests of a test file are said to execute this line of each file that it imports.
+# Lines outside of functions are executed once, in the first test that imports the file, but other tests use
+# what they define. All tests of a test file are said to execute this line of each file that it imports.
 MODULE = range(1)
 
 
