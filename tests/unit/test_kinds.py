@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from inspect import Parameter, signature
 
 import pytest
 
@@ -21,6 +22,14 @@ def test_an_entry_names_what_is_defined(family, name):
     assert kind.summary and not kind.summary.endswith(".")
     assert isinstance(kind.names, tuple) or callable(kinds.imported(kind.names))
     assert all("description" in setting for setting in kind.settings.values())
+    if family in ("optimizer", "schedule"):
+        parameters = signature(kinds.imported(kind.definition)).parameters
+        given = {key: parameters[key].default for key in list(parameters)[kinds.FAMILIES[family].given :]}
+        assert given.keys() == kind.settings.keys()
+        for key, setting in kind.settings.items():
+            assert setting.get("default", Parameter.empty) == (
+                list(given[key]) if isinstance(given[key], tuple) else given[key]
+            )
 
 
 def test_entries_with_labels_have_different_ones():

@@ -35,7 +35,7 @@ from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
 from prunescope.training.data import batches, place
 from prunescope.training.evaluate import evaluate, gradients
-from prunescope.training.execution import enough_memory
+from prunescope.training.execution import enough_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
 
@@ -423,6 +423,22 @@ def test_a_diverged_loss_names_epoch_step_and_learning_rate(prepared, start, whe
         run(prepared, settings, start=start)
 
 
+def test_only_training_on_a_gpu_changes_torchs_settings(monkeypatch):
+    """Deterministic algorithms are not requested on the CPU: the request imports torch's compiler."""
+    calls, cudnn = [], torch.backends.cudnn
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *how, **more: calls.append((how, more)))
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for device, changed in (("cpu", False), ("cuda", True)):
+        reproducible(torch.device(device))
+        assert calls == [((True,), {"warn_only": True})] * changed
+        assert torch.utils.deterministic.fill_uninitialized_memory != changed
+        assert (cudnn.deterministic, cudnn.benchmark) == (changed, not changed)
+        assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None) == (":4096:8" if changed else None)
+
+
 def test_out_of_memory_is_one_line():
     with (
         pytest.raises(
@@ -749,6 +765,9 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
     assert {"seconds", "images_per_second", "peak_memory_bytes", "device", "threads", "precision"} <= set(
         metrics
     )
+    assert metrics["training_seconds"] <= metrics["seconds"] < 600
+    assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows))
+    assert 0 < metrics["evaluation_seconds"] < metrics["seconds"]
     log = (chain.folder / "log").read_text()
     assert "epoch 40/40: loss" in log
     assert "images/s, 0:00:00 left" in log
