@@ -1,7 +1,9 @@
 """Images from a folder or an archive; damaged files and paths outside are refused."""
 
+import errno
 import gzip
 import io
+import os
 import re
 import shutil
 import struct
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunescope.data import datasets, sources
+from prunescope.data import datasets, pictures, sources
 from prunescope.data.sources import imagefolder
 from prunescope.errors import InputError
 
@@ -223,6 +225,48 @@ def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(imagefolder, "LARGEST_FILE", 50)
     with pytest.raises(InputError, match=r"d\.png: this image file has \d+ bytes, more than the allowed 50"):
         sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
+
+
+def test_limits_are_the_documented_ones_and_the_largest_values_allowed(tmp_path, monkeypatch):
+    """A file of 64 MiB with 8192 × 8192 pixels; names in a tar archive have a limit, too."""
+    assert imagefolder.LARGEST_FILE == 64 * 2**20 and pictures.MOST_PIXELS == 8192 * 8192
+    assert imagefolder.LARGEST_HEADER == 2**20
+    name = "train/cat/" + 150 * "x" + ".png"
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for file, content in (FILES | {name: png(60)}).items():
+            member = tarfile.TarInfo(file)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    largest = max(len(content) for content in FILES.values())
+    for module, limit, most in (
+        (imagefolder, "LARGEST_FILE", largest),
+        (pictures, "MOST_PIXELS", 4 * 6),
+        (imagefolder, "LARGEST_HEADER", len(name) + 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, most)
+            sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+            patch.setattr(module, limit, most - 1)
+            with pytest.raises(InputError, match=f"more than the allowed {most - 1}|header of {most} bytes"):
+                sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; set TMPDIR to a folder with more space"),
+        (errno.EIO, r"damaged archive \(.*Input/output error"),
+    ],
+)
+def test_a_full_temporary_folder_is_not_a_damaged_archive(number, words, tmp_path, monkeypatch):
+    source = make("tar", FILES, tmp_path)
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(InputError, match=words):
+        sources.fetch("pets", source, str(tmp_path), False)
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):
@@ -476,6 +520,9 @@ def test_an_archive_that_is_missing_or_of_another_kind_is_named(tmp_path):
 def test_the_stamp_follows_changes(tmp_path):
     source = make("folder", FILES, tmp_path)
     before = sources.find(source, str(tmp_path)).stamp()
+    latest = max(file.stat().st_mtime_ns for file in (tmp_path / "images").rglob("*.png"))
+    size = sum(len(content) for content in FILES.values())
+    assert before == [str(tmp_path / "images"), len(FILES), size, latest]
     assert sources.find(source, str(tmp_path)).stamp() == before
     (tmp_path / "images/train/cat/b.png").write_bytes(png(21) + b" ")
     assert sources.find(source, str(tmp_path)).stamp() != before
