@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from prunescope import kinds
+from prunescope.activations import store
 from prunescope.activations.record import extract, rotate
 from prunescope.errors import InputError
 from prunescope.settings.activations import RecordingSettings
@@ -237,6 +238,16 @@ def test_formats(tmp_path, compression, dtype):
         assert file["layers/relu"].compression == (None if compression == "none" else compression)
 
 
+@pytest.mark.parametrize(("columns", "each"), [(256, 1024), (2**18, 1), (2**19, 1), (768, 320)])
+def test_chunks_of_compressed_layers_are_a_megabyte(tmp_path, columns, each):
+    """Or a row, or a part of a batch that divides it evenly; 768 · 4 · 320 is just below."""
+    images = 2560 if columns == 768 else 2048
+    layout = store.Layout(0, (columns,), np.arange(1), 2 * images, columns, columns)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        writer = store.Writer(file, "x", layout, images, "float32", "lzf")
+        assert writer.data.chunks == (each, columns)
+
+
 def test_float16_changes_measures_little(tmp_path):
     values = []
     for dtype in ("float32", "float16"):
@@ -313,7 +324,8 @@ def test_activations_that_are_not_finite(tmp_path, bad):
     with torch.no_grad():
         network.output.bias[3] = bad
     with pytest.raises(
-        InputError, match="layer output of round 2: 60 of 600 activations are NaN or infinite"
+        InputError,
+        match=r"layer output of round 2: 60 of 600 activations are NaN or infinite; check this .* training$",
     ):
         record(tmp_path / "a.h5", network, examples=None, batch_size=7)
     assert not list(tmp_path.iterdir())

@@ -240,7 +240,8 @@ def one_line(path_a, path_b, words, run, *arguments):
 )
 def test_rows_that_do_not_correspond(rounds, tmp_path, other, words):
     path = record(tmp_path / "other.h5", round=4, **other)
-    one_line(rounds[0], path, words, compare_round, [rounds[0], path], Similarity())
+    for compare_files in (compare_round, compare_seeds):
+        one_line(rounds[0], path, words, compare_files, [rounds[0], path], Similarity())
 
 
 def test_other_row_counts(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from prunescope import kinds
 from prunescope.errors import InputError
@@ -98,6 +99,16 @@ def test_torchvision_networks_by_name():
     assert network(torch.zeros(2, *GREY)).shape == (2, 7)
     assert network.conv1.in_channels == 1
     assert not network.layer1[0].bn2.weight.any()
+
+
+def test_torchvision_networks_for_colour_images_are_unchanged():
+    """Only another number of channels replaces the first convolution, which draws its weights again."""
+    torch.manual_seed(0)
+    ours = torchvision.torchvision("squeezenet1_1", COLOUR, 10)
+    torch.manual_seed(0)
+    theirs = models.squeezenet1_1(num_classes=10)
+    pairs = zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
@@ -284,8 +295,6 @@ def test_networks_of_torchvision_and_timm_can_be_planned(name, arguments, record
 
 
 def test_vision_transformers_are_torchvisions():
-    from torchvision import models
-
     names = [name for name in models.list_models(module=models) if name.startswith("vit_")]
     assert len(names) == 5
     with torch.device("meta"):

@@ -206,7 +206,7 @@ def test_unreadable_files_are_explained_in_one_line(write, text, words):
     write("x", text)
     start = time.process_time()
     message = refusal(load_experiment, "x")
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
     for word in ["config/experiments/x.yaml", *words]:
         assert word in message, message
 

@@ -13,6 +13,7 @@ from torch import nn
 from prunescope import checkpoints
 from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.networks import timm as timm_networks
 from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
 from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
@@ -228,6 +229,30 @@ def test_preprocessing_is_timms(name):
     assert ours.resizing["size"] == resize.size == math.floor(224 / config["crop_pct"])
     assert tuple(ours.resizing["crop"]) == tuple(crop.size)
     assert ours.resizing["interpolation"] == config["interpolation"]
+
+
+def test_preprocessing_of_timm_that_is_squashed_or_not_square(monkeypatch):
+    from types import SimpleNamespace as Config
+
+    import timm
+
+    for more, size in (
+        ({"input_size": (3, 224, 112), "crop_pct": 0.9}, [248, 124]),
+        ({"input_size": (3, 224, 224), "crop_pct": 0.9, "crop_mode": "squash"}, [248, 248]),
+        ({"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bilinear"}, 248),
+    ):
+        config = {"mean": (0.5,), "std": (0.2,), "crop_mode": "center", "interpolation": "bicubic", **more}
+        monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _, config=config: Config(**config))
+        found = timm_networks.preprocessing("x")
+        assert found.resizing == {
+            "size": size,
+            "crop": list(config["input_size"][1:]),
+            "interpolation": config["interpolation"],
+        }
+        assert (found.mean, found.std) == ((0.5,), (0.2,))
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: None)
+    with pytest.raises(InputError, match="normalisation = weights: timm has no trained weights for 'x'"):
+        timm_networks.preprocessing("x")
 
 
 # --- rounds ----------------------------------------------------------------------------------------------
