@@ -39,6 +39,7 @@ REPOSITORY = Path(__file__).parents[1]
 LIBRARY = Path("workflow/scripts/prunescope")
 ROOMS = """similarity/**/*.py findings/**/*.py pruning/**/*.py training/**/*.py activations/**/*.py
     data/**/*.py networks/**/*.py config/stages.py checkpoints.py tables.py"""
+QUICK = 2.0  # seconds, when lines are recorded
 # A test may take its usual time multiplied by this, plus seconds: processor time, and elapsed time.
 FACTOR, PROCESSOR, ELAPSED = 10, 20, 200
 
@@ -53,7 +54,8 @@ SWAPS = {
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
 # Lines outside of functions are executed once, in the first test that imports the file, but other tests use
-# what they define. All tests of a test file are said to execute this line of each file that it imports.
+# what they define. Tests that execute any line of a file are said to execute this one, and so are quick tests of
+# the same test file.
 MODULE = range(1)
 
 
@@ -302,9 +304,10 @@ def executions(projects: list[Path], sources: dict[str, bytes]) -> dict[tuple[st
             print(f"{min(job.tests)}: exit status {status} without any mutant", flush=True)
         for test, duration, lines in report:
             for file, line in lines:
-                found[file, line][test] = duration
+                found[file, line][test] = found[file, MODULE[0]][test] = duration
+        quick = {test: duration for test, duration, _ in report if duration < QUICK}
         for file in {file for _, _, lines in report for file, _ in lines}:
-            found[file, MODULE[0]] |= {test: duration for test, duration, _ in report}
+            found[file, MODULE[0]] |= quick
     return found
 
 
