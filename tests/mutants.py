@@ -54,8 +54,8 @@ SWAPS = {
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
 # Lines outside of functions are executed once, in the first test that imports the file, but other tests use
-# what they define. Tests that execute any line of a file are said to execute this one, and so are quick tests of
-# the same test file.
+# what they define. Tests that execute any line of a file are said to execute this one, and so are quick tests
+# in the same test file.
 MODULE = range(1)
 
 
