@@ -15,18 +15,33 @@ from prunescope.networks.lenet import lenet5
 
 COLOUR, GREY, SMALL = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 
-# Parameters as the papers and their published code count them (for 10 classes).
+
+def convolution(width):
+    """Multiply-accumulates of a 3×3 convolution from `width` to `width` channels on 32×32 maps.
+
+    A convolution with twice the channels on maps of half the size takes as many, and one that doubles the
+    channels half of it.
+    """
+    return width * width * 9 * 32**2
+
+
+# Parameters as the papers and their published code count them (for 10 classes), and multiply-accumulates by
+# hand: those of convolutions depend on paddings, strides and pools.
 PARAMETERS = {
-    "lenet5": (GREY, 44_426),
-    "lenet300": (GREY, 266_610),
-    "conv2": (COLOUR, 4_301_642),
-    "conv4": (COLOUR, 2_425_930),
-    "conv6": (COLOUR, 2_262_602),
-    "vgg_svhn": (COLOUR, 586_154),
-    "vgg16_bn": (COLOUR, 14_728_266),
-    "resnet20": (COLOUR, 272_474),
-    "resnet_cifar10_fast": (COLOUR, 6_573_120),
-    "lenet_small": (SMALL, 7_818),
+    "lenet5": (GREY, 44_426, 6 * 25 * 24**2 + 6 * 16 * 25 * 8**2 + 256 * 120 + 120 * 84 + 84 * 10),
+    "lenet300": (GREY, 266_610, 784 * 300 + 300 * 100 + 100 * 10),
+    "conv2": (COLOUR, 4_301_642, convolution(64) + 3 * 64 * 9 * 32**2 + (64 * 16**2 + 256 + 10) * 256),
+    "conv4": (
+        COLOUR,
+        2_425_930,
+        5 * convolution(64) // 2 + 3 * 64 * 9 * 32**2 + (128 * 8**2 + 256 + 10) * 256,
+    ),
+    "conv6": (COLOUR, 2_262_602, 4 * convolution(64) + 3 * 64 * 9 * 32**2 + (256 * 4**2 + 256 + 10) * 256),
+    "vgg_svhn": (COLOUR, 586_154, 3 * 32 * 9 * 32**2 + 9 * convolution(32) // 2 + 256 * 10),
+    "vgg16_bn": (COLOUR, 14_728_266, 3 * 64 * 9 * 32**2 + 33 * convolution(64) // 4 + 512 * 10),
+    "resnet20": (COLOUR, 272_474, 3 * 16 * 9 * 32**2 + 17 * convolution(16) + 2 * 16 * 32 * 16**2 + 64 * 10),
+    "resnet_cifar10_fast": (COLOUR, 6_573_120, 3 * 64 * 9 * 32**2 + 10 * convolution(64) + 512 * 10),
+    "lenet_small": (SMALL, 7_818, 8 * 9 * 8**2 + 8 * 16 * 9 * 4**2 + 64 * 64 + 64 * 32 + 32 * 10),
 }
 
 
@@ -40,9 +55,10 @@ def test_every_network_is_covered_here():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_and_structure(name):
-    shape, parameters = PARAMETERS[name]
+    shape, parameters, operations = PARAMETERS[name]
     network = build(name, shape)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert census(network, {}, shape)["macs_dense"] == operations
 
     calls = dict.fromkeys((m for m in network.modules() if not list(m.children())), 0)
 
@@ -67,6 +83,23 @@ def test_lottery_ticket_networks_start_from_glorot_normal_weights():
     weight = build("lenet300", GREY).linear1.weight
     assert float(weight.detach().std()) == pytest.approx((2 / (784 + 300)) ** 0.5, rel=0.02)
     assert not build("lenet300", GREY).linear1.bias.any()
+
+
+@pytest.mark.parametrize("name", ["resnet20", "vgg16_bn"])
+def test_networks_of_open_lth_start_from_he_normal_weights_and_uniform_scales(name):
+    modules = list(build(name, COLOUR).modules())
+    largest = max((m for m in modules if isinstance(m, nn.Conv2d)), key=lambda m: m.weight.numel())
+    assert float(largest.weight.detach().std()) == pytest.approx(
+        (2 / largest.weight[0].numel()) ** 0.5, rel=0.02
+    )
+    scales = torch.cat([m.weight.detach() for m in modules if isinstance(m, nn.BatchNorm2d)])
+    assert 0 <= float(scales.min()) < 0.05 and 0.95 < float(scales.max()) <= 1
+    assert float(scales.mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_outputs_of_cifar10_fast_are_an_eighth_of_those_of_its_last_layer():
+    network, images = build("resnet_cifar10_fast", COLOUR).eval(), torch.ones(1, *COLOUR)
+    assert torch.equal(network(images), network[:-1](images) / 8)
 
 
 def test_seed_determines_the_weights_and_leaves_the_global_state_unchanged():
