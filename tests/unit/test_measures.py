@@ -70,6 +70,21 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
     assert (OK, OK) in seen
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("widths", [(8, 8), (8, 5), (1, 1)])
+def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are_equal(name, widths):
+    this = measures.described(name)
+    for n in range(2, 45):
+        best, worst = this.foreseen(n, *widths)
+        full = [min(width, n - 1) for width in widths]
+        few = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * sum(full))
+        assert (worst == TOO_FEW) == few and worst != RANK_LOST, n
+        assert this.foreseen(n, *widths, images=n) == (best, worst)
+    for missing, biased in ((1, this.biased), (0, False)):
+        found = this.foreseen(321, 8, 8, images=max(1, 8 * this.rows_per_unit - missing))
+        assert found == (OK, FEW if biased else OK)
+
+
 def test_rows_that_are_enough():
     assert measures.described("cca").enough_rows(64) == 1280
     assert measures.described("cka").enough_rows(64) == 1280
