@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import stat
 import struct
 import tarfile
 import tracemalloc
@@ -146,8 +147,13 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         member = tarfile.TarInfo("train/cat/x.png")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(member)
-    with pytest.raises(InputError, match=r"train/cat/x\.png"):
-        sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        member = zipfile.ZipInfo("train/cat/x.png")
+        member.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(member, "/etc/passwd")
+    for name in ("x.tar", "x.zip"):
+        with pytest.raises(InputError, match=r"member 'train/cat/x\.png' is a link"):
+            sources.fetch("pets", f"imagefolder:{name}", str(tmp_path), False)
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -294,7 +300,7 @@ MIXED = {
     "cat/a.png": photo((40, 30)),
     "cat/b.jpg": photo((20, 70), kind="JPEG"),
     "cat/c.gif": photo((33, 32), "P", "GIF"),
-    "ape/d.png": photo((16, 16), "L"),
+    "ape/d.png": photo((18, 16), "L"),
     "ape/e.tif": photo((30, 50), "CMYK", "TIFF"),
     "ape/f.png": photo((31, 50), "RGBA"),
     "ape/g.png": photo((90, 30), "1"),
@@ -323,6 +329,12 @@ def test_images_of_any_size_and_mode_are_resized_as_torchvision_does(kind, tmp_p
         expected.append(np.broadcast_to(pixels, (3, 16, 16)) if grey else pixels.transpose(2, 0, 1))
     found = [*np.asarray(data.train_images), *np.asarray(data.test_images)]
     assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in expected)
+
+
+def test_messages_name_an_image_below_the_outermost_folder(tmp_path):
+    files = {f"pets/{name}": content for name, content in FILES.items()} | {"pets/train/cat/x.png": b"broken"}
+    with pytest.raises(InputError, match=r"images\.zip: train/cat/x\.png is not a readable image"):
+        sources.describe(make("zip", files, tmp_path), str(tmp_path))
 
 
 def test_mixed_sizes_without_resize_are_refused_with_what_to_set(tmp_path):
@@ -472,6 +484,8 @@ def test_arrays_are_split_resized_and_named(tmp_path):
         ({"x": np.asfortranarray(X), "y": Y}, ["Fortran", "ascontiguousarray"]),
         ({"x": X, "y": Y[:5]}, ["12 images, but y has 5 labels"]),
         ({"x": X, "y": np.eye(3)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
+        ({"x": X, "y": np.eye(3, dtype=int)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
+        ({"x": X, "y": Y / 2}, ["y has shape (12,) and type float64", "one integer or name"]),
         (
             {"x": X, "y": Y + 1, "classes": np.array(["a", "b", "c"])},
             ["3 names", "1, 2, 3", "expected 0 to 2"],
@@ -490,6 +504,7 @@ def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, t
         sources.describe({"source": npz(tmp_path, **arrays), "test_fraction": 0.5}, str(tmp_path))
     line = str(caught.value)
     assert "mine.npz" in line and "\n" not in line and all(word in line for word in words), line
+    assert ("not a readable" in line) == ("not a readable" in words[0]), "the file is, its arrays are wrong"
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
