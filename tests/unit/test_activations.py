@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from prunescope import kinds
+from prunescope.activations import record as recording
 from prunescope.activations import store
 from prunescope.activations.record import extract, rotate
 from prunescope.errors import InputError
@@ -171,9 +172,21 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0.h5", "1.h5"]
 
 
-def test_rotation_in_column_blocks():
-    matrix = np.random.default_rng(0).standard_normal((40, 500)) + 50
-    rotated = rotate(matrix)
+@pytest.mark.parametrize(("block", "blocks"), [(2**23, 1), (40 * 120, 5), (39, 500)])
+def test_rotation_in_column_blocks(monkeypatch, block, blocks):
+    matrix, read = np.random.default_rng(0).standard_normal((40, 500)) + 50, []
+
+    class Columns:
+        shape = matrix.shape
+
+        def __getitem__(self, place):
+            read.append(place)
+            return matrix[place]
+
+    assert recording.BLOCK == 2**23, "64 MB"
+    monkeypatch.setattr(recording, "BLOCK", block)
+    rotated = rotate(Columns())
+    assert len(read) == blocks
     centred = matrix - matrix.mean(axis=0)
     np.testing.assert_allclose(rotated @ rotated.T, centred @ centred.T, atol=1e-9)
     gram = rotated.T @ rotated

@@ -202,6 +202,33 @@ def test_batches_change_rounding_only(rounds, monkeypatch):
     assert found[columns].equals(expected[columns])
 
 
+@pytest.mark.parametrize("which", ["none", "own", "other"])
+def test_only_matrices_that_need_it_are_read_again(which):
+    """Each pass reads all rows of what it compares; a rough mean reads the first ones."""
+    rng = np.random.default_rng(0)
+    matrices = {name: rng.standard_normal((1500, 3)) for name in ("own", "other", "third")}
+    reads = dict.fromkeys(matrices, 0)
+
+    class Counted:
+        def __init__(self, name):
+            self.name, self.shape = name, (1500, 3)
+
+        def __getitem__(self, rows):
+            reads[self.name] += rows.stop is None or rows.stop == 1500
+            return matrices[self.name][rows]
+
+    if which != "none":
+        matrices[which][:, 2] = matrices[which][:, 0] + 1e-5 * rng.standard_normal(1500)
+    own = passes.Own([Counted("own")], lambda _, found: represent(found))
+    pairs = list(own.against([Counted("other"), Counted("third")], lambda _, pairs: next(pairs)))
+    assert [pair.whitened is not None for pair in pairs] == [which != "none", which == "own"]
+    assert reads == {
+        "own": 2 + (which != "none") + (which == "own"),
+        "other": 1 + (which != "none"),
+        "third": 1 + (which == "own"),
+    }
+
+
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
     def peak(n):
         rng = np.random.default_rng(0)

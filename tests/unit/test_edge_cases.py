@@ -179,7 +179,12 @@ def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():
 
 def test_components_of_nearly_equal_variance_are_tied():
     for difference, tied in ((2e-9, False), (5e-10, True)):
-        assert represented(np.diag([1, 0.5, 0.5 - difference]), variance=0.7).tied == tied
+        for second in (0.5, 0.01):
+            side = represented(
+                np.diag([1, second, second - difference]), variance=(1 + second / 2) / (1 + 2 * second)
+            )
+            assert side.components.shape[1] == 2 and side.tied == tied
+    assert represented(np.eye(2), variance=0.4).tied and not represented(np.eye(2)).tied
 
 
 def test_a_tie_at_the_cut_of_svcca():

@@ -1,5 +1,6 @@
 """Measures as kinds: the facts of their table, and the status that follows from sizes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
     )
     matrix = np.random.default_rng(0).standard_normal((50, 4))
     gram = moments.all_pairs([matrix, matrix @ np.diag([1, 2, 3, 4])])
+    assert not best.biased and replace(best, rows_per_unit=1).biased
     (score,) = compare(Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1)), [best])
     assert score.measure == "best" and score.status == OK
     assert score.value == score.reverse == pytest.approx(1) and np.isnan(score.chance)

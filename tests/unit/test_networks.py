@@ -181,6 +181,16 @@ def test_misfits_are_one_line(name, shape, arguments, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("bug", [ImportError, NameError, AttributeError])
+def test_a_bug_of_this_library_is_no_mistake_of_the_user(monkeypatch, bug):
+    def broken(shape, classes):
+        raise bug("it")
+
+    monkeypatch.setattr(kinds, "load", lambda *_: broken)
+    with pytest.raises(bug, match=r"^it$"):
+        build("lenet5", GREY)
+
+
 def test_fewer_outputs_than_classes_is_an_error(monkeypatch):
     monkeypatch.setattr(kinds, "load", lambda *_: lambda shape, classes: lenet5(shape, 10))
     with pytest.raises(InputError, match=r"returns outputs of shape .*10.*, but the data set has 26 classes"):

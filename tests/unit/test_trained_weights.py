@@ -114,6 +114,7 @@ def test_files_that_hold_something_else_are_refused_and_run_nothing(tmp_path, ca
         with pytest.raises(InputError, match=r"^network\.weights[^\n]*$") as caught:
             start(tmp_path / name)
         assert words in str(caught.value) and name in str(caught.value)
+        assert ("not a file of torch.save" in str(caught.value)) == (name == "text.pt")
     assert "ran" not in capfd.readouterr().out
 
 
