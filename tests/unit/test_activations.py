@@ -207,6 +207,19 @@ def test_examples_are_the_same_for_every_network(tmp_path):
     np.testing.assert_allclose(some["output"], everything["output"][chosen[0]], atol=1e-5)
 
 
+def test_convolutions_are_deterministic_and_precise_while_they_are_recorded(tmp_path, monkeypatch):
+    """Otherwise GPU and CPU would differ in the third digit."""
+    seen, cudnn = [], torch.backends.cudnn
+    network = tiny()
+    network.norm.register_forward_hook(
+        lambda *_: seen.append((cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32))
+    )
+    before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    record(tmp_path / "a.h5", network, examples=None)
+    assert set(seen) == {(True, False, True, False)}
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+
+
 def test_evaluation_mode_and_hooks_removed(tmp_path):
     network = tiny().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

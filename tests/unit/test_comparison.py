@@ -178,6 +178,7 @@ def test_across_seeds(tmp_path):
     frame = table(compare_seeds(paths, Similarity(measures=["cca"])))
     pairs = set(zip(frame.seed_a, frame.seed_b, strict=True))
     assert pairs == {(a, b) for a in (3, 5, 8) for b in (3, 5, 8) if a != b}
+    assert table(compare_seeds(paths[:1], Similarity(measures=["cca"]))).empty
     assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
 
 

@@ -202,7 +202,8 @@ def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_oth
         value=table["value"] + 0.001 * table["seed_a"] * table["seed_b"] * (table["round_a"] == 0)
     )
     plain = conclude(table)
-    found = conclude(marked(table, "few rows", table["layer_a"].isin(MIDDLE)))
+    few, earlier = table["layer_a"].isin(MIDDLE), table["round_a"].isin([1, 2])
+    found = conclude(marked(marked(table, "few rows", few), "rank lost", few & earlier))
     assert found["claims"]["finding"]["verdict"] == words.NOT_APPLICABLE
     assert found["claims"]["finding"]["reason"] == (
         "middle layers have no value in the last round that can be compared between layers (few rows): "

@@ -93,6 +93,15 @@ def test_rows_that_are_enough():
     assert kinds.known("measure")["cca"].facts["rows_per_unit"] == 20
 
 
+@pytest.mark.parametrize("halves", [False, True])
+def test_rows_are_enough_as_soon_as_they_do_not_saturate_a_measure(halves):
+    facts = {"saturates": True, "halves": halves, "basis": "units"}
+    this = replace(measures.described("cka_debiased"), fewest_rows=0, **facts)
+    assert this.enough_rows(10) == (41 if halves else 21)
+    assert this.foreseen(this.enough_rows(10), 10) == (OK, OK)
+    assert this.foreseen(this.enough_rows(10) - 1, 10) == (OK, TOO_FEW)
+
+
 def test_a_measure_needs_no_more_than_a_function_and_three_facts():
     best = Measure(
         name="best",

@@ -1,5 +1,7 @@
 """Architectures are as published, weights depend only on the seed, misfits give one clear line."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,17 @@ def test_seed_determines_the_weights_and_leaves_the_global_state_unchanged():
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_all_random_numbers_of_a_network_depend_on_the_seed(monkeypatch):
+    def drawing(shape, classes):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        network.drawn = random.random(), np.random.random(), float(torch.rand(()))  # noqa: NPY002
+        return network
+
+    monkeypatch.setattr(kinds, "load", lambda *_: drawing)
+    drawn = [build("lenet_small", SMALL, seed=seed).drawn for seed in (1, 1, 65, 2**32 + 2)]
+    assert drawn[0] == drawn[1] and all(len(set(numbers)) == 3 for numbers in zip(*drawn[1:], strict=True))
 
 
 def test_builds_without_weights():

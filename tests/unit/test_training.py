@@ -35,7 +35,7 @@ from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
 from prunescope.training.data import batches, place
 from prunescope.training.evaluate import evaluate, gradients
-from prunescope.training.execution import enough_memory, reproducible
+from prunescope.training.execution import enough_memory, peak_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
 
@@ -370,6 +370,8 @@ def test_validation_and_subset_are_disjoint_and_fixed(prepared):
     assert not rows & held_out
     again = place(prepared, how(validation=20, examples=50), CPU)
     assert torch.equal(data.train.labels, again.train.labels)
+    whole = place(prepared, how(validation=20, examples=130), CPU)
+    assert (len(whole.train), len(whole.validation)) == (130, 20)
     with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
         place(prepared, how(validation=20, examples=140), CPU)
 
@@ -588,6 +590,20 @@ def test_a_training_with_another_rewind_point_is_not_resumed(prepared, tmp_path)
         _, found = rounds.dense(job(prepared, state=state), **options).rewind
         _, expected = rounds.dense(job(prepared), **options).rewind
         assert all(torch.equal(found[name], value) for name, value in expected.items()), options
+
+
+def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(prepared):
+    this = job(prepared, training=how(epochs=1))
+    assert set(this.built) == {"name", "arguments", "shape", "classes"}
+    step, weights = rounds.dense(this).rewind
+    assert step == 0
+    assert all(torch.equal(weights[name], value) for name, value in this.initial().state_dict().items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts it there")
+def test_peak_memory_is_what_the_system_counts_in_bytes():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    assert peak_memory() == pytest.approx(1024 * int(status["VmHWM"].split()[0]), rel=0.05)
 
 
 def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
