@@ -53,9 +53,8 @@ SWAPS = {
 # Messages, types and decorators are not results. `strict` of zip is an assertion, `encoding` the usual one.
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
-# Lines outside of functions are executed once, in the first test that imports the file, but other tests use
-# what they define. Tests that execute any line of a file are said to execute this one, and so are quick tests
-# in the same test file.
+# Lines outside of functions are executed once, when a file is imported. Tests that execute any other line are
+# said to execute this one, and so are quick tests in a process that has imported the file.
 MODULE = range(1)
 
 
@@ -160,7 +159,7 @@ class Job(NamedTuple):
 
 
 class Plugin:
-    """Writes a line of JSON for each test: its name; without a mutant also its duration and lines."""
+    """Writes a line of JSON for each test: its name; without a mutant also its duration, lines and imported files."""
 
     def __init__(self, job: Job, files: dict[str, str], output):
         self.job, self.files, self.output = job, files, output
@@ -195,7 +194,9 @@ class Plugin:
         result = yield
         lines = self.lines.union(*(self.fixtures[name] for name in item.fixturenames))
         if not self.job.mutant and self.passed:
-            report = (item.nodeid, time.perf_counter() - self.start, sorted(lines))
+            imported = {self.files.get(getattr(module, "__file__", None)) for module in sys.modules.values()}
+            duration = time.perf_counter() - self.start
+            report = (item.nodeid, duration, sorted(lines), sorted(imported - {None}))
             print(json.dumps(report), file=self.output, flush=True)
         return result
 
@@ -302,12 +303,11 @@ def executions(projects: list[Path], sources: dict[str, bytes]) -> dict[tuple[st
     for job, status, report in run([Job({f"tests/unit/{name}": 0}) for name in tests], projects, sources):
         if status:
             print(f"{min(job.tests)}: exit status {status} without any mutant", flush=True)
-        for test, duration, lines in report:
+        for test, duration, lines, imported in report:
             for file, line in lines:
                 found[file, line][test] = found[file, MODULE[0]][test] = duration
-        quick = {test: duration for test, duration, _ in report if duration < QUICK}
-        for file in {file for _, _, lines in report for file, _ in lines}:
-            found[file, MODULE[0]] |= quick
+            for file in imported if duration < QUICK else ():
+                found[file, MODULE[0]][test] = duration
     return found
 
 

@@ -163,6 +163,18 @@ def test_chance_of_both_orders():
         assert (one.chance == one.reverse_chance) == (one.measure != "pwcca")
 
 
+def test_chance_depends_on_what_units_span_and_not_on_their_order():
+    """Draws come from one seed, so the order of whitened units must not matter; nor do all components."""
+    a, b = maps(200, 3, 8, 5)
+    found, reordered = (
+        {score.measure: score.chance for score in compare(pair_of(x, b, 9, variance=1.0), MEASURES)}
+        for x in (a, a[:, ::-1])
+    )
+    for measure in ("cca", "cca_r2", "svcca"):
+        assert reordered[measure] == pytest.approx(found[measure], rel=1e-9), measure
+    assert found["svcca"] == found["cca"]
+
+
 def test_few_rows_counts_what_varies():
     """Repeated rows add nothing; independent rows within an image count fully."""
     rng, p = np.random.default_rng(0), 10

@@ -20,6 +20,7 @@ from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
 
 
 def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):

@@ -12,6 +12,7 @@ from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
 
 
 def score(a, b, measures=ALL, variance=0.99, positions=1):

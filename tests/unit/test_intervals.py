@@ -71,6 +71,16 @@ def test_what_a_fold_leaves_is_the_value_without_its_images(tmp_path, positions)
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-9)
 
 
+def test_ill_conditioned_units_get_none(tmp_path):
+    """A replica has no second pass."""
+    rng = np.random.default_rng(0)
+    a, b = sample(rng, 200, 4, 1)
+    a[:, 3] = a[:, 2] + 1e-5 * rng.standard_normal(200)
+    found = rows(tmp_path, b, a, measures=KNOWN, intervals=True)
+    assert found["value"].notna().all()
+    assert found.index[found["low"].notna()].tolist() == ["cka", "cka_debiased"]
+
+
 def test_a_layer_and_itself(tmp_path):
     a, _ = sample(np.random.default_rng(2), 100, 4, 1)
     found = rows(tmp_path, a, a.copy(), measures=KNOWN, intervals=True)
