@@ -159,7 +159,9 @@ class Job(NamedTuple):
 
 
 class Plugin:
-    """Writes a line of JSON for each test: its name; without a mutant also its duration, lines and imported files."""
+    """Writes a line of JSON for each test: its name; without a mutant also its duration, its lines, and the files
+    that are imported.
+    """
 
     def __init__(self, job: Job, files: dict[str, str], output):
         self.job, self.files, self.output = job, files, output
@@ -194,7 +196,9 @@ class Plugin:
         result = yield
         lines = self.lines.union(*(self.fixtures[name] for name in item.fixturenames))
         if not self.job.mutant and self.passed:
-            imported = {self.files.get(getattr(module, "__file__", None)) for module in sys.modules.values()}
+            imported = {
+                self.files.get(getattr(module, "__file__", None)) for module in [*sys.modules.values()]
+            }
             duration = time.perf_counter() - self.start
             report = (item.nodeid, duration, sorted(lines), sorted(imported - {None}))
             print(json.dumps(report), file=self.output, flush=True)
