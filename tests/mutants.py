@@ -159,7 +159,7 @@ class Job(NamedTuple):
 
 
 class Plugin:
-    """Writes a line of JSON for each test: its name; without a mutant also its duration, lines and imports."""
+    """Writes a line of JSON for each test: its name; without a mutant also duration, lines and imports."""
 
     def __init__(self, job: Job, files: dict[str, str], output):
         self.job, self.files, self.output = job, files, output

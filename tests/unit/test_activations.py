@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -143,6 +144,13 @@ def test_flatten_and_pooled(tmp_path):
     layers, _, _ = record(tmp_path / "a.h5", examples=None, view="pooled")
     np.testing.assert_allclose(layers["relu"], forward("relu").mean(axis=(2, 3)), atol=1e-5)
     assert layers["output"].shape == (60, 10)
+
+
+def test_scratch_space_is_on_the_disk_of_the_result(tmp_path, monkeypatch):
+    """The folder for temporary files is often small, or memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    layers, _, _ = record(tmp_path / "a.h5", examples=20, view="flatten")
+    assert layers["relu"].shape == (20, 20)
 
 
 def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
