@@ -137,6 +137,13 @@ def test_a_checkpoint_of_this_workflow_keeps_its_masks(network, tmp_path):
     assert all(torch.equal(found.state_dict()[name], value) for name, value in state.items())
 
 
+def test_the_prefix_is_that_of_most_names(network, tmp_path):
+    state = {f"net.{name}": value for name, value in network.state_dict().items()}
+    torch.save(state | {"teacher.conv1.weight": torch.ones(1)}, tmp_path / "a.pt")
+    found = formats.read(tmp_path / "a.pt", network.state_dict())
+    assert (found.prefix, found.left_out) == ("net.", ("teacher.conv1.weight",))
+
+
 class Evil:
     def __reduce__(self):
         return print, ("code of the file ran",)

@@ -80,6 +80,8 @@ def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are
         full = [min(width, n - 1) for width in widths]
         few = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * sum(full))
         assert (worst == TOO_FEW) == few and worst != RANK_LOST, n
+        least = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * 2)
+        assert (best == TOO_FEW) == least and best != RANK_LOST, n
         assert this.foreseen(n, *widths, images=n) == (best, worst)
     for missing, biased in ((1, this.biased), (0, False)):
         found = this.foreseen(321, 8, 8, images=max(1, 8 * this.rows_per_unit - missing))
