@@ -272,9 +272,9 @@ def test_formats(tmp_path, compression, dtype):
         assert file["layers/relu"].compression == (None if compression == "none" else compression)
 
 
-@pytest.mark.parametrize(("columns", "each"), [(256, 1024), (2**18, 1), (2**19, 1), (768, 320)])
+@pytest.mark.parametrize(("columns", "each"), [(256, 1024), (2**18, 1), (2**19, 1), (768, 320), (16, 2048)])
 def test_chunks_of_compressed_layers_are_a_megabyte(tmp_path, columns, each):
-    """Or a row, or a part of a batch that divides it evenly; 768 · 4 · 320 is just below."""
+    """Or a batch, or a row, or a part of a batch that divides it evenly; 768 · 4 · 320 is just below."""
     images = 2560 if columns == 768 else 2048
     layout = store.Layout(0, (columns,), np.arange(1), 2 * images, columns, columns)
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -182,7 +182,7 @@ def test_components_of_nearly_equal_variance_are_tied():
     for difference, tied in ((2e-9, False), (5e-10, True)):
         for second in (0.5, 0.01):
             side = represented(
-                np.diag([1, second, second - difference]), variance=(1 + second / 2) / (1 + 2 * second)
+                4 * np.diag([1, second, second - difference]), variance=(1 + second / 2) / (1 + 2 * second)
             )
             assert side.components.shape[1] == 2 and side.tied == tied
     assert represented(np.eye(2), variance=0.4).tied and not represented(np.eye(2)).tied

@@ -197,6 +197,7 @@ def test_a_damaged_checkpoint_of_a_user_is_not_to_be_deleted(network, tmp_path):
         with pytest.raises(InputError, match="cannot be read") as caught:
             load(tmp_path / "checkpoint.pt")
         assert "delete" not in str(caught.value)
+        assert ("not a file of torch.save" in str(caught.value)) == (cut == b"weights")
 
 
 @pytest.mark.parametrize("case", ["text", "empty", "TorchScript"])

@@ -84,7 +84,7 @@ def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are
         assert (best == TOO_FEW) == least and best != RANK_LOST, n
         assert this.foreseen(n, *widths, images=n) == (best, worst)
     for missing, biased in ((1, this.biased), (0, False)):
-        found = this.foreseen(321, 8, 8, images=max(1, 8 * this.rows_per_unit - missing))
+        found = this.foreseen(321, 8, 5, images=max(1, 8 * this.rows_per_unit - missing))
         assert found == (OK, FEW if biased else OK)
 
 

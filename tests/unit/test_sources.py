@@ -538,6 +538,9 @@ def test_the_stamp_follows_changes(tmp_path):
     latest = max(file.stat().st_mtime_ns for file in (tmp_path / "images").rglob("*.png"))
     size = sum(len(content) for content in FILES.values())
     assert before == [str(tmp_path / "images"), len(FILES), size, latest]
+    archive = sources.find(make("zip", FILES, tmp_path), str(tmp_path))
+    stat_ = archive.path.stat()
+    assert archive.stamp() == [str(tmp_path / "images.zip"), 1, stat_.st_size, stat_.st_mtime_ns]
     assert sources.find(source, str(tmp_path)).stamp() == before
     (tmp_path / "images/train/cat/b.png").write_bytes(png(21) + b" ")
     assert sources.find(source, str(tmp_path)).stamp() != before
