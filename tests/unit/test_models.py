@@ -364,6 +364,7 @@ def test_an_import_measures_what_the_network_does_on_the_test_images(folder):
         torch.equal(made.build().state_dict()[name], value) for name, value in network.state_dict().items()
     )
     assert metrics["train_accuracy"] is None and metrics["epochs"] == 0 and metrics["weights"] == "half.pt"
+    assert 0 < metrics["seconds"] < 600
 
 
 @pytest.mark.parametrize("changes", [{"dataset": "unlabelled", "network": {"classes": 4}}])

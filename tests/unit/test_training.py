@@ -632,6 +632,8 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         total = left or sum(mask.numel() for mask in masks.values())
         left = sum(int(mask.sum()) for mask in masks.values())
         assert left == total - total // 2
+    with pytest.raises(InputError, match=r"the previous round pruned different weights \(differing: conv2"):
+        rounds.prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
