@@ -183,6 +183,15 @@ def test_across_seeds(tmp_path):
     assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
 
 
+def test_sums_on_a_device_change_rounding_only(rounds):
+    """As on a GPU, but by torch on the CPU."""
+    settings = Similarity(measures=ALL, intervals=True)
+    found, expected = (table(compare_round(rounds, settings, device=device)) for device in ("cpu:0", "cpu"))
+    for column in ("value", "low", "high", "chance"):
+        np.testing.assert_allclose(found[column], expected[column], atol=1e-9)
+    assert expected["low"].notna().any() and found["status"].equals(expected["status"])
+
+
 def test_bytes_do_not_depend_on_threads_or_repetition(rounds, tmp_path):
     written = []
     for i, threads in enumerate((1, 1, 3)):

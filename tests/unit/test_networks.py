@@ -285,6 +285,14 @@ def test_patterns_reach_weights_of_any_name(mixed, pattern, names):
     assert modules.layer_rates(mixed, list(found), {pattern: 0.3}) == dict.fromkeys(names, 0.3)
 
 
+def test_rates_of_no_weight_are_refused_with_what_could_be_named(mixed):
+    names = list(modules.prunable(mixed, ["Conv2d", "inner.mixing"]))
+    with pytest.raises(
+        InputError, match=r"'nothing' matches no prunable module; prunable: conv, inner\.mixing$"
+    ):
+        modules.layer_rates(mixed, names, {"nothing": 0.3})
+
+
 @pytest.mark.parametrize("pattern", ["inner", "LayerNorm", "norm"])
 def test_what_is_no_weight_is_not_pruned(mixed, pattern):
     with pytest.raises(InputError, match="matches no module with a prunable weight"):

@@ -588,7 +588,8 @@ def test_a_training_with_another_rewind_point_is_not_resumed(prepared, tmp_path)
     """The state would hold the weights of the other step."""
     state = tmp_path / "state"
     for options in ({"rewind_step": 3}, {"rewind_step": 4}, {"rewind_epoch": 1}, {"rewind_epoch": 0}):
-        _, found = rounds.dense(job(prepared, state=state), **options).rewind
+        step, found = rounds.dense(job(prepared, state=state), **options).rewind
+        assert step == options.get("rewind_step", 5 * options.get("rewind_epoch", 0))
         _, expected = rounds.dense(job(prepared), **options).rewind
         assert all(torch.equal(found[name], value) for name, value in expected.items()), options
 
