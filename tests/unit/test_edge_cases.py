@@ -178,6 +178,11 @@ def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():
         np.testing.assert_allclose(np.square(side.components[:, 0]), weights, atol=1e-6)
 
 
+def test_units_of_equal_variance_are_components_in_their_order():
+    side = represented(np.diag([1.0, 2.0] * 40), variance=0.6)
+    assert side.components.argmax(axis=0).tolist() == [*range(1, 80, 2)][: side.components.shape[1]]
+
+
 def test_components_of_nearly_equal_variance_are_tied():
     for difference, tied in ((2e-9, False), (5e-10, True)):
         for second in (0.5, 0.01):

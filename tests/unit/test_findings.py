@@ -106,6 +106,11 @@ def test_only_dense_networks():
     found = conclude(synthetic.similarity(1, LAYERS, [0, 1, 2], ["cca"]))
     assert found["measures"] == {} and "claims" not in found
     assert found["text"] == ["There are only dense networks, so there is nothing to compare."]
+    table = matrix()
+    found = conclude(table[table["round_a"] == table["round_b"]])
+    assert found["measures"] == {} and found["text"] == [
+        "The pruned networks have no layer in common with the dense network, so there is no verdict."
+    ]
 
 
 # --- the paper's finding

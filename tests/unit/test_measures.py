@@ -135,6 +135,22 @@ def test_an_unknown_measure_is_one_line():
         measures.described("cka2")
 
 
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"rows_per_unit": "20"}, "the fact rows_per_unit of mine is '20', which is not of type int"),
+        ({"symmetric": 1}, "the fact symmetric of mine is 1, which is not true or false"),
+        ({"symetric": True}, r"mine has the unknown fact symetric \(did you mean 'symmetric'\?\)"),
+        ({"basis": "rows"}, "the fact basis of mine must be raw or units or components"),
+    ],
+)
+def test_wrong_facts_of_a_measure_are_one_line(monkeypatch, facts, words):
+    kind = kinds.Kind("x.py:mine", "", name="mine", facts={"unchanged_by": "maps", **facts})
+    monkeypatch.setattr(kinds, "find", lambda *_: kind)
+    with pytest.raises(InputError, match=rf"^similarity\.measures = 'mine': {words}$"):
+        measures.described("mine")
+
+
 def test_the_table_for_the_documentation():
     head, _, *rows = measures.table().splitlines()
     assert head == "| measure | label | unchanged by | reference |"

@@ -360,6 +360,14 @@ def test_folders_that_would_be_left_out_are_refused(files, words, tmp_path):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
+def test_two_of_several_data_sets_are_named(tmp_path):
+    files = {f"{name}/{split}/cat/x.png": png(7) for name in "cab" for split in ("train", "test")}
+    with pytest.raises(
+        InputError, match=r"more than one data set \(a/train and b/train\); give the path of one"
+    ):
+        sources.describe(make("zip", files, tmp_path), str(tmp_path))
+
+
 def test_hidden_folders_are_left_out(tmp_path):
     hidden = {f"train/{place}.ipynb_checkpoints/x.png": png(7) for place in ("", "cat/")}
     data = sources.fetch("pets", make("folder", FILES | hidden, tmp_path), str(tmp_path), False)
