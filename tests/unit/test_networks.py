@@ -358,6 +358,21 @@ def test_networks_of_torchvision_and_timm_can_be_planned(name, arguments, record
     assert facts["macs"] > 0 and sum(facts["prunable"].values()) < facts["parameters"]
 
 
+def test_facts_of_a_network_by_hand():
+    facts = inspect(
+        {"name": "lenet_small", "arguments": {}}, [1, 8, 8], 10, ["Conv2d"], {"conv2": 0.1}, ["pool*"]
+    )
+    outputs = [2 * 8 * 8**2, 8 * 4**2, 2 * 16 * 4**2, 2 * 16 * 2**2, 2 * 64, 2 * 32, 10]
+    assert facts == {
+        "parameters": 7_818,
+        "prunable": {"conv1.weight": 8 * 9, "conv2.weight": 16 * 8 * 9},
+        "rates": {"conv2.weight": 0.1},
+        "macs": PARAMETERS["lenet_small"][2],
+        "floats": sum(outputs),
+        "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
+    }
+
+
 def test_vision_transformers_are_torchvisions():
     names = [name for name in models.list_models(module=models) if name.startswith("vit_")]
     assert len(names) == 5
