@@ -371,6 +371,18 @@ def test_facts_of_a_network_by_hand():
         "floats": sum(outputs),
         "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
     }
+    with pytest.raises(
+        InputError, match=r"^pruning\.rates: pattern 'conv7' matches no .* \(did you mean 'conv"
+    ):
+        inspect(
+            {"name": "lenet_small", "arguments": {}}, [1, 8, 8], 10, ["Conv2d"], {"conv7": 0.1}, ["pool*"]
+        )
+
+
+def test_a_network_itself_is_no_module_to_choose(mixed):
+    assert "" not in modules.select(mixed, ["*"], "key")
+    with pytest.raises(InputError, match="'Sequential' matches no module of Sequential"):
+        modules.select(nn.Sequential(nn.ReLU()), ["Sequential"], "key")
 
 
 def test_vision_transformers_are_torchvisions():
