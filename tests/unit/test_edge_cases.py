@@ -41,7 +41,7 @@ def pwcca(a, b):
     (whole_a, _, _), (whole_b, _, _) = (
         np.linalg.svd(m - m.mean(axis=0), full_matrices=False) for m in (a, b)
     )
-    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b)
+    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b, full_matrices=False)
     weights = np.abs((whole_a @ left).T @ x).sum(axis=1)
     return weights @ rho / weights.sum()
 
@@ -57,8 +57,9 @@ def test_directions_of_tiny_correlations_are_orthogonal():
     rng = np.random.default_rng(1)
     left, right = angles([0.95, 0.9, 0.8, 0.7, *(np.arange(1, 9)[::-1] * 1e-9)])
     a, b = left @ rng.standard_normal((12, 12)), right @ rng.standard_normal((12, 12))
-    found = score(a, b, ["pwcca"])["pwcca"]
-    assert found.value == pytest.approx(pwcca(a, b), abs=1e-8)
+    wider = np.column_stack([a, frame(len(a), 3, seed=7)])
+    for x, y in ((a, b), (wider, b), (b, wider)):
+        assert score(x, y, ["pwcca"])["pwcca"].value == pytest.approx(pwcca(x, y), abs=1e-8)
 
 
 def test_no_correlation_at_all():
@@ -176,6 +177,10 @@ def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():
     for correlation, weights in ((3e-7, [0.5, 0.5]), (3e-8, [1, 0])):
         side = represented([[1, correlation], [correlation, 1]], variance=0.4)
         np.testing.assert_allclose(np.square(side.components[:, 0]), weights, atol=1e-6)
+
+
+def test_rounding_is_no_component_however_much_there_is_of_it():
+    assert represented(np.diag([1.0] + 30 * [5e-14]), variance=1.0).components.shape == (31, 1)
 
 
 def test_units_of_equal_variance_are_components_in_their_order():
