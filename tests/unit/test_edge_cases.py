@@ -58,7 +58,8 @@ def test_directions_of_tiny_correlations_are_orthogonal():
     left, right = angles([0.95, 0.9, 0.8, 0.7, *(np.arange(1, 9)[::-1] * 1e-9)])
     a, b = left @ rng.standard_normal((12, 12)), right @ rng.standard_normal((12, 12))
     wider = np.column_stack([a, frame(len(a), 3, seed=7)])
-    for x, y in ((a, b), (wider, b), (b, wider)):
+    one_tiny = angles([0.95, 0.9, 0.8, 1e-15])
+    for x, y in ((a, b), (wider, b), (b, wider), [one @ rng.standard_normal((4, 4)) for one in one_tiny]):
         assert score(x, y, ["pwcca"])["pwcca"].value == pytest.approx(pwcca(x, y), abs=1e-7)
 
 
