@@ -16,6 +16,7 @@ from prunescope.errors import InputError
 from prunescope.networks import timm as timm_networks
 from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
+from prunescope.networks.inspect import inspect
 from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
 from prunescope.pruning import rounds
 from prunescope.settings.pruning import PruningSettings
@@ -167,6 +168,13 @@ def test_default_weights_that_are_there_need_no_connection(offline, tmp_path):
     built = weights.initial(network, 0, download=False)
     assert torch.equal(built.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
     assert built.fc.weight.shape == (10, 512)
+
+
+def test_planning_downloads_no_weights(offline):
+    network = {"name": "torchvision/squeezenet1_1", "arguments": {}, "more": {"weights": "DEFAULT"}}
+    assert inspect(network, [3, 64, 64], 10, ["Conv2d"], {}, ["features"])["shapes"] == {
+        "features": [512, 3, 3]
+    }
 
 
 def test_other_networks_offer_none(state):

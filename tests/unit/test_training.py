@@ -252,6 +252,12 @@ def test_every_training_step_is_in_training_mode_and_no_other_batch(prepared):
     assert int(network.norm.num_batches_tracked) == len(network.drawn) == 2 * 4
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_weights_have_the_memory_format_that_is_set(prepared, channels_last):
+    network, _ = run(prepared, how(epochs=1, channels_last=channels_last))
+    assert network.conv2.weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
 def test_dropout_depends_on_seed_round_and_epoch(prepared):
     def drawn(**task):
         return run(prepared, how(epochs=2, batch_size=150), Watched(), **task)[0].drawn
