@@ -39,6 +39,7 @@ REPOSITORY = Path(__file__).parents[1]
 LIBRARY = Path("workflow/scripts/prunescope")
 ROOMS = """similarity/**/*.py findings/**/*.py pruning/**/*.py training/**/*.py activations/**/*.py
     data/**/*.py networks/**/*.py config/stages.py checkpoints.py tables.py"""
+QUICK = 2.0  # seconds, when lines are recorded
 # A test may take its usual time multiplied by this, plus seconds: processor time, and elapsed time.
 FACTOR, PROCESSOR, ELAPSED = 10, 20, 200
 
@@ -52,6 +53,9 @@ SWAPS = {
 # Messages, types and decorators are not results. `strict` of zip is an assertion, `encoding` the usual one.
 UNCHANGED, FIELDS = (ast.JoinedStr, ast.Raise), ("annotation", "returns", "decorator_list")
 MESSAGES, KEYWORDS = ("log", "warnings"), ("strict", "repr", "encoding")
+# Lines outside of functions are executed once, when a file is imported. Tests that execute any other line are
+# said to execute this one, and so are quick tests in a process that has imported the file.
+MODULE = range(1)
 
 
 class Mutant(NamedTuple):
@@ -121,9 +125,11 @@ def mutants(file: str, source: bytes) -> Iterator[Mutant]:
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     whole = range(1, len(starts))
 
-    def visit(node: ast.AST, statement: range) -> Iterator[Mutant]:
+    def visit(node: ast.AST, statement: range, default: bool = False) -> Iterator[Mutant]:
         """`statement` is the innermost one within a function; elsewhere, the whole file."""
         if isinstance(node, UNCHANGED) or is_message(node):
+            return
+        if isinstance(node, ast.keyword) and node.arg in KEYWORDS:
             return
         if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.stmt) and statement != whole):
             statement = range(node.lineno, node.end_lineno + 1)
@@ -134,12 +140,13 @@ def mutants(file: str, source: bytes) -> Iterator[Mutant]:
             same = sum(itertools.takewhile(bool, map(str.__eq__, before, after)))
             change = " -> ".join(text[max(0, same - 25) :][:60] for text in (before, after))
             text = f"({after})" if isinstance(new, ast.expr) else after
-            executed = [whole] if statement == whole else [lines, statement]
+            # A default is evaluated when the function is defined, but used when it is called.
+            executed = [MODULE] if statement == whole else [statement] if default else [lines, statement]
             yield Mutant(file, lines[0], executed, change, source[:start] + text.encode() + source[end:])
         for field, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST) and field not in FIELDS:
-                    yield from visit(child, statement)
+                    yield from visit(child, statement, default or isinstance(child, ast.arguments))
 
     return visit(ast.parse(source), whole)
 
@@ -152,7 +159,7 @@ class Job(NamedTuple):
 
 
 class Plugin:
-    """Writes a line of JSON for each test: its name; without a mutant also its duration and lines."""
+    """Writes a line of JSON for each test: its name; without a mutant also duration, lines and imports."""
 
     def __init__(self, job: Job, files: dict[str, str], output):
         self.job, self.files, self.output = job, files, output
@@ -187,7 +194,11 @@ class Plugin:
         result = yield
         lines = self.lines.union(*(self.fixtures[name] for name in item.fixturenames))
         if not self.job.mutant and self.passed:
-            report = (item.nodeid, time.perf_counter() - self.start, sorted(lines))
+            imported = {
+                self.files.get(getattr(module, "__file__", None)) for module in [*sys.modules.values()]
+            }
+            duration = time.perf_counter() - self.start
+            report = (item.nodeid, duration, sorted(lines), sorted(imported - {None}))
             print(json.dumps(report), file=self.output, flush=True)
         return result
 
@@ -294,9 +305,11 @@ def executions(projects: list[Path], sources: dict[str, bytes]) -> dict[tuple[st
     for job, status, report in run([Job({f"tests/unit/{name}": 0}) for name in tests], projects, sources):
         if status:
             print(f"{min(job.tests)}: exit status {status} without any mutant", flush=True)
-        for test, duration, lines in report:
+        for test, duration, lines, imported in report:
             for file, line in lines:
-                found[file, line][test] = duration
+                found[file, line][test] = found[file, MODULE[0]][test] = duration
+            for file in imported if duration < QUICK else ():
+                found[file, MODULE[0]][test] = duration
     return found
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -54,6 +55,10 @@ def test_a_script_ends_when_its_snakemake_is_killed(project):
     assert "Snakemake has ended" in log.read_text()
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_script_that_goes_on_cannot_replace_the_results_of_the_next_run(project, tmp_path):
     """If a process cannot be watched, the claim protects the results."""
     (tmp_path / "sitecustomize.py").write_text("import os\ndel os.pidfd_open\n")
@@ -63,8 +68,8 @@ def test_a_script_that_goes_on_cannot_replace_the_results_of_the_next_run(projec
         assert alive(script), "it is still training"
         log = project.folder / "results/logs/tiny/seed0/round0/train_dense.attempt1.log"
         project.snakemake("--resources", "gpu=0", "--", CHECKPOINT)
-        files = {path: path.read_bytes() for path in (project.folder / CHECKPOINT).parent.iterdir()}
+        files = contents((project.folder / CHECKPOINT).parent)
         wait_for_end(script)
     assert "another job is writing this file; this job stops without changing it" in log.read_text()
-    assert {path: path.read_bytes() for path in (project.folder / CHECKPOINT).parent.iterdir()} == files
+    assert contents((project.folder / CHECKPOINT).parent) == files
     assert not [path.name for path in files if path.name.startswith(".")]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from prunescope import kinds
+from prunescope.activations import record as recording
+from prunescope.activations import store
 from prunescope.activations.record import extract, rotate
 from prunescope.errors import InputError
 from prunescope.settings.activations import RecordingSettings
@@ -143,6 +146,13 @@ def test_flatten_and_pooled(tmp_path):
     assert layers["output"].shape == (60, 10)
 
 
+def test_scratch_space_is_on_the_disk_of_the_result(tmp_path, monkeypatch):
+    """The folder for temporary files is often small, or memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    layers, _, _ = record(tmp_path / "a.h5", examples=20, view="flatten")
+    assert layers["relu"].shape == (20, 20)
+
+
 def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
     networks = [tiny(0), tiny(1)]
     stored, full = [], []
@@ -170,9 +180,21 @@ def test_wide_flatten_is_rotated_and_nothing_is_lost(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0.h5", "1.h5"]
 
 
-def test_rotation_in_column_blocks():
-    matrix = np.random.default_rng(0).standard_normal((40, 500)) + 50
-    rotated = rotate(matrix)
+@pytest.mark.parametrize(("block", "blocks"), [(2**23, 1), (40 * 120, 5), (39, 500)])
+def test_rotation_in_column_blocks(monkeypatch, block, blocks):
+    matrix, read = np.random.default_rng(0).standard_normal((40, 500)) + 50, []
+
+    class Columns:
+        shape = matrix.shape
+
+        def __getitem__(self, place):
+            read.append(place)
+            return matrix[place]
+
+    assert recording.BLOCK == 2**23, "64 MB"
+    monkeypatch.setattr(recording, "BLOCK", block)
+    rotated = rotate(Columns())
+    assert len(read) == blocks
     centred = matrix - matrix.mean(axis=0)
     np.testing.assert_allclose(rotated @ rotated.T, centred @ centred.T, atol=1e-9)
     gram = rotated.T @ rotated
@@ -191,6 +213,19 @@ def test_examples_are_the_same_for_every_network(tmp_path):
     everything, _, _ = record(tmp_path / "all.h5", examples=None)
     some, _, _ = record(tmp_path / "some.h5", examples=20)
     np.testing.assert_allclose(some["output"], everything["output"][chosen[0]], atol=1e-5)
+
+
+def test_convolutions_are_deterministic_and_precise_while_they_are_recorded(tmp_path, monkeypatch):
+    """Otherwise GPU and CPU would differ in the third digit."""
+    seen, cudnn = [], torch.backends.cudnn
+    network = tiny()
+    network.norm.register_forward_hook(
+        lambda *_: seen.append((cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32))
+    )
+    before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    record(tmp_path / "a.h5", network, examples=None)
+    assert set(seen) == {(True, False, True, False)}
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
 
 
 def test_evaluation_mode_and_hooks_removed(tmp_path):
@@ -235,6 +270,16 @@ def test_formats(tmp_path, compression, dtype):
     np.testing.assert_allclose(single["output"], layers["output"][:2], rtol=2e-3, atol=1e-3)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["layers/relu"].compression == (None if compression == "none" else compression)
+
+
+@pytest.mark.parametrize(("columns", "each"), [(256, 1024), (2**18, 1), (2**19, 1), (768, 320), (16, 2048)])
+def test_chunks_of_compressed_layers_are_a_megabyte(tmp_path, columns, each):
+    """Or a batch, or a row, or a part of a batch that divides it evenly; 768 · 4 · 320 is just below."""
+    images = 2560 if columns == 768 else 2048
+    layout = store.Layout(0, (columns,), np.arange(1), 2 * images, columns, columns)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        writer = store.Writer(file, "x", layout, images, "float32", "lzf")
+        assert writer.data.chunks == (each, columns)
 
 
 def test_float16_changes_measures_little(tmp_path):
@@ -313,7 +358,8 @@ def test_activations_that_are_not_finite(tmp_path, bad):
     with torch.no_grad():
         network.output.bias[3] = bad
     with pytest.raises(
-        InputError, match="layer output of round 2: 60 of 600 activations are NaN or infinite"
+        InputError,
+        match=r"layer output of round 2: 60 of 600 activations are NaN or infinite; check this .* training$",
     ):
         record(tmp_path / "a.h5", network, examples=None, batch_size=7)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from prunescope import kinds
 from prunescope.networks.build import build
-from prunescope.similarity import moments
+from prunescope.similarity import chance, moments
 from prunescope.similarity.folds import FOLDS, Images
 from prunescope.similarity.measures import FEW, OK
 from prunescope.similarity.measures import load as load_measure
@@ -86,6 +86,42 @@ def test_independent_rows(n, p, q):
     agree(*related(n, p, q), positions=1)
 
 
+def test_laws_of_independent_rows():
+    """Exact means over permutations, and the same law of correlations for all measures that average them."""
+    a, b = related(200, 9, 6)
+    pair = pair_of(a, b, variance=0.95)
+    found = {score.measure: score.chance for score in compare(pair, MEASURES)}
+    components = [side.components.shape[1] for side in (pair.a, pair.b)]
+    assert found["cca_r2"] == pytest.approx(9 / 199)
+    sizes = [np.trace(x) / np.linalg.norm(x) for x in (np.cov(a.T), np.cov(b.T))]
+    assert found["cka"] == pytest.approx(np.prod(sizes) / 199)
+    assert found["cca"] == pytest.approx(chance.wachter(200, 9, 6).mean())
+    assert found["pwcca"] == pytest.approx(found["cca"], rel=1e-12)
+    assert found["svcca"] == pytest.approx(chance.wachter(200, *components).mean()) != found["cca"]
+    assert max(components) < 9, components
+    assert found["svcca_trim98"] > found["svcca"]
+
+
+def test_rows_of_two_positions_are_not_independent():
+    """Both rows of an image are the same, so there are half as many."""
+    a, b = related(200, 9, 6)
+    twice = pair_of(np.repeat(a, 2, axis=0), np.repeat(b, 2, axis=0), positions=2)
+    for score, single in zip(compare(twice, MEASURES), compare(pair_of(a, b), MEASURES), strict=True):
+        assert score.chance == pytest.approx(single.chance, rel=0.1), score.measure
+
+
+@pytest.mark.parametrize("n, p, q", [(80, 20, 12), (80, 12, 20), (60, 25, 25), (60, 10, 49)])
+def test_wachters_law_is_that_of_large_gaussian_matrices(n, p, q):
+    """Quantiles against the canonical correlations of drawn matrices that are ten times as large."""
+    rng = np.random.default_rng(0)
+    frames = [np.linalg.qr(rng.standard_normal((10 * (n - 1), 10 * k)))[0] for k in (p, q)]
+    drawn = np.linalg.svd(frames[0].T @ frames[1], compute_uv=False)
+    law = chance.wachter(n, p, q)
+    assert len(law) == min(p, q) and (np.diff(law) <= 1e-12).all()
+    np.testing.assert_allclose(law, drawn.reshape(-1, 10).mean(axis=1), atol=0.01)
+    assert np.isnan(chance.wachter(n, p, n - p)).all() and np.isfinite(chance.wachter(n, p, n - 1 - p)).all()
+
+
 def test_made_up_maps():
     agree(*maps(100, 4, 14, 10), positions=16)
 
@@ -125,6 +161,18 @@ def test_chance_of_both_orders():
     for one, other in zip(there, back, strict=True):
         assert one.chance == pytest.approx(other.reverse_chance, rel=0.03), one.measure
         assert (one.chance == one.reverse_chance) == (one.measure != "pwcca")
+
+
+def test_chance_depends_on_what_units_span_and_not_on_their_order():
+    """Draws come from one seed, so the order of whitened units must not matter; nor do all components."""
+    a, b = maps(200, 3, 8, 5)
+    found, reordered = (
+        {score.measure: score.chance for score in compare(pair_of(x, b, 9, variance=1.0), MEASURES)}
+        for x in (a, a[:, ::-1])
+    )
+    for measure in ("cca", "cca_r2", "svcca"):
+        assert reordered[measure] == pytest.approx(found[measure], rel=1e-9), measure
+    assert found["svcca"] == found["cca"]
 
 
 def test_few_rows_counts_what_varies():

@@ -128,3 +128,12 @@ def test_rewind_weights_belong_to_one_network(checkpoint, tmp_path):
     assert torch.equal(weights["output.weight"], checkpoint.weights["output.weight"])
     with pytest.raises(InputError, match=r"rewind.pt: seed is 3, expected 9"):
         checkpoints.load_rewind(path, experiment=checkpoint.experiment, seed=9)
+
+
+def test_weights_that_do_not_fit_the_network_of_today_are_one_line_with_the_first_problem(checkpoint):
+    other = dataclasses.replace(checkpoint, network=checkpoint.network | {"classes": 7})
+    with pytest.raises(InputError) as caught:
+        other.build()
+    text = str(caught.value)
+    assert text.startswith("network: lenet_small is not the network of the checkpoint of seed 3, round 1 (")
+    assert text.count("size mismatch") == 1 and "for output.weight" in text and "\n" not in text

@@ -20,6 +20,7 @@ from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
 
 
 def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):
@@ -178,7 +179,17 @@ def test_across_seeds(tmp_path):
     frame = table(compare_seeds(paths, Similarity(measures=["cca"])))
     pairs = set(zip(frame.seed_a, frame.seed_b, strict=True))
     assert pairs == {(a, b) for a in (3, 5, 8) for b in (3, 5, 8) if a != b}
+    assert table(compare_seeds(paths[:1], Similarity(measures=["cca"]))).empty
     assert len(frame) == 6 * 3 and set(frame.round_a) == set(frame.round_b) == {2}
+
+
+def test_sums_on_a_device_change_rounding_only(rounds):
+    """As on a GPU, but by torch on the CPU."""
+    settings = Similarity(measures=ALL, intervals=True)
+    found, expected = (table(compare_round(rounds, settings, device=device)) for device in ("cpu:0", "cpu"))
+    for column in ("value", "low", "high", "chance"):
+        np.testing.assert_allclose(found[column], expected[column], atol=1e-9)
+    assert expected["low"].notna().any() and found["status"].equals(expected["status"])
 
 
 def test_bytes_do_not_depend_on_threads_or_repetition(rounds, tmp_path):
@@ -200,6 +211,33 @@ def test_batches_change_rounding_only(rounds, monkeypatch):
     np.testing.assert_allclose(found.pop("value"), expected.pop("value"), atol=1e-9)
     columns = ["round_a", "round_b", "layer_a", "measure", "status", "rank_a", "rank_b"]
     assert found[columns].equals(expected[columns])
+
+
+@pytest.mark.parametrize("which", ["none", "own", "other"])
+def test_only_matrices_that_need_it_are_read_again(which):
+    """Each pass reads all rows of what it compares; a rough mean reads the first ones."""
+    rng = np.random.default_rng(0)
+    matrices = {name: rng.standard_normal((1500, 3)) for name in ("own", "other", "third")}
+    reads = dict.fromkeys(matrices, 0)
+
+    class Counted:
+        def __init__(self, name):
+            self.name, self.shape = name, (1500, 3)
+
+        def __getitem__(self, rows):
+            reads[self.name] += rows.stop is None or rows.stop == 1500
+            return matrices[self.name][rows]
+
+    if which != "none":
+        matrices[which][:, 2] = matrices[which][:, 0] + 1e-5 * rng.standard_normal(1500)
+    own = passes.Own([Counted("own")], lambda _, found: represent(found))
+    pairs = list(own.against([Counted("other"), Counted("third")], lambda _, pairs: next(pairs)))
+    assert [pair.whitened is not None for pair in pairs] == [which != "none", which == "own"]
+    assert reads == {
+        "own": 2 + (which != "none") + (which == "own"),
+        "other": 1 + (which != "none"),
+        "third": 1 + (which == "own"),
+    }
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
@@ -240,7 +278,8 @@ def one_line(path_a, path_b, words, run, *arguments):
 )
 def test_rows_that_do_not_correspond(rounds, tmp_path, other, words):
     path = record(tmp_path / "other.h5", round=4, **other)
-    one_line(rounds[0], path, words, compare_round, [rounds[0], path], Similarity())
+    for compare_files in (compare_round, compare_seeds):
+        one_line(rounds[0], path, words, compare_files, [rounds[0], path], Similarity())
 
 
 def test_other_row_counts(tmp_path):
@@ -267,9 +306,10 @@ def test_activations_that_are_not_finite(rounds, tmp_path, bad):
     good = record(tmp_path / "good.h5", layers={"x": matrix})
     matrix = matrix.copy()
     matrix[7, 2] = matrix[250, 0] = bad
+    matrix[8, 2] = -bad  # their mean is invalid
     broken = record(tmp_path / "broken.h5", round=6, layers={"x": matrix})
     for paths in ([broken], [good, broken], [broken, good]):
-        one_line(broken, None, ["layer x", "round 6", "2 of 1200"], compare_round, paths, Similarity())
+        one_line(broken, None, ["layer x", "round 6", "3 of 1200"], compare_round, paths, Similarity())
 
 
 def test_damaged_files(rounds, tmp_path):

@@ -6,11 +6,13 @@ import pytest
 from prunescope import kinds
 from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
+from prunescope.similarity.moments import Moments
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
 
 
 def score(a, b, measures=ALL, variance=0.99, positions=1):
@@ -39,7 +41,7 @@ def pwcca(a, b):
     (whole_a, _, _), (whole_b, _, _) = (
         np.linalg.svd(m - m.mean(axis=0), full_matrices=False) for m in (a, b)
     )
-    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b)
+    left, rho, _ = np.linalg.svd(whole_a.T @ whole_b, full_matrices=False)
     weights = np.abs((whole_a @ left).T @ x).sum(axis=1)
     return weights @ rho / weights.sum()
 
@@ -55,8 +57,10 @@ def test_directions_of_tiny_correlations_are_orthogonal():
     rng = np.random.default_rng(1)
     left, right = angles([0.95, 0.9, 0.8, 0.7, *(np.arange(1, 9)[::-1] * 1e-9)])
     a, b = left @ rng.standard_normal((12, 12)), right @ rng.standard_normal((12, 12))
-    found = score(a, b, ["pwcca"])["pwcca"]
-    assert found.value == pytest.approx(pwcca(a, b), abs=1e-8)
+    wider = np.column_stack([a, frame(len(a), 3, seed=7)])
+    one_tiny = angles([0.95, 0.9, 0.8, 1e-15])
+    for x, y in ((a, b), (wider, b), (b, wider), [one @ rng.standard_normal((4, 4)) for one in one_tiny]):
+        assert score(x, y, ["pwcca"])["pwcca"].value == pytest.approx(pwcca(x, y), abs=1e-7)
 
 
 def test_no_correlation_at_all():
@@ -138,6 +142,63 @@ def test_dependent_units_are_not_ill_conditioned():
         assert score(matrix, b, ["cca"])["cca"].status == OK
 
 
+def represented(covariance, mean=None, variance=0.99, halves=None):
+    covariance = np.array(covariance)
+    mean = np.zeros(len(covariance)) if mean is None else np.array(mean)
+    halves = np.stack([covariance, covariance] if halves is None else halves)
+    nothing = np.zeros((1, len(mean)))
+    return represent(Moments(100, 100, mean, covariance, 1.0, halves, nothing, nothing[:0, None]), variance)
+
+
+def test_a_unit_varies_beyond_rounding():
+    """Rounding is 1e-13 of its squared mean, and of the largest variance, which may hide that it varies."""
+    for spread, rank in ((2e-13, 1), (5e-14, 0)):
+        side = represented([[4 * spread]], mean=[2])
+        assert (side.rank, side.hidden) == (rank, False)
+        side = represented(np.diag([4, 4 * spread]))
+        assert (side.rank, side.hidden) == (1 + rank, rank == 0)
+
+
+def test_a_unit_depends_on_others_that_leave_only_rounding():
+    """And it is unclear whether it does, up to ten times as much or as little."""
+    for left, rank, hidden in ((1.5e-12, 2, False), (7e-13, 2, True), (7e-14, 1, True), (7e-15, 1, False)):
+        side = represented([[1, np.sqrt(1 - left)], [np.sqrt(1 - left), 1]])
+        assert (side.rank, side.hidden) == (rank, hidden), left
+
+
+def test_a_unit_that_others_nearly_explain_needs_a_second_pass():
+    for left, ill in ((2e-6, False), (5e-7, True)):
+        assert represented([[1, np.sqrt(1 - left)], [np.sqrt(1 - left), 1]]).ill == ill
+        side = represented(np.eye(2), halves=[np.diag([1, left])] * 2)
+        assert side.half_whitenings[0].shape == (2, 1 if ill else 2), "directions that a half lacks"
+
+
+def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():
+    """They are the units where correlations are the rounding of float32, and otherwise the diagonals."""
+    for correlation, weights in ((3e-7, [0.5, 0.5]), (3e-8, [1, 0])):
+        side = represented([[1, correlation], [correlation, 1]], variance=0.4)
+        np.testing.assert_allclose(np.square(side.components[:, 0]), weights, atol=1e-6)
+
+
+def test_rounding_is_no_component_however_much_there_is_of_it():
+    assert represented(np.diag([1.0] + 30 * [5e-14]), variance=1.0).components.shape == (31, 1)
+
+
+def test_units_of_equal_variance_are_components_in_their_order():
+    side = represented(np.diag([1.0, 2.0] * 40), variance=0.6)
+    assert side.components.argmax(axis=0).tolist() == [*range(1, 80, 2)][: side.components.shape[1]]
+
+
+def test_components_of_nearly_equal_variance_are_tied():
+    for difference, tied in ((2e-9, False), (5e-10, True)):
+        for second in (0.5, 0.01):
+            side = represented(
+                4 * np.diag([1, second, second - difference]), variance=(1 + second / 2) / (1 + 2 * second)
+            )
+            assert side.components.shape[1] == 2 and side.tied == tied
+    assert represented(np.eye(2), variance=0.4).tied and not represented(np.eye(2)).tied
+
+
 def test_a_tie_at_the_cut_of_svcca():
     """Two components of the same variance, of which 90 % of the variance takes only one."""
     n = 500
@@ -159,6 +220,10 @@ def test_equal_correlations_of_pwcca():
         ([0.9, 0.9, 0.3, 0.2], NOT_UNIQUE),
         ([0.9, 0.8, 0.3, 0.2], OK),
         ([0.9, 0.9, 0.9, 0.9], OK),  # then the weights do not matter
+        ([0.9, 0.9, 0.9 - 1e-4, 0.9 - 2e-4], NOT_UNIQUE),
+        ([0.9, 0.9, 0.9 - 1e-7, 0.9 - 2e-7], OK),  # by less than 1e-6
+        ([0.9, 0.9 - 1e-9, 0.3, 0.2], OK),
+        ([0.9, 0.9 - 1e-11, 0.3, 0.2], NOT_UNIQUE),
     ):
         left, right = angles(cosines)
         found = score(left @ mix, right, ["pwcca", "cca"])

@@ -106,6 +106,11 @@ def test_only_dense_networks():
     found = conclude(synthetic.similarity(1, LAYERS, [0, 1, 2], ["cca"]))
     assert found["measures"] == {} and "claims" not in found
     assert found["text"] == ["There are only dense networks, so there is nothing to compare."]
+    table = matrix()
+    found = conclude(table[table["round_a"] == table["round_b"]])
+    assert found["measures"] == {} and found["text"] == [
+        "The pruned networks have no layer in common with the dense network, so there is no verdict."
+    ]
 
 
 # --- the paper's finding
@@ -202,7 +207,8 @@ def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_oth
         value=table["value"] + 0.001 * table["seed_a"] * table["seed_b"] * (table["round_a"] == 0)
     )
     plain = conclude(table)
-    found = conclude(marked(table, "few rows", table["layer_a"].isin(MIDDLE)))
+    few, earlier = table["layer_a"].isin(MIDDLE), table["round_a"].isin([1, 2])
+    found = conclude(marked(marked(table, "few rows", few), "rank lost", few & earlier))
     assert found["claims"]["finding"]["verdict"] == words.NOT_APPLICABLE
     assert found["claims"]["finding"]["reason"] == (
         "middle layers have no value in the last round that can be compared between layers (few rows): "

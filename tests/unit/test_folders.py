@@ -1,5 +1,7 @@
 """Activations from elsewhere are compared like recorded ones, and only if their rows correspond."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from prunescope.activations import folder, record
+from prunescope.activations import folder, record, store
 from prunescope.errors import InputError
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.similarity import Similarity
@@ -153,6 +155,10 @@ def pickled(path):
     np.save(path / "relu.npy", np.array([{}], dtype=object))
 
 
+def unpickled(path):
+    (path / "relu.npy").write_bytes(pickle.dumps(np.ones((40, 3))))
+
+
 def not_hdf5(path):
     (path / "x.h5").write_text("no")
 
@@ -179,6 +185,7 @@ def not_finite(path):
         (no_matrix, ["'relu' has shape (40,)"]),
         (another_layer, ["a: layer 'pool' is only in the other folder"]),
         (pickled, ["relu.npy: not a readable .npy file"]),
+        (unpickled, ["relu.npy: not a readable .npy file"]),
         (not_hdf5, ["x.h5: not a readable HDF5 file"]),
         (not_finite, ["b: layer 'relu': activations of image 'photo 03' are NaN"]),
     ],
@@ -220,6 +227,27 @@ def test_ids_of_another_type_are_the_same(plain, form):
     else:
         np.save(plain[1] / "ids.npy", np.arange(40, dtype=form))
     pd.testing.assert_frame_equal(compare_folders(plain, ["cka"]), expected)
+
+
+def test_groups_of_hdf5_files_are_parts_of_names(plain, tmp_path):
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file["block/relu"], file["ids"] = np.load(plain[0] / "relu.npy"), np.arange(40)
+    assert list(folder.read(tmp_path / "all.h5").layers) == ["block.relu"]
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_wide_matrix_is_rotated_if_its_rows_are_images(tmp_path, each):
+    matrix = np.random.default_rng(0).standard_normal((6 * each, 50))
+    np.save(tmp_path / "x.npy", matrix)
+    np.save(tmp_path / "ids.npy", np.repeat(np.arange(6), each))
+    folder.bring(folder.read(tmp_path), tmp_path / "x.h5", round=2, seed=3)
+    with store.recordings([tmp_path / "x.h5"]) as (found,):
+        stored = found.matrices["x"]
+        assert (found.round, found.seed, stored.width, stored.rows_per_image) == (2, 3, 50, each)
+        assert stored.rotated == (each == 1) and stored.shape == (6 * each, 6 if each == 1 else 50)
+        assert np.array_equal(found.examples, np.arange(6))
+        if each == 2:
+            np.testing.assert_array_equal(stored[:], matrix.astype(np.float32))
 
 
 def test_a_folder_without_matrices(tmp_path):

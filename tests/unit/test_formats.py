@@ -124,13 +124,24 @@ def test_a_mask_of_the_file_counts_and_elsewhere_exact_zeros_do(pruned, plain, t
 
 def test_a_checkpoint_of_this_workflow_keeps_its_masks(network, tmp_path):
     masks = {"conv1.weight": torch.rand(network.conv1.weight.shape) < 0.5}
+    masks["conv1.weight"][0, 0, 0, 0] = True
     state = network.state_dict()
+    state["conv1.weight"][0, 0, 0, 0] = 0  # kept, but zero
     state["conv1.weight"] = state["conv1.weight"] * masks["conv1.weight"]
     ours = checkpoints.Checkpoint("e", 0, 1, NETWORK, [0.0], [1.0], state, masks, 0.5, 0.5, "d")
     checkpoints.save(tmp_path / "checkpoint.pt", ours)
+    read = formats.read(tmp_path / "checkpoint.pt", state)
+    assert (read.key, read.others, read.left_out) == ("weights", (), ())
     found, kept = load(tmp_path / "checkpoint.pt")
     assert torch.equal(kept["conv1.weight"], masks["conv1.weight"])
     assert all(torch.equal(found.state_dict()[name], value) for name, value in state.items())
+
+
+def test_the_prefix_is_that_of_most_names(network, tmp_path):
+    state = {f"net.{name}": value for name, value in network.state_dict().items()}
+    torch.save(state | {"teacher.conv1.weight": torch.ones(1)}, tmp_path / "a.pt")
+    found = formats.read(tmp_path / "a.pt", network.state_dict())
+    assert (found.prefix, found.left_out) == ("net.", ("teacher.conv1.weight",))
 
 
 class Evil:
@@ -186,6 +197,7 @@ def test_a_damaged_checkpoint_of_a_user_is_not_to_be_deleted(network, tmp_path):
         with pytest.raises(InputError, match="cannot be read") as caught:
             load(tmp_path / "checkpoint.pt")
         assert "delete" not in str(caught.value)
+        assert ("not a file of torch.save" in str(caught.value)) == (cut == b"weights")
 
 
 def test_a_flipped_bit_of_a_weight_is_refused(network, tmp_path):

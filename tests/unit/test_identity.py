@@ -104,21 +104,21 @@ def test_hashes_are_kept_and_computed_again_when_a_file_may_have_changed(tmp_pat
     records.FOLDER.mkdir(parents=True)
     path, kept = tmp_path / "network.bin", records.FOLDER / "hashes.json"
     path.write_bytes(bytes(10))
-    hashes = identity.Hashes()
+    hashes = records.Hashes()
     first = hashes.of(str(path))
     assert first == identity.content(path) and hashes.of(str(tmp_path / "missing")) is None
     hashes.save()
     content = identity.content
     monkeypatch.setattr(identity, "content", lambda _: pytest.fail("computed again"))
-    assert identity.Hashes().of(str(path)) == first
+    assert records.Hashes().of(str(path)) == first
     monkeypatch.setattr(identity, "content", content)
     # A restored modification time does not hide a change.
     times = path.stat()
     path.write_bytes(bytes(9) + b"\1")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert identity.Hashes().of(str(path)) == identity.content(path) != first
+    assert records.Hashes().of(str(path)) == identity.content(path) != first
     kept.write_text("damaged")
-    assert identity.Hashes().of(str(path)) == identity.content(path)
+    assert records.Hashes().of(str(path)) == identity.content(path)
 
 
 def test_a_receipt_is_json_with_the_names_of_its_outputs(receipt):

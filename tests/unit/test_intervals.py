@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 
 from prunescope import hdf5, kinds
 from prunescope.settings.similarity import Similarity
@@ -70,6 +71,16 @@ def test_what_a_fold_leaves_is_the_value_without_its_images(tmp_path, positions)
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-9)
 
 
+def test_ill_conditioned_units_get_none(tmp_path):
+    """A replica has no second pass."""
+    rng = np.random.default_rng(0)
+    a, b = sample(rng, 200, 4, 1)
+    a[:, 3] = a[:, 2] + 1e-5 * rng.standard_normal(200)
+    found = rows(tmp_path, b, a, measures=KNOWN, intervals=True)
+    assert found["value"].notna().all()
+    assert found.index[found["low"].notna()].tolist() == ["cka", "cka_debiased"]
+
+
 def test_a_layer_and_itself(tmp_path):
     a, _ = sample(np.random.default_rng(2), 100, 4, 1)
     found = rows(tmp_path, a, a.copy(), measures=KNOWN, intervals=True)
@@ -87,6 +98,18 @@ def test_jackknife_stays_within_the_range():
     assert jackknife(1.0, np.ones(20)) == (1.0, 1.0)
     wider = jackknife(0.1, np.linspace(0, 0.2, 20), shared=0.7)
     assert wider[1] - wider[0] > 1.2 * np.subtract(*jackknife(0.1, np.linspace(0, 0.2, 20))[::-1])
+
+
+def test_the_interval_is_students_for_pseudovalues():
+    """Of Fisher's z, from its textbook definition."""
+    without = np.random.default_rng(0).uniform(0.3, 0.5, FOLDS)
+    z = np.arctanh(0.4)
+    pseudo = FOLDS * z - (FOLDS - 1) * np.arctanh(without)
+    error = stats.sem(pseudo)
+    for shared in (0.0, 0.7):
+        scale = error * np.sqrt(1 + shared * (1 - 0.4**4))
+        expected = np.tanh(stats.t.interval(0.95, FOLDS - 1, loc=z, scale=scale))
+        assert jackknife(0.4, without, shared) == pytest.approx(tuple(expected), rel=1e-12)
 
 
 def test_the_shared_part_of_two_halves_is_that_of_gaussian_matrices():

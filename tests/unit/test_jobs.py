@@ -106,16 +106,15 @@ def test_a_job_does_not_run_code_that_was_edited_after_the_plan(tmp_path, monkey
 def test_a_job_refuses_a_users_file_that_was_edited_after_the_plan_or_while_it_ran(tmp_path):
     (tmp_path / "blocks.py").write_text("x = 1\n")
     (tmp_path / "mine.py").write_text("import blocks\n\ndef net(): ...\n")
-    kind = "file:mine.py:net"
     with own.used(tmp_path):
         given = of_a_job(tmp_path / "logs/rule.log")
         given.params = Namedlist(
-            fromdict={"user_code": {f"network {kind}": digests.of_file("network", kind)}}
+            fromdict={"user_code": digests.user_files([("network", "file:mine.py:net")])}
         )
         given.config = {"code_folder": str(tmp_path)}
         with jobs.job(given):
             pass
-        line = "network file:mine.py:net was edited after this run was planned"
+        line = r"blocks.py: edited after this run was planned; run the same command again"
         with pytest.raises(SystemExit, match=line), jobs.job(given):
             (tmp_path / "blocks.py").write_text("x = 2\n")
         with pytest.raises(SystemExit, match=line), jobs.job(given):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from inspect import Parameter, signature
 
 import pytest
 
@@ -22,6 +23,14 @@ def test_an_entry_names_what_is_defined(family, name):
     assert isinstance(kind.names, tuple) or callable(kinds.imported(kind.names))
     if family in ("optimizer", "schedule"):
         assert all(field.description for field in kind.settings.model_fields.values())
+        parameters = signature(kinds.imported(kind.definition)).parameters
+        given = {key: parameters[key].default for key in list(parameters)[kinds.FAMILIES[family].given :]}
+        common = {"name", "lr"} if family == "optimizer" else {"name", "warmup_epochs"}
+        fields = {key: field for key, field in kind.settings.model_fields.items() if key not in common}
+        assert given.keys() == fields.keys()
+        for key, field in fields.items():
+            default = Parameter.empty if field.is_required() else field.default
+            assert default == (list(given[key]) if isinstance(given[key], tuple) else given[key])
 
 
 def test_entries_with_labels_have_different_ones():

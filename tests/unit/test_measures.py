@@ -1,5 +1,6 @@
 """Measures as kinds: the facts of their table, and the status that follows from sizes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,37 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
     assert (OK, OK) in seen
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("widths", [(8, 8), (8, 5), (1, 1)])
+def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are_equal(name, widths):
+    this = measures.described(name)
+    for n in range(2, 45):
+        best, worst = this.foreseen(n, *widths)
+        full = [min(width, n - 1) for width in widths]
+        few = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * sum(full))
+        assert (worst == TOO_FEW) == few and worst != RANK_LOST, n
+        least = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * 2)
+        assert (best == TOO_FEW) == least and best != RANK_LOST, n
+        assert this.foreseen(n, *widths, images=n) == (best, worst)
+    for missing, biased in ((1, this.biased), (0, False)):
+        found = this.foreseen(321, 8, 5, images=max(1, 8 * this.rows_per_unit - missing))
+        assert found == (OK, FEW if biased else OK)
+
+
 def test_rows_that_are_enough():
     assert measures.described("cca").enough_rows(64) == 1280
     assert measures.described("cka").enough_rows(64) == 1280
     assert measures.described("cka_debiased").enough_rows(64) == 4
     assert kinds.known("measure")["cca"].facts["rows_per_unit"] == 20
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_rows_are_enough_as_soon_as_they_do_not_saturate_a_measure(halves):
+    facts = {"saturates": True, "halves": halves, "basis": "units"}
+    this = replace(measures.described("cka_debiased"), fewest_rows=0, **facts)
+    assert this.enough_rows(10) == (41 if halves else 21)
+    assert this.foreseen(this.enough_rows(10), 10) == (OK, OK)
+    assert this.foreseen(this.enough_rows(10) - 1, 10) == (OK, TOO_FEW)
 
 
 def test_a_measure_needs_no_more_than_a_function_and_three_facts():
@@ -87,6 +114,7 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
     )
     matrix = np.random.default_rng(0).standard_normal((50, 4))
     gram = moments.all_pairs([matrix, matrix @ np.diag([1, 2, 3, 4])])
+    assert not best.biased and replace(best, rows_per_unit=1).biased
     (score,) = compare(Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1)), [best])
     assert score.measure == "best" and score.status == OK
     assert score.value == score.reverse == pytest.approx(1) and np.isnan(score.chance)
@@ -105,6 +133,22 @@ def test_statuses_are_data():
 def test_an_unknown_measure_is_one_line():
     with pytest.raises(InputError, match=r"similarity\.measures = 'cka2': unknown \(did you mean 'cka'\?\)"):
         measures.described("cka2")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"rows_per_unit": "20"}, "the fact rows_per_unit of mine is '20', which is not of type int"),
+        ({"symmetric": 1}, "the fact symmetric of mine is 1, which is not true or false"),
+        ({"symetric": True}, r"mine has the unknown fact symetric \(did you mean 'symmetric'\?\)"),
+        ({"basis": "rows"}, "the fact basis of mine must be raw or units or components"),
+    ],
+)
+def test_wrong_facts_of_a_measure_are_one_line(monkeypatch, facts, words):
+    kind = kinds.Kind("x.py:mine", "", name="mine", facts={"unchanged_by": "maps", **facts})
+    monkeypatch.setattr(kinds, "find", lambda *_: kind)
+    with pytest.raises(InputError, match=rf"^similarity\.measures = 'mine': {words}$"):
+        measures.described("mine")
 
 
 def test_the_table_for_the_documentation():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -73,6 +74,77 @@ def test_the_bound_holds_and_is_not_far_off(
     bound = peak_bytes(widths, recordings, threads, pairs, [positions] * len(widths), intervals)
     print(f"bound / peak {bound / peak:.2f}")
     assert peak <= bound <= 6 * peak
+
+
+@dataclass
+class Sizes:
+    """The letters of the bound in docs/similarity.md, by hand. A matrix has two columns besides its own."""
+
+    p: list[int]
+    m: int
+    P: int
+    S: int
+    S2: int
+    Q: int
+    rows: int
+    tile: int
+    h: int = 2
+    M: int = 0
+    t: int = 1
+    intervals: bool = False
+
+    def bound(self):
+        L, p, t, M = sum(self.p), max(self.p), self.t, self.M
+        work = (20 if self.intervals else 8) * p**2 + self.tile**2
+        sums = self.S + self.S2 + 2 * (self.h * L + M) * L
+        kept = 8 * (sum(one**2 for one in self.p) + self.Q) + 5 * M * (L + (t + 1) * p)
+        return 8 * (self.rows + self.m * (2 * self.P + (3 + t) * p) + sums + kept + t * work)
+
+
+ONE = 2 * 12_000 * 6_000 + 40 * 6_000  # sums of one matrix of 6,000 columns in 2 positions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes"),
+    [
+        pytest.param(
+            {"widths": [98], "recordings": 3},
+            Sizes([100], 16384, 400, 120_000, 120_000, 30_000, 2 * 3 * 1298, tile=400),
+            id="everything in one pass",
+        ),
+        pytest.param(
+            {
+                "widths": [98, 98, 198],
+                "recordings": 2,
+                "threads": 2,
+                "pairs": "all-layers",
+                "intervals": True,
+            },
+            Sizes(
+                *([100, 100, 200], 16384, 400, 8_800_000, 8_800_000, 120_000, 2 * 2 * 9 * 1398),
+                **{"tile": 1200, "h": 20, "t": 2, "intervals": True},
+            ),
+            id="all layers, with intervals",
+        ),
+        pytest.param(
+            {"widths": [98, 1998], "recordings": 21, "threads": 2},
+            Sizes([2000], 1024, 35554, 2**26, 2**24, 2**24, 2 * 21 * 2 * 3198, tile=2000, t=2),
+            id="several passes",
+        ),
+        pytest.param(
+            {"widths": [5998], "recordings": 20, "positions": [2]},
+            Sizes([6000], 1024, 17184, ONE, ONE, 6000**2, 2 * 20 * 7198, tile=6000, M=40),
+            id="one matrix in a pass",
+        ),
+        pytest.param(
+            {"widths": [98], "recordings": 400},
+            Sizes([100], 1024, 40_100, 16_000_000, 16_000_000, 4_000_000, 2 * 400 * 1298, tile=1536),
+            id="many narrow matrices",
+        ),
+    ],
+)
+def test_the_bound_is_the_documented_one(arguments, sizes):
+    assert peak_bytes(**arguments) == sizes.bound()
 
 
 def test_the_bound_grows_with_what_needs_memory():

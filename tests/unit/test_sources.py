@@ -1,9 +1,12 @@
 """Images from a folder or an archive; damaged files and paths outside are refused."""
 
+import errno
 import gzip
 import io
+import os
 import re
 import shutil
+import stat
 import struct
 import tarfile
 import tracemalloc
@@ -15,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunescope.data import datasets, sources
+from prunescope.data import datasets, pictures, sources
 from prunescope.data.sources import imagefolder
 from prunescope.errors import InputError
 
@@ -144,8 +147,13 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         member = tarfile.TarInfo("train/cat/x.png")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(member)
-    with pytest.raises(InputError, match=r"train/cat/x\.png"):
-        sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        member = zipfile.ZipInfo("train/cat/x.png")
+        member.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(member, "/etc/passwd")
+    for name in ("x.tar", "x.zip"):
+        with pytest.raises(InputError, match=r"member 'train/cat/x\.png' is a link"):
+            sources.fetch("pets", f"imagefolder:{name}", str(tmp_path), False)
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -225,6 +233,48 @@ def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
         sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
 
 
+def test_limits_are_the_documented_ones_and_the_largest_values_allowed(tmp_path, monkeypatch):
+    """A file of 64 MiB with 8192 × 8192 pixels; names in a tar archive have a limit, too."""
+    assert imagefolder.LARGEST_FILE == 64 * 2**20 and pictures.MOST_PIXELS == 8192 * 8192
+    assert imagefolder.LARGEST_HEADER == 2**20
+    name = "train/cat/" + 150 * "x" + ".png"
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for file, content in (FILES | {name: png(60)}).items():
+            member = tarfile.TarInfo(file)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    largest = max(len(content) for content in FILES.values())
+    for module, limit, most in (
+        (imagefolder, "LARGEST_FILE", largest),
+        (pictures, "MOST_PIXELS", 4 * 6),
+        (imagefolder, "LARGEST_HEADER", len(name) + 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, most)
+            sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+            patch.setattr(module, limit, most - 1)
+            with pytest.raises(InputError, match=f"more than the allowed {most - 1}|header of {most} bytes"):
+                sources.fetch("pets", "imagefolder:x.tar", str(tmp_path), False)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; set TMPDIR to a folder with more space"),
+        (errno.EIO, r"damaged archive \(.*Input/output error"),
+    ],
+)
+def test_a_full_temporary_folder_is_not_a_damaged_archive(number, words, tmp_path, monkeypatch):
+    source = make("tar", FILES, tmp_path)
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(InputError, match=words):
+        sources.fetch("pets", source, str(tmp_path), False)
+
+
 def test_an_encrypted_archive_is_refused(tmp_path):
     source = make("zip", FILES, tmp_path)
     path = tmp_path / "images.zip"
@@ -250,7 +300,7 @@ MIXED = {
     "cat/a.png": photo((40, 30)),
     "cat/b.jpg": photo((20, 70), kind="JPEG"),
     "cat/c.gif": photo((33, 32), "P", "GIF"),
-    "ape/d.png": photo((16, 16), "L"),
+    "ape/d.png": photo((18, 16), "L"),
     "ape/e.tif": photo((30, 50), "CMYK", "TIFF"),
     "ape/f.png": photo((31, 50), "RGBA"),
     "ape/g.png": photo((90, 30), "1"),
@@ -281,6 +331,12 @@ def test_images_of_any_size_and_mode_are_resized_as_torchvision_does(kind, tmp_p
     assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in expected)
 
 
+def test_messages_name_an_image_below_the_outermost_folder(tmp_path):
+    files = {f"pets/{name}": content for name, content in FILES.items()} | {"pets/train/cat/x.png": b"broken"}
+    with pytest.raises(InputError, match=r"images\.zip: train/cat/x\.png is not a readable image"):
+        sources.describe(make("zip", files, tmp_path), str(tmp_path))
+
+
 def test_mixed_sizes_without_resize_are_refused_with_what_to_set(tmp_path):
     with pytest.raises(
         InputError, match=r"pixels, .* is .*or set resize, e\.g\. \{source: 'imagefolder:images'"
@@ -302,6 +358,14 @@ def test_folders_that_would_be_left_out_are_refused(files, words, tmp_path):
     with pytest.raises(InputError) as caught:
         sources.describe(make("folder", files, tmp_path), str(tmp_path))
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_two_of_several_data_sets_are_named(tmp_path):
+    files = {f"{name}/{split}/cat/x.png": png(7) for name in "cab" for split in ("train", "test")}
+    with pytest.raises(
+        InputError, match=r"more than one data set \(a/train and b/train\); give the path of one"
+    ):
+        sources.describe(make("zip", files, tmp_path), str(tmp_path))
 
 
 def test_hidden_folders_are_left_out(tmp_path):
@@ -428,6 +492,8 @@ def test_arrays_are_split_resized_and_named(tmp_path):
         ({"x": np.asfortranarray(X), "y": Y}, ["Fortran", "ascontiguousarray"]),
         ({"x": X, "y": Y[:5]}, ["12 images, but y has 5 labels"]),
         ({"x": X, "y": np.eye(3)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
+        ({"x": X, "y": np.eye(3, dtype=int)[Y]}, ["y has shape (12, 3)", "one integer or name"]),
+        ({"x": X, "y": Y / 2}, ["y has shape (12,) and type float64", "one integer or name"]),
         (
             {"x": X, "y": Y + 1, "classes": np.array(["a", "b", "c"])},
             ["3 names", "1, 2, 3", "expected 0 to 2"],
@@ -446,6 +512,7 @@ def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, t
         sources.describe({"source": npz(tmp_path, **arrays), "test_fraction": 0.5}, str(tmp_path))
     line = str(caught.value)
     assert "mine.npz" in line and "\n" not in line and all(word in line for word in words), line
+    assert ("not a readable" in line) == ("not a readable" in words[0]), "the file is, its arrays are wrong"
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -476,6 +543,12 @@ def test_an_archive_that_is_missing_or_of_another_kind_is_named(tmp_path):
 def test_the_stamp_follows_changes(tmp_path):
     source = make("folder", FILES, tmp_path)
     before = sources.find(source, str(tmp_path)).stamp()
+    latest = max(file.stat().st_mtime_ns for file in (tmp_path / "images").rglob("*.png"))
+    size = sum(len(content) for content in FILES.values())
+    assert before == [str(tmp_path / "images"), len(FILES), size, latest]
+    archive = sources.find(make("zip", FILES, tmp_path), str(tmp_path))
+    stat_ = archive.path.stat()
+    assert archive.stamp() == [str(tmp_path / "images.zip"), 1, stat_.st_size, stat_.st_mtime_ns]
     assert sources.find(source, str(tmp_path)).stamp() == before
     sources.check_stamp(source, str(tmp_path), before)
     (tmp_path / "images/train/cat/b.png").write_bytes(png(21) + b" ")

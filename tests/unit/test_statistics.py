@@ -131,6 +131,17 @@ def test_tied_seeds_show_nothing(data):
     assert spread(data)["interval"] is None and spread(data)["typical"] == pytest.approx(data[0])
 
 
+def test_seeds_that_differ_by_more_than_rounding_are_not_tied():
+    for difference, tied in ((2e-9, False), (5e-10, True)):
+        one = Contrast(of_seeds(0.5 + difference * np.array([[0.0], [0.3], [1.0]])), np.ones(1))
+        assert one.tied == tied
+    small = Contrast(of_seeds(1e-6 * values(6, center=0.1)), DIFFERENCE)
+    large = Contrast(of_seeds(values(6, center=0.1)), DIFFERENCE)
+    assert small.p_flips() == large.p_flips() and small.p_t() == pytest.approx(large.p_t())
+    for room in (1e-14, 1e-3):
+        assert fisher(np.array([[1 - room], [0.5]]))[0, 0] == np.arctanh(1 - room), "not exactly 1"
+
+
 def test_two_seeds_show_nothing():
     one = Contrast(of_seeds(np.array([[0.9], [0.901]])), np.ones(1))
     assert not one.above(0) and not one.below(1)

@@ -36,6 +36,40 @@ def test_every_name_is_a_data_set_whose_splits_and_labels_are_found(name):
     assert any(f"self.{attribute}" in text for attribute in (*source.LABELS, source.PAIRS))
 
 
+# Sizes as the papers and pages of the data sets state them: shape; classes; training and test images, each
+# as a sum over parts or classes where it is one.
+STATED = {
+    "Caltech101": ((3, None, None), 101, 9_145 - 468, 0),  # without the background
+    "Caltech256": ((3, None, None), 256 + 1, 29_780 + 827, 0),  # with the clutter
+    "CIFAR10": ((3, 32, 32), 10, 10 * 5_000, 10 * 1_000),
+    "CIFAR100": ((3, 32, 32), 100, 100 * 500, 100 * 100),
+    "Country211": ((3, None, None), 211, 211 * 150, 211 * 100),
+    "DTD": ((3, None, None), 47, 47 * 40, 47 * 40),
+    "EuroSAT": ((3, 64, 64), 10, 5 * 3_000 + 4 * 2_500 + 2_000, 0),
+    "FashionMNIST": ((1, 28, 28), 10, 10 * 6_000, 10 * 1_000),
+    "FGVCAircraft": ((3, None, None), 100, 10_000 - 3_333, 3_333),
+    "Flowers102": ((3, None, None), 102, 102 * 10, 8_189 - 2 * 102 * 10),
+    "Food101": ((3, None, None), 101, 101 * 750, 101 * 250),
+    "GTSRB": ((3, None, None), 43, 26_640, 12_630),
+    "ImageNet": ((3, None, None), 1_000, 1_281_167, 1_000 * 50),
+    "Imagenette": ((3, None, None), 10, 13_394 - 3_925, 3_925),
+    "KMNIST": ((1, 28, 28), 10, 10 * 6_000, 10 * 1_000),
+    "MNIST": ((1, 28, 28), 10, 70_000 - 10_000, 10_000),
+    "OxfordIIITPet": ((3, None, None), 37, 7_349 - 3_669, 3_669),
+    "RenderedSST2": ((3, None, None), 2, 3_610 + 3_310, 912 + 909),
+    "SEMEION": ((1, 16, 16), 10, 1_593, 0),
+    "StanfordCars": ((3, None, None), 196, 16_185 - 8_041, 8_041),
+    "STL10": ((3, 96, 96), 10, 10 * 500, 10 * 800),
+    "SUN397": ((3, None, None), 397, 108_754, 0),
+    "SVHN": ((3, 32, 32), 10, 99_289 - 26_032, 26_032),
+    "USPS": ((1, 16, 16), 10, 9_298 - 2_007, 2_007),
+}
+
+
+def test_sizes_are_those_that_the_data_sets_state():
+    assert source.SIZES == STATED
+
+
 def picture(path, mode="RGB"):
     path.parent.mkdir(parents=True, exist_ok=True)
     size = RNG.integers(20, 40, 2)

@@ -13,8 +13,10 @@ from torch import nn
 from prunescope import checkpoints
 from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.networks import timm as timm_networks
 from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
+from prunescope.networks.inspect import inspect
 from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
 from prunescope.pruning import rounds
 from prunescope.settings.pruning import PruningSettings
@@ -113,6 +115,7 @@ def test_files_that_hold_something_else_are_refused_and_run_nothing(tmp_path, ca
         with pytest.raises(InputError, match=r"^network\.weights[^\n]*$") as caught:
             start(tmp_path / name)
         assert words in str(caught.value) and name in str(caught.value)
+        assert ("not a file of torch.save" in str(caught.value)) == (name == "text.pt")
     assert "ran" not in capfd.readouterr().out
 
 
@@ -165,6 +168,13 @@ def test_default_weights_that_are_there_need_no_connection(offline, tmp_path):
     built = weights.initial(network, 0, download=False)
     assert torch.equal(built.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
     assert built.fc.weight.shape == (10, 512)
+
+
+def test_planning_downloads_no_weights(offline):
+    network = {"name": "torchvision/squeezenet1_1", "arguments": {}, "more": {"weights": "DEFAULT"}}
+    assert inspect(network, [3, 64, 64], 10, ["Conv2d"], {}, ["features"])["shapes"] == {
+        "features": [512, 3, 3]
+    }
 
 
 def test_other_networks_offer_none(state):
@@ -228,6 +238,30 @@ def test_preprocessing_is_timms(name):
     assert ours.resizing["size"] == resize.size == math.floor(224 / config["crop_pct"])
     assert tuple(ours.resizing["crop"]) == tuple(crop.size)
     assert ours.resizing["interpolation"] == config["interpolation"]
+
+
+def test_preprocessing_of_timm_that_is_squashed_or_not_square(monkeypatch):
+    from types import SimpleNamespace as Config
+
+    import timm
+
+    for more, size in (
+        ({"input_size": (3, 224, 112), "crop_pct": 0.9}, [248, 124]),
+        ({"input_size": (3, 224, 224), "crop_pct": 0.9, "crop_mode": "squash"}, [248, 248]),
+        ({"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bilinear"}, 248),
+    ):
+        config = {"mean": (0.5,), "std": (0.2,), "crop_mode": "center", "interpolation": "bicubic", **more}
+        monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _, config=config: Config(**config))
+        found = timm_networks.preprocessing("x")
+        assert found.resizing == {
+            "size": size,
+            "crop": list(config["input_size"][1:]),
+            "interpolation": config["interpolation"],
+        }
+        assert (found.mean, found.std) == ((0.5,), (0.2,))
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: None)
+    with pytest.raises(InputError, match="normalisation = weights: timm has no trained weights for 'x'"):
+        timm_networks.preprocessing("x")
 
 
 # --- rounds ----------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
 from prunescope.training.data import batches, place
 from prunescope.training.evaluate import evaluate, gradients
-from prunescope.training.execution import enough_memory
+from prunescope.training.execution import enough_memory, peak_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
 
@@ -253,6 +253,12 @@ def test_every_training_step_is_in_training_mode_and_no_other_batch(prepared):
     assert int(network.norm.num_batches_tracked) == len(network.drawn) == 2 * 4
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_weights_have_the_memory_format_that_is_set(prepared, channels_last):
+    network, _ = run(prepared, how(epochs=1, channels_last=channels_last))
+    assert network.conv2.weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
 def test_dropout_depends_on_seed_round_and_epoch(prepared):
     def drawn(**task):
         return run(prepared, how(epochs=2, batch_size=150), Watched(), **task)[0].drawn
@@ -371,6 +377,8 @@ def test_validation_and_subset_are_disjoint_and_fixed(prepared):
     assert not rows & held_out
     again = place(prepared, how(validation=20, examples=50), CPU)
     assert torch.equal(data.train.labels, again.train.labels)
+    whole = place(prepared, how(validation=20, examples=130), CPU)
+    assert (len(whole.train), len(whole.validation)) == (130, 20)
     with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
         place(prepared, how(validation=20, examples=140), CPU)
 
@@ -422,6 +430,22 @@ def test_a_diverged_loss_names_epoch_step_and_learning_rate(prepared, start, whe
     settings = how(epochs=3, optimizer={"name": "sgd", "lr": 1e30}, schedule=schedule)
     with pytest.raises(InputError, match=rf"^training: the loss became (nan|inf) in {where} of 5, at "):
         run(prepared, settings, start=start)
+
+
+def test_only_training_on_a_gpu_changes_torchs_settings(monkeypatch):
+    """Deterministic algorithms are not requested on the CPU: the request imports torch's compiler."""
+    calls, cudnn = [], torch.backends.cudnn
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *how, **more: calls.append((how, more)))
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for device, changed in (("cpu", False), ("cuda", True)):
+        reproducible(torch.device(device))
+        assert calls == [((True,), {"warn_only": True})] * changed
+        assert torch.utils.deterministic.fill_uninitialized_memory != changed
+        assert (cudnn.deterministic, cudnn.benchmark) == (changed, not changed)
+        assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None) == (":4096:8" if changed else None)
 
 
 def test_out_of_memory_is_one_line():
@@ -491,7 +515,7 @@ def test_killed_within_an_epoch_and_resumed_ends_in_the_same_bytes(prepared, tmp
     assert (whole / "history.json").read_text() == (killed / "history.json").read_text()
 
 
-@pytest.mark.parametrize(("every", "saved"), [(0.0, [3]), (3600.0, [])])
+@pytest.mark.parametrize(("every", "saved"), [(0.0, [3]), (300.0, [])])
 def test_within_an_epoch_the_state_is_saved_from_time_to_time(prepared, tmp_path, every, saved):
     class Stopped(Watched):
         def forward(self, images):
@@ -500,6 +524,7 @@ def test_within_an_epoch_the_state_is_saved_from_time_to_time(prepared, tmp_path
             return super().forward(images)
 
     path = tmp_path / ".training-state.pt"
+    assert State(path, "a job") == State(path, "a job", 300.0)
     with pytest.raises(KeyboardInterrupt):
         run(prepared, how(), Stopped(), state=State(path, "a job", every))
     assert [checkpoints.read(file, "state")["progress"]["step"] for file in tmp_path.iterdir()] == saved
@@ -570,9 +595,24 @@ def test_a_training_with_another_rewind_point_is_not_resumed(prepared, tmp_path)
     """The state would hold the weights of the other step."""
     state = tmp_path / "state"
     for options in ({"rewind_step": 3}, {"rewind_step": 4}, {"rewind_epoch": 1}, {"rewind_epoch": 0}):
-        _, found = rounds.dense(job(prepared, state=state), **options).rewind
+        step, found = rounds.dense(job(prepared, state=state), **options).rewind
+        assert step == options.get("rewind_step", 5 * options.get("rewind_epoch", 0))
         _, expected = rounds.dense(job(prepared), **options).rewind
         assert all(torch.equal(found[name], value) for name, value in expected.items()), options
+
+
+def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(prepared):
+    this = job(prepared, training=how(epochs=1))
+    assert set(this.built) == {"name", "arguments", "shape", "classes"}
+    step, weights = rounds.dense(this).rewind
+    assert step == 0
+    assert all(torch.equal(weights[name], value) for name, value in this.initial().state_dict().items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts it there")
+def test_peak_memory_is_what_the_system_counts_in_bytes():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    assert peak_memory() == pytest.approx(1024 * int(status["VmHWM"].split()[0]), rel=0.05)
 
 
 def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
@@ -600,6 +640,8 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         total = left or sum(mask.numel() for mask in masks.values())
         left = sum(int(mask.sum()) for mask in masks.values())
         assert left == total - total // 2
+    with pytest.raises(InputError, match=r"the previous round pruned different weights \(differing: conv2"):
+        rounds.prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
@@ -746,6 +788,9 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
     assert {"seconds", "images_per_second", "peak_memory_bytes", "device", "threads", "precision"} <= set(
         metrics
     )
+    assert metrics["training_seconds"] <= metrics["seconds"] < 600
+    assert metrics["training_seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows))
+    assert 0 < metrics["evaluation_seconds"] < metrics["seconds"]
     log = (chain.folder / "log").read_text()
     assert "epoch 40/40: loss" in log
     assert "images/s, 0:00:00 left" in log

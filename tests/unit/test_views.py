@@ -54,4 +54,6 @@ def test_rows_of_tokens_are_the_tokens():
     drawn = tokens.positions((9, 5), 4)
     assert np.array_equal(drawn, tokens.positions((9, 99), 4)), "the same tokens in every layer"
     # The logits of a classifier have no tokens.
+    assert tokens.rows((4, 3), [1, 3]) == 2 and tokens.positions((4, 3), [1, 3]).tolist() == [1, 3]
+    assert tokens.rows((10,), [1, 3]) == 1
     assert tokens.rows((10,), [3]) == 1 and tokens.positions((10,), [3]).tolist() == [0]

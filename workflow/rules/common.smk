@@ -69,7 +69,7 @@ if MISSING:
     advice = "run make env && source .venv/bin/activate"
     refuse(f"{', '.join(MISSING)}: not installed in the environment that Snakemake runs in; {advice}")
 
-from prunescope import digests, files, identity, kinds, own
+from prunescope import digests, files, identity, kinds, own, records
 from prunescope.config import facts as sizes
 from prunescope.config import models, notes, sharing, stages, targets
 from prunescope.config.files import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
@@ -136,14 +136,8 @@ def code(script):
 
 
 def user_code(script):
-    """Digests of the user's own files that a job runs, by kind; the job compares them before and after."""
-
-    def of_job(wildcards):
-        named = stages.kinds_of(script, experiment(wildcards.experiment))
-        found = {f"{family} {text}": digests.of_file(family, text) for family, text in named}
-        return {kind: digest for kind, digest in found.items() if digest}
-
-    return of_job
+    """SHA-256 of the user's own files that a job can run; the job compares them before and after."""
+    return of_experiment(lambda this, _: digests.user_files(stages.kinds_of(script, this)))
 
 
 # Another folder (--directory) may have its own configuration; otherwise, the shipped configuration is used.

@@ -10,7 +10,7 @@ from snakemake.settings.types import RerunTrigger
 
 # With a storage provider, receipts are not here while the plan is made; Snakemake's own records are used there.
 JUDGED = not workflow.storage_settings.default_storage_provider
-HASHES = identity.Hashes()
+HASHES = records.Hashes()
 # Whether to accept results of older code, see `prunescope accept`.
 ACCEPTED = os.environ.get(identity.ACCEPT) == "code"
 # Rules that leave receipts.
@@ -55,8 +55,10 @@ def inputs_of(name, wildcards):
 
 
 def settings_of(name, wildcards):
-    """The parameters of a rule's job."""
-    params = getattr(rules, name).params.items()
+    """The parameters of a rule's job that determine what it makes."""
+    params = [
+        (key, value) for key, value in getattr(rules, name).params.items() if key not in identity.CHECKS
+    ]
     return {key: value(wildcards) if callable(value) else value for key, value in params}
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from prunescope import closure, kinds, own
+from prunescope.files import unchanging_sha256
 
 
 def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
@@ -56,6 +57,13 @@ def of_file(family: str, text: str) -> str | None:
     """Digest of a kind in a file of the user's own project, without the library; None for any other kind."""
     kind = kinds.find(family, text)
     return _of_user(closure.of_user(own.locate(kind.definition)[0]), own.root()) if kind.own else None
+
+
+def user_files(named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the user's own files that some kinds can run, with the SHA-256 of each."""
+    own_kinds = [kind for kind in (kinds.find(family, text) for family, text in named) if kind.own]
+    found = [file for kind in own_kinds for file, *_ in closure.of_user(own.locate(kind.definition)[0])]
+    return {str(path): unchanging_sha256(path) for path in sorted(found)}
 
 
 @cache

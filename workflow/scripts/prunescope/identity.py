@@ -16,12 +16,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from prunescope import files, records
+from prunescope import files
 from prunescope.errors import InputError
 
 FOLDER = "receipts"
 KEYS = {"wildcards", "settings", "environment", "inputs", "outputs"}
 MOST_DIFFERENCES = 3
+# Parameters that help a job to check what it reads, and say nothing about what it makes.
+CHECKS = ("user_code",)
 CODE = "its code has changed"
 # Environment variable that lets a plan accept results of older code.
 ACCEPT = "PRUNESCOPE_ACCEPT"
@@ -32,7 +34,7 @@ def content(path: str | Path) -> str:
     path = Path(path)
     try:
         if path.is_dir():
-            parts = [[str(part.relative_to(path)), files.sha256(part)] for part in _inside(path)]
+            parts = [[str(part.relative_to(path)), files.sha256(part)] for part in files_in(path)]
             return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         if path.suffix == ".h5":
             from prunescope import hdf5
@@ -43,41 +45,9 @@ def content(path: str | Path) -> str:
         return ""
 
 
-def _inside(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """Return the files in a folder, without Snakemake's hidden time stamp."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-
-
-class Hashes:
-    """The hashes of files, kept between plans: computed again when a file's size, times or inode change."""
-
-    def __init__(self):
-        self._kept = records.read("hashes") or {}
-        self._changed = False
-
-    def of(self, path: str) -> str | None:
-        """Return the hash of a file or folder; None if it does not exist."""
-        stamp = list(_stamps(Path(path)))
-        if not stamp:
-            return None
-        if self._kept.get(path, [None])[0] != stamp:
-            self._kept[path], self._changed = [stamp, content(path)], True
-        return self._kept[path][1]
-
-    def save(self) -> None:
-        """Keep the hashes for the next plan, if any is new."""
-        if self._changed:
-            records.write("hashes", self._kept)
-
-
-def _stamps(path: Path) -> Iterator[list[int]]:
-    for part in _inside(path) if path.is_dir() else [path]:
-        try:
-            stat = part.stat()
-        except OSError:
-            return
-        # The time of the last change of the inode cannot be set, so a restored modification time is noticed.
-        yield [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def read(path: str | Path) -> dict | None:

@@ -23,6 +23,8 @@ from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
 log = logging.getLogger("prunescope")
+# Numbers that `rotate` reads at a time.
+BLOCK = 2**23
 
 
 def record(
@@ -308,7 +310,7 @@ def rotate(matrix: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray
     """
     n, p = matrix.shape
     products = torch.zeros(n, n, dtype=torch.float64, device=device)
-    columns = max(1, 2**23 // n)
+    columns = max(1, BLOCK // n)
     for start in range(0, p, columns):
         block = torch.from_numpy(np.asarray(matrix[:, start : start + columns], dtype=np.float64)).to(device)
         block -= block.mean(dim=0)

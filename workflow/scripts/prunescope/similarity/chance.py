@@ -12,7 +12,7 @@ more, G is estimated from sums over random folds of images; its trace is known e
 Functions of a pair and its ranks can be the `chance` of a measure.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Unrelated:
 
     def __init__(self, a: Representation, b: Representation):
         self.a, self.b = a, b
-        self._moments, self._singular, self._directions = {}, {}, None
+        self._moments, self._singular = {}, {}
 
     def moments(self, basis: str) -> tuple[np.ndarray, float]:
         """Return D and v in a basis, see `Measure.basis`."""
@@ -58,14 +58,11 @@ class Unrelated:
             self._singular[basis] = _values(self._draws(basis, mean, variance))
         return self._singular[basis]
 
-    @property
+    @cached_property
     def directions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Left vectors (columns), correlations and right vectors (columns) of draws of M."""
-        if self._directions is None:
-            draws = self._draws("units", *self.moments("units"))
-            left, values, right = np.linalg.svd(draws, full_matrices=False)
-            self._directions = left, np.minimum(values, 1), right.transpose(0, 2, 1)
-        return self._directions
+        left, values, right = np.linalg.svd(self._draws("units", *self.moments("units")), full_matrices=False)
+        return left, np.minimum(values, 1), right.transpose(0, 2, 1)
 
     def _draws(self, basis: str, mean: np.ndarray, variance: float) -> np.ndarray:
         """Add Gaussian noise to D, shape (draws, k_a, k_b), from a fixed seed.

@@ -1,0 +1,134 @@
+"""What each rule reads of an experiment, and the kinds whose code it runs."""
+
+import copy
+
+import pytest
+
+from prunescope import provenance
+from prunescope.config import stages
+from prunescope.config.files import Catalogue, load_experiment, merge
+from prunescope.errors import InputError
+
+MINIMAL = {
+    "dataset": "digits",
+    "network": {"name": "lenet_small"},
+    "training": {"epochs": 4, "optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "cosine"}},
+    "activations": {"layers": ["ReLU"], "view": "pooled"},
+    "similarity": {"measures": ["cka", "cca"]},
+}
+MODELS = {
+    "dataset": "digits",
+    "network": {"name": "lenet_small"},
+    "models": [
+        {"weights": "a.pt", "normalisation": "symmetric", "layers": {"first": "conv1"}},
+        {"weights": "b.pt", "network": {"name": "lenet300"}, "layers": {"first": "linear1"}},
+    ],
+    "activations": {"layers": ["first"]},
+}
+NETWORK, VIEW, SGD = ("network", "lenet_small"), ("view", "pooled"), ("optimizer", "sgd")
+SCHEDULE = ("schedule", "cosine")
+COMPARED = (VIEW, ("measure", "cca"), ("measure", "cka"))
+
+
+def load(changes=None, experiment=MINIMAL, control="none"):
+    own = {
+        "x": merge(copy.deepcopy(experiment), changes or {}),
+        "control": {"extends": "x", "control": control},
+    }
+    return load_experiment("x" if control == "none" else "control", Catalogue((), own))
+
+
+@pytest.mark.parametrize("rule", stages.PACKAGES)
+def test_kinds_that_a_rule_runs(rule):
+    trained = (NETWORK, SGD, SCHEDULE)
+    expected = {
+        "train_dense": trained,
+        "prune_round": (NETWORK, ("control", "none"), ("criterion", "magnitude"), SGD, SCHEDULE),
+        "import_model": (NETWORK,),
+        "extract_activations": (NETWORK, VIEW),
+        "extract_untrained": (NETWORK, VIEW),
+        "compare_round": COMPARED,
+        "compare_seeds": COMPARED,
+        "compare_untrained": COMPARED,
+    }
+    assert stages.kinds_of(rule, load()) == expected.get(rule, ())
+
+
+def test_kinds_that_rounds_of_other_experiments_run():
+    control = load(control="retrain")
+    assert stages.kinds_of("prune_round", control) == (NETWORK, ("control", "retrain"), SGD, SCHEDULE)
+    tuned = {"epochs": 1, "optimizer": {"name": "adam", "lr": 0.1}, "schedule": {"name": "constant"}}
+    finetuned = load({"pruning": {"retraining": "finetune", "finetune": tuned}})
+    assert stages.kinds_of("train_dense", finetuned) == (NETWORK, SGD, SCHEDULE)
+    assert stages.kinds_of("prune_round", finetuned)[-2:] == (("optimizer", "adam"), ("schedule", "constant"))
+    models = load(experiment=MODELS)
+    networks = (NETWORK, ("network", "lenet300"))
+    assert stages.kinds_of("import_model", models) == networks
+    assert stages.kinds_of("extract_activations", models) == (*networks, ("view", "channels"))
+
+
+def test_files_that_later_rounds_start_from():
+    assert stages.starts_from(load({"pruning": {"retraining": "rewind"}})) == {"previous", "rewind"}
+    for retraining in ("lr-rewind", "finetune"):
+        pruning = {"retraining": retraining}
+        pruning |= {"finetune": {"epochs": 1}} if retraining == "finetune" else {}
+        assert stages.starts_from(load({"pruning": pruning})) == {"previous"}
+        shuffled = load({"pruning": pruning}, control="shuffled-masks")
+        assert stages.starts_from(shuffled) == {"previous", "masks"}
+
+
+def test_what_a_round_is_given():
+    pruning = stages.prune_params(load(), 1)["pruning"]
+    assert pruning["density"] is None and pruning["control"] == "none"
+    densities = load({"rounds": 2, "pruning": {"densities": [0.5, 0.2]}})
+    assert [stages.prune_params(densities, round)["pruning"]["density"] for round in (1, 2)] == [0.5, 0.2]
+    with pytest.raises(InputError, match=r"round 3: the experiment has rounds 0 to 2; increase rounds"):
+        stages.prune_params(densities, 3)
+    assert "more" not in stages.prune_params(load(), 1)["network"]
+    assert not stages.prunes(load(control="retrain")) and not stages.prunes(load(experiment=MODELS))
+
+
+def test_threads_change_no_rule_and_no_report():
+    several = {"training": {"threads": 3}, "activations": {"threads": 3}, "similarity": {"threads": 3}}
+    for params in (
+        stages.train_params,
+        stages.activation_params,
+        stages.similarity_params,
+        stages.untrained_params,
+    ):
+        assert params(load(several)) == params(load()), params
+    assert "threads" not in stages.shown(load(several))["similarity"]
+    assert stages.shown(load())["similarity"]["measures"] == ["cca", "cka"]
+
+
+def test_reports_show_of_models_what_they_use():
+    shown = stages.shown(load(experiment=MODELS))
+    assert not {"pruning", "rounds", "seeds", "control"} & shown.keys()
+    assert set(shown["training"]) == {"normalisation"} and "pruning" in stages.shown(load())
+
+
+def test_untrained_networks_are_built_like_the_first_model():
+    params = stages.untrained_params(load(experiment=MODELS))
+    assert params["network"] == {"name": "lenet_small", "arguments": {}}
+    assert params["training"] == {"normalisation": "symmetric"}
+    assert params["activations"]["layers"] == {"first": "conv1"}
+    params = stages.untrained_params(load({"training": {"normalisation": "symmetric"}}))
+    assert params["training"] == {"normalisation": "symmetric"}
+    assert params["activations"]["layers"] == ["ReLU"]
+
+
+def test_measures_of_an_experiment():
+    assert stages.with_spectrum(load()) == ["cca"]
+    assert stages.untrained_comparison_params(load({"similarity": {"pairs": "all-layers"}})) == {
+        **stages.similarity_params(load()),
+        "pairs": "same-layer",
+    }
+    assert stages.images(load({"activations": {"examples": 20}}), 50) == 20
+    assert stages.images(load(), 50) == stages.images(load({"activations": {"examples": None}}), 50) == 50
+
+
+def test_versions_rerun_a_rule_only_if_asked():
+    for rule, packages in stages.PACKAGES.items():
+        assert stages.environment(rule, "warn") == {}
+        assert stages.environment(rule, "rerun") == provenance.versions(packages)
+        assert set(packages) == set(stages.environment(rule, "rerun"))
