@@ -170,6 +170,7 @@ def test_without_a_control_the_text_says_what_is_not_separated():
     found = conclude(matrix(middle=0.3))
     assert found["claims"]["beyond_retrain"] is None and found["claims"]["untrained"] is None
     assert "may be an effect of longer training" in found["text"][1]
+    assert not any("relative to retrained networks" in sentence for sentence in found["text"])
     assert not any("warning" in sentence for sentence in found["text"])
     others = matrix(middle=0.3).query("measure == 'cka'")
     assert conclude(matrix(middle=0.3), retrain=others, untrained=others) == found, "of another measure"

@@ -88,8 +88,10 @@ def test_a_layer_and_itself(tmp_path):
 
 
 def test_too_few_images_for_folds(tmp_path):
-    a, b = sample(np.random.default_rng(3), 2 * FOLDS - 1, 2, 8)
-    assert rows(tmp_path, a, b, 8, measures=["cka"], intervals=True)["low"].isna().all()
+    for images, enough in ((2 * FOLDS - 1, False), (2 * FOLDS, True)):
+        a, b = sample(np.random.default_rng(3), images, 2, 8)
+        found = rows(tmp_path, a, b, 8, measures=["cka"], intervals=True)
+        assert found["low"].notna().all() == enough
 
 
 def test_jackknife_stays_within_the_range():

@@ -44,6 +44,7 @@ def prepared(tmp_path) -> datasets.Prepared:
 
 
 def test_a_training_from_the_file_gives_the_same_bits(prepared, monkeypatch):
+    assert placing.IN_MEMORY == 512 * 2**20, "as docs/data.md says"
     found, size = [], (90 + 40 + 20) * 3 * 8 * 8
     for room, kind in ((size, torch.Tensor), (size - 1, Gathered)):
         monkeypatch.setattr(placing, "IN_MEMORY", room)

@@ -194,6 +194,13 @@ def test_misfits_are_one_line(name, shape, arguments, message):
     assert message in str(caught.value)
 
 
+def test_what_the_data_set_says_is_no_argument():
+    for key in ("shape", "classes"):
+        for name in ("lenet5", "torchvision/vgg11"):
+            with pytest.raises(InputError, match=rf"'{key}' is set by the data set; allowed: none$"):
+                building.build(name, {key: 3}, SMALL, 10, 0)
+
+
 @pytest.mark.parametrize("bug", [ImportError, NameError, AttributeError])
 def test_a_bug_of_this_library_is_no_mistake_of_the_user(monkeypatch, bug):
     def broken(shape, classes):

@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from unittest import mock
 
@@ -405,6 +405,30 @@ def test_moments_in_several_tiles_of_several_matrices(by_fold):
             if by_fold:
                 expected = centred(a[kept]).T @ centred(b[kept]) / kept.sum()
                 np.testing.assert_allclose(gram.cross(i, j, 7).covariance, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("widths", [[100] * 60, [300, 250, 40, 30, 260, 20], [1, 3000, 1, 1], [10] * 3])
+def test_tiles_have_enough_columns_but_not_too_many(widths):
+    """Every product is summed once; a tile has 512 to 1,536 columns unless a single matrix is wider."""
+    matrices, made = [np.ones((4, width)) for width in widths], []
+
+    def note(shifts, blocks, images):
+        made.extend(blocks)
+        return moments.Gram(shifts, blocks, images)
+
+    moments.all_pairs(matrices, gram=note)
+    sides = {side for block in made for side in block}
+    most = min(max(sum(widths) // 8, 512), 1536)
+    assert sorted(i for side in sides for i in side) == list(range(len(widths)))
+    assert all(len(side) == 1 or sum(widths[i] for i in side) <= most for side in sides)
+    # No two neighbours could be one.
+    ordered = sorted(sides, key=min)
+    for one, other in pairwise(ordered):
+        assert sum(widths[i] for i in one) + widths[other[0]] > most
+    pairs = [(i, j) for rows, columns in made for i in rows for j in columns]
+    assert {frozenset(pair) for pair in pairs} == {
+        frozenset((i, j)) for i in range(len(widths)) for j in range(i + 1)
+    }
 
 
 def test_threads_do_not_change_a_bit():

@@ -331,9 +331,12 @@ def test_images_of_any_size_and_mode_are_resized_as_torchvision_does(kind, tmp_p
     assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in expected)
 
 
-def test_messages_name_an_image_below_the_outermost_folder(tmp_path):
-    files = {f"pets/{name}": content for name, content in FILES.items()} | {"pets/train/cat/x.png": b"broken"}
-    with pytest.raises(InputError, match=r"images\.zip: train/cat/x\.png is not a readable image"):
+@pytest.mark.parametrize("split", ["train/", ""])
+def test_messages_name_an_image_below_the_outermost_folder(tmp_path, split):
+    files = FILES if split else {name.partition("/")[2]: content for name, content in FILES.items()}
+    files = {f"my/pets/{name}": content for name, content in files.items()}
+    files |= {f"my/pets/{split}cat/x.png": b"broken"}
+    with pytest.raises(InputError, match=rf"images\.zip: {split}cat/x\.png is not a readable image"):
         sources.describe(make("zip", files, tmp_path), str(tmp_path))
 
 

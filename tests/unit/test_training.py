@@ -379,6 +379,9 @@ def test_validation_and_subset_are_disjoint_and_fixed(prepared):
     assert torch.equal(data.train.labels, again.train.labels)
     whole = place(prepared, how(validation=20, examples=130), CPU)
     assert (len(whole.train), len(whole.validation)) == (130, 20)
+    assert len(place(prepared, how(validation=149), CPU).train) == 1
+    with pytest.raises(InputError, match=r"training.validation: 150 need more than the 150"):
+        place(prepared, how(validation=150), CPU)
     with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
         place(prepared, how(validation=20, examples=140), CPU)
 

@@ -88,7 +88,6 @@ def train(
         first, begin = progress.step % per_epoch, max(0, task.start - epoch * per_epoch)
         if first == begin:
             torch.manual_seed(derive_seed(task.seed, "dropout", task.round, epoch))
-            progress.losses.zero_()
             progress.correct.zero_()
         network.train()
         clock = saved = time.monotonic()
