@@ -160,3 +160,7 @@ SETTINGS = {
     "figures": {"colormap": "viridis", "dpi": 100, "width": 5.5},
     "rounds": 2,
 }
+
+
+# What the receipt of any job says besides its outputs.
+JOB = {"rule": "any", "wildcards": {}, "settings": {}, "environment": {"packages": {}}, "inputs": []}

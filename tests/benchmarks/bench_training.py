@@ -152,7 +152,8 @@ def dense_job(folder: str) -> None:
     names["rewind"] = "rewind.pt"
     params = {"network": {"name": "lenet5", "arguments": {}}, "training": settings, "code": ""}
     receipt = work / "receipts/data.json"
-    identity.write(receipt, [work / "data.h5"], {})
+    job = {"rule": "", "wildcards": {}, "settings": {}, "environment": {"packages": {}}, "inputs": []}
+    identity.write(receipt, [work / "data.h5"], job)
     params["rewind"] = {"epoch": 0, "step": None}
     job = SimpleNamespace(
         rule="train_dense",

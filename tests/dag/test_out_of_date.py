@@ -1,5 +1,6 @@
 """A result stands only if its receipt describes what would be made now, whatever Snakemake's records say."""
 
+import base64
 import os
 import shutil
 
@@ -208,3 +209,74 @@ def test_the_content_of_a_source_counts_and_not_its_place_or_time(with_arrays, t
     write_arrays(project, 1)
     project.edit("config/config.yaml", "root: elsewhere", "root: data")
     assert project.jobs(PREPARED) == {"prepare_dataset mine"}
+
+
+COMPARED = jobs("compare_round", "assemble_matrix", "draw_figures", "write_report")
+
+
+@pytest.mark.parametrize(
+    ("lost", "arguments"),
+    [
+        # Snakemake looks no further than the first job that has to run anyway.
+        ([], ["--forcerun", "train_dense"]),
+        ([], ["--forcerun", "prepare_dataset"]),
+        (
+            ["seed0/round0/metrics.json"],
+            ["results/tiny/seed0/round0/metrics.json", *(f"results/tiny/{name}" for name in PRODUCTS)],
+        ),
+        (["seed0/round0/rewind.pt"], []),
+        (["seed1/round1/activations.h5", "seed0/round1/checkpoint.pt"], []),
+    ],
+)
+def test_no_job_that_has_to_run_hides_another(project, lost, arguments):
+    for file in lost:
+        (project.folder / "results/tiny" / file).unlink()
+    for path in (project.folder / "results").rglob("checkpoint.pt"):
+        path.touch()
+    remove_records(project)
+    project.add_keys("similarity: {variance: 0.9}")
+    assert project.jobs(*arguments) >= COMPARED
+
+
+def test_what_a_killed_snakemake_calls_incomplete_is_judged_by_its_receipt(project):
+    """Snakemake marks the outputs of a running job; the mark stays if it is killed."""
+    folder = project.folder / ".snakemake/incomplete"
+    folder.mkdir(exist_ok=True)
+    for seed in (0, 1):
+        file = f"results/tiny/seed{seed}/round0/checkpoint.pt"
+        (folder / base64.b64encode(file.encode()).decode()).write_text("")
+    assert project.jobs() == set()
+    project.add_keys("similarity: {variance: 0.9}")
+    assert project.jobs() == COMPARED
+
+
+def test_a_link_to_another_folder_of_results_is_refused_before_there_are_results(create, tmp_path):
+    project = create(tmp_path / "project")
+    (project.folder / "config/experiments/third.yaml").write_text(
+        "extends: tiny\nsimilarity: {variance: 0.9}\n"
+    )
+    project.edit("config/config.yaml", "[tiny]", "[tiny, third]")
+    (project.folder / "results/tiny").mkdir(parents=True)
+    (project.folder / "results/third").symlink_to("tiny")
+    done = project.snakemake("--dry-run", check=False)
+    assert done.returncode == 1 and "remove the link" in done.stdout.splitlines()[-1]
+    # The whole folder may be elsewhere.
+    (project.folder / "results/third").unlink()
+    (project.folder / "results").rename(tmp_path / "disk")
+    (project.folder / "results").symlink_to(tmp_path / "disk")
+    assert "write_overview" in project.jobs()
+
+
+def test_a_rule_of_the_user_in_the_same_workflow_follows_our_files(project):
+    with open(project.folder / "Snakefile", "a") as file:
+        file.write("""
+
+rule mine:
+    input: "results/tiny/similarity.parquet"
+    output: "mine.txt"
+    shell: "wc -c {input} > {output}"
+""")
+    project.snakemake("mine.txt")
+    assert project.jobs("mine.txt") == set()
+    os.utime(project.folder / "results/tiny/similarity.parquet")
+    assert project.jobs("mine.txt") == {"mine"}

@@ -22,7 +22,7 @@ def test_results_of_older_code_are_accepted_and_keep_both_digests(project, monke
     before = json.loads(run(project, monkeypatch, "provenance", "tiny"))
     project.edit(*MEASURE)
     assert project.jobs() == COMPARED
-    assert run(project, monkeypatch, "accept", "tiny", "--code").endswith("6 jobs accepted\n")
+    assert run(project, monkeypatch, "accept", "tiny", "--code").endswith("accepted: 6\n")
     assert project.jobs() == jobs("write_report"), "it lists both digests"
     project.snakemake()
     assert project.jobs() == set()
@@ -44,7 +44,7 @@ def test_results_of_older_code_are_accepted_and_keep_both_digests(project, monke
 def test_other_settings_are_not_accepted_with_the_code(project, monkeypatch):
     project.edit(*MEASURE)
     project.add_keys("similarity: {variance: 0.9}")
-    assert run(project, monkeypatch, "accept", "tiny", "--code") == "0 jobs accepted\n"
+    assert run(project, monkeypatch, "accept", "tiny", "--code") == "accepted: 0\n"
     assert project.jobs() == COMPARED
 
 

@@ -16,6 +16,7 @@ from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks.build import build
 from prunescope.training.resume import Progress, State
+from synthetic import JOB
 
 FLIPS = int(os.environ.get("PRUNESCOPE_FLIPS", "12"))
 SEED = int(os.environ.get("PRUNESCOPE_FLIP_SEED", "0"))
@@ -130,7 +131,7 @@ def test_no_flipped_bit_changes_what_is_read_without_an_error(tmp_path, name):
     write(path)
     # The state of unfinished training is no product: only its own job reads it.
     receipt = tmp_path / "receipts/job.json"
-    identity.write(receipt, [path], {})
+    identity.write(receipt, [path], JOB)
     content, expected = path.read_bytes(), plain(read(path))
     chance, refused = random.Random(f"{SEED} {name}"), 0
     for _ in range(FLIPS):

@@ -94,9 +94,49 @@ def test_a_receipt_with_a_part_missing_is_none(receipt):
     assert identity.difference(whole, JOB["wildcards"], JOB["settings"], {}) == ""
     for key in whole:
         rest = {name: value for name, value in whole.items() if name != key}
-        expected = "" if key == "rule" else "it has no receipt"
-        assert identity.difference(rest, JOB["wildcards"], JOB["settings"], {}) == expected
-    assert identity.difference(None, {}, {}, {}) == "it has no receipt"
+        receipt.write_text(json.dumps(rest))
+        assert identity.read(receipt) is None, key
+    assert identity.difference(None, {}, {}, {}) == "its receipt is missing or damaged"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("outputs", None),
+        ("outputs", ["network.bin"]),
+        ("outputs", {"network.bin": 1}),
+        ("wildcards", ["tiny"]),
+        ("settings", []),
+        ("environment", None),
+        ("environment", {"packages": []}),
+        ("inputs", 3),
+        ("inputs", ["a"]),
+        ("inputs", [None]),
+        ("inputs", [{"path": "a"}]),
+        ("accepted_code", 5),
+        ("accepted_code", [5]),
+    ],
+)
+def test_a_receipt_of_another_form_is_none(receipt, key, value):
+    whole = identity.read(receipt)
+    receipt.write_text(json.dumps(whole | {key: value}))
+    assert (
+        identity.read(receipt) is None and identity.receipt_beside(receipt.parents[1] / "network.bin") is None
+    )
+    receipt.write_text("[" * 100_000)
+    assert identity.read(receipt) is None
+
+
+def test_a_receipt_takes_the_place_of_those_of_other_rules_for_the_same_files(receipt):
+    other = receipt.with_name("imported.json")
+    identity.write(other, [receipt.parents[1] / "network.bin"], JOB)
+    assert not receipt.exists() and identity.receipt_beside(receipt.parents[1] / "network.bin") == other
+
+
+def test_of_a_users_file_only_the_code_counts():
+    params = {"lr": 0.1, "user_code": {"mine.py": ["sha of the bytes", "digest of the code"]}}
+    assert identity.settings(params) == {"lr": 0.1, "user_code": {"mine.py": "digest of the code"}}
+    assert identity.settings({"lr": 0.1}) == {"lr": 0.1}
 
 
 def test_hashes_are_kept_and_computed_again_when_a_file_may_have_changed(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from snakemake.iocontainers import Namedlist
 from prunescope import digests, files, identity, jobs, own, provenance
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
+from synthetic import JOB
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
 
@@ -123,7 +124,7 @@ def test_a_job_refuses_a_users_file_that_was_edited_after_the_plan_or_while_it_r
 
 def test_a_job_leaves_a_receipt_only_if_it_succeeds(tmp_path):
     (tmp_path / "in.csv").write_text("a")
-    identity.write(tmp_path / "receipts/before.json", [tmp_path / "in.csv"], {})
+    identity.write(tmp_path / "receipts/before.json", [tmp_path / "in.csv"], JOB)
     receipt = tmp_path / "receipts/rule.json"
     given = of_a_job(tmp_path / "logs/rule.log")
     given.input = Namedlist(fromdict={"table": str(tmp_path / "in.csv")})

@@ -39,6 +39,7 @@ from prunescope.training.evaluate import evaluate, gradients
 from prunescope.training.execution import enough_memory, peak_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
+from synthetic import JOB
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 CPU = torch.device("cpu")
@@ -764,7 +765,7 @@ def chain(tmp_path_factory):
     """Round 0 and one round of learning-rate rewinding, never interrupted."""
     folder = tmp_path_factory.mktemp("chain")
     datasets.save(folder / "blobs.h5", blobs())
-    identity.write(folder / "receipts/blobs.json", [folder / "blobs.h5"], {})
+    identity.write(folder / "receipts/blobs.json", [folder / "blobs.h5"], JOB)
     chain = Chain(folder, folder / "blobs.h5")
     chain.run(0)
     chain.run(1)

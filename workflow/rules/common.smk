@@ -136,7 +136,7 @@ def code(script):
 
 
 def user_code(script):
-    """SHA-256 of the user's own files that a job can run; the job compares them before and after."""
+    """The user's own files that a job can run; the job compares them before and after."""
     return of_experiment(lambda this, _: digests.user_files(stages.kinds_of(script, this)))
 
 
@@ -262,6 +262,11 @@ def result(file):
 
 def results_of_all(file):
     return lambda _: [f"results/{name}/{file}" for name in CONFIG["experiments"]]
+
+
+def overview():
+    """The page that compares several experiments."""
+    return ["results/overview.html"] if len(CONFIG["experiments"]) > 1 else []
 
 
 def products(name):

@@ -55,11 +55,9 @@ def inputs_of(name, wildcards):
 
 
 def settings_of(name, wildcards):
-    """The parameters of a rule's job that determine what it makes."""
-    params = [
-        (key, value) for key, value in getattr(rules, name).params.items() if key not in identity.CHECKS
-    ]
-    return {key: value(wildcards) if callable(value) else value for key, value in params}
+    """The settings of a rule's job: its parameters."""
+    params = getattr(rules, name).params.items()
+    return identity.settings({key: value(wildcards) if callable(value) else value for key, value in params})
 
 
 @cache
@@ -88,8 +86,10 @@ def out_of_date(receipt):
     _, outputs = outputs_of(receipt)
     written, settings = receipt_at(receipt), settings_of(name, wildcards)
     # A source that was touched or moved has the same content.
-    if written and settings.get("stamp") and HASHES.of(settings["stamp"][0]) == written.get("source"):
-        settings["stamp"] = written["settings"]["stamp"]
+    stamp = settings.get("stamp")
+    if written and stamp and stamp != written["settings"].get("stamp"):
+        if HASHES.of(stamp[0]) == written.get("source"):
+            settings["stamp"] = written["settings"].get("stamp")
     found = identity.difference(written, dict(wildcards.items()), settings, versions(name))
     if found == identity.CODE and ACCEPTED:
         identity.accept(before_results() + receipt, settings["code"])
@@ -106,11 +106,10 @@ def out_of_date(receipt):
         found = f"it was made from {len(written['inputs'])} files, not {len(inputs)}"
     if found and existing:
         report_once(name, wildcards.get("experiment") or wildcards.get("dataset"), found)
-        refuse_link(outputs[0])
     for path, maker, given in zip(inputs, makers, [] if found else written["inputs"]):
         if out_of_date(maker):
             found = f"{path} is out of date"
-        elif receipt_at(maker)["outputs"].get(Path(path).name) != given.get("sha256"):
+        elif receipt_at(maker)["outputs"].get(Path(path).name) != given["sha256"]:
             found = f"{path} is another file than it was made from"
             report_once(name, wildcards.get("experiment"), found)
     return found
@@ -132,25 +131,51 @@ def accepted_code(name, wildcards):
 
 
 @cache
-def is_current(receipt):
-    """Whether all files of a job are there, as it would write them now."""
-    return not out_of_date(receipt) and None not in map(hash_of, outputs_of(receipt)[1])
+def is_settled(receipt):
+    """Whether neither a job nor any job before it will run.
 
-
-def ancient_if_current(item):
-    """Ignore the time of an input that is what its job would write now.
-
-    Not that of a job which may run: what is made from it then runs, too.
+    Otherwise what is made from its file runs, too. Snakemake asks no further why a job has to run if one before it runs,
+    so nothing on the way may be hidden by `ancient`.
     """
+    name, wildcards = producer(receipt)
+    files_made = {receipt, *outputs_of(receipt)[1]}
+    if (
+        out_of_date(receipt)
+        or None in map(hash_of, files_made)
+        or getattr(rules, name).rule in workflow.dag.forcerules
+    ):
+        return False
+    if {before_results() + path for path in files_made} & set(map(str, workflow.dag.forcefiles)):
+        return False
+    return all(is_settled(outputs_of(path)[0]) for path in inputs_of(name, wildcards))
+
+
+@cache
+def nothing_to_do():
+    """Whether every requested file is there as it would be written now: then missing intermediate files do not matter."""
+    settings = workflow.dag_settings
+    if MODULE or settings.forcerun or settings.forceall or settings.forcetargets:
+        return False
+    wanted = (
+        settings.targets or [file for name in CONFIG["experiments"] for file in products(name)] + overview()
+    )
+    try:
+        makers = {path: outputs_of(str(path))[0] for path in wanted}
+    except WorkflowError:  # a rule, or a file that is not ours
+        return False
+    return not any(out_of_date(receipt) or hash_of(str(path)) is None for path, receipt in makers.items())
+
+
+def ancient_if_settled(item):
+    """Ignore the time of an input of one of our rules that will not be written again."""
     if callable(item):  # an input function, whose files come one by one
         return item
     if not STAGES:  # Snakemake's own trial
         return ancient(item)
-    try:
-        receipt, _ = outputs_of(str(item).removeprefix(before_results()))
-    except WorkflowError:  # not ours
-        return ancient(item)
-    return ancient(item) if is_current(receipt) else item
+    if not any(getattr(rules, name).rule is getattr(item, "rule", None) for name in STAGES):
+        return item
+    receipt, _ = outputs_of(str(item).removeprefix(before_results()))
+    return ancient(item) if nothing_to_do() or is_settled(receipt) else item
 
 
 def report_once(*parts):
@@ -160,21 +185,25 @@ def report_once(*parts):
         logger.warning(f"prunescope: {name}{f' of {whose}' if whose else ''} runs again: {why}")
 
 
-def refuse_link(path):
-    """Refuse a folder that is a link to another one below results/: a job would write there."""
-    folder, root = Path(before_results() + path).parent, Path(before_results() + "results")
-    if folder.resolve() != root.resolve() / folder.relative_to(root) and folder.resolve().is_relative_to(
-        root.resolve()
-    ):
-        refuse(f"{folder}: a link to {folder.resolve()}, which is not its own; remove the link and run again")
+@cache
+def refuse_link(folder):
+    """Refuse a folder that is a link to another one below results/: jobs of both would write there."""
+    root = Path(before_results() + "results").resolve()
+    where = Path(before_results() + folder).resolve()
+    if where != root / Path(folder).relative_to("results") and where.is_relative_to(root):
+        refuse(f"{folder}: a link to {where}, which is not its own; remove the link and run again")
 
 
 @cache
 def ignore_records():
     """Switch off Snakemake's own triggers. With --sdm, it still tracks the packages of the jobs."""
+    if MODULE:
+        return
     on = workflow.dag_settings.rerun_triggers
-    if not MODULE:
-        workflow.dag_settings.rerun_triggers = {RerunTrigger.MTIME, RerunTrigger.SOFTWARE_ENV} & set(on)
+    workflow.dag_settings.rerun_triggers = {RerunTrigger.MTIME, RerunTrigger.SOFTWARE_ENV} & set(on)
+    # A job that was killed has left no receipt, so what Snakemake calls incomplete is out of date or complete.
+    if {rule.name for rule in workflow.rules} <= {"all", *STAGES}:
+        workflow.dag.ignore_incomplete = True
 
 
 def receipts(name):
@@ -187,6 +216,7 @@ def receipts(name):
         if JUDGED and workflow.is_main_process:
             ignore_records()
             whole = apply_wildcards(str(getattr(rules, name).output.receipt), wildcards)
+            refuse_link(str(Path(whole.removeprefix(before_results())).parents[1]))
             if out_of_date(whole.removeprefix(before_results())):
                 if workflow.touch:
                     refuse("--touch would keep results that are out of date; run without it")
@@ -203,4 +233,4 @@ if JUDGED and workflow.is_main_process:
     atexit.register(HASHES.save)
 
     inputflags:
-        ancient_if_current,
+        ancient_if_settled,

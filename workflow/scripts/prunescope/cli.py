@@ -172,17 +172,31 @@ def accept(experiment: str, code: bool) -> None:
         raise click.UsageError("only results of older code can be accepted; add --code")
     if not Path("workflow/Snakefile").exists() and not Path("Snakefile").exists():
         raise InputError("no Snakefile here; run this in the folder of the workflow")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--cores", "1"]
-    command += ["--config", f"experiments=[{experiment}]"]
+    receipts = map(identity.read, Path("results", experiment, identity.FOLDER).glob("*.json"))
+    names = sorted({name for receipt in receipts if receipt for name in receipt["outputs"]})
+    if not names:
+        raise InputError(f"results/{experiment}: no receipts; there is nothing to accept")
+    targets = [f"results/{experiment}/{name}" for name in names]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--quiet",
+        "all",
+        "--cores",
+        "1",
+        "--",
+        *targets,
+    ]
     environment = {**os.environ, identity.ACCEPT: "code"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = [line for line in done.stderr.splitlines() if line.startswith("prunescope: ")]
-    if done.returncode:
-        raise InputError(
-            (lines or done.stderr.splitlines() or ["Snakemake failed"])[-1].removeprefix("prunescope: ")
-        )
     accepted = [line for line in lines if line.startswith("prunescope: accepted ")]
-    click.echo("\n".join([*accepted, f"{len(accepted)} jobs accepted"]))
+    if done.returncode:
+        reasons = [line for line in lines if line not in accepted] or done.stderr.split("\n")
+        raise InputError([line for line in reasons if line.strip()][-1].removeprefix("prunescope: "))
+    click.echo("\n".join([*accepted, f"accepted: {len(accepted)}"]))
 
 
 # --- compare ---------------------------------------------------------------------------------------------

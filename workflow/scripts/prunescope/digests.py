@@ -59,11 +59,17 @@ def of_file(family: str, text: str) -> str | None:
     return _of_user(closure.of_user(own.locate(kind.definition)[0]), own.root()) if kind.own else None
 
 
-def user_files(named: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the user's own files that some kinds can run, with the SHA-256 of each."""
+def user_files(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the user's own files that some kinds can run, each with its SHA-256 and the digest of its code.
+
+    Paths are relative to the folder of the user's code.
+    """
     own_kinds = [kind for kind in (kinds.find(family, text) for family, text in named) if kind.own]
     found = [file for kind in own_kinds for file, *_ in closure.of_user(own.locate(kind.definition)[0])]
-    return {str(path): unchanging_sha256(path) for path in sorted(found)}
+    return {
+        str(path.relative_to(own.root())): [unchanging_sha256(path), closure.digest([path])[:16]]
+        for path in sorted(found)
+    }
 
 
 @cache

@@ -20,10 +20,7 @@ from prunescope import files
 from prunescope.errors import InputError
 
 FOLDER = "receipts"
-KEYS = {"wildcards", "settings", "environment", "inputs", "outputs"}
 MOST_DIFFERENCES = 3
-# Parameters that help a job to check what it reads, and say nothing about what it makes.
-CHECKS = ("user_code",)
 CODE = "its code has changed"
 # Environment variable that lets a plan accept results of older code.
 ACCEPT = "PRUNESCOPE_ACCEPT"
@@ -53,16 +50,28 @@ def files_in(folder: Path) -> list[Path]:
 def read(path: str | Path) -> dict | None:
     """Return a receipt; None if it is missing or damaged."""
     try:
-        return files.read_json(path)
-    except InputError:
+        found = files.read_json(path)
+        # Anything may be in a file that was edited or damaged.
+        texts = [found["rule"], *(one[key] for one in found["inputs"] for key in ("path", "sha256"))]
+        texts += [*found["wildcards"].values(), *found["outputs"].values(), *found.get("accepted_code", [])]
+        tables = [found["settings"], found["environment"]["packages"]]
+    except (InputError, RecursionError, LookupError, TypeError, AttributeError):
         return None
+    right = all(isinstance(text, str) for text in texts) and all(isinstance(table, dict) for table in tables)
+    return found if right else None
+
+
+def settings(params: Mapping) -> dict:
+    """Return a rule's parameters as settings: of the user's files, the code without comments counts."""
+    user_code = {path: code for path, (_, code) in params.get("user_code", {}).items()}
+    return {**params, "user_code": user_code} if user_code else {**params}
 
 
 def receipt_beside(path: str | Path) -> Path | None:
     """Return the receipt that names a file; None if there is none."""
     path = Path(path)
     receipts = sorted(path.parent.glob(f"{FOLDER}/*.json"))
-    return next((one for one in receipts if path.name in (read(one) or {}).get("outputs", ())), None)
+    return next((one for one in receipts if path.name in (read(one) or {"outputs": ()})["outputs"]), None)
 
 
 def check(path: str | Path) -> None:
@@ -87,7 +96,7 @@ def verified(inputs: Iterable[str | Path], receipts: Iterable[str | Path]) -> li
     """
     written = {}
     for receipt in map(Path, receipts):
-        outputs = (read(receipt) or {}).get("outputs", {})
+        outputs = (read(receipt) or {"outputs": {}})["outputs"]
         written |= {receipt.parents[1] / name: digest for name, digest in outputs.items()}
     found = []
     for path in map(Path, inputs):
@@ -112,6 +121,10 @@ def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> N
         known.
     """
     made = {Path(path).name: content(path) for path in outputs}
+    # Another rule may have made these files before.
+    for other in Path(receipt).parent.glob("*.json"):
+        if made.keys() & (read(other) or {"outputs": {}})["outputs"].keys():
+            other.unlink()
     files.write_json(receipt, {**job, "outputs": made})
 
 
@@ -148,7 +161,7 @@ def history(folder: str | Path) -> list[dict]:
         path = todo.pop()
         if str(path) not in found and (job := read(path)):
             found[str(path)] = {"receipt": str(path), **job}
-            makers = (receipt_beside(one.get("path", "")) for one in job.get("inputs", ()))
+            makers = (receipt_beside(one["path"]) for one in job["inputs"])
             todo += [maker for maker in makers if maker]
     return [found[path] for path in sorted(found)]
 
@@ -165,12 +178,12 @@ def difference(receipt: Mapping | None, wildcards: Mapping, settings: Mapping, v
     versions : mapping of str to str
         Versions of the packages that matter.
     """
-    if not receipt or KEYS - set(receipt):
-        return "it has no receipt"
+    if not receipt:
+        return "its receipt is missing or damaged"
     if receipt["wildcards"] != dict(wildcards):
         whose = ", ".join(f"{key} {value}" for key, value in receipt["wildcards"].items())
         return f"it belongs to {whose or 'another job'}"
-    packages = receipt["environment"].get("packages", {})
+    packages = receipt["environment"]["packages"]
     given = {key: packages.get(key) for key in versions} | receipt["settings"]
     before, now = (dict(_flat(one)) for one in (given, json.loads(json.dumps({**versions, **settings}))))
     if now.get("code") in receipt.get("accepted_code", ()):

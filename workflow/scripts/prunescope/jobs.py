@@ -107,8 +107,8 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
 
 def _check_user_code(snakemake) -> None:
     """Refuse to run the user's code if it was edited after planning, or while this job ran."""
-    for path, planned in snakemake.params.get("user_code", {}).items():
-        if identity.content(path) != planned:
+    for path, (planned, _) in snakemake.params.get("user_code", {}).items():
+        if identity.content(own.root() / path) != planned:
             raise InputError(f"{path}: edited after this run was planned; run the same command again")
 
 
@@ -125,7 +125,7 @@ def _leave_receipt(snakemake, inputs: list[dict], seconds: float) -> None:
     job_of_receipt = {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
-        "settings": {key: value for key, value in snakemake.params.items() if key not in identity.CHECKS},
+        "settings": identity.settings(dict(snakemake.params.items())),
         "inputs": inputs,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
