@@ -272,11 +272,12 @@ def test_a_rule_of_the_user_in_the_same_workflow_follows_our_files(project):
         file.write("""
 
 rule mine:
-    input: "results/tiny/similarity.parquet"
+    input: "results/tiny/findings.json"
     output: "mine.txt"
     shell: "wc -c {input} > {output}"
 """)
     project.snakemake("mine.txt")
     assert project.jobs("mine.txt") == set()
-    os.utime(project.folder / "results/tiny/similarity.parquet")
+    project.add_keys("findings: {margin: 0.1}")
+    project.snakemake("results/tiny/findings.json")
     assert project.jobs("mine.txt") == {"mine"}
