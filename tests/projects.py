@@ -135,9 +135,13 @@ class Project:
         return (self.folder / "snakemake.out").read_text()
 
     def jobs(self, *arguments: str, **environment: str) -> set[str]:
-        """Return the jobs that would run, as ``rule experiment seed round`` without missing parts."""
+        """Return the jobs that would run, see `jobs_in`."""
+        return self.jobs_in(self.snakemake("--dry-run", *arguments, **environment).stdout)
+
+    @staticmethod
+    def jobs_in(text: str) -> set[str]:
+        """Return the jobs of a printed plan, as ``rule experiment seed round`` without missing parts."""
         found = set()
-        text = self.snakemake("--dry-run", *arguments, **environment).stdout
         for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
             rule = re.match(r"(?:local)?rule (\w+):", block)[1]
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)

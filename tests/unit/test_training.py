@@ -39,7 +39,6 @@ from prunescope.training.evaluate import evaluate, gradients
 from prunescope.training.execution import enough_memory, peak_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
-from synthetic import JOB
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 CPU = torch.device("cpu")
@@ -764,6 +763,8 @@ class Chain:
 def chain(tmp_path_factory):
     """Round 0 and one round of learning-rate rewinding, never interrupted."""
     folder = tmp_path_factory.mktemp("chain")
+    from synthetic import JOB  # not needed by the processes that import this module
+
     datasets.save(folder / "blobs.h5", blobs())
     identity.write(folder / "receipts/blobs.json", [folder / "blobs.h5"], JOB)
     chain = Chain(folder, folder / "blobs.h5")
