@@ -172,7 +172,8 @@ def ancient_if_settled(item):
         return item
     if not STAGES:  # Snakemake's own trial
         return ancient(item)
-    if not any(getattr(rules, name).rule is getattr(item, "rule", None) for name in STAGES):
+    ours = [getattr(rules, name).rule for name in STAGES]
+    if not any(one is getattr(item, "rule", None) for one in ours):
         return item
     receipt, _ = outputs_of(str(item).removeprefix(before_results()))
     return ancient(item) if nothing_to_do() or is_settled(receipt) else item
@@ -202,12 +203,13 @@ def ignore_records():
     on = workflow.dag_settings.rerun_triggers
     workflow.dag_settings.rerun_triggers = {RerunTrigger.MTIME, RerunTrigger.SOFTWARE_ENV} & set(on)
     # A job that was killed has left no receipt, so what Snakemake calls incomplete is out of date or complete.
-    if {rule.name for rule in workflow.rules} <= {"all", *STAGES}:
+    names = {one.name for one in workflow.rules}
+    if names <= {"all", *STAGES}:
         workflow.dag.ignore_incomplete = True
 
 
 def receipts(name):
-    """The input `receipts` of a rule: those of the jobs that make its other inputs.
+    """The input `receipts` of a job, from the jobs that make its other inputs.
 
     They are declared only for a storage provider, with which only declared files travel: each costs the plan time.
     """
