@@ -143,6 +143,16 @@ def test_values_are_those_of_the_matrices(rounds):
                     assert row.spectrum is None
 
 
+def test_the_log_counts_values_with_a_warning(rounds, tmp_path, caplog):
+    caplog.set_level("INFO", "prunescope")
+    compare_round(rounds[:1], Similarity(measures=["cca", "cka"]))
+    compare_round(
+        [record(tmp_path / "dead.h5", layers={"x": np.ones((300, 2))})], Similarity(measures=["cca"])
+    )
+    *known, dead = [line.partition("recordings compared: ")[2] for line in caplog.messages]
+    assert known == 3 * ["1"] and dead == "1; dead layer: 1 values"
+
+
 def test_first_round_is_compared_with_itself(rounds):
     frame = table(compare_round(rounds[:1], Similarity()))
     assert len(frame) == 3 * len(Similarity().measures)

@@ -137,6 +137,18 @@ def test_a_checkpoint_of_this_workflow_keeps_its_masks(network, tmp_path):
     assert all(torch.equal(found.state_dict()[name], value) for name, value in state.items())
 
 
+@pytest.mark.parametrize("change", ["name", "shape"])
+def test_masks_that_match_no_weight_are_refused(network, tmp_path, change):
+    masks = {"conv9.weight" if change == "name" else "conv1.weight": torch.ones(2, dtype=torch.bool)}
+    state = network.state_dict()
+    ours = checkpoints.Checkpoint("e", 0, 1, NETWORK, [0.0], [1.0], state, masks, 0.5, 0.5, "d")
+    checkpoints.save(tmp_path / "checkpoint.pt", ours)
+    with pytest.raises(
+        InputError, match=rf"the mask of {next(iter(masks))} matches no weight; save it again"
+    ):
+        load(tmp_path / "checkpoint.pt")
+
+
 def test_the_prefix_is_that_of_most_names(network, tmp_path):
     state = {f"net.{name}": value for name, value in network.state_dict().items()}
     torch.save(state | {"teacher.conv1.weight": torch.ones(1)}, tmp_path / "a.pt")

@@ -472,6 +472,10 @@ def test_arrays_are_split_resized_and_named(tmp_path):
     }
     data = sources.fetch("mine", given, str(tmp_path), False)
     assert data.shape == (1, 4, 4) and data.classes == ("a", "b", "c")
+    kept, held_out = sources.split(Y, 0.25)
+    small = np.array([pictures.resized(Image.fromarray(plane), 4) for plane in X[:, 0]])
+    assert np.array_equal(data.train_images[:][:, 0], small[kept])
+    assert np.array_equal(data.test_images[:][:, 0], small[held_out])
     assert sorted(data.test_labels.tolist()) == [0, 1, 2] and len(data.train_labels) == 9
     named = npz(tmp_path, x=X, y=Y, classes=np.array(["x", "y", "z"]))
     data = sources.fetch("mine", {"source": named, "test_fraction": 0.25}, str(tmp_path), False)

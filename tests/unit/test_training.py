@@ -647,6 +647,16 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         rounds.prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
+def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(prepared):
+    before = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+    before = dataclasses.replace(before, masks={"conv1.weight": before.weights["conv1.weight"] > 0})
+    settings = PruningSettings(prunable=["Conv2d"], rate=0.5)
+    masks = rounds.prune(job(prepared, 1, training=how(epochs=1)), settings, before).checkpoint.masks
+    left = before.weights["conv2.weight"].numel() + int(before.masks["conv1.weight"].sum())
+    assert sum(int(mask.sum()) for mask in masks.values()) == left - left // 2
+    assert masks.keys() == {"conv1.weight", "conv2.weight"}
+
+
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
     first, second = (job(prepared, seed=seed).initial().state_dict() for seed in (0, 1))
     assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
