@@ -237,15 +237,13 @@ def of_experiment(select):
 def starting_files(wildcards):
     """The files that a later round starts from, by the names in `stages.starts_from`."""
     name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
-    before = name if round > 1 else owner(name, seed, "checkpoint.pt")
     places = {
-        "previous": (before, seed, round - 1, "checkpoint.pt"),
-        "rewind": (owner(name, seed, "rewind.pt"), seed, 0, "rewind.pt"),
+        "previous": network_file(name, seed, round - 1, "checkpoint.pt"),
+        "rewind": network_file(name, seed, 0, "rewind.pt"),
         # A control extends the experiment that it controls.
-        "masks": (lineage(name)[-2:][0][0], seed, round, "checkpoint.pt"),
+        "masks": network_file(lineage(name)[-2:][0][0], seed, round, "checkpoint.pt"),
     }
-    needed = sorted(stages.starts_from(experiment(name)))
-    return {key: "results/{}/seed{}/round{}/{}".format(*places[key]) for key in needed}
+    return {key: places[key] for key in sorted(stages.starts_from(experiment(name)))}
 
 
 def starting_file(key):

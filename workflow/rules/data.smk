@@ -21,7 +21,7 @@ rule prepare_dataset:
         runtime=growing(60),
     params:
         source=source_of,
-        # The user's own files are tracked by path, sizes and modification times.
+        # The user's own files are tracked by path, sizes and times, and by content where these differ.
         stamp=stamp_of,
         code=lambda wildcards: digest("prepare_dataset", (sizes.source_kind(source_of(wildcards)),)),
     script:

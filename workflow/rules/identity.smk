@@ -1,7 +1,7 @@
 # What is out of date: the plan compares every receipt with the job that would be run now.
 #
 # Snakemake's own records are lost with .snakemake and overruled by --touch, so they are not used: a job whose receipt
-# differs is forced, the time stamps of all other files are ignored, and no further trigger is on.
+# differs is forced, time stamps of files that no job will write again are ignored, and no other trigger is on.
 import atexit
 
 from snakemake.io import apply_wildcards
@@ -134,8 +134,8 @@ def accepted_code(name, wildcards):
 def is_settled(receipt):
     """Whether neither a job nor any job before it will run.
 
-    Otherwise what is made from its file runs, too. Snakemake asks no further why a job has to run if one before it runs,
-    so nothing on the way may be hidden by `ancient`.
+    If one will run, Snakemake does not check the jobs after it, and reaches them only through inputs that are not
+    `ancient`.
     """
     name, wildcards = producer(receipt)
     files_made = {receipt, *outputs_of(receipt)[1]}
@@ -166,14 +166,18 @@ def nothing_to_do():
     return not any(out_of_date(receipt) or hash_of(str(path)) is None for path, receipt in makers.items())
 
 
+@cache
+def our_rules():
+    return [getattr(rules, name).rule for name in STAGES]
+
+
 def ancient_if_settled(item):
     """Ignore the time of an input of one of our rules that will not be written again."""
     if callable(item):  # an input function, whose files come one by one
         return item
     if not STAGES:  # Snakemake's own trial
         return ancient(item)
-    ours = [getattr(rules, name).rule for name in STAGES]
-    if not any(one is getattr(item, "rule", None) for one in ours):
+    if not any(one is getattr(item, "rule", None) for one in our_rules()):
         return item
     receipt, _ = outputs_of(str(item).removeprefix(before_results()))
     return ancient(item) if nothing_to_do() or is_settled(receipt) else item

@@ -177,18 +177,8 @@ def accept(experiment: str, code: bool) -> None:
     if not names:
         raise InputError(f"results/{experiment}: no receipts; there is nothing to accept")
     targets = [f"results/{experiment}/{name}" for name in names]
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--dry-run",
-        "--quiet",
-        "all",
-        "--cores",
-        "1",
-        "--",
-        *targets,
-    ]
+    options = ["snakemake", "--dry-run", "--quiet", "all", "--cores", "1", "--"]
+    command = [sys.executable, "-m", *options, *targets]
     environment = {**os.environ, identity.ACCEPT: "code"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = [line for line in done.stderr.splitlines() if line.startswith("prunescope: ")]
