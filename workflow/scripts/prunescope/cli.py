@@ -157,7 +157,7 @@ def provenance(experiment: str) -> None:
 @click.argument("experiment", shell_complete=_complete_target)
 @click.option("--code", is_flag=True, help="Accept results of an older version of the code.")
 def accept(experiment: str, code: bool) -> None:
-    """Let results of an EXPERIMENT stand that would run again only because the code has changed.
+    """Keep results of an EXPERIMENT that would be recomputed only because the code has changed.
 
     Their receipts keep the digest of the code that computed them, and name the accepted one. Results with
     other settings, inputs or data are never accepted. Run it in the folder of the workflow.
