@@ -17,7 +17,7 @@ import wheels
 from projects import REPOSITORY, Project, copy_from_repository
 from prunescope.config.files import merge
 from prunescope.kinds import FAMILIES, known
-from prunescope.pruning.criteria import OFFERS
+from prunescope.pruning.table import OFFERED
 from prunescope.similarity.measures import Measure
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text()
@@ -119,7 +119,7 @@ def test_the_page_lists_every_fact_of_a_measure_and_all_that_a_criterion_may_ask
     arguments = {"name", "function", "needs", "label", "reference", "url", "chance"}
     assert {field.name for field in fields(Measure)} - arguments <= rows(section)
     section = PAGE.partition("## Pruning criteria")[2].partition("\n## ")[0]
-    assert rows(section) == set(OFFERS)
+    assert rows(section) == set(OFFERED)
 
 
 # --- kinds of the user's own project ---------------------------------------------------------------------

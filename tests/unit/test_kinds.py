@@ -91,10 +91,15 @@ def test_a_kind_is_called_with_what_its_parameters_name(monkeypatch):
         return weights + data
 
     monkeypatch.setattr(kinds, "load", lambda *_: mine)
-    offers = {"weights": lambda: 1, "gradients": lambda: pytest.fail("not needed"), "data": lambda: 2}
-    assert kinds.call("criterion", "mine", offers) == 3
-    del offers["weights"]
-    with pytest.raises(
-        InputError, match="criterion 'mine' has the unknown parameter 'weights'; allowed: grad"
-    ):
-        kinds.call("criterion", "mine", offers)
+
+    class Offered:
+        weights, data = 1, 2
+
+        @property
+        def gradients(self):
+            pytest.fail("not needed")
+
+    assert kinds.call("criterion", "mine", Offered()) == 3
+    monkeypatch.setattr(kinds, "load", lambda *_: lambda weight: weight)
+    with pytest.raises(InputError, match=r"criterion 'mine' has the unknown parameter 'weight'.*allowed: we"):
+        kinds.call("criterion", "mine", Offered())

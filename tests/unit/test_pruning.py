@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import modules, weights
 from prunescope.networks.build import build
 from prunescope.networks.inspect import census
 from prunescope.networks.masks import apply_masks
-from prunescope.pruning import amounts, controls, criteria, selection
+from prunescope.pruning import amounts, controls, selection
 
 
 def random(*sizes, draw=torch.rand, seed=0):
@@ -36,17 +38,14 @@ def prune(values, masks, rates=None, scope="global", rate=0.2, density=None):
 
 
 def scores(criterion, weights, gradients=None, seed=0):
-    offers = {
-        "weights": lambda: weights,
-        "gradients": lambda: gradients,
-        "generator": lambda: torch.Generator().manual_seed(seed),
-    }
-    return criteria.scores(criterion, offers)
+    generator = torch.Generator().manual_seed(seed)
+    return kinds.call(
+        "criterion", criterion, SimpleNamespace(weights=weights, gradients=gradients, generator=generator)
+    )
 
 
 def shuffle(masks, seed):
-    offers = {"masks": lambda: masks, "generator": lambda: torch.Generator().manual_seed(seed)}
-    return controls.masks("shuffled-masks", offers)
+    return controls.shuffled_masks(masks, torch.Generator().manual_seed(seed))
 
 
 def reference(values, masks, count):
@@ -199,13 +198,15 @@ def test_applied_masks_leave_plain_zeros():
     assert torch.equal(weight[masks["conv1.weight"]], before[masks["conv1.weight"]])
 
 
-def test_masks_of_other_weights_are_refused():
+def test_later_rounds_prune_the_weights_that_the_first_one_pruned():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
-    assert kept(selection.complete({}, weights)) == 6
-    masks = everything(weights)
-    for before, now in (({"a": masks["a"]}, weights), (masks, {"a": weights["a"]})):
-        with pytest.raises(InputError, match=r"different weights .*b"):
-            selection.complete(before, now)
+    half = {"a": torch.tensor([True, False, True])}
+    dense = SimpleNamespace(round=0, masks={})
+    assert kept(selection.survivors(dense, weights)) == 6
+    assert kept(selection.survivors(SimpleNamespace(round=0, masks=half), weights)) == 5, "initially sparse"
+    with pytest.raises(InputError, match=r"pruning\.prunable: .* did not prune b"):
+        selection.survivors(SimpleNamespace(round=1, masks=half), weights)
+    assert set(selection.survivors(SimpleNamespace(round=1, masks=half), {"a": weights["a"]})) == {"a"}
 
 
 def test_census_by_hand():

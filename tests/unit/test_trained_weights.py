@@ -18,7 +18,9 @@ from prunescope.networks import weights
 from prunescope.networks.build import build, normalise
 from prunescope.networks.inspect import inspect
 from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
-from prunescope.pruning import rounds
+from prunescope.pruning.dense import train_dense
+from prunescope.pruning.imp import prune
+from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
 
@@ -289,10 +291,10 @@ def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):
         sparse.output.bias.zero_()
     torch.save(sparse.state_dict(), tmp_path / "sparse.pt")
     zero = {name: value == 0 for name, value in sparse.state_dict().items() if value.ndim > 1}
-    this = rounds.Round(
+    this = Round(
         "e", 0, 0, network | {"more": {"weights": str(tmp_path / "sparse.pt")}}, training(), prepared(SHAPE)
     )
-    dense = rounds.dense(this)
+    dense = train_dense(this)
     for name, gone in zero.items():
         assert torch.equal(dense.checkpoint.weights[name] == 0, gone), "zeros stay, no other weight is zero"
     assert dense.checkpoint.weights["output.bias"].any(), "biases are not pruned"
@@ -300,8 +302,8 @@ def test_a_sparse_network_stays_sparse_and_is_pruned_further(tmp_path):
     assert dense.metrics["prunable"] - dense.metrics["prunable_kept"] == start
 
     settings = PruningSettings(prunable=["Conv2d"], rate=0.5)
-    later = rounds.Round("e", 0, 1, this.network, training(), prepared(SHAPE))
-    pruned = rounds.prune(later, settings, dense.checkpoint).checkpoint
+    later = Round("e", 0, 1, this.network, training(), prepared(SHAPE))
+    pruned = prune(later, settings, dense.checkpoint).checkpoint
     convolutions = [name for name in zero if name.startswith("conv")]
     left = sum(int((~zero[name]).sum()) for name in convolutions)
     gone = sum(int((pruned.weights[name] == 0).sum() - zero[name].sum()) for name in convolutions)
@@ -315,12 +317,12 @@ def test_rounds_see_images_as_the_weights_expect_them():
     """Training, checkpoint and counts use the network's input size."""
     network = {"name": "torchvision/mobilenet_v3_small", "arguments": {"width_mult": 0.3}}
     data = prepared((3, 12, 10), images=2)
-    this = rounds.Round("e", 0, 0, network, training(normalisation="weights"), data)
-    outcome = rounds.dense(this)
+    this = Round("e", 0, 0, network, training(normalisation="weights"), data)
+    outcome = train_dense(this)
     entry = outcome.checkpoint.network
     expected = preprocessing_of("torchvision/mobilenet_v3_small")
     assert entry["shape"] == [3, 224, 224] and entry["more"] == {"resizing": expected.resizing}
     assert outcome.checkpoint.mean == list(expected.mean)
     assert isinstance(outcome.checkpoint.build(), nn.Module)
     with pytest.raises(InputError, match="values for 3 channels, but the images have 1"):
-        rounds.dense(rounds.Round("e", 0, 0, network, this.training, prepared((1, 12, 10))))
+        train_dense(Round("e", 0, 0, network, this.training, prepared((1, 12, 10))))

@@ -29,7 +29,9 @@ from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
 from prunescope.networks.masks import apply_masks
 from prunescope.provenance import derive_seed
-from prunescope.pruning import rounds
+from prunescope.pruning import dense, imp, rounds
+from prunescope.pruning.dense import train_dense
+from prunescope.pruning.imp import prune
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
@@ -572,7 +574,7 @@ def job(prepared, number=0, **fields):
 def test_an_unfinished_training_belongs_to_one_job(prepared, tmp_path, monkeypatch):
     def unfinished(made_from, more=None, **fields):
         this = job(prepared, **{"number": 1, "state": tmp_path / "state", "made_from": made_from, **fields})
-        return this.unfinished(**(more or {})).digest
+        return dense.unfinished(this, **(more or {})).digest
 
     one = unfinished({"code": "a", "previous": "b"})
     assert one == unfinished({"previous": "b", "code": "a"})
@@ -598,16 +600,16 @@ def test_a_training_with_another_rewind_point_is_not_resumed(prepared, tmp_path)
     """The state would hold the weights of the other step."""
     state = tmp_path / "state"
     for options in ({"rewind_step": 3}, {"rewind_step": 4}, {"rewind_epoch": 1}, {"rewind_epoch": 0}):
-        step, found = rounds.dense(job(prepared, state=state), **options).rewind
+        step, found = train_dense(job(prepared, state=state), **options).rewind
         assert step == options.get("rewind_step", 5 * options.get("rewind_epoch", 0))
-        _, expected = rounds.dense(job(prepared), **options).rewind
+        _, expected = train_dense(job(prepared), **options).rewind
         assert all(torch.equal(found[name], value) for name, value in expected.items()), options
 
 
 def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(prepared):
     this = job(prepared, training=how(epochs=1))
     assert set(this.built) == {"name", "arguments", "shape", "classes"}
-    step, weights = rounds.dense(this).rewind
+    step, weights = train_dense(this).rewind
     assert step == 0
     assert all(torch.equal(weights[name], value) for name, value in this.initial().state_dict().items())
 
@@ -620,10 +622,10 @@ def test_peak_memory_is_what_the_system_counts_in_bytes():
 
 def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
     state = tmp_path / "state"
-    dense = rounds.dense(job(prepared)).checkpoint
+    dense = train_dense(job(prepared)).checkpoint
     for rate in (0.2, 0.5):
         this = job(prepared, number=1, state=state)
-        pruned = rounds.prune(this, PruningSettings(rate=rate), dense).checkpoint
+        pruned = prune(this, PruningSettings(rate=rate), dense).checkpoint
         assert all(not pruned.weights[name][~mask].any() for name, mask in pruned.masks.items()), rate
 
 
@@ -632,26 +634,26 @@ def test_a_training_with_other_pruning_is_not_resumed(prepared, tmp_path):
 
 def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(prepared):
     """A network that was sparse from the start can have zeros in weights that are not prunable."""
-    before = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+    before = train_dense(job(prepared, training=how(epochs=1))).checkpoint
     sparse = {"conv1.weight": before.weights["conv1.weight"] > 0}
     before = dataclasses.replace(before, masks=sparse)
     settings, left = PruningSettings(prunable=["Linear"], rate=0.5), None
     for number in (1, 2):
-        before = rounds.prune(job(prepared, number, training=how(epochs=1)), settings, before).checkpoint
+        before = prune(job(prepared, number, training=how(epochs=1)), settings, before).checkpoint
         masks = dict(before.masks)
         assert torch.equal(masks.pop("conv1.weight"), sparse["conv1.weight"])
         total = left or sum(mask.numel() for mask in masks.values())
         left = sum(int(mask.sum()) for mask in masks.values())
         assert left == total - total // 2
-    with pytest.raises(InputError, match=r"the previous round pruned different weights \(differing: conv2"):
-        rounds.prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
+    with pytest.raises(InputError, match=r"pruning\.prunable: the previous round did not prune conv2"):
+        prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
 def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(prepared):
-    before = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+    before = train_dense(job(prepared, training=how(epochs=1))).checkpoint
     before = dataclasses.replace(before, masks={"conv1.weight": before.weights["conv1.weight"] > 0})
     settings = PruningSettings(prunable=["Conv2d"], rate=0.5)
-    masks = rounds.prune(job(prepared, 1, training=how(epochs=1)), settings, before).checkpoint.masks
+    masks = prune(job(prepared, 1, training=how(epochs=1)), settings, before).checkpoint.masks
     left = before.weights["conv2.weight"].numel() + int(before.masks["conv1.weight"].sum())
     assert sum(int(mask.sum()) for mask in masks.values()) == left - left // 2
     assert masks.keys() == {"conv1.weight", "conv2.weight"}
@@ -665,18 +667,18 @@ def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_netwo
 
 
 def test_the_accuracy_of_a_checkpoint_is_that_of_its_weights(prepared):
-    outcome = rounds.dense(job(prepared, training=how(epochs=3, optimizer={"name": "sgd", "lr": 0.01})))
+    outcome = train_dense(job(prepared, training=how(epochs=3, optimizer={"name": "sgd", "lr": 0.01})))
     first, *_, last = (entry["test_accuracy"] for entry in outcome.history)
     assert first != last == outcome.checkpoint.accuracy
 
 
 def test_shuffled_masks_depend_on_the_seed(prepared):
     masks, settings = half(fresh()), PruningSettings(control="shuffled-masks")
-    dense = rounds.dense(job(prepared, training=how(epochs=1))).checkpoint
+    dense = train_dense(job(prepared, training=how(epochs=1))).checkpoint
 
     def shuffled(seed):
         this = job(prepared, 1, training=how(epochs=1), seed=seed)
-        found = rounds.prune(this, settings, dense, masks=masks).checkpoint.masks
+        found = prune(this, settings, dense, controlled=masks).checkpoint.masks
         return torch.cat([mask.flatten() for mask in found.values()]).tolist()
 
     assert shuffled(0) == shuffled(0) != shuffled(1)
@@ -919,7 +921,7 @@ def test_a_round_refuses_files_of_another_one(chain, tmp_path, file):
             checkpoints.save_rewind(path, found, 10, found.weights)
         else:
             checkpoints.save(path, found)
-        return rounds.read(this, {file: path})
+        return imp.read(this, {file: path})
 
     assert sum(one is not None for one in read()) == 1
     others = {"seed": 6, "dataset": "ab12", "network": dense.network | {"classes": 5}}

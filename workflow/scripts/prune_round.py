@@ -2,11 +2,11 @@
 
 from prunescope import files, jobs
 from prunescope.data import datasets
-from prunescope.pruning import rounds
+from prunescope.pruning import dense, imp, rounds
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
 
-with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
+with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     # Only the files that the round starts from are inputs; Snakemake gives an empty list for the others.
     every = {"previous": given.previous, "rewind": given.rewind, "masks": given.masks}
@@ -19,10 +19,10 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         training=Training(**params.training),
         dataset=datasets.load(given.dataset),
         device=jobs.device(snakemake),
-        state=rounds.state_beside(output.checkpoint),
+        state=dense.state_beside(output.checkpoint),
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
         download=snakemake.config["data"]["download"],
     )
-    previous, early, masks = rounds.read(this, paths)
-    outcome = rounds.prune(this, PruningSettings(**params.pruning), previous, early, masks)
-    rounds.save(outcome, output.checkpoint, output.training, output.metrics)
+    previous, early, masks = imp.read(this, paths)
+    outcome = imp.prune(this, PruningSettings(**params.pruning), previous, early, masks)
+    dense.save(outcome, output.checkpoint, output.training, output.metrics)

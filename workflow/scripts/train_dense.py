@@ -2,10 +2,10 @@
 
 from prunescope import jobs
 from prunescope.data import datasets
-from prunescope.pruning import rounds
+from prunescope.pruning import dense, rounds
 from prunescope.settings.training import Training
 
-with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint)]):
+with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)]):
     params, output = snakemake.params, snakemake.output
     this = rounds.Round(
         experiment=snakemake.wildcards.experiment,
@@ -15,9 +15,9 @@ with jobs.job(snakemake, hidden=[rounds.state_beside(snakemake.output.checkpoint
         training=Training(**params.training),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
-        state=rounds.state_beside(output.checkpoint),
+        state=dense.state_beside(output.checkpoint),
         made_from={"code": params.code},
         download=snakemake.config["data"]["download"],
     )
-    outcome = rounds.dense(this, params.rewind["epoch"], params.rewind["step"])
-    rounds.save(outcome, output.checkpoint, output.training, output.metrics, output.rewind)
+    outcome = dense.train_dense(this, params.rewind["epoch"], params.rewind["step"])
+    dense.save(outcome, output.checkpoint, output.training, output.metrics, output.rewind)

@@ -9,7 +9,7 @@ new entry reruns nothing.
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
@@ -69,7 +69,7 @@ FAMILIES = {
         "pruning.table:CRITERIA",
         "Pruning criteria (`pruning.criterion`)",
         files=True,
-        offers="pruning.criteria:OFFERS",
+        offers="pruning.table:OFFERED",
     ),
     "control": Family("pruning.table:CONTROLS", "Controls (`control`)"),
     "optimizer": Family(
@@ -198,10 +198,8 @@ def load(family: str, text: str, where: str = ""):
     return own.load(*own.locate(kind.definition)) if kind.own else imported(kind.definition)
 
 
-def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
-    """Call a kind with the arguments that its parameters name.
-
-    `offers` has functions that compute the arguments, by parameter name; only the needed ones are called.
+def call(family: str, text: str, offered: object):
+    """Call a kind with the arguments that its parameters name: attributes of `offered`, see `Family.offers`.
 
     Raises
     ------
@@ -210,9 +208,11 @@ def call(family: str, text: str, offers: Mapping[str, Callable[[], object]]):
     """
     function = load(family, text)
     parameters = signature(function).parameters.values()
-    required = [one.name for one in parameters if one.default is one.empty]
-    _check_parameters(f"{family} {text!r}", required, offers)
-    return function(**{one.name: offers[one.name]() for one in parameters if one.name in offers})
+    names = imported(FAMILIES[family].offers)
+    _check_parameters(
+        f"{family} {text!r}", [one.name for one in parameters if one.default is one.empty], names
+    )
+    return function(**{one.name: getattr(offered, one.name) for one in parameters if one.name in names})
 
 
 def _check_parameters(what: str, names: Iterable[str], offers: Iterable[str]) -> None:

@@ -3,28 +3,30 @@
 import torch
 from torch import Tensor
 
+from prunescope.checkpoints import Checkpoint
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks
 from prunescope.pruning.amounts import removed
 
 
-def complete(masks: Masks, weights: dict[str, Tensor]) -> Masks:
-    """Return the masks of all prunable weights: those of the previous round, or at first all kept.
+def survivors(previous: Checkpoint, weights: dict[str, Tensor]) -> Masks:
+    """Return the masks of the prunable weights after the previous round.
+
+    The dense network has none, unless it was initially sparse: then those of some weights.
 
     Raises
     ------
     InputError
         When the previous round pruned other weights.
     """
-    if masks and set(masks) != set(weights):
-        odd = sorted(set(masks) ^ set(weights))
+    masks = {name: mask for name, mask in previous.masks.items() if name in weights}
+    missing = [name for name in weights if name not in masks]
+    if previous.round and missing:
         raise InputError(
-            f"pruning.prunable: the previous round pruned different weights (differing: {', '.join(odd)})"
+            f"pruning.prunable: the previous round did not prune {', '.join(missing)}; prune the "
+            "same weights in every round"
         )
-    return {
-        name: masks[name] if masks else torch.ones(weight.shape, dtype=torch.bool)
-        for name, weight in weights.items()
-    }
+    return {name: masks.get(name, torch.ones(w.shape, dtype=torch.bool)) for name, w in weights.items()}
 
 
 def prune(
@@ -43,7 +45,7 @@ def prune(
     Parameters
     ----------
     scores : dict of str to Tensor
-        By parameter name, see `prunescope.pruning.criteria.scores`.
+        By parameter name, see `prunescope.pruning.criteria`.
     masks : dict of str to Tensor of bool
         Masks of the previous round.
     scope : {'global', 'layer'}

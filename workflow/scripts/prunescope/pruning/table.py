@@ -7,18 +7,27 @@ their values are newly drawn.
 
 from prunescope.kinds import Kind
 
+OFFERED = {
+    "weights": "the prunable weights by parameter name, on the CPU",
+    "gradients": "the gradients of the training images' mean loss, on the CPU",
+    "generator": "a torch.Generator on the CPU, seeded for this seed and round",
+    "network": "the network of the previous round, on the training device",
+    "untrained": "the same network with its initial weights, on the CPU",
+    "data": "the images and labels on the training device, see prunescope.training.data.Data",
+}
+
 CRITERIA = {
     "magnitude": Kind(
-        "pruning.criteria.magnitude:magnitude",
+        "pruning.criteria:magnitude",
         "|w|",
         reference="S. Han, J. Pool, J. Tran, W. Dally: Learning both Weights and Connections. NeurIPS 2015.",
     ),
     "random": Kind(
-        "pruning.criteria.random:random",
+        "pruning.criteria:random",
         "Uniform random numbers, so weights are removed at random",
     ),
     "saliency": Kind(
-        "pruning.criteria.saliency:saliency",
+        "pruning.criteria:saliency",
         "|w × gradient|: the first-order change of the training loss when w is removed",
         reference="P. Molchanov et al.: Pruning Convolutional Neural Networks. ICLR 2017.",
     ),
@@ -26,23 +35,23 @@ CRITERIA = {
 
 CONTROLS = {
     "new-weights": Kind(
-        "pruning.controls.new_weights:new_weights",
+        "pruning.controls:same_masks",
         "The masks of the same round on newly drawn weights, trained with the schedule of round 0",
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
         facts={"reads": ("masks",), "fresh": True},
     ),
     "none": Kind(
-        "pruning.controls.none:none",
+        "pruning.imp:remaining",
         "No control: score the remaining weights and remove the lowest",
         facts={"reads": ("previous",), "prunes": True},
     ),
     "retrain": Kind(
-        "pruning.controls.retrain:retrain",
+        "pruning.controls:retrain",
         "The same rounds and schedule without pruning",
         facts={"reads": ()},
     ),
     "shuffled-masks": Kind(
-        "pruning.controls.shuffled_masks:shuffled_masks",
+        "pruning.controls:shuffled_masks",
         "The masks of the same round, permuted within each layer",
         facts={"reads": ("masks",)},
     ),

@@ -32,18 +32,18 @@ class SGD(Optimizer):
 
 OPTIMIZERS = {
     "adam": Kind(
-        "training.optimizers.adam:Adam",
+        "training.optimizers:Adam",
         "Adam",
         reference="D. Kingma, J. Ba: Adam. ICLR 2015.",
         settings=Adam,
     ),
     "adamw": Kind(
-        "training.optimizers.adam:AdamW",
+        "training.optimizers:AdamW",
         "Adam with decoupled weight decay",
         reference="I. Loshchilov, F. Hutter: Decoupled Weight Decay Regularization. ICLR 2019.",
         settings=AdamW,
     ),
-    "sgd": Kind("training.optimizers.sgd:SGD", "Stochastic gradient descent", settings=SGD),
+    "sgd": Kind("training.optimizers:SGD", "Stochastic gradient descent", settings=SGD),
 }
 
 
@@ -84,19 +84,15 @@ class Steps(Schedule):
 
 
 SCHEDULES = {
-    "constant": Kind(
-        "training.schedules.shapes:constant", "The base learning rate throughout", settings=Schedule
-    ),
+    "constant": Kind("training.schedules:constant", "The base learning rate throughout", settings=Schedule),
     "cosine": Kind(
-        "training.schedules.shapes:cosine",
+        "training.schedules:cosine",
         "Half a cosine from 1 to `final`, without restarts",
         reference="I. Loshchilov, F. Hutter: SGDR. ICLR 2017.",
         settings=Cosine,
     ),
     "linear": Kind(
-        "training.schedules.shapes:linear", "Straight lines between points, constant outside", settings=Linear
+        "training.schedules:linear", "Straight lines between points, constant outside", settings=Linear
     ),
-    "steps": Kind(
-        "training.schedules.shapes:steps", "Multiplied by `gamma` at each milestone", settings=Steps
-    ),
+    "steps": Kind("training.schedules:steps", "Multiplied by `gamma` at each milestone", settings=Steps),
 }

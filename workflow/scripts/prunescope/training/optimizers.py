@@ -1,7 +1,11 @@
-"""Optimisers. Each is a subclass of `Optimizer` in a file of this folder."""
+"""Optimisers: subclasses of `Optimizer`."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from prunescope import kinds
 from prunescope.errors import InputError
@@ -66,6 +70,81 @@ class Optimizer:
             [[value if value is None else value.to(device) for value in values] for values in group]
             for group in state
         ]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        decay_norm_and_bias: bool,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ):
+        self.momentum, self.nesterov = momentum, nesterov
+        super().__init__(network, decay_norm_and_bias, weight_decay=weight_decay)
+
+    def fresh(self, group: list[nn.Parameter]) -> list[list[Tensor | None]]:
+        return [[None] * len(group)]
+
+    def update(self, group, gradients, state, rate, decay):
+        sgd(
+            group,
+            gradients,
+            *state,
+            momentum=self.momentum,
+            dampening=0.0,
+            nesterov=self.nesterov,
+            fused=True,
+            weight_decay=decay,
+            lr=rate,
+            maximize=False,
+        )
+
+
+class Adam(Optimizer):
+    """Adam."""
+
+    decoupled = False
+
+    def __init__(
+        self,
+        network: nn.Module,
+        decay_norm_and_bias: bool,
+        *,
+        betas: Sequence[float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+    ):
+        self.betas = betas
+        super().__init__(network, decay_norm_and_bias, weight_decay=weight_decay)
+
+    def fresh(self, group: list[nn.Parameter]) -> list[list[Tensor | None]]:
+        moments = [[torch.zeros_like(p, requires_grad=False) for p in group] for _ in range(2)]
+        return [*moments, [torch.zeros((), device=p.device) for p in group]]
+
+    def update(self, group, gradients, state, rate, decay):
+        first, second, steps = state
+        adam(
+            *(group, gradients, first, second, [], steps),
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=1e-8,
+            decoupled_weight_decay=self.decoupled,
+            fused=True,
+            weight_decay=decay,
+            lr=rate,
+            maximize=False,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay."""
+
+    decoupled = True
 
 
 def build(network: nn.Module, decay_norm_and_bias: bool, *, name: str, lr: float, **settings) -> Optimizer:

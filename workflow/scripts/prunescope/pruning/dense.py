@@ -1,0 +1,153 @@
+"""Round 0, the dense network; and what every trained round shares: unfinished training, results, files."""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from prunescope import checkpoints, files
+from prunescope.checkpoints import Checkpoint
+from prunescope.networks import weights as given_weights
+from prunescope.networks.inspect import census
+from prunescope.pruning.rounds import Round, checkpoint, measured
+from prunescope.training.data import Data, place, steps_per_epoch
+from prunescope.training.execution import enough_memory, execution
+from prunescope.training.loop import Task, train
+from prunescope.training.resume import Progress, State
+
+log = logging.getLogger("prunescope")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a round.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+    history : list of dict
+        One entry per epoch, the columns of training.csv.
+    metrics : dict
+        JSON-ready, see docs/training.md.
+    rewind : tuple of (int, dict) or None
+        For round 0: the requested step, and the weights at that step.
+    state : State or None
+        State of the training; to be discarded when all files have been written.
+    """
+
+    checkpoint: Checkpoint
+    history: list[dict]
+    metrics: dict
+    rewind: tuple[int, dict[str, Tensor]] | None
+    state: State | None
+
+
+def train_dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) -> Outcome:
+    """Train the dense network: round 0.
+
+    Parameters
+    ----------
+    this : Round
+    rewind_epoch : int, default 0
+        Epoch whose weights are kept for rewinding; 0 means before the first epoch.
+    rewind_step : int, optional
+        Step (batch) whose weights are kept instead.
+    """
+    started = time.monotonic()
+    state = unfinished(this, rewind={"epoch": rewind_epoch, "step": rewind_step})
+    network = this.initial()
+    # Zeros in given weights belong to a sparse network.
+    given = "weights" in this.network.get("more", {})
+    masks = given_weights.zeros(network, trained_further=True) if given else {}
+    with enough_memory(this.device, this.training.batch_size):
+        data = place(this.dataset, this.training, this.device, this.expected)
+        rewind = rewind_epoch * steps_per_epoch(data, this.training) if rewind_step is None else rewind_step
+        task = Task(this.seed, 0, masks, rewind=rewind)
+        trained = train(network, data, this.training, task, state)
+    return outcome(this, network, data, task, trained, state, started)
+
+
+def state_beside(checkpoint: str | Path) -> Path:
+    """Return the path of an unfinished training: a hidden file next to its checkpoint."""
+    return Path(checkpoint).with_name(".training-state.pt")
+
+
+def unfinished(this: Round, **more) -> State | None:
+    """Return the state of a round's training; `more` has further values that identify the training."""
+    if this.state is None:
+        return None
+    identity = {
+        "network": this.built,
+        "training": this.training.plain(),
+        "seed": this.seed,
+        "round": this.number,
+        "dataset": this.dataset.digest,
+        **this.made_from,
+        **more,
+        **execution(this.device),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return State(this.state, digest)
+
+
+def outcome(
+    this: Round,
+    network: nn.Module,
+    data: Data,
+    task: Task,
+    trained: Progress,
+    state: State | None,
+    started: float,
+) -> Outcome:
+    """Return the result of a round that began at `started`, by the monotonic clock."""
+    made = checkpoint(this, network, data, task.masks, trained.history[-1]["test_accuracy"])
+    counts = census(network, task.masks, this.built["shape"])
+    if counts["unpruned"]:
+        text = ", ".join(f"{name} {part['share']:.1%}" for name, part in counts["unpruned"].items())
+        log.info("not pruned, of all parameters: %s", text)
+    metrics = _of_training(trained) | measured(this, counts, time.monotonic() - started)
+    rewind = None if task.rewind is None else (task.rewind, trained.rewind)
+    return Outcome(made, trained.history, metrics, rewind, state)
+
+
+def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind: str | None = None) -> None:
+    """Write a round's files, and remove its unfinished training.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    checkpoint, training, metrics : path
+        Where checkpoint.pt, training.csv and metrics.json go.
+    rewind : path, optional
+        Where the weights for rewinding go, for round 0.
+    """
+    checkpoints.save(checkpoint, outcome.checkpoint)
+    if rewind is not None:
+        checkpoints.save_rewind(rewind, outcome.checkpoint, *outcome.rewind)
+    files.write_csv(training, outcome.history)
+    files.write_json(metrics, outcome.metrics)
+    if outcome.state:
+        outcome.state.discard()
+
+
+def _of_training(trained: Progress) -> dict:
+    """Return the entries of metrics.json about training."""
+    last = trained.history[-1]
+    seconds = sum(entry["seconds"] for entry in trained.history)
+    images = sum(entry["seconds"] * entry["images_per_second"] for entry in trained.history)
+    return {
+        **{
+            f"{split}_{metric}": last.get(f"{split}_{metric}")
+            for split in ("train", "validation", "test")
+            for metric in ("loss", "accuracy")
+        },
+        "epochs": len(trained.history),
+        "steps": last["step"],
+        "training_seconds": seconds,
+        "evaluation_seconds": trained.evaluation_seconds,
+        "images_per_second": images / seconds,
+    }

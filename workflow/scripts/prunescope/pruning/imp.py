@@ -1,0 +1,162 @@
+"""Iterative Magnitude Pruning: one round, which scores, prunes, chooses the weights to start from, trains."""
+
+import copy
+import logging
+import time
+
+import torch
+from torch import Tensor, nn
+
+from prunescope import checkpoints, kinds
+from prunescope.checkpoints import Checkpoint
+from prunescope.networks import modules
+from prunescope.networks.build import build
+from prunescope.networks.masks import Masks, apply_masks, density
+from prunescope.provenance import derive_seed
+from prunescope.pruning import selection
+from prunescope.pruning.dense import Outcome, outcome, unfinished
+from prunescope.pruning.rounds import Round
+from prunescope.settings.pruning import PruningSettings
+from prunescope.training.data import Data, place
+from prunescope.training.evaluate import gradients
+from prunescope.training.execution import enough_memory
+from prunescope.training.loop import Task, train
+
+log = logging.getLogger("prunescope")
+
+
+def read(
+    this: Round, paths: dict[str, str]
+) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
+    """Read the files that a later round starts from.
+
+    Parameters
+    ----------
+    this : Round
+    paths : dict of str to path
+        ``previous``, the checkpoint of the previous round; ``rewind``, the weights of round 0 to rewind to;
+        ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
+
+    Returns
+    -------
+    tuple of (Checkpoint, (int, dict), dict)
+        The previous round, the step and weights to rewind to, and masks; None for those not in `paths`.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or damaged, or belongs to another seed, round, network or data set.
+    """
+    same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
+    previous = rewind = masks = None
+    if "previous" in paths:
+        previous = checkpoints.load(paths["previous"])
+        checkpoints.expect(paths["previous"], previous, round=this.number - 1, **same)
+    if "rewind" in paths:
+        rewind = checkpoints.load_rewind(paths["rewind"], **same)
+    if "masks" in paths:
+        pruned = checkpoints.load(paths["masks"])
+        checkpoints.expect(paths["masks"], pruned, round=this.number, **same)
+        masks = pruned.masks
+    return previous, rewind, masks
+
+
+def prune(
+    this: Round,
+    settings: PruningSettings,
+    previous: Checkpoint | None = None,
+    early: tuple[int, dict[str, Tensor]] | None = None,
+    controlled: Masks | None = None,
+) -> Outcome:
+    """Prune the network of the previous round and retrain it; or do what a control does instead.
+
+    Parameters
+    ----------
+    this : Round
+    settings : PruningSettings
+    previous : Checkpoint, optional
+        Of the round before.
+    early : tuple of (int, dict of str to Tensor), optional
+        Step and weights of round 0 to which ``retraining: rewind`` returns.
+    controlled : dict of str to Tensor of bool, optional
+        In a control that uses them, the masks of the same round of the controlled experiment.
+    """
+    started = time.monotonic()
+    state = unfinished(this, pruning=settings.plain())
+    control = kinds.find("control", settings.control).facts
+    with enough_memory(this.device, this.training.batch_size):
+        data = place(this.dataset, this.training, this.device, this.expected)
+
+        # The weights that remain: the survivors with the highest scores, or what a control says.
+        if control.get("prunes"):
+            masks = remaining(this, settings, previous, data)
+        else:
+            generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
+            masks = kinds.load("control", settings.control)(controlled, generator)
+        # A network that was initially sparse can have masks for weights that are not prunable.
+        if previous is not None:
+            masks = masks | {n: mask for n, mask in previous.masks.items() if n not in masks}
+
+        # Their values: newly drawn, those of an early step of round 0, or those of the previous round.
+        start = 0
+        if control.get("fresh"):
+            network = build(**this.built, seed=derive_seed(this.seed, "new weights", this.number))
+        elif settings.retraining == "rewind":
+            start, weights = early
+            network = build(**this.built, seed=0)
+            network.load_state_dict(weights)
+        else:
+            network = previous.build()
+        apply_masks(network, masks)
+        log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
+
+        task = Task(this.seed, this.number, masks, start)
+        trained = train(network, data, this.training, task, state)
+    return outcome(this, network, data, task, trained, state, started)
+
+
+def remaining(this: Round, settings: PruningSettings, previous: Checkpoint, data: Data) -> Masks:
+    """Score the weights that the previous round left, and return masks without the lowest."""
+    network = previous.build()
+    weights = modules.prunable(network, settings.prunable)
+    scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
+    return selection.prune(
+        scores,
+        selection.survivors(previous, weights),
+        settings.scope,
+        settings.rate,
+        modules.layer_rates(network, list(weights), settings.rates),
+        settings.density,
+    )
+
+
+class Offered:
+    """What a criterion may ask for, see `prunescope.pruning.table.OFFERED`.
+
+    All are copies, so that a criterion cannot change the network.
+    """
+
+    def __init__(self, this: Round, network: nn.Module, weights: dict[str, Tensor], data: Data):
+        self._round, self._network, self._weights = this, network, weights
+        self.data = data
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return {name: weight.detach().to("cpu", copy=True) for name, weight in self._weights.items()}
+
+    @property
+    def gradients(self) -> dict[str, Tensor]:
+        return gradients(self._network, list(self._weights), self.data, self._round.training)
+
+    @property
+    def generator(self) -> torch.Generator:
+        seed = derive_seed(self._round.seed, "random masks", self._round.number)
+        return torch.Generator().manual_seed(seed)
+
+    @property
+    def network(self) -> nn.Module:
+        return copy.deepcopy(self._network).to(self.data.train.labels.device)
+
+    @property
+    def untrained(self) -> nn.Module:
+        return self._round.initial()
