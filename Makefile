@@ -85,7 +85,7 @@ calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistic
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(DRAWS)
 
 docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in config/, docs/ and results/
-	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.config.documentation
+	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.plan.reference
 
 lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the conda environment
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 \

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from forked import SECONDS, Forks
-from prunescope.config.files import merge
+from prunescope.settings.load import merge
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")

@@ -2,13 +2,11 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
 
-from prunescope.config.notes import GPUS
+from prunescope.plan.notes import GPUS
 
 SEEDS, ROUNDS = (0, 1), (0, 1, 2)
 LIBRARY = "workflow/scripts/prunescope"
@@ -101,7 +99,7 @@ FREE = [
     ("similarity/measures/bures.py", "compute_uv=False", "compute_uv=0"),
     ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),
     ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
-    ("config/grid.py", "is too long for a folder", "has too many letters"),
+    ("settings/load.py", "is too long for a folder", "has too many letters"),
 ]
 # Edits that rerun jobs: file, old text, new text, and the jobs that run again.
 EDITS = {
@@ -399,16 +397,6 @@ def test_an_environment_with_snakemake_only_gets_one_line_that_says_what_to_run(
     assert done.returncode != 0 and "Traceback" not in done.stdout
     line = done.stdout.splitlines()[-1]
     assert line.startswith("prunescope: h5py, torch: not installed") and "make env" in line
-
-
-def test_a_limit_on_memory_is_refused_before_torch_is_imported(create, tmp_path):
-    """Under a limit, imports of libraries end in tracebacks or in a signal."""
-    project = create(tmp_path / "project")
-    command = f"ulimit -v 1500000; exec {sys.executable} -m snakemake --dry-run --cores 1"
-    done = subprocess.run(["bash", "-c", command], cwd=project.folder, capture_output=True, text=True)
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("prunescope: ulimit -v allows 1,536 MB of address space, but importing torch may")
 
 
 def upgraded(folder, package):

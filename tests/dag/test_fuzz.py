@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
 from prunescope import kinds
-from prunescope.config import documentation, facts
-from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
+from prunescope.plan import reference, sizes
+from prunescope.settings.load import EXPERIMENTS, Catalogue, load_config, load_experiment
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-SCHEMA = documentation.schema("experiment")
+SCHEMA = reference.schema("experiment")
 BASE = yaml.safe_load((REPOSITORY / "config/experiments/digits-lenet.yaml").read_text())
 JUNK = st.one_of(
     st.none(),
@@ -95,7 +95,7 @@ def tried(create, tmp_path_factory):
         (EXPERIMENTS / f"{name}.yaml").write_text(yaml.safe_dump(changed))
         try:
             experiment = load_experiment(name)
-            facts.describe(experiment, f"config/experiments/{name}.yaml", CONFIG["data"])
+            sizes.describe(experiment, f"config/experiments/{name}.yaml", CONFIG["data"])
             for combination in Catalogue().selected(name):
                 load_experiment(combination)
             accepted[name] = experiment
@@ -153,7 +153,7 @@ def test_the_top_level_configuration_is_accepted_or_refused_with_one_line(tried,
         try:
             checked = load_config(config, CONFIG, (EXPERIMENTS,))
             for name in checked["experiments"]:
-                facts.describe(
+                sizes.describe(
                     load_experiment(name, checked["catalogue"]),
                     f"config/experiments/{name}.yaml",
                     checked["data"],

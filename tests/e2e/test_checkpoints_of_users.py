@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import prunescope as ps
-from prunescope.config.files import merge
+from prunescope.settings.load import merge
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import yaml
 
 from projects import REPOSITORY, snakemake
 from prunescope import closure, digests
-from prunescope.config import stages
-from prunescope.config.files import Catalogue, load_experiment
 from prunescope.networks.build import build
+from prunescope.plan import stages
+from prunescope.settings.load import Catalogue, load_experiment
 
 HOST = """\
 configfile: "host.yaml"

@@ -15,9 +15,9 @@ import yaml
 
 import wheels
 from projects import REPOSITORY, Project, copy_from_repository
-from prunescope.config.files import merge
 from prunescope.kinds import FAMILIES, known
 from prunescope.pruning.table import OFFERED
+from prunescope.settings.load import merge
 from prunescope.similarity.measures import Measure
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text()
@@ -242,7 +242,7 @@ def test_new_kinds_of_the_library_rerun_nothing_and_can_be_planned(project):
     listed = python(project, "-c", "from prunescope import cli; cli.main(['kinds'])")
     for page in ("docs/similarity.md", "results/README.md"):
         copy_from_repository(page, project.folder / page)
-    python(project, "-m", "prunescope.config.documentation")
+    python(project, "-m", "prunescope.plan.reference")
     reference = (project.folder / "config/README.md").read_text()
     for name in ADDED.values():
         assert re.search(rf"^  {name} ", listed, re.MULTILINE)

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from prunescope.config.files import merge
+from prunescope.settings.load import merge
 
 pytestmark = pytest.mark.slow
 

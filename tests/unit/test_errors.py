@@ -1,17 +1,15 @@
 """Behaviour when there is not enough memory."""
 
 import os
-import resource
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from prunescope.errors import InputError, out_of_memory, require_address_space, require_threads, shrinking
+from prunescope.errors import InputError, out_of_memory, shrinking
 
 
 @pytest.mark.parametrize("allocate", [torch.empty, np.empty])
@@ -77,28 +75,3 @@ def test_other_errors_are_not_mistaken_for_a_lack_of_memory():
         ValueError("memory"),
     ):
         assert not out_of_memory(error)
-
-
-def test_a_limit_on_address_space_is_refused_with_what_is_needed(monkeypatch):
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (2_500_000_000, -1))
-    require_address_space("a job", 1_500, 1_000)
-    with pytest.raises(InputError, match=r"allows 2,500 MB .* a job may need 2,501 MB \(1,501 MB of memory"):
-        require_address_space("a job", 1_501, 1_000)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
-    require_address_space("a job", 10**9, 0)
-
-
-def test_a_limit_on_threads_is_refused(monkeypatch):
-    """The real limit (``ulimit -u``) does not apply to root."""
-    require_threads(20)
-    start, before = threading.Thread.start, threading.active_count()
-
-    def start_three(self):
-        if threading.active_count() >= before + 3:
-            raise RuntimeError("can't start new thread")
-        start(self)
-
-    monkeypatch.setattr(threading.Thread, "start", start_three)
-    with pytest.raises(InputError, match="only 3 more threads can be started here, but 20 are needed"):
-        require_threads(20)
-    assert threading.active_count() == before

@@ -2,11 +2,11 @@
 
 import pytest
 
-from prunescope.config import sharing, stages
-from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.plan import sharing, stages
 from prunescope.settings.activations import Activations
+from prunescope.settings.load import Catalogue, load_experiment, load_lineage
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
 from prunescope.training import optimizers

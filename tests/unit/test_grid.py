@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import synthetic
-from prunescope.config import sharing
-from prunescope.config.files import Catalogue, load_config, load_experiment, load_lineage, merge
-from prunescope.config.grid import expand
 from prunescope.errors import InputError
+from prunescope.plan import sharing
 from prunescope.report.experiment import Experiment
 from prunescope.report.side_by_side import differing, overview_table
+from prunescope.settings.load import Catalogue, expand, load_config, load_experiment, load_lineage, merge
 from prunescope.settings.reading import read_yaml
 
 RATES = {"pruning.rate": [0.2, 0.5], "pruning.scope": ["global", "layer"]}

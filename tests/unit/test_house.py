@@ -38,8 +38,8 @@ def test_rooms_and_files_have_no_circles():
             room(other) for other in others if room(other) != room(path)
         )
     order = list(graphlib.TopologicalSorter(rooms).static_order())
-    assert order.index("networks") < order.index("training") < order.index("pruning") < order.index("config")
-    above = {name for name, others in rooms.items() if "config" in others}
+    assert order.index("networks") < order.index("training") < order.index("pruning") < order.index("plan")
+    above = {name for name, others in rooms.items() if "plan" in others}
     assert above <= {"notebook", "cli.py"}, "what jobs compute does not read the configuration"
 
 
@@ -73,7 +73,7 @@ def test_imports_can_be_followed_in_the_text(path):
 
 
 # Settings that several stages have, and those that only the plan reads.
-SHARED, PLANNED = {"base", "normalisation", "optimization"}, {"__init__", "experiment", "top", "reading"}
+SHARED, PLANNED = {"base", "normalisation", "optimization"}, {"__init__", "experiment", "top", "reading", "load", "elsewhere"}
 
 
 @pytest.mark.parametrize("path", sorted((LIBRARY / "settings").glob("*.py")), ids=lambda path: path.stem)
@@ -101,8 +101,8 @@ def test_scripts_import_jobs_before_torch(path):
     [
         ("import prunescope", {"torch", "numpy", "pandas", "snakemake", "scipy"}),
         ("import prunescope.settings.experiment", {"torch", "numpy", "scipy", "pandas", "h5py", "snakemake"}),
-        ("import prunescope.config.documentation", {"torch", "scipy", "pandas", "h5py"}),
-        ("import prunescope.config.facts, prunescope.config.notes", {"torch", "scipy", "pandas", "pyarrow"}),
+        ("import prunescope.plan.reference", {"torch", "scipy", "pandas", "h5py"}),
+        ("import prunescope.plan.sizes, prunescope.plan.notes", {"torch", "scipy", "pandas", "pyarrow"}),
         ("import prunescope.similarity.matrix", {"torch", "pandas", "matplotlib"}),
         ("import prunescope.report.figures", {"torch", "scipy", "altair"}),
         ("import prunescope.activations.store", {"torch", "scipy", "pandas"}),

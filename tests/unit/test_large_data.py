@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from prunescope.config import facts
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks.build import build
+from prunescope.plan import sizes
 from prunescope.settings.training import Training
 from prunescope.training import data as placing
 from prunescope.training.data import Gathered, place
@@ -137,4 +137,4 @@ def test_an_experiment_is_refused_while_planning_when_nothing_can_be_trained(tmp
     experiment = {"dataset": "photos", "activations": {"examples": None}, "training": {}, "pruning": {}}
     data = {"datasets": {"photos": "numpy:x.npz"}, "root": str(tmp_path)}
     with pytest.raises(InputError, match=r"x\.yaml: dataset = 'photos': its images have no labels"):
-        facts.describe(experiment, "x.yaml", data)
+        sizes.describe(experiment, "x.yaml", data)

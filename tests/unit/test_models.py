@@ -8,13 +8,14 @@ from torch import nn
 
 from prunescope import checkpoints, files
 from prunescope.activations import record, store
-from prunescope.config import facts, models, sharing, stages, targets
-from prunescope.config.files import Catalogue, load_experiment, load_lineage, merge
 from prunescope.data import datasets
 from prunescope.errors import InputError
+from prunescope.plan import sharing, sizes, stages, targets
 from prunescope.pruning import imported
 from prunescope.pruning.rounds import Round
+from prunescope.settings import elsewhere
 from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.load import Catalogue, load_experiment, load_lineage, merge
 from prunescope.settings.training import Forward
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -93,7 +94,7 @@ def load(experiment: dict | None = None, **changes) -> dict:
 
 
 def describe(**changes) -> dict:
-    return facts.describe(load(**changes), "experiments.x", DATA)
+    return sizes.describe(load(**changes), "experiments.x", DATA)
 
 
 def model(place: int, **changes) -> dict:
@@ -110,13 +111,13 @@ def test_lineages_are_seeds_and_their_order_is_the_round():
     experiment = load()
     assert experiment["seeds"] == [0, 7] and experiment["rounds"] == 1
     assert stages.networks(experiment) == [(0, 0), (0, 1), (7, 0)]
-    assert [models.find(experiment, *place)["weights"] for place in stages.networks(experiment)] == [
+    assert [elsewhere.find(experiment, *place)["weights"] for place in stages.networks(experiment)] == [
         "dense.pt",
         "half.pt",
         "seed1.pt",
     ]
     with pytest.raises(InputError, match="lineage 7 ends at round 0"):
-        models.find(experiment, 7, 1)
+        elsewhere.find(experiment, 7, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_training_is_not_inherited(tmp_path):
     for name in ("b", "c"):
         experiment = load_experiment(name, catalogue)
         assert experiment["training"]["normalisation"] == "symmetric"
-        assert experiment["seeds"] == [0, 7] and models.given(name, catalogue)
+        assert experiment["seeds"] == [0, 7] and elsewhere.given(name, catalogue)
         lineage = load_lineage(name, catalogue)
         assert (
             sharing.network_file(lineage, 0, 0, "checkpoint.pt")
@@ -180,7 +181,7 @@ def test_training_is_not_inherited(tmp_path):
         yaml.safe_dump(stages.shown(experiment))
         again = Catalogue((), {name: stages.shown(experiment)})
         assert load_experiment(name, again) == experiment, "reports show what can be run again"
-    assert not models.given("a", catalogue)
+    assert not elsewhere.given("a", catalogue)
 
 
 def test_experiments_of_grids_can_have_models():
@@ -195,9 +196,9 @@ def test_experiments_of_grids_can_have_models():
         "broken": {"extends": "missing", "grid": grid},
     }
     catalogue = Catalogue((), written)
-    found = models.trained_elsewhere(catalogue)
+    found = elsewhere.trained_elsewhere(catalogue)
     grids = {name for start in ("a", "b") for name in catalogue.grid(start).experiments}
-    expected = {"a", "c", *(name for name in grids if models.given(name, catalogue))}
+    expected = {"a", "c", *(name for name in grids if elsewhere.given(name, catalogue))}
     assert found == expected and set(catalogue.selected("a") + catalogue.selected("b")) < found
 
 
@@ -286,13 +287,13 @@ def test_layers_of_another_network_get_the_names_of_the_first(folder):
     wanted = {"relu1": "1", "head": "3"}
     changes = merge(model(2, **OTHER, layers=wanted), {"activations": {"layers": ["relu1", "head"]}})
     experiment = load(**changes)
-    assert facts.describe(experiment, "x", DATA)["network"]["shapes"] == {"relu1": [6, 8, 8], "head": [4]}
-    assert models.recorded(experiment, experiment["models"][2], ["relu1", "head"]) == wanted
-    assert models.recorded(experiment, experiment["models"][1], ["relu1", "head"]) == ["relu1", "head"]
+    assert sizes.describe(experiment, "x", DATA)["network"]["shapes"] == {"relu1": [6, 8, 8], "head": [4]}
+    assert elsewhere.recorded(experiment, experiment["models"][2], ["relu1", "head"]) == wanted
+    assert elsewhere.recorded(experiment, experiment["models"][1], ["relu1", "head"]) == ["relu1", "head"]
     # All pairs of layers are compared, whatever their names.
     every = merge(changes, {"similarity": {"pairs": "all-layers"}, "activations": {"view": "pooled"}})
     every["models"][2]["layers"] = {"tanh": "1", "logits": "3"}
-    shapes = facts.describe(load(**every), "x", DATA)["network"]["shapes"]
+    shapes = sizes.describe(load(**every), "x", DATA)["network"]["shapes"]
     assert list(shapes) == ["relu1", "head", "tanh", "logits"]
 
 
@@ -311,9 +312,9 @@ def test_layers_can_have_names_of_other_modules(pairs):
 def test_models_with_the_network_of_the_first_have_its_layers():
     wanted = {"first": "relu1", "out": "head"}
     experiment = load(**model(0, layers=wanted))
-    shapes = facts.describe(experiment, "x", DATA)["network"]["shapes"]
+    shapes = sizes.describe(experiment, "x", DATA)["network"]["shapes"]
     assert shapes == {"first": [6, 8, 8], "out": [4]}
-    assert models.recorded(experiment, experiment["models"][1], list(shapes)) == wanted
+    assert elsewhere.recorded(experiment, experiment["models"][1], list(shapes)) == wanted
     # The network of the experiment is another one than that of the first model.
     changes = model(0, weights="other.pt", network=OTHER["network"]) | {"activations": {"layers": ["3"]}}
     with pytest.raises(InputError, match=r"models\[1\]: layers: MyNet has no module '3'"):

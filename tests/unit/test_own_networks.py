@@ -13,10 +13,10 @@ import yaml
 from snakemake.iocontainers import Namedlist
 
 from prunescope import closure, digests, jobs, own
-from prunescope.config import facts
-from prunescope.config.files import Catalogue, load_experiment, merge
 from prunescope.errors import InputError
 from prunescope.networks.build import build
+from prunescope.plan import sizes
+from prunescope.settings.load import Catalogue, load_experiment, merge
 
 MINE = '''"""Networks of mine."""
 import torch
@@ -266,7 +266,7 @@ def plan(folder, code=CODE, **keys):
     (folder / "nets/mine.py").write_text(code)
     catalogue = Catalogue((Path(__file__).parents[2] / "config/experiments",), {"mine": merge(LINES, keys)})
     data = {"root": "data", "datasets": {"digits": "sklearn:digits"}}
-    return facts.describe(load_experiment("mine", catalogue), catalogue.where("mine"), data)
+    return sizes.describe(load_experiment("mine", catalogue), catalogue.where("mine"), data)
 
 
 def test_a_plan_knows_the_layers(folder):

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+import resource
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ import vl_convert
 from matplotlib.colors import to_rgb
 
 import synthetic
+from prunescope.errors import InputError
 from prunescope.files import write_parquet
 from prunescope.findings import verdicts
 from prunescope.report import page_tables, palette, similarity_charts, summary
@@ -246,6 +248,13 @@ def test_page_loads_nothing(html):
 
 def test_page_is_the_same_twice(html):
     assert page() == html
+
+
+def test_a_limit_on_address_space_is_one_line(monkeypatch):
+    """Without it, the JavaScript engine would end the process."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (67 * 10**9, -1))
+    with pytest.raises(InputError, match=r"allows 67 GB of address space, but .* reserves 68 GB"):
+        overview_page([experiment("a", {})], MEASURES)
 
 
 def test_names_cannot_break_the_page():

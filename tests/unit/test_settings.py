@@ -11,9 +11,9 @@ import yaml
 from snakemake.cli import parse_config
 
 from prunescope import kinds, own, records
-from prunescope.config import documentation, facts, stages
-from prunescope.config.files import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.errors import InputError
+from prunescope.plan import reference, sizes, stages
+from prunescope.settings.load import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.settings.reading import read_yaml, typed
 
 REPOSITORY = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_defaults_are_filled_in_everywhere(write):
     experiment = load_experiment("x")
     given = {"activations.examples", "training.schedule"}
     other = {"training.optimizer.betas", "training.schedule.gamma", "training.schedule.final"}
-    for key, part, _ in documentation.keys("experiment"):
+    for key, part, _ in reference.keys("experiment"):
         if "default" in part and part["default"] != {} and key not in given | other and "[]" not in key:
             value = experiment
             for name in key.split("."):
@@ -439,7 +439,7 @@ def test_options_of_a_data_set(write):
 )
 def test_mistakes_that_only_network_and_data_reveal(write, change, words):
     write("x", changed(**change))
-    text = refusal(facts.describe, load_experiment("x"), "config/experiments/x.yaml", TOP["data"])
+    text = refusal(sizes.describe, load_experiment("x"), "config/experiments/x.yaml", TOP["data"])
     for word in ["config/experiments/x.yaml", *words]:
         assert word in text, text
 
@@ -448,7 +448,7 @@ def test_cached_facts_are_computed_again_when_their_file_is_damaged(write):
     write("x", MINIMAL)
     experiment = load_experiment("x")
     records.FOLDER.mkdir(parents=True)
-    found = facts.describe(experiment, "x", TOP["data"])
+    found = sizes.describe(experiment, "x", TOP["data"])
     kept = list(records.FOLDER.glob("*.json"))
     assert {path.name.partition("-")[0] for path in kept} >= {"dataset", "network"}
     for path in kept:
@@ -460,14 +460,14 @@ def test_cached_facts_are_computed_again_when_their_file_is_damaged(write):
             path.read_text()[:-4] + "9}}",
         ):
             path.write_text(damage)
-            assert facts.describe(experiment, "x", TOP["data"]) == found
+            assert sizes.describe(experiment, "x", TOP["data"]) == found
 
 
 def test_describe_counts_what_the_network_does(write):
     write("x", MINIMAL)
-    found = facts.describe(load_experiment("x"), "x", TOP["data"])
+    found = sizes.describe(load_experiment("x"), "x", TOP["data"])
     assert found["dataset"] == {"shape": [1, 8, 8], "classes": 10, "train": 1437, "test": 360}
-    assert facts.describe(load_experiment("x"), "x", TOP["data"]) == found  # kept, read back
+    assert sizes.describe(load_experiment("x"), "x", TOP["data"]) == found  # kept, read back
     assert found["network"]["parameters"] > 0 and found["network"]["macs"] > 0
 
 
@@ -545,19 +545,17 @@ def test_a_control_is_given_only_what_it_starts_from(write):
 
 
 def test_the_reference_is_up_to_date_and_names_every_key_and_kind():
-    for path, parts in documentation.made().items():
+    for path, parts in reference.made().items():
         text = path.read_text()
-        assert documentation.page(text, parts) == text, f"{path}: run `make docs`"
-    for path, text in documentation.schemas().items():
+        assert reference.page(text, parts) == text, f"{path}: run `make docs`"
+    for path, text in reference.schemas().items():
         assert path.read_text() == text, f"{path}: run `make docs`"
     readme = (REPOSITORY / "config/README.md").read_text()
     for family in kinds.FAMILIES:
         assert all(f"`{kind.form}`" in readme for kind in kinds.known(family).values())
         assert kinds.known(family) and all(kind.summary for kind in kinds.known(family).values())
     assert all(
-        part.get("description")
-        for name in ("config", "experiment")
-        for _, part, _ in documentation.keys(name)
+        part.get("description") for name in ("config", "experiment") for _, part, _ in reference.keys(name)
     )
 
 
@@ -575,7 +573,7 @@ def test_every_property_of_the_schemas_is_closed_and_described():
             walk(child, f"{where}.{key}")
 
     for name in ("config", "experiment"):
-        walk(documentation.schema(name), name)
+        walk(reference.schema(name), name)
 
 
 @pytest.mark.parametrize(
@@ -585,7 +583,7 @@ def test_shipped_experiments_are_valid_and_fit_their_data(path, monkeypatch, tmp
     (tmp_path / "config").symlink_to(REPOSITORY / "config")
     monkeypatch.chdir(tmp_path)
     experiment = load_experiment(path.stem)
-    assert facts.describe(experiment, path.stem, TOP["data"])["network"]["shapes"]
+    assert sizes.describe(experiment, path.stem, TOP["data"])["network"]["shapes"]
     assert re.fullmatch(r"\S.*\S", experiment["description"]), "a description helps whoever reads the report"
 
 
@@ -666,11 +664,11 @@ def test_the_default_number_of_images_fits_any_data_set(write):
     del written["activations"]["examples"]
     write("x", written)
     experiment = load_experiment("x")
-    assert facts.describe(experiment, "x", TOP["data"])["dataset"]["test"] == 360
+    assert sizes.describe(experiment, "x", TOP["data"])["dataset"]["test"] == 360
     assert stages.images(experiment, 360) == 360 and stages.images(experiment, 9000) == 500
     assert stages.activation_params(experiment)["examples"] == 500
     write("y", {"extends": "x", "activations": {"examples": 500}})
-    text = refusal(facts.describe, load_experiment("y"), "y", TOP["data"])
+    text = refusal(sizes.describe, load_experiment("y"), "y", TOP["data"])
     assert "activations.examples = 500: the data set has only 360 test images" in text
 
 
@@ -678,9 +676,9 @@ def test_the_default_number_of_images_fits_any_data_set(write):
 def test_one_of_the_default_patterns_has_to_match(write, prunable):
     without = changed(network__name="lenet300")  # without convolutions
     write("x", without | ({"pruning": {"prunable": prunable}} if prunable else {}))
-    assert facts.describe(load_experiment("x"), "x", TOP["data"])["network"]["prunable"]
+    assert sizes.describe(load_experiment("x"), "x", TOP["data"])["network"]["prunable"]
     write("x", without | {"pruning": {"prunable": ["Linear", "Conv2d"]}})
-    text = refusal(facts.describe, load_experiment("x"), "x", TOP["data"])
+    text = refusal(sizes.describe, load_experiment("x"), "x", TOP["data"])
     assert "'Conv2d' matches no module" in text
 
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import yaml
 
-from prunescope.config import sharing
-from prunescope.config.files import Catalogue, load_lineage
+from prunescope.plan import sharing
+from prunescope.settings.load import Catalogue, load_lineage
 
 ROOT = {
     "dataset": "digits",

@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from prunescope import provenance
-from prunescope.config import stages
-from prunescope.config.files import Catalogue, load_experiment, merge
 from prunescope.errors import InputError
+from prunescope.plan import stages
+from prunescope.settings.load import Catalogue, load_experiment, merge
 
 MINIMAL = {
     "dataset": "digits",

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from prunescope.config import targets
 from prunescope.errors import InputError
+from prunescope.plan import targets
 
 IN_PLACE = {
     "must be a file, not a pipe or device": os.mkfifo,

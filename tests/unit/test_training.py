@@ -22,12 +22,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunescope import checkpoints, files, identity
-from prunescope.config import stages
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
 from prunescope.networks.masks import apply_masks
+from prunescope.plan import stages
 from prunescope.provenance import derive_seed
 from prunescope.pruning import dense, imp, rounds
 from prunescope.pruning.dense import train_dense

@@ -18,8 +18,8 @@ rule extract_activations:
     threads: of_experiment(lambda this, _: this["activations"]["threads"])
     resources:
         gpu=1,
-        mem_mb=extraction_mb,
-        runtime=growing(60),
+        mem_mb=bound(bounds.recording_mb),
+        runtime=bound(60),
     params:
         activations=recorded,
         threads=of_experiment(lambda this, _: this["activations"]["threads"]),
@@ -45,8 +45,8 @@ rule extract_untrained:
     threads: of_experiment(lambda this, _: this["activations"]["threads"])
     resources:
         gpu=1,
-        mem_mb=extraction_mb,
-        runtime=growing(60),
+        mem_mb=bound(bounds.recording_mb),
+        runtime=bound(60),
     params:
         network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.untrained_params(this)["training"]),

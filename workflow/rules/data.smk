@@ -17,8 +17,8 @@ rule prepare_dataset:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=bound(4000),
+        runtime=bound(60),
     params:
         source=source_of,
         # The user's own files are tracked by path, sizes and times, and by content where these differ.

@@ -2,8 +2,6 @@
 #
 # Snakemake's own records are lost with .snakemake and overruled by --touch, so they are not used: a job whose receipt
 # differs is forced, time stamps of files that no job will write again are ignored, and no other trigger is on.
-import atexit
-
 from snakemake.io import apply_wildcards
 from snakemake.rules import Wildcards
 from snakemake.settings.types import RerunTrigger

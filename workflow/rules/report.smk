@@ -34,8 +34,8 @@ rule draw_figures:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
@@ -89,8 +89,8 @@ rule write_report:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=of_experiment(lambda this, _: stages.findings_params(this)),
@@ -129,8 +129,8 @@ rule write_overview:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
         layers=lambda _: {name: list(facts(name)["network"]["shapes"]) for name in CONFIG["experiments"]},

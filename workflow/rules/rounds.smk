@@ -1,5 +1,5 @@
 # Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from round r - 1 and retrained.
-# Experiments with the same dense training share round 0; prunescope/config/sharing.py finds its owner.
+# Experiments with the same dense training share round 0; prunescope/plan/sharing.py finds its owner.
 
 
 rule train_dense:
@@ -23,8 +23,8 @@ rule train_dense:
     threads: of_experiment(lambda this, _: this["training"]["threads"])
     resources:
         gpu=1,
-        mem_mb=training_mb,
-        runtime=training_minutes,
+        mem_mb=bound(bounds.training_mb),
+        runtime=bound(bounds.training_minutes),
     params:
         network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
@@ -62,8 +62,8 @@ rule prune_round:
     threads: of_experiment(lambda this, _: this["training"]["threads"])
     resources:
         gpu=1,
-        mem_mb=training_mb,
-        runtime=training_minutes,
+        mem_mb=bound(bounds.training_mb),
+        runtime=bound(bounds.training_minutes),
     params:
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
@@ -94,8 +94,8 @@ rule import_model:
     threads: of_experiment(lambda this, _: this["activations"]["threads"])
     resources:
         gpu=1,
-        mem_mb=extraction_mb,
-        runtime=import_minutes,
+        mem_mb=bound(bounds.recording_mb),
+        runtime=bound(bounds.import_minutes),
     params:
         network=of_import("network"),
         training=of_import("training"),

@@ -20,8 +20,8 @@ rule compare_round:
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
         gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=comparison_mb,
-        runtime=growing(60),
+        mem_mb=bound(bounds.comparison_mb),
+        runtime=bound(60),
     params:
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_round"),
@@ -51,8 +51,8 @@ rule compare_seeds:
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
         gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=comparison_mb,
-        runtime=growing(60),
+        mem_mb=bound(bounds.comparison_mb),
+        runtime=bound(60),
     params:
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare_seeds"),
@@ -82,8 +82,8 @@ rule compare_untrained:
     threads: of_experiment(lambda this, _: this["similarity"]["threads"])
     resources:
         gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=comparison_mb,
-        runtime=growing(60),
+        mem_mb=bound(bounds.comparison_mb),
+        runtime=bound(60),
     params:
         similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
         code=code("compare_untrained"),
@@ -108,8 +108,8 @@ rule assemble_matrix:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         code=code("assemble_matrix"),
     script:
@@ -132,8 +132,8 @@ rule assemble_spectrum:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         measures=of_experiment(lambda this, _: stages.with_spectrum(this)),
         code=code("assemble_spectrum"),
@@ -157,8 +157,8 @@ rule assemble_accuracy:
         "../../envs/prunescope.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=bound(2000),
+        runtime=bound(10),
     params:
         code=code("assemble_accuracy"),
     script:

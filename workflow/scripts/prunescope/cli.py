@@ -63,7 +63,7 @@ def list_kinds(family: str | None) -> None:
 
 
 def _complete_target(_context, _parameter, incomplete: str) -> list[str]:
-    from prunescope.config.files import configuration_of
+    from prunescope.settings.load import configuration_of
 
     names = [kind.form for kind in kinds.known("network").values()]
     with suppress(InputError):

@@ -2,8 +2,6 @@
 
 import difflib
 import logging
-import resource
-import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -52,67 +50,6 @@ def out_of_memory(error: BaseException) -> bool:
             and any(t in str(error) for t in NO_MEMORY)
         )
     )
-
-
-# Address space in MB that libraries reserve without using it as memory: torch with CUDA; the JavaScript
-# engine that builds a report.
-RESERVED_BY_TORCH = 2_000
-RESERVED_BY_REPORT = 68_000
-
-
-def address_space() -> int | None:
-    """Return the limit on this process's address space (``ulimit -v``) in MB; None without one."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if limit == resource.RLIM_INFINITY else limit // 1_000_000
-
-
-def require_address_space(what: str, memory: int, reserved: int) -> None:
-    """Refuse a limit under which importing libraries would end the process.
-
-    Parameters
-    ----------
-    what : str
-        What needs the memory, for the message.
-    memory, reserved : int
-        Memory that may be used, and address space reserved in addition, in MB.
-
-    Raises
-    ------
-    InputError
-        With the limit and the amount needed.
-    """
-    limit = address_space()
-    if limit is not None and limit < memory + reserved:
-        raise InputError(
-            f"ulimit -v allows {limit:,} MB of address space, but {what} may need {memory + reserved:,} MB "
-            f"({memory:,} MB of memory; libraries reserve the rest); raise the limit or remove it "
-            "(ulimit -v unlimited)"
-        )
-
-
-def require_threads(count: int) -> None:
-    """Refuse a limit that allows fewer than `count` more threads: libraries would hang or crash.
-
-    Raises
-    ------
-    InputError
-        With the number that could be started.
-    """
-    stop, started = threading.Event(), []
-    try:
-        for _ in range(count):
-            thread = threading.Thread(target=stop.wait, daemon=True)
-            thread.start()
-            started.append(thread)
-    except RuntimeError:
-        raise InputError(
-            f"only {len(started)} more threads can be started here, but {count} are needed; raise the "
-            "process limit (ulimit -u, or the container's)"
-        ) from None
-    finally:
-        stop.set()
-        for thread in started:
-            thread.join()
 
 
 def shrinking(run: Callable[[int], T], size: int, unit: str, remedy: str) -> T:

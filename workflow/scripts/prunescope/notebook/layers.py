@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from prunescope import kinds, own
-from prunescope.config.facts import describe_dataset
-from prunescope.config.files import configuration_of, load_experiment
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.outline import Module, outline, pruned_weights
 from prunescope.networks.preprocessing import input_shape, preprocessing_of
+from prunescope.plan.sizes import describe_dataset
+from prunescope.settings.load import configuration_of, load_experiment
 
 
 def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes: int) -> list[dict[str, str]]:

@@ -241,8 +241,8 @@ class Run:
 
         The configuration determines that experiment; without a configuration, it is this one.
         """
-        from prunescope.config import sharing
-        from prunescope.config.files import configuration_of, load_lineage
+        from prunescope.plan import sharing
+        from prunescope.settings.load import configuration_of, load_lineage
 
         folder = self.folder.absolute()
         project = folder.parents[1]
@@ -255,7 +255,7 @@ class Run:
 
     def _code_folder(self) -> Path:
         """Return the folder of the user's code, from the configuration next to results/."""
-        from prunescope.config.files import configuration_of
+        from prunescope.settings.load import configuration_of
 
         project = self.folder.absolute().parents[1]
         try:

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import re
+import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from prunescope.errors import RESERVED_BY_REPORT, require_address_space
+from prunescope.errors import InputError
 from prunescope.report.base import ALL, ANY, Chart
 
 TEMPLATE = "report.html.j2"
@@ -28,6 +29,8 @@ NOT_SEEN = re.compile(
     r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
     r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
 )
+# Address space in bytes that the JavaScript engine reserves; it does not use it as memory.
+ADDRESS_SPACE = 68 * 10**9
 # Width of the images that need no JavaScript; they are scaled to the page.
 WIDTH, PANEL_WIDTH = 900, 260
 
@@ -138,7 +141,12 @@ def render(page: Page) -> str:
     InputError
         When the process's address space is limited, because the JavaScript engine would end the process.
     """
-    require_address_space("a report", 2_000, RESERVED_BY_REPORT)
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
+        raise InputError(
+            f"ulimit -v allows {limit // 10**9} GB of address space, but the JavaScript engine that builds a "
+            f"report reserves {ADDRESS_SPACE // 10**9} GB; remove the limit (ulimit -v unlimited)"
+        )
     menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
     selected = {menu.name: next(iter(menu.options)) for menu in menus}
     environment = jinja2.Environment(

@@ -8,10 +8,10 @@ import math
 from pathlib import Path
 
 from prunescope import digests, kinds
-from prunescope.config import models
-from prunescope.config.stages import network_params
 from prunescope.errors import InputError, guess
+from prunescope.plan.stages import network_params
 from prunescope.records import remember
+from prunescope.settings import elsewhere
 
 LIBRARY = Path(__file__).parents[1]
 
@@ -51,7 +51,7 @@ def _models(experiment: dict, dataset: dict) -> dict:
     found: dict = {}
     for place, model in enumerate(experiment["models"]):
         try:
-            network = network_params(models.network_of(experiment, model), "weights")
+            network = network_params(elsewhere.network_of(experiment, model), "weights")
             classes = network.get("classes", dataset["classes"])
             if not classes:
                 raise InputError(
@@ -64,8 +64,8 @@ def _models(experiment: dict, dataset: dict) -> dict:
                 classes=classes,
                 prunable=[],
                 rates={},
-                recorded=models.recorded(experiment, model, list(found.get("shapes", []))),
-                normalisation=models.normalisation_of(experiment, model),
+                recorded=elsewhere.recorded(experiment, model, list(found.get("shapes", []))),
+                normalisation=elsewhere.normalisation_of(experiment, model),
                 trained_elsewhere=True,
             )
             _check_outputs(experiment["activations"], own["shapes"])

@@ -1,4 +1,4 @@
-"""What a plan does with the configuration, before any job.
+"""What is worked out before any job: what each rule reads, who makes round 0, sizes, bounds, checks, notes.
 
 For what the user can correct, functions raise `prunescope.errors.InputError`: one line with file, key, value
 and what is allowed.

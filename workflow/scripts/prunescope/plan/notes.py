@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunescope import kinds, provenance
-from prunescope.config import stages
-from prunescope.config.stages import LEARNING
-from prunescope.errors import RESERVED_BY_REPORT, InputError, address_space
+from prunescope.errors import InputError
 from prunescope.files import read_json
+from prunescope.plan import stages
+from prunescope.plan.stages import LEARNING
 from prunescope.pruning.amounts import idle_round
 from prunescope.settings.activations import Activations
 from prunescope.similarity.measures import FEW, OK, described
@@ -38,7 +38,7 @@ class Size:
 
 
 def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
-    """Return the size of each recorded layer's matrix; `facts` are from `facts.describe`."""
+    """Return the size of each recorded layer's matrix; `facts` are from `sizes.describe`."""
     activations = Activations(**experiment["activations"])
     view = kinds.load("view", activations.view)
     images = stages.images(experiment, facts["dataset"]["test"])
@@ -162,17 +162,10 @@ def machine_notes(resources: dict, local: bool) -> list[str]:
 
     `resources` are Snakemake's global resources; `local` says whether jobs run on this machine.
     """
-    lines = []
-    if (limit := address_space()) is not None and limit < RESERVED_BY_REPORT:
-        lines.append(
-            f"ulimit -v allows {limit:,} MB of address space, but reports need {RESERVED_BY_REPORT:,} MB; "
-            "everything else can run"
-        )
     gpus, cores = (getattr(resources.get(key), "value", resources.get(key)) for key in ("gpu", "_cores"))
     if not local or not gpus or not cores or gpus >= cores or any(map(os.path.exists, GPUS)):
-        return lines
+        return []
     return [
-        *lines,
         f"no GPU was found, and --resources gpu={gpus} limits training and recording to {gpus} at a time; "
         f"with --resources gpu=0, up to {cores} run on the CPU",
     ]

@@ -4,8 +4,8 @@ If several experiments in one chain of `extends` would produce the same file, it
 others extend. Which experiments are selected, and their order, does not matter.
 """
 
-from prunescope.config import stages
-from prunescope.config.files import NO_CONTROL
+from prunescope.plan import stages
+from prunescope.settings.load import NO_CONTROL
 
 Lineage = list[tuple[str, dict]]
 
@@ -32,7 +32,7 @@ ROUND0 = {
 def trainer(lineage: Lineage, seed: int) -> str:
     """Return the experiment that trains the dense network of a seed.
 
-    `lineage` is from `prunescope.config.files.load_lineage`, here and below.
+    `lineage` is from `prunescope.settings.load.load_lineage`, here and below.
     """
     name, this = lineage[-1]
     for place, (other, theirs) in enumerate(lineage[:-1], 1):

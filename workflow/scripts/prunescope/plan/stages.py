@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from prunescope import digests, kinds, provenance
-from prunescope.config import models
-from prunescope.config.files import merge
 from prunescope.errors import InputError
 from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
+from prunescope.settings import elsewhere
 from prunescope.settings.activations import EXAMPLES
+from prunescope.settings.load import merge
 from prunescope.settings.pruning import Selection
 
 # Packages that can change the bytes of a rule's outputs.
@@ -74,15 +74,15 @@ def rounds_of(experiment: dict, seed: int) -> int:
     """Return the last round of a seed. Lineages of `models` can differ in length."""
     if "models" not in experiment:
         return experiment["rounds"]
-    return len(models.lineage(experiment, seed)) - 1
+    return len(elsewhere.lineage(experiment, seed)) - 1
 
 
 def import_params(experiment: dict, seed: int, round: int) -> dict:
     """Return what `import_model` reads."""
-    model = models.find(experiment, seed, round)
+    model = elsewhere.find(experiment, seed, round)
     return {
-        "network": network_params(models.network_of(experiment, model), "weights"),
-        "training": _scaling(models.normalisation_of(experiment, model)),
+        "network": network_params(elsewhere.network_of(experiment, model), "weights"),
+        "training": _scaling(elsewhere.normalisation_of(experiment, model)),
     }
 
 
@@ -175,9 +175,9 @@ def untrained_params(experiment: dict) -> dict:
     activations = activation_params(experiment)
     if "models" in experiment:
         first = experiment["models"][0]
-        network = models.network_of(experiment, first) | {"weights": None}
-        normalisation = models.normalisation_of(experiment, first)
-        activations["layers"] = models.recorded(experiment, first, [])
+        network = elsewhere.network_of(experiment, first) | {"weights": None}
+        normalisation = elsewhere.normalisation_of(experiment, first)
+        activations["layers"] = elsewhere.recorded(experiment, first, [])
     return {
         "network": network_params(network),
         "training": _scaling(normalisation),
@@ -220,7 +220,7 @@ def findings_params(experiment: dict) -> dict:
 def shown(experiment: dict) -> dict:
     """Return the settings that reports show: all except those that do not affect the results."""
     if "models" in experiment:
-        experiment = models.without_training(experiment)
+        experiment = elsewhere.without_training(experiment)
     similarity = _without_threads(experiment["similarity"])
     return experiment | {"similarity": similarity | {"measures": sorted(similarity["measures"])}}
 

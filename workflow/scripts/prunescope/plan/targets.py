@@ -6,10 +6,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunescope.config import sharing, stages
-from prunescope.config.facts import source_of
-from prunescope.config.files import Catalogue, load_experiment, load_lineage
 from prunescope.errors import InputError, guess
+from prunescope.plan import sharing, stages
+from prunescope.plan.sizes import source_of
+from prunescope.settings.load import Catalogue, load_experiment, load_lineage
 
 # Suffixes of the files that rules write below results/.
 PRODUCTS = (".h5", ".pt", ".csv", ".json", ".parquet", ".html", ".log", ".tsv")

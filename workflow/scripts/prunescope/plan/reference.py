@@ -1,6 +1,6 @@
 """The reference of configuration keys, kinds and verdicts, and the JSON schemas, made from their definitions.
 
-``python -m prunescope.config.documentation`` (`make docs`) writes them; a test fails when one is out of date.
+``python -m prunescope.plan.reference`` (`make docs`) writes them; a test fails when one is out of date.
 """
 
 import json

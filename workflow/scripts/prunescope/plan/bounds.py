@@ -1,0 +1,64 @@
+"""Generous bounds on a job's memory and time, from sizes that are known before it runs.
+
+They are what a cluster is asked for, and what Snakemake schedules by. `sizes` are from
+`prunescope.plan.sizes.describe`.
+"""
+
+from math import prod
+
+from prunescope.data.images import IN_MEMORY
+from prunescope.plan import notes
+from prunescope.similarity import memory
+
+# What importing torch (with CUDA's libraries) needs before any work is done, and what the rest needs, in MB.
+TORCH_MB, PYTHON_MB = 2000, 500
+# Multiply–accumulate operations that a slow core does in a second.
+SLOW = 2e9
+
+
+def megabytes(numbers: float, bytes_each: int = 4) -> int:
+    """Return the size of this many numbers."""
+    return int(numbers * bytes_each / 1e6) + 1
+
+
+def training_minutes(experiment: dict, sizes: dict) -> int:
+    """Three passes over each image in each epoch, and one over the test images, on a slow core."""
+    images = experiment["training"]["examples"] or sizes["dataset"]["train"]
+    passes = experiment["training"]["epochs"] * images + sizes["dataset"]["test"]
+    return 30 + int(3 * passes * sizes["network"]["macs"] / SLOW / 60)
+
+
+def import_minutes(experiment: dict, sizes: dict) -> int:
+    """One pass over the test images on a slow core."""
+    return 10 + int(3 * sizes["dataset"]["test"] * sizes["network"]["macs"] / SLOW / 60)
+
+
+def training_mb(experiment: dict, sizes: dict) -> int:
+    """Images, one batch of activations with gradients, and the network, its gradients and its copies."""
+    images = sizes["dataset"]["train"] + sizes["dataset"]["test"]
+    batch = 4 * experiment["training"]["batch_size"] * sizes["network"]["floats"]
+    pixels = megabytes(2 * min(images * prod(sizes["dataset"]["shape"]), IN_MEMORY), 1)
+    return TORCH_MB + pixels + megabytes(batch) + megabytes(20 * sizes["network"]["parameters"])
+
+
+def recording_mb(experiment: dict, sizes: dict) -> int:
+    """One batch of activations, and the widest layer that is rotated, in float64."""
+    batch = 2 * experiment["activations"]["batch_size"] * sizes["network"]["floats"]
+    matrices = notes.matrices(experiment, sizes)
+    rotated = max((m.rows * m.units for m in matrices.values() if m.rotated), default=0)
+    return TORCH_MB + megabytes(batch) + megabytes(rotated, 16)
+
+
+def comparison_mb(experiment: dict, sizes: dict) -> int:
+    """The bound of docs/similarity.md, and the interpreter's own memory."""
+    matrices = notes.matrices(experiment, sizes).values()
+    similarity = experiment["similarity"]
+    peak = memory.peak_bytes(
+        [matrix.columns for matrix in matrices],
+        max(experiment["rounds"] + 1, len(experiment["seeds"])),
+        similarity["threads"],
+        similarity["pairs"],
+        [matrix.rows // matrix.images for matrix in matrices],
+        similarity["intervals"],
+    )
+    return (TORCH_MB if similarity["gpu"] else PYTHON_MB) + megabytes(peak, 1)
