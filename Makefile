@@ -21,13 +21,15 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# uv itself comes from the same lock file; it then installs the rest in parallel (half a minute; pip takes minutes).
-$(READY): $(LOCK)
+# uv itself comes from the same lock file; it then installs the rest in parallel (half a minute; pip takes minutes),
+# and the library from its folder, so that `import prunescope` and the command use it.
+$(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "prunescope needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) --version); choose one with make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ { on = /^uv==/ } on' $(LOCK))
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-index --no-build-isolation --editable .
 	touch $@
 
 env: $(READY) ## create the environment in .venv

@@ -125,6 +125,10 @@ def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
 
 
 WRONG = {
+    "an unknown network": (
+        ["layers", "torchvision/resnet19"],
+        ["layers = 'torchvision/resnet19': unknown", "'torchvision/resnet18'"],
+    ),
     "a network without a shape": (["layers", "lenet5"], ["lenet5 is a network", "add --shape C H W"]),
     "no receipts": (["provenance", "mine"], ["results/mine: no receipts", "run the experiment first"]),
     "no workflow": (["accept", "mine", "--code"], ["no Snakefile here", "in the folder of the workflow"]),

@@ -73,7 +73,10 @@ def test_imports_can_be_followed_in_the_text(path):
 
 
 # Settings that several stages have, and those that only the plan reads.
-SHARED, PLANNED = {"base", "normalisation", "optimization"}, {"__init__", "experiment", "top", "reading", "load", "elsewhere"}
+SHARED, PLANNED = (
+    {"base", "normalisation", "optimization"},
+    {"__init__", "experiment", "top", "reading", "load", "elsewhere"},
+)
 
 
 @pytest.mark.parametrize("path", sorted((LIBRARY / "settings").glob("*.py")), ids=lambda path: path.stem)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -58,6 +59,8 @@ def test_the_wheel_holds_the_whole_library(wheel):
     }
     for path in (REPOSITORY / "workflow/schemas").iterdir():
         expected[f"prunescope/schemas/{path.name}"] = path.read_bytes()
+    for path in [REPOSITORY / "config/config.yaml", *(REPOSITORY / "config/experiments").iterdir()]:
+        expected[f"prunescope/{path.relative_to(REPOSITORY)}"] = path.read_bytes()
     assert {name: text for name, text in wheel.items() if ".dist-info/" not in name} == expected
     assert "prunescope/py.typed" in expected
     assert any(name.endswith(".j2") for name in expected)
@@ -74,7 +77,9 @@ def test_the_sdist_holds_the_library_and_what_describes_it(built):
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"} <= names
     assert {name.rsplit("/", 1)[0] for name in names if "/" in name and "/prunescope/" not in name} == {
-        "workflow/schemas"
+        "config",
+        "config/experiments",
+        "workflow/schemas",
     }
 
 
@@ -126,6 +131,22 @@ print(json.dumps([properties, str(folder), type(build("lenet5", {}, (1, 28, 28),
     assert Path(folder).is_relative_to(installed.parent)
 
 
+def test_a_project_elsewhere_extends_the_shipped_experiments(installed, tmp_path):
+    (tmp_path / "config/experiments").mkdir(parents=True)
+    (tmp_path / "config/experiments/mine.yaml").write_text("extends: digits-lenet\nrounds: 1\n")
+    assert "conv1" in run(installed / "prunescope", "layers", "mine", cwd=tmp_path)
+
+
+def test_make_env_installs_the_library_and_not_the_scripts_beside_it(tmp_path):
+    """Run in the project's own environment, from another folder."""
+    code = """
+import importlib.util, json, prunescope
+print(json.dumps([prunescope.__file__, importlib.util.find_spec("train_dense") is None]))
+"""
+    file, hidden = python(Path(sys.executable).parent, code, tmp_path)
+    assert Path(file).is_file() and file.endswith("workflow/scripts/prunescope/__init__.py") and hidden
+
+
 def test_the_version_has_one_place(installed, tmp_path):
     code = """
 import importlib.metadata, json, prunescope
@@ -164,7 +185,7 @@ print(json.dumps([ps.compare(x, 2 * x, ["cca"])["value"][0], issubclass(ps.Input
         [installed / "prunescope", "layers", "x"], cwd=tmp_path, capture_output=True, text=True
     )
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
-    assert refused.stderr.startswith("prunescope: config/config.yaml: ")
+    assert refused.stderr.startswith("prunescope: layers: no experiment 'x'")
 
 
 # --- the command, the public names ---------------------------------------------------------------------

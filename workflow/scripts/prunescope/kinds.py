@@ -154,20 +154,22 @@ def known(family: str) -> dict[str, Kind]:
     return {name: replace(kind, name=name, form=kind.form or name) for name, kind in sorted(table.items())}
 
 
-def find(family: str, text: str, where: str = "") -> Kind:
+def find(family: str, text: str, where: str = "", listed: bool = False) -> Kind:
     """Return the kind that a configuration value names, as a name or in a form: ``torchvision/resnet18``.
 
     Raises
     ------
     InputError
-        When there is no such kind; `where` is the configuration key.
+        When there is no such kind; `where` is the configuration key. Names that take long to list, such as
+        those of torchvision's networks, are checked with `listed`.
     """
     kinds = known(family).values()
     if FAMILIES[family].files and text.startswith("file:"):
         return _of_file(family, text, where or family)
     for kind in kinds:
-        listed = isinstance(kind.names, str) or not kind.names or rest(kind, text) in kind.names
-        if text == kind.form == kind.name or (rest(kind, text) and text != kind.form and listed):
+        names = () if isinstance(kind.names, str) and not listed else _names(kind)
+        fits = rest(kind, text) and text != kind.form and (not names or rest(kind, text) in names)
+        if text == kind.form == kind.name or fits:
             return kind
     options = [kind.form for kind in kinds] + [kind.prefix + name for kind in kinds for name in _names(kind)]
     likely = [option for option in options if option.endswith(("/" + text, ":" + text))]

@@ -61,7 +61,10 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     try:
         catalogue.check(name, "layers")
     except InputError:
-        if _is_network(name):
+        # No name of an experiment has a slash.
+        if name in kinds.known("network") or (
+            "/" in name and kinds.find("network", name, "layers", listed=True)
+        ):
             raise InputError(f"{name} is a network, not an experiment; add --shape C H W") from None
         raise
     experiment, where = load_experiment(name, catalogue), catalogue.where(name)
@@ -107,11 +110,3 @@ def _chosen(network: nn.Module, patterns: list[str]) -> set[str]:
         except InputError:
             continue
     return found
-
-
-def _is_network(name: str) -> bool:
-    try:
-        kinds.find("network", name)
-    except InputError:
-        return False
-    return True

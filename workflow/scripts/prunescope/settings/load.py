@@ -30,8 +30,11 @@ NO_CONTROL = "none"
 # A folder name can have 255 bytes; a value in it should stay readable.
 MOST, MOST_OF_VALUE = 200, 40
 EXPERIMENTS = Path("config/experiments")
-# The workflow's configuration, if the library is in a checkout.
-SHIPPED = Path(__file__).parents[4] / "config"
+# The shipped configuration: in the installed package, or in a checkout beside the workflow.
+SHIPPED = next(
+    (folder for above in (1, 4) if (folder := Path(__file__).parents[above] / "config").is_dir()),
+    Path("config"),
+)
 FILE = "config/config.yaml"
 # Names in results/ that no experiment can have.
 RESERVED = ("data", "logs", "benchmarks", "overview.html", "overview.parquet", "README.md")
