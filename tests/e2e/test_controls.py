@@ -138,10 +138,38 @@ def test_other_masks_rerun_the_controls_that_use_them(controlled, tmp_path, edit
 
 def test_an_edit_of_one_control_reruns_that_one(controlled, tmp_path):
     project = controlled.copy(tmp_path / "project")
-    file = "workflow/scripts/prunescope/pruning/controls/shuffled_masks.py"
+    file = "workflow/scripts/prunescope/pruning/controls.py"
     project.edit(file, "torch.randperm", "torch.arange")
     planned = project.jobs()
     assert planned == jobs("shuffled", (1, 2)) | {"write_report tiny", "write_overview"}
+
+
+def test_siblings_are_trained_again_from_the_same_start(built, tmp_path):
+    project = built.copy(tmp_path / "project")
+    path = project.folder / "config/experiments/again.yaml"
+    path.write_text("extends: tiny\nseeds: [0]\ncontrol: siblings\nrounds: 1\n")
+    project.edit("config/config.yaml", "[tiny]", "[tiny, again]")
+    expected = {
+        f"{rule} again 0 {round}"
+        for rule in ("extract_activations", "compare_round", "compare_siblings")
+        for round in (0, 1)
+    }
+    expected |= {"train_dense again 0", "prune_round again 0 1", "assemble_siblings again", "write_overview"}
+    assert project.jobs() == expected | {f"{rule} again" for rule in TABLES}
+    project.snakemake("--resources", "gpu=0")
+    assert project.jobs() == set()
+    ours, sibling = (load(project, name, 1) for name in ("tiny", "again"))
+    for name, mask in ours["masks"].items():
+        assert torch.equal(mask, sibling["masks"][name])
+    assert not torch.equal(ours["weights"]["conv1.weight"], sibling["weights"]["conv1.weight"])
+    table = pd.read_parquet(project.folder / "results/again/siblings.parquet")
+    matrix = pd.read_parquet(project.folder / "results/tiny/similarity.parquet")
+    assert list(table.columns) == ["experiment_a", "experiment_b", *matrix.columns]
+    assert set(table["round_a"]) == {0, 1} and (table["layer_a"] == table["layer_b"]).all()
+    assert set(zip(table["experiment_a"], table["experiment_b"], strict=True)) == {
+        ("tiny", "again"),
+        ("again", "tiny"),
+    }
 
 
 def test_untrained_networks_are_those_that_training_starts_from(project):

@@ -13,7 +13,7 @@ from prunescope.errors import InputError
 from prunescope.settings import base
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments, passes
-from prunescope.similarity.matrix import COLUMNS, compare_round, compare_seeds
+from prunescope.similarity.matrix import COLUMNS, compare_round, compare_seeds, compare_siblings
 from prunescope.similarity.measures import DEAD
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
@@ -372,3 +372,14 @@ def test_the_order_of_measures_means_nothing(rounds):
 def test_an_unknown_measure():
     words = ["similarity: measures[0]", "'ccca'", "did you mean 'cca'"]
     one_line(None, None, words, base.load, Similarity, {"measures": ["ccca"]}, "similarity")
+
+
+def test_siblings_name_both_experiments(tmp_path):
+    paths = [record(tmp_path / f"{seed}.h5", seed=seed, density=0.5 + seed) for seed in (0, 1)]
+    named = table(compare_siblings(paths, Similarity(measures=["pwcca"]), experiments=("mine", "again")))
+    plain = table(compare_seeds(paths, Similarity(measures=["pwcca"])))
+    pd.testing.assert_frame_equal(named.iloc[:, 2:], plain)
+    assert list(named)[:2] == ["experiment_a", "experiment_b"]
+    for side in "ab":
+        expected = named[f"density_{side}"].map({0.5: "mine", 1.5: "again"})
+        assert (named[f"experiment_{side}"] == expected).all(), "each side is of its own file"

@@ -21,12 +21,10 @@ NAMED = {
     "import_model": (("network", "lenet5"),),
     "extract_activations": (("network", "lenet5"), ("view", "channels")),
     "extract_untrained": (("network", "lenet5"), ("view", "channels")),
-    "compare_round": COMPARISON_KINDS,
-    "compare_seeds": COMPARISON_KINDS,
-    "compare_untrained": COMPARISON_KINDS,
+    "compare": COMPARISON_KINDS,
 }
 TRAINING = {"train_dense", "prune_round"}
-COMPARISON = {"compare_round", "compare_seeds", "compare_untrained"}
+COMPARISON = {"compare"}
 EXTRACTION = {"extract_activations", "extract_untrained"}
 NETWORKS = TRAINING | EXTRACTION | {"import_model"}
 EVERY = {path.stem for path in SCRIPTS.glob("*.py")}

@@ -15,9 +15,11 @@ from prunescope.training.loop import learning_rate
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32)}
 CONTROLLED = ("digits-lenet", "mnist-lenet5", "mnist-lenet300", "svhn-vgg", "cifar10-vgg")
 CONTROLS = ("retrain", "shuffled-masks", "new-weights")
+SIBLINGS = "digits-lenet-siblings"
 SHIPPED = {
     *("cifar10-resnet", "cifar10-resnet20", "cifar10-vgg-cpu", "mnist-lenet5-finetune"),
     *CONTROLLED,
+    SIBLINGS,
     *(f"{name}-{control}" for name in CONTROLLED for control in CONTROLS),
 }
 
@@ -55,6 +57,13 @@ def test_controls_differ_in_nothing_but_their_control(name):
         for seed in child["seeds"]:
             for file in sharing.ROUND0:
                 assert sharing.owner(lineage, seed, file) == name
+
+
+def test_siblings_train_their_own_round_0():
+    lineage = load_lineage(SIBLINGS, Catalogue())
+    files = {sharing.owner(lineage, 0, file) for file in sharing.ROUND0}
+    assert files == {sharing.owner_across_seeds(lineage), SIBLINGS}
+    assert sharing.owner_of_untrained(lineage) == "digits-lenet"
 
 
 def test_a_token_is_recorded_as_a_list_of_one_position():

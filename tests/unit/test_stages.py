@@ -38,7 +38,7 @@ def load(changes=None, experiment=MINIMAL, control="none"):
     return load_experiment("x" if control == "none" else "control", Catalogue((), own))
 
 
-@pytest.mark.parametrize("rule", stages.PACKAGES)
+@pytest.mark.parametrize("rule", [*stages.PACKAGES, "compare"])
 def test_kinds_that_a_rule_runs(rule):
     trained = (NETWORK, SGD, SCHEDULE)
     expected = {
@@ -47,9 +47,7 @@ def test_kinds_that_a_rule_runs(rule):
         "import_model": (NETWORK,),
         "extract_activations": (NETWORK, VIEW),
         "extract_untrained": (NETWORK, VIEW),
-        "compare_round": COMPARED,
-        "compare_seeds": COMPARED,
-        "compare_untrained": COMPARED,
+        "compare": COMPARED,
     }
     assert stages.kinds_of(rule, load()) == expected.get(rule, ())
 
@@ -75,6 +73,10 @@ def test_files_that_later_rounds_start_from():
         assert stages.starts_from(load({"pruning": pruning})) == {"previous"}
         shuffled = load({"pruning": pruning}, control="shuffled-masks")
         assert stages.starts_from(shuffled) == {"previous", "masks"}
+    siblings = load(control="siblings")
+    assert stages.starts_from(siblings) == stages.starts_from(shuffled)
+    for params in (stages.train_params, lambda experiment: stages.prune_params(experiment, 1)):
+        assert params(siblings)["again"] and not params(shuffled)["again"]
 
 
 def test_what_a_round_is_given():
@@ -119,7 +121,7 @@ def test_untrained_networks_are_built_like_the_first_model():
 
 def test_measures_of_an_experiment():
     assert stages.with_spectrum(load()) == ["cca"]
-    assert stages.untrained_comparison_params(load({"similarity": {"pairs": "all-layers"}})) == {
+    assert stages.own_layer_params(load({"similarity": {"pairs": "all-layers"}})) == {
         **stages.similarity_params(load()),
         "pairs": "same-layer",
     }

@@ -684,6 +684,20 @@ def test_shuffled_masks_depend_on_the_seed(prepared):
     assert shuffled(0) == shuffled(0) != shuffled(1)
 
 
+def test_a_sibling_differs_only_in_the_order_of_the_images(prepared):
+    """From the same start: after one step with all images, in any order, the weights are the same."""
+    once = how(epochs=1, batch_size=150)
+    for training, same in ((once, True), (how(epochs=1), False)):
+        ours = train_dense(job(prepared, training=training)).checkpoint
+        sibling = train_dense(job(prepared, training=training, again=True)).checkpoint
+        alike = [
+            torch.allclose(ours.weights[name], value, atol=1e-5) for name, value in sibling.weights.items()
+        ]
+        assert all(alike) == same
+    orders = {job(prepared, number, again=True).order for number in range(3)} | {job(prepared).order}
+    assert len(orders) == 4 and job(prepared, seed=1, again=True).order not in orders
+
+
 # The scripts, run as Snakemake runs them -------------------------------------------------------------------
 
 
@@ -742,7 +756,7 @@ class Chain:
         params = {"network": {"name": "lenet_small", "arguments": {}}, "training": self.training, "code": "1"}
         if round == 0:
             names["rewind"] = "rewind.pt"
-            params["rewind"] = {"epoch": 2, "step": None}
+            params |= {"rewind": {"epoch": 2, "step": None}, "again": False}
         else:
             experiment = {"pruning": self.pruning, "control": self.pruning["control"]}
             needed = stages.starts_from(experiment)
@@ -752,7 +766,7 @@ class Chain:
             }
             every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
             inputs |= {key: str(path) if key in needed else [] for key, path in every.items()}
-            params["pruning"] = self.pruning
+            params |= {"pruning": self.pruning, "again": self.pruning["control"] == "siblings"}
         self.path(round, "").mkdir(parents=True, exist_ok=True)
         receipts = [identity.receipt_beside(path) for path in inputs.values() if path]
         inputs["receipts"] = list(dict.fromkeys(map(str, receipts)))
@@ -860,7 +874,7 @@ def test_what_a_round_starts_from(chain, tmp_path, retraining):
 
 
 @pytest.mark.parametrize("retraining", ["lr-rewind", "rewind"])
-@pytest.mark.parametrize("control", ["retrain", "shuffled-masks", "new-weights"])
+@pytest.mark.parametrize("control", ["retrain", "shuffled-masks", "new-weights", "siblings"])
 def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, control):
     """With almost no learning, the result shows where the round started."""
     dense, trained, other = first_round(chain, tmp_path, retraining=retraining, control=control, masks=chain)
@@ -873,6 +887,8 @@ def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, cont
     elif control == "new-weights":
         assert all(torch.equal(trained.masks[name], mask) for name, mask in masks.items())
         origin = fresh
+    elif control == "siblings":
+        assert all(torch.equal(trained.masks[name], mask) for name, mask in masks.items())
     else:
         assert not all(torch.equal(trained.masks[name], mask) for name, mask in masks.items())
         assert all(trained.masks[name].sum() == mask.sum() for name, mask in masks.items())

@@ -55,6 +55,27 @@ def user_code(script):
     return of_experiment(lambda this, _: digests.user_files(stages.kinds_of(script, this)))
 
 
+def controlled(name):
+    """The experiment that a control extends."""
+    return lineage(name)[-2][0]
+
+
+def trains_again(name):
+    """Whether an experiment is a control whose rounds are those of another one, trained again."""
+    return stages.control_facts(experiment(name)).get("again", False)
+
+
+def siblings(wildcards):
+    """The activations of a round that was trained again, and those of the same round of the experiment."""
+    name = wildcards.experiment
+    if not trains_again(name):
+        refuse(f"results/{name}: siblings.parquet needs `control: siblings`; choose another file")
+    return [
+        network_file(each, wildcards.seed, wildcards.round, "activations.h5")
+        for each in (controlled(name), name)
+    ]
+
+
 def starting_file(key):
     """A file that a later round starts from, by the names in `stages.starts_from`; none if it is not needed."""
 
@@ -62,12 +83,12 @@ def starting_file(key):
         name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
         if key not in stages.starts_from(experiment(name)):
             return []
-        if key == "previous":
-            return network_file(name, seed, round - 1, "checkpoint.pt")
+        if key == "masks":
+            return network_file(controlled(name), seed, round, "checkpoint.pt")
+        start = controlled(name) if trains_again(name) else name
         if key == "rewind":
-            return network_file(name, seed, 0, "rewind.pt")
-        # A control extends the experiment that it controls.
-        return network_file(lineage(name)[-2][0], seed, round, "checkpoint.pt")
+            return network_file(start, seed, 0, "rewind.pt")
+        return network_file(start, seed, round - 1, "checkpoint.pt")
 
     return of_job
 
@@ -134,11 +155,11 @@ def untrained(name):
 
 
 def controls_of(name):
-    """The selected controls of an experiment: name by kind."""
+    """The selected controls of an experiment whose rounds follow each other: name by kind."""
     controls = {}
     for other in sorted(CONFIG["experiments"]):
         control = experiment(other)["control"]
-        if control != "none" and lineage(other)[-2][0] == name:
+        if control != "none" and controlled(other) == name and not trains_again(other):
             controls.setdefault(control, other)
     return controls
 
@@ -168,6 +189,8 @@ def products(name):
     files = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
+    if trains_again(name):
+        files.append("siblings.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)
 
 

@@ -29,6 +29,7 @@ rule train_dense:
         network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
         training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
         rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
+        again=of_experiment(lambda this, _: stages.train_params(this)["again"]),
         # Another number of threads rounds differently.
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
         code=code("train_dense"),
@@ -68,6 +69,7 @@ rule prune_round:
         network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
         training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
         pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
+        again=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["again"]),
         threads=of_experiment(lambda this, _: this["training"]["threads"]),
         code=code("prune_round"),
         user_code=user_code("prune_round"),

@@ -23,11 +23,12 @@ rule compare_round:
         mem_mb=bound(bounds.comparison_mb),
         runtime=bound(60),
     params:
+        comparison="round",
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
-        code=code("compare_round"),
-        user_code=user_code("compare_round"),
+        code=code("compare"),
+        user_code=user_code("compare"),
     script:
-        "../scripts/compare_round.py"
+        "../scripts/compare.py"
 
 
 rule compare_seeds:
@@ -54,11 +55,12 @@ rule compare_seeds:
         mem_mb=bound(bounds.comparison_mb),
         runtime=bound(60),
     params:
+        comparison="seeds",
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
-        code=code("compare_seeds"),
-        user_code=user_code("compare_seeds"),
+        code=code("compare"),
+        user_code=user_code("compare"),
     script:
-        "../scripts/compare_seeds.py"
+        "../scripts/compare.py"
 
 
 rule compare_untrained:
@@ -85,11 +87,40 @@ rule compare_untrained:
         mem_mb=bound(bounds.comparison_mb),
         runtime=bound(60),
     params:
-        similarity=of_experiment(lambda this, _: stages.untrained_comparison_params(this)),
-        code=code("compare_untrained"),
-        user_code=user_code("compare_untrained"),
+        comparison="untrained",
+        similarity=of_experiment(lambda this, _: stages.own_layer_params(this)),
+        code=code("compare"),
+        user_code=user_code("compare"),
     script:
-        "../scripts/compare_untrained.py"
+        "../scripts/compare.py"
+
+
+rule compare_siblings:
+    input:
+        activations=siblings,
+        receipts=receipts("compare_siblings"),
+    output:
+        similarity="results/{experiment}/seed{seed}/round{round}/siblings.parquet",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/compare_siblings.json",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/compare_siblings.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/compare_siblings.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
+    resources:
+        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
+        mem_mb=bound(bounds.comparison_mb),
+        runtime=bound(60),
+    params:
+        comparison="siblings",
+        experiments=lambda wildcards: [controlled(wildcards.experiment), wildcards.experiment],
+        similarity=of_experiment(lambda this, _: stages.own_layer_params(this)),
+        code=code("compare"),
+        user_code=user_code("compare"),
+    script:
+        "../scripts/compare.py"
 
 
 rule assemble_matrix:
@@ -103,6 +134,35 @@ rule assemble_matrix:
         "results/logs/{experiment}/assemble_matrix.log",
     benchmark:
         "results/benchmarks/{experiment}/assemble_matrix.tsv"
+    localrule: True
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=bound(2000),
+        runtime=bound(10),
+    params:
+        code=code("assemble_matrix"),
+    script:
+        "../scripts/assemble_matrix.py"
+
+
+rule assemble_siblings:
+    input:
+        rows=of_experiment(
+            lambda this, job: [
+                f"results/{job.experiment}/seed{seed}/round{round}/siblings.parquet"
+                for seed, round in stages.networks(this)
+            ]
+        ),
+        receipts=receipts("assemble_siblings"),
+    output:
+        similarity="results/{experiment}/siblings.parquet",
+        receipt="results/{experiment}/receipts/assemble_siblings.json",
+    log:
+        "results/logs/{experiment}/assemble_siblings.log",
+    benchmark:
+        "results/benchmarks/{experiment}/assemble_siblings.tsv"
     localrule: True
     conda:
         "../../envs/prunescope.yaml"

@@ -22,6 +22,7 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         state=dense.state_beside(output.checkpoint),
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in paths.items()},
         download=snakemake.config["data"]["download"],
+        again=params.again,
     )
     previous, early, masks = imp.read(this, paths)
     outcome = imp.prune(this, PruningSettings(**params.pruning), previous, early, masks)

@@ -18,6 +18,7 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         state=dense.state_beside(output.checkpoint),
         made_from={"code": params.code},
         download=snakemake.config["data"]["download"],
+        again=params.again,
     )
     outcome = dense.train_dense(this, params.rewind["epoch"], params.rewind["step"])
     dense.save(outcome, output.checkpoint, output.training, output.metrics, output.rewind)

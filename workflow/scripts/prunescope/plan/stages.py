@@ -25,7 +25,9 @@ PACKAGES = {
     "compare_round": COMPARING,
     "compare_seeds": COMPARING,
     "compare_untrained": COMPARING,
+    "compare_siblings": COMPARING,
     "assemble_matrix": TABLES,
+    "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,
     "assemble_accuracy": TABLES,
 }
@@ -98,6 +100,7 @@ def train_params(experiment: dict) -> dict:
     return {
         "network": network_params(experiment["network"]),
         "training": _without_threads(experiment["training"]),
+        "again": control_facts(experiment).get("again", False),
         "rewind": {
             "epoch": pruning["rewind_epoch"] if rewinds else 0,
             "step": pruning["rewind_step"] if rewinds else None,
@@ -122,6 +125,7 @@ def prune_params(experiment: dict, round: int) -> dict:
     return {
         "network": network_params(experiment["network"]),
         "training": _without_threads(_retraining(experiment)),
+        "again": control_facts(experiment).get("again", False),
         "pruning": own,
     }
 
@@ -140,7 +144,8 @@ def starts_from(experiment: dict) -> set[str]:
     """Return the files that a later round starts from: a subset of ``previous``, ``rewind`` and ``masks``.
 
     These are the checkpoint of the previous round, the weights of round 0 to rewind to, and the checkpoint of
-    the same round of the controlled experiment.
+    the same round of the controlled experiment. The first two are that experiment's own in a control that
+    trains its rounds again.
     """
     control = control_facts(experiment)
     needed = set(control["reads"])
@@ -191,8 +196,8 @@ def untrained_seeds(experiment: dict) -> list[int]:
     return seeds if len(seeds) > 1 else [seeds[0], seeds[0] + 1]
 
 
-def untrained_comparison_params(experiment: dict) -> dict:
-    """Return what `compare_untrained` reads: each layer is compared with itself only."""
+def own_layer_params(experiment: dict) -> dict:
+    """Return what `compare_untrained` and `compare_siblings` read: each layer with itself only."""
     return similarity_params(experiment) | {"pairs": "same-layer"}
 
 
@@ -240,9 +245,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
         ],
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
-        "compare_round": lambda: _compared(experiment),
-        "compare_seeds": lambda: _compared(experiment),
-        "compare_untrained": lambda: _compared(experiment),
+        "compare": lambda: _compared(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
 

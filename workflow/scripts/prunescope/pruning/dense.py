@@ -66,7 +66,7 @@ def train_dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = No
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
         rewind = rewind_epoch * steps_per_epoch(data, this.training) if rewind_step is None else rewind_step
-        task = Task(this.seed, 0, masks, rewind=rewind)
+        task = Task(this.order, 0, masks, rewind=rewind)
         trained = train(network, data, this.training, task, state)
     return outcome(this, network, data, task, trained, state, started)
 
@@ -84,6 +84,7 @@ def unfinished(this: Round, **more) -> State | None:
         "network": this.built,
         "training": this.training.plain(),
         "seed": this.seed,
+        "order": this.order,
         "round": this.number,
         "dataset": this.dataset.digest,
         **this.made_from,

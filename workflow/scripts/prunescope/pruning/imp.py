@@ -110,7 +110,7 @@ def prune(
         apply_masks(network, masks)
         log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
 
-        task = Task(this.seed, this.number, masks, start)
+        task = Task(this.order, this.number, masks, start)
         trained = train(network, data, this.training, task, state)
     return outcome(this, network, data, task, trained, state, started)
 

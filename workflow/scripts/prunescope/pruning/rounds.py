@@ -43,6 +43,8 @@ class Round:
         unchanged.
     download : bool
         Whether missing trained weights may be downloaded.
+    again : bool
+        Whether it trains a round again, with another order of the images, other augmentation and dropout.
     """
 
     experiment: str
@@ -55,6 +57,12 @@ class Round:
     state: Path | None = None
     made_from: dict = field(default_factory=dict)
     download: bool = True
+    again: bool = False
+
+    @property
+    def order(self) -> int:
+        """The seed of the order of the images, augmentation and dropout."""
+        return provenance.derive_seed(self.seed, "sibling", self.number) if self.again else self.seed
 
     @property
     def expected(self) -> Preprocessing | None:

@@ -2,7 +2,8 @@
 
 Facts of a control: `reads` names the checkpoints that its masks are made from, of the ``previous`` round or,
 as ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses weights; with `fresh`,
-their values are newly drawn.
+their values are newly drawn. With `again`, its rounds start from the files of the controlled experiment in
+place of its own, and the seeds of order and augmentation differ; round 0 is trained again, too.
 """
 
 from prunescope.kinds import Kind
@@ -49,6 +50,12 @@ CONTROLS = {
         "pruning.controls:retrain",
         "The same rounds and schedule without pruning",
         facts={"reads": ()},
+    ),
+    "siblings": Kind(
+        "pruning.controls:same_masks",
+        "Each round trained again from the same start, with another order and augmentation of the images",
+        reference="J. Frankle et al.: Linear Mode Connectivity and the Lottery Ticket Hypothesis. ICML 2020.",
+        facts={"reads": ("masks",), "again": True},
     ),
     "shuffled-masks": Kind(
         "pruning.controls:shuffled_masks",

@@ -100,6 +100,47 @@ def compare_seeds(
         return _table(rows, recordings[0].dataset)
 
 
+def compare_untrained(
+    paths: Sequence[str | Path], settings: Similarity, threads: int = 1, device: str = "cpu"
+) -> pa.Table:
+    """Compare untrained networks of different seeds, without the column `spectrum`; see `compare_seeds`."""
+    return compare_seeds(paths, settings, threads, device).drop_columns("spectrum")
+
+
+def compare_siblings(
+    paths: Sequence[str | Path],
+    settings: Similarity,
+    threads: int = 1,
+    device: str = "cpu",
+    experiments: Sequence[str] = ("", ""),
+) -> pa.Table:
+    """Compare a round of an experiment with the same round trained again; see `compare_seeds`.
+
+    Seed and round of both sides are the same, so the columns ``experiment_a`` and ``experiment_b`` name the
+    experiments, in the order of `paths`.
+    """
+    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
+        check_correspondence(recordings, settings.pairs)
+        ours, again = recordings
+        rows = this.rows(again, [ours], itself=False)
+        table = _table(rows, ours.dataset)
+    # Of each pair, `rows` has both orders, first with the last recording as a.
+    names = experiments[::-1]
+    for place, side in enumerate("ab"):
+        column = [names[(place + row) % 2] for row in range(len(rows))]
+        table = table.add_column(place, f"experiment_{side}", pa.array(column, pa.string()))
+    return table
+
+
+# By the parameter `comparison` of the rules.
+COMPARISONS = {
+    "round": compare_round,
+    "seeds": compare_seeds,
+    "untrained": compare_untrained,
+    "siblings": compare_siblings,
+}
+
+
 def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
     """Check that row i of every matrix is the same position of the same example.
 
