@@ -289,7 +289,8 @@ def run(tmp_path_factory):
     for seed in (0, 7):
         for round in (0, 1, 2):
             (folder / f"seed{seed}/round{round}").mkdir(parents=True)
-    write_parquet(folder / "similarity.parquet", synthetic.stored(table, LAYERS))
+    # The order of the layers is not that of the rows.
+    write_parquet(folder / "similarity.parquet", synthetic.stored(table[::-1], LAYERS))
     write_parquet(folder / "accuracy.parquet", synthetic.accuracy(3, [0, 7]))
     return ps.load(folder)
 
