@@ -1,7 +1,10 @@
 """A synthetic experiment of any size, as the tables and metrics of a real one."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 
 def similarity(rounds, layers, seeds, measures, middle=0.6) -> pd.DataFrame:
@@ -40,6 +43,12 @@ def similarity(rounds, layers, seeds, measures, middle=0.6) -> pd.DataFrame:
         rank_b=64,
         status="ok",
     )
+
+
+def stored(table: pd.DataFrame, layers: list[str]) -> pa.Table:
+    """The matrix as its file holds it, with the layers in the order of the network."""
+    metadata = {"dataset": "abc", "layers": json.dumps({layer: [8, 4, 4] for layer in layers})}
+    return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(metadata)
 
 
 def across_seeds(table: pd.DataFrame, value: float) -> pd.DataFrame:

@@ -238,10 +238,10 @@ def peak_of_a_row_job(n, folder):
     for number in range(3):
         paths.append(str(folder / f"{n}-{number}.h5"))
         with h5py.File(paths[-1], "w") as file:
-            file.attrs.update(schema=2, seed=0, round=number, density=1.0, dataset="", view="", positions="")
+            file.attrs.update(schema=3, seed=0, round=number, density=1.0, dataset="", view="", positions="")
             file["examples"] = np.arange(n)
             data = file.create_dataset("layers/x", (n, 64), "f4")
-            data.attrs.update(order=0, width=64, shape=[64], positions=[0])
+            data.attrs.update(order=0, width=64, shape=[64], grid=[], positions=[0])
             for start in range(0, n, 10_000):
                 data[start : start + 10_000] = rng.standard_normal((10_000, 64))
         hdf5.seal(paths[-1])

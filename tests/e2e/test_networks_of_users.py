@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from prunescope import tables
 from prunescope.settings.load import merge
 
 pytestmark = pytest.mark.slow
@@ -101,6 +102,25 @@ def test_a_class_token_costs_recording_and_comparison_only(copy):
     write(copy, activations={"token": 0})
     rules = {job.split()[0] for job in copy.jobs(REPORT)}
     assert rules == {"extract_activations", "compare_round", "assemble_matrix", "write_report"}
+
+
+def test_maps_tokens_and_vectors_in_one_experiment(copy):
+    """Layers whose positions correspond are compared; other pairs say that they do not."""
+    positions = {"patches.0": [4, 4], "blocks.0": [17], "blocks.1": [17], "output": []}
+    write(copy, activations={"layers": ["output", "Block", "patches.0"]}, similarity={"pairs": "all-layers"})
+    copy.snakemake(REPORT, "results/mine/figures", "--resources", "gpu=0")
+    results = copy.folder / "results/mine"
+    with h5py.File(results / "seed0/round1/activations.h5") as file:
+        found = {name: (data.attrs["grid"].tolist(), data.shape[1]) for name, data in file["layers"].items()}
+    assert found == {name: (grid, 10 if name == "output" else 16) for name, grid in positions.items()}
+    matrix = pd.read_parquet(results / "similarity.parquet")
+    assert len(matrix) == 2 * (3 * 4**2 + 4**2)
+    grids = [matrix[f"layer_{side}"].map(lambda name: tuple(positions[name])) for side in "ab"]
+    assert (matrix["status"] == "other positions").equals(grids[0] != grids[1])
+    assert matrix["value"].isna().equals(grids[0] != grids[1])
+    assert list(tables.layers(results / "similarity.parquet")) == list(positions), "the network's order"
+    findings = json.loads((results / "findings.json").read_text())
+    assert [one["layer"] for one in findings["measures"]["cca"]["layers"]] == list(positions)
 
 
 def test_weights_of_a_file_are_what_training_depends_on(copy):

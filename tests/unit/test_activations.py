@@ -82,17 +82,17 @@ def forward(until, network=None):
 def test_views_on_a_known_tensor():
     output = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2).float()
     view = {name: kinds.load("view", name) for name in VIEWS}
-    channels = view["channels"].to_rows(output)
+    channels = view["channels"].to_rows(output, 1)
     assert channels.shape == (8, 3)
     assert channels[1].tolist() == [1, 5, 9] and channels[4].tolist() == [12, 16, 20]
-    assert view["channels"].to_rows(output, torch.tensor([0, 3]))[:2].tolist() == [
+    assert view["channels"].to_rows(output, 1, torch.tensor([0, 3]))[:2].tolist() == [
         [0, 4, 8],
         [3, 7, 11],
     ]
-    assert view["flatten"].to_rows(output)[1].tolist() == list(range(12, 24))
-    assert view["pooled"].to_rows(output).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+    assert view["flatten"].to_rows(output, 1)[1].tolist() == list(range(12, 24))
+    assert view["pooled"].to_rows(output, 1).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
     matrix = torch.ones(4, 7)
-    assert all(this.to_rows(matrix) is matrix for this in view.values())
+    assert all(torch.equal(this.to_rows(matrix, 1), matrix) for this in view.values())
 
 
 @pytest.mark.parametrize("batch_size", [7, 60, 1000])
@@ -105,8 +105,9 @@ def test_channels(tmp_path, batch_size):
     np.testing.assert_allclose(layers["output"], forward("output"), atol=1e-5)
     assert attributes["relu"]["shape"].tolist() == [5, 6, 6] and attributes["relu"]["width"] == 5
     assert attributes["relu"]["positions"].tolist() == list(range(36))
+    assert attributes["relu"]["grid"].tolist() == [6, 6] and attributes["output"]["grid"].tolist() == []
     assert sorted(attributes, key=lambda name: attributes[name]["order"]) == ["relu", "pool", "output"]
-    assert origin == ORIGIN | {"schema": 2, "view": "channels", "positions": "all"}
+    assert origin == ORIGIN | {"schema": 3, "view": "channels", "positions": "all"}
 
 
 def test_before_and_after_the_activation_function(tmp_path):
@@ -276,7 +277,7 @@ def test_formats(tmp_path, compression, dtype):
 def test_chunks_of_compressed_layers_are_a_megabyte(tmp_path, columns, each):
     """Or a batch, or a row, or a part of a batch that divides it evenly; 768 · 4 · 320 is just below."""
     images = 2560 if columns == 768 else 2048
-    layout = store.Layout(0, (columns,), np.arange(1), 2 * images, columns, columns)
+    layout = store.Layout(0, (columns,), (), np.arange(1), 2 * images, columns, columns)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         writer = store.Writer(file, "x", layout, images, "float32", "lzf")
         assert writer.data.chunks == (each, columns)
@@ -326,8 +327,8 @@ class TwoTensors(nn.Module):
     "layer, words",
     [
         ("relu", ["more than once"]),
-        ("pair", ["tuple", "one tensor"]),
-        ("pair.fold", ["(60, 6, 6)"]),
+        ("pair", ["no single tensor"]),
+        ("pair.fold", ["(n, 6, 6)", "activations.axes to {pair.fold: first}"]),
         ("unused", ["never runs"]),
         ("rleu", ["'rleu'", "matches no module"]),
     ],
@@ -359,7 +360,7 @@ def test_activations_that_are_not_finite(tmp_path, bad):
         network.output.bias[3] = bad
     with pytest.raises(
         InputError,
-        match=r"layer output of round 2: 60 of 600 activations are NaN or infinite; check this .* training$",
+        match=r"layer output of round 2: 60 of 600 activations are NaN or infinite; check its training$",
     ):
         record(tmp_path / "a.h5", network, examples=None, batch_size=7)
     assert not list(tmp_path.iterdir())

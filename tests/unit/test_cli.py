@@ -49,7 +49,7 @@ def test_the_layers_of_a_network():
     found = listed("torchvision/resnet18", "--shape", 3, 32, 32)
     assert found["conv1"] == ["Conv2d", "64×16×16", "yes", "9,408"]
     assert found["bn1"] == ["BatchNorm2d", "64×16×16", "yes"]
-    assert found["layer1.0.relu"] == ["ReLU", "64×8×8", "no: runs 2 times"]
+    assert found["layer1.0.relu"] == ["ReLU", "64×8×8", "no: runs more than once"]
     assert found["fc"] == ["Linear", "10", "yes", "5,120"]
 
 

@@ -1,5 +1,6 @@
 """Rows of the similarity matrix: pairs, orders, correspondence of rows, damage, memory, bytes."""
 
+import json
 import tracemalloc
 
 import h5py
@@ -23,7 +24,7 @@ ALL = list(kinds.known("measure"))
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
 
 
-def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, positions=(0,), **attributes):
+def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, **attributes):
     """Write an activation file; layers are drawn from the seed and the round unless given."""
     if layers is None:
         rng = np.random.default_rng([seed, round])
@@ -35,7 +36,7 @@ def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, 
     n = len(next(iter(layers.values())))
     with h5py.File(path, "w") as file:
         common = {
-            "schema": 2,
+            "schema": 3,
             "seed": seed,
             "round": round,
             "view": view,
@@ -46,7 +47,10 @@ def record(path, seed=0, round=0, layers=None, *, view="pooled", examples=None, 
         file["examples"] = np.arange(n) if examples is None else examples
         for order, (name, matrix) in enumerate(layers.items()):
             data = file.create_dataset(f"layers/{name}", data=matrix)
-            data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:], positions=positions)
+            data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:])
+            # As many positions as each image has rows.
+            each = len(matrix) // len(file["examples"])
+            data.attrs.update(grid=[each] if each > 1 else [], positions=range(each))
     hdf5.seal(path)
     return path
 
@@ -278,7 +282,6 @@ def one_line(path_a, path_b, words, run, *arguments):
     [
         ({"examples": np.arange(300) + 1}, ["indices"]),
         ({"view": "flatten"}, ["view", "pooled", "flatten"]),
-        ({"positions": (3,)}, ["positions", "features.relu1"]),
         ({"dataset": "xyz"}, ["dataset", "abc", "xyz"]),
         (
             {"layers": {"features.relu1": np.ones((300, 2)), "output": np.ones((300, 3))}},
@@ -292,22 +295,47 @@ def test_rows_that_do_not_correspond(rounds, tmp_path, other, words):
         one_line(rounds[0], path, words, compare_files, [rounds[0], path], Similarity())
 
 
-def test_other_row_counts(tmp_path):
+def test_a_layer_with_other_positions_in_another_network_has_no_value(tmp_path):
     rng = np.random.default_rng(0)
     a = record(tmp_path / "a.h5", layers={"x": rng.random((300, 2))}, examples=np.arange(100))
-    b = record(tmp_path / "b.h5", layers={"x": rng.random((400, 2))}, examples=np.arange(100))
-    one_line(a, b, ["layer x", "300", "400"], compare_round, [a, b], Similarity())
+    b = record(tmp_path / "b.h5", round=1, layers={"x": rng.random((400, 5))}, examples=np.arange(100))
+    frame = table(compare_round([a, b], Similarity(measures=["cka"]))).set_index(["round_a", "round_b"])
+    assert frame.loc[(1, 1), "status"] == "ok" and len(frame) == 3
+    for pair in ((0, 1), (1, 0)):
+        apart = frame.loc[pair]
+        assert np.isnan(apart["value"]) and apart["status"] == "other positions" and apart["n"] == 0
+        assert (apart["width_a"], apart["width_b"]) == ((2, 5) if pair == (0, 1) else (5, 2))
 
 
-def test_all_layers_needs_rows_that_correspond(tmp_path):
-    paths = [record(tmp_path / f"{r}.h5", round=r, view="channels") for r in range(2)]
-    one_line(
-        *paths,
-        ["all-layers", "channels", "pooled"],
-        compare_round,
-        paths,
-        Similarity(pairs="all-layers"),
-    )
+def test_all_layers_compares_the_layers_whose_positions_correspond(tmp_path):
+    """Two maps of four pixels, one of nine, two vectors, in an order that mixes them."""
+    sizes = {"conv1": (4, 3), "fc1": (1, 5), "conv2": (9, 4), "conv3": (4, 2), "fc2": (1, 3)}
+    paths, rng = [], np.random.default_rng(0)
+    for number in range(2):
+        layers = {name: rng.random((60 * each, units)) for name, (each, units) in sizes.items()}
+        paths.append(record(tmp_path / f"{number}.h5", round=number, layers=layers, examples=np.arange(60)))
+    matrix = compare_round(paths, Similarity(measures=["cka", "pwcca"], pairs="all-layers"))
+    frame = table(matrix)
+    keys = ["round_a", "layer_a", "round_b", "layer_b", "measure"]
+    assert not frame.duplicated(keys).any()
+    # Both orders of each pair of rounds, and within round 1 each layer with itself once.
+    assert len(frame) == 2 * (2 * 25 + 25)
+    same = frame["layer_a"].map(sizes).str[0] == frame["layer_b"].map(sizes).str[0]
+    assert (frame["status"] == "other positions").equals(~same)
+    assert frame["value"].isna().equals(~same) and frame["spectrum"].isna().all()
+    assert (frame.loc[same, "n"] == 60 * frame.loc[same, "layer_a"].map(sizes).str[0]).all()
+    assert list(json.loads(matrix.schema.metadata[b"layers"])) == list(sizes)
+    # As if the layers with corresponding rows had been recorded alone.
+    alone = []
+    for number in range(2):
+        with h5py.File(paths[number]) as file:
+            layers = {name: file[f"layers/{name}"][...] for name in ("conv1", "conv3")}
+        alone.append(
+            record(tmp_path / f"few{number}.h5", round=number, layers=layers, examples=np.arange(60))
+        )
+    few = table(compare_round(alone, Similarity(measures=["cka", "pwcca"], pairs="all-layers")))
+    both = few.merge(frame, on=keys)
+    assert len(both) == len(few) == 2 * 12 and (both["value_x"] == both["value_y"]).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -353,7 +381,7 @@ def test_damage_inside_a_compressed_layer(tmp_path):
         data = file.create_dataset(
             "layers/x", data=np.random.default_rng(0).random((300, 50)), compression="gzip"
         )
-        data.attrs.update(order=0, width=50, shape=[50], positions=[0])
+        data.attrs.update(order=0, width=50, shape=[50], grid=[], positions=[0])
         place = data.id.get_chunk_info(0)
     content = bytearray(path.read_bytes())
     content[place.byte_offset : place.byte_offset + 200] = bytes(200)

@@ -12,7 +12,7 @@ from prunescope import closure, digests, kinds, records
 LIBRARY = closure.LIBRARY
 SCRIPTS = LIBRARY.parent
 TRAINING_KINDS = (("network", "lenet5"), ("optimizer", "sgd"), ("schedule", "linear"))
-COMPARISON_KINDS = (("measure", "cca"), ("measure", "svcca"), ("view", "channels"))
+COMPARISON_KINDS = (("measure", "cca"), ("measure", "svcca"))
 # The kinds that the scripts are given in these tests.
 NAMED = {
     "prepare_dataset": (("source", "sklearn:digits"),),
@@ -84,7 +84,7 @@ def test_comments_docstrings_and_formatting_do_not_count(copy):
         ("similarity/measures/alignment.py", "np.square", "np.abs", set()),
         ("data/sources/sklearn.py", "% 5 == 0", "% 5 == 1", {"prepare_dataset"}),
         ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61", set()),
-        ("activations/views/maps.py", "output.mean(", "output.amax(", COMPARISON | EXTRACTION),
+        ("activations/views/maps.py", "output.mean(", "output.amax(", EXTRACTION),
         # What a criterion or a control imports.
         ("pruning/selection.py", "ranked.kthvalue(count)", "ranked.kthvalue(count + 1)", {"prune_round"}),
         # What only plans and people need.

@@ -67,7 +67,7 @@ def test_the_readme_is_short_and_its_python_runs(tmp_path, monkeypatch, capsys):
     assert text.count("\n") <= 150
     write_parquet(
         tmp_path / "results/digits-lenet/similarity.parquet",
-        synthetic.similarity(3, ["relu1", "output"], [0, 1], ["cca"]),
+        synthetic.stored(synthetic.similarity(3, ["relu1", "output"], [0, 1], ["cca"]), ["relu1", "output"]),
     )
     monkeypatch.chdir(tmp_path)
     blocks = [code for language, code in FENCED.findall(text) if language == "python"]

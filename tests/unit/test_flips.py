@@ -54,7 +54,9 @@ def write_activations(path: Path, compression: str) -> None:
     rng = np.random.default_rng(0)
     with store.writing(path, "channels", "all", np.arange(30), np.arange(30) % 3, facts) as group:
         for order, (units, positions) in enumerate([(6, 49), (5, 9), (10, 1)]):
-            layout = store.Layout(order, [units, positions], np.arange(positions), 30, units, units)
+            layout = store.Layout(
+                order, [units, positions], [positions], np.arange(positions), 30, units, units
+            )
             writer = store.Writer(group, f"layer{order}.relu", layout, 30, "float32", compression)
             writer.write(rng.standard_normal((30 * positions, units)).astype(np.float32).round(1), 0)
 

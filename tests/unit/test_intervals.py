@@ -16,11 +16,12 @@ KNOWN = ["cca_cv", "cka", "cka_debiased"]
 
 def write(path, round, matrix, positions=1):
     with h5py.File(path, "w") as file:
-        file.attrs.update(schema=2, seed=0, round=round, view="channels", positions="all", dataset="")
+        file.attrs.update(schema=3, seed=0, round=round, view="channels", positions="all", dataset="")
         file.attrs.update(density=1.0)
         file["examples"] = np.arange(len(matrix) // positions)
         data = file.create_dataset("layers/x", data=matrix)
-        data.attrs.update(order=0, width=matrix.shape[1], shape=matrix.shape[1:], positions=range(positions))
+        data.attrs.update(order=0, width=matrix.shape[1], shape=matrix.shape[1:], grid=[positions])
+        data.attrs["positions"] = range(positions)
     hdf5.seal(path)
     return path
 

@@ -40,7 +40,7 @@ def activations(tmp_path):
     path = tmp_path / "activations.h5"
     about = {"seed": 0, "round": 0, "density": 1.0, "dataset": "x"}
     with store.writing(path, "channels", 4, np.arange(4), np.arange(4), about) as group:
-        layout = store.Layout(0, (3,), np.array([0]), 4, 3, 3)
+        layout = store.Layout(0, (3,), (), np.array([0]), 4, 3, 3)
         store.Writer(group, "relu", layout, 4, "float32", "none").write(ROWS, 0)
     return path
 

@@ -26,7 +26,7 @@ def record(path, round, widths, n, ill, positions=1):
     rng = np.random.default_rng(round + 1)
     with h5py.File(path, "w") as file:
         file.attrs.update(
-            schema=2, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
+            schema=3, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
         )
         file["examples"] = np.arange(n // positions)
         for order, width in enumerate(widths):
@@ -34,7 +34,9 @@ def record(path, round, widths, n, ill, positions=1):
             rows *= 10 if ill else 1
             rows = rows + rng.standard_normal((n, width), np.float32) * np.float32(1e-3 if ill else 1)
             data = file.create_dataset(f"layers/{order}", data=rows)
-            data.attrs.update(order=order, width=width, shape=[width], positions=range(positions))
+            data.attrs.update(
+                order=order, width=width, shape=[width], grid=[positions], positions=range(positions)
+            )
     hdf5.seal(path)
     return path
 

@@ -272,7 +272,7 @@ def plan(folder, code=CODE, **keys):
 def test_a_plan_knows_the_layers(folder):
     shapes = plan(folder)["network"]["shapes"]
     assert list(shapes) == ["stem", "blocks.0", "blocks.0.attend", "blocks.1", "blocks.1.attend"]
-    assert all(shape == [17, 16] for shape in shapes.values())
+    assert all(shape == [16, 17] for shape in shapes.values())
 
 
 @pytest.mark.parametrize(
@@ -281,9 +281,13 @@ def test_a_plan_knows_the_layers(folder):
         (CODE.replace("torch.cat([", "torch.cat(("), {}, f"nets/mine.py, line {CAT}: "),
         (CODE.replace("dim=1)", "dim=9)"), {}, f"nets/mine.py, line {CAT}: IndexError: Dimension out of"),
         (CODE, {"activations": {"layers": ["blok*"]}}, "pattern 'blok*' matches no module of Transformer"),
-        (CODE, {"activations": {"token": 17}}, "'stem' has only tokens 0 to 16"),
-        (CODE, {"activations": {"view": "channels"}}, "which activations.view = channels cannot record"),
-        (CODE, {"activations": {"view": "pooled", "token": 0}}, "needs activations.view: tokens"),
+        (CODE, {"activations": {"token": 17}}, "'stem' has only positions 0 to 16"),
+        (
+            CODE,
+            {"activations": {"layers": ["patches"]}},
+            "show which axis holds its units; set activations.axes",
+        ),
+        (CODE, {"activations": {"view": "pooled", "token": 0}}, "needs activations.view: channels"),
         (CODE, {"activations": {"positions": 4, "token": 0}}, "cannot be combined with activations.token"),
         (CODE, {"network": {"name": "file:../mine.py:Net"}}, "network.name = 'file:../mine.py:Net': ../mine"),
         (CODE, {"network": {"weights": "none.pt"}}, "network.weights = 'none.pt': cannot be read"),

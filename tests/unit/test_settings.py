@@ -147,7 +147,9 @@ def test_defaults_are_filled_in_everywhere(write):
         ),
         ({"findings__measure": "cka_biased"}, ["findings.measure", "did you mean 'cka_debiased'"]),
         ({"findings__margin": 0}, ["findings.margin = 0", "greater than 0"]),
-        ({"similarity__pairs": "all-layers"}, ["similarity.pairs", "flatten or pooled"]),
+        ({"activations__axes": "second"}, ['activations.axes = "second"', "first, last"]),
+        ({"activations__axes": {"Block": 1}}, ["activations.axes.Block = 1"]),
+        ({"activations__axes": ["Block"]}, ["activations.axes", "a mapping from patterns"]),
         (
             {"training__schedule": {"name": "linear", "points": [[0, 1], [9, 0]]}},
             ["points", "runs to epoch 9, but training ends after epoch 4"],
@@ -409,8 +411,9 @@ def test_options_of_a_data_set(write):
                     "arguments": {"image_size": 32},
                 },
                 "activations__layers": ["encoder.ln"],
+                "activations__token": 5,
             },
-            ["activations.layers", "'encoder.ln' has shape (n, 5, 768)", "channels cannot record"],
+            ["activations.token = 5", "'encoder.ln' has only positions 0 to 4"],
         ),
         ({"pruning__prunable": ["Conv3d"]}, ["pruning.prunable", "'Conv3d' matches no module"]),
         (

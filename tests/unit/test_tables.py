@@ -1,5 +1,6 @@
 """Tables of all rounds: a row for each network or pair, in one order, from files that belong together."""
 
+import json
 import math
 
 import pyarrow as pa
@@ -26,12 +27,18 @@ def test_rows_of_the_matrix_keep_the_order_of_the_files_and_come_from_one_data_s
     paths = []
     for name, dataset, value in (("b", "one", 0.5), ("a", "one", math.nan), ("c", "two", 0.1)):
         paths.append(tmp_path / f"{name}.parquet")
-        files.write_parquet(
-            paths[-1], pa.table({"value": [value]}).replace_schema_metadata({"dataset": dataset})
-        )
+        layers = {"relu1": [4], **({"head": [2]} if name == "a" else {"output": [3], "relu1": [5]})}
+        metadata = {"dataset": dataset, "layers": json.dumps(layers)}
+        files.write_parquet(paths[-1], pa.table({"value": [value]}).replace_schema_metadata(metadata))
     assert tables.concatenate(paths[:2]).column("value").to_pylist() == pytest.approx(
         [0.5, math.nan], nan_ok=True
     )
+    files.write_parquet(tmp_path / "all.parquet", tables.concatenate(paths[:2]))
+    found = tables.layers(tmp_path / "all.parquet")
+    assert list(found.items()) == [("relu1", [5]), ("output", [3]), ("head", [2])], "new layers come last"
+    files.write_parquet(tmp_path / "old.parquet", pa.table({"value": [0.0]}))
+    with pytest.raises(InputError, match=r"old\.parquet: does not contain the order of the layers"):
+        tables.layers(tmp_path / "old.parquet")
     with pytest.raises(InputError, match=r"c\.parquet: computed from a different data set \(checksum two\)"):
         tables.concatenate(paths)
 

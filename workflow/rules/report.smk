@@ -39,8 +39,6 @@ rule draw_figures:
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
-        # Layers in the order of the network, in which they are drawn.
-        layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         code=code("draw_figures"),
     script:
@@ -95,7 +93,6 @@ rule write_report:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=of_experiment(lambda this, _: stages.findings_params(this)),
         controls=lambda wildcards: list(controls_of(wildcards.experiment)),
-        shapes=lambda wildcards: facts(wildcards.experiment)["network"]["shapes"],
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,
@@ -133,7 +130,6 @@ rule write_overview:
         runtime=bound(10),
     params:
         experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
-        layers=lambda _: {name: list(facts(name)["network"]["shapes"]) for name in CONFIG["experiments"]},
         measures=lambda _: labels_of(CONFIG["experiments"]),
         template=TEMPLATE,
         code=code("write_overview"),

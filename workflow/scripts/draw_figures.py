@@ -16,7 +16,7 @@ with jobs.job(snakemake) as log:
         read_parquet(snakemake.input.similarity),
         read_parquet(snakemake.input.accuracy),
         tables.layer_densities([read_json(path) for path in snakemake.input.metrics]),
-        given.layers,
+        list(tables.layers(snakemake.input.similarity)),
         given.measures,
         given.figures["colormap"],
         given.figures["width"],

@@ -1,21 +1,21 @@
 """Write the page that compares several experiments."""
 
-from prunescope import jobs
+from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet, write_parquet, write_text
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
 from prunescope.report.side_by_side import overview_table
 
 with jobs.job(snakemake) as log:
-    given, tables = snakemake.params, snakemake.input
+    given, results = snakemake.params, snakemake.input
     experiments = [
         Experiment(
             name,
             settings,
-            given.layers[name],
-            read_parquet(tables.similarity[index]),
-            read_parquet(tables.accuracy[index]),
-            read_json(tables.findings[index]),
+            list(tables.layers(results.similarity[index])),
+            read_parquet(results.similarity[index]),
+            read_parquet(results.accuracy[index]),
+            read_json(results.findings[index]),
         )
         for index, (name, settings) in enumerate(given.experiments.items())
     ]

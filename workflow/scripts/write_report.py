@@ -8,6 +8,7 @@ from prunescope.report.experiment import Experiment, commit, experiment_page
 with jobs.job(snakemake) as log:
     given, name = snakemake.params, snakemake.wildcards.experiment
     similarity = read_parquet(snakemake.input.similarity)
+    shapes = tables.layers(snakemake.input.similarity)
     accuracy = read_parquet(snakemake.input.accuracy)
     networks = [read_json(path) for path in snakemake.input.metrics]
     matrices = map(read_parquet, snakemake.input.controls)
@@ -18,16 +19,14 @@ with jobs.job(snakemake) as log:
         name,
         similarity,
         accuracy,
-        given.shapes,
+        shapes,
         given.measures,
         retrain=controls["retrain"][0] if "retrain" in controls else None,
         untrained=untrained,
         **given.findings,
     )
     page = experiment_page(
-        Experiment(
-            name, given.experiment, list(given.shapes), similarity, accuracy, found, controls, untrained
-        ),
+        Experiment(name, given.experiment, list(shapes), similarity, accuracy, found, controls, untrained),
         networks,
         tables.training_curves(networks, snakemake.input.training),
         given.measures,

@@ -1,5 +1,8 @@
 """Tidy tables of all rounds: accuracy, layer densities, training curves."""
 
+import json
+from pathlib import Path
+
 import pandas as pd
 import pyarrow as pa
 
@@ -28,13 +31,37 @@ def concatenate(paths: list[str]) -> pa.Table:
     """
     tables = [read_table(path) for path in paths]
     checksums = [(table.schema.metadata or {}).get(b"dataset", b"").decode() for table in tables]
+    shapes: dict[str, list[int]] = {}
+    for path, table in zip(paths, tables, strict=True):
+        shapes |= {name: shape for name, shape in _layers(path, table).items() if name not in shapes}
     for path, checksum in zip(paths, checksums, strict=True):
         if checksum != checksums[0]:
             raise InputError(
                 f"{path}: computed from a different data set (checksum {checksum}) than {paths[0]} "
                 f"({checksums[0]}); delete both files and run again"
             )
-    return pa.concat_tables(tables)
+    metadata = {"dataset": checksums[0], "layers": json.dumps(shapes)}
+    return pa.concat_tables(tables).replace_schema_metadata(metadata)
+
+
+def layers(path: str | Path) -> dict[str, list[int]]:
+    """Return the layers of a similarity matrix in the order of the network, with the shapes of their outputs.
+
+    Layers that only later networks have come last.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be used.
+    """
+    return _layers(path, read_table(path))
+
+
+def _layers(path: str | Path, table: pa.Table) -> dict[str, list[int]]:
+    written = (table.schema.metadata or {}).get(b"layers")
+    if written is None:
+        raise InputError(f"{path}: does not contain the order of the layers; delete it and run again")
+    return json.loads(written)
 
 
 def accuracy(paths: list[str]) -> pd.DataFrame:

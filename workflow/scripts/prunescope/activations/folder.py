@@ -131,7 +131,8 @@ def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None
             rows, units = matrix.shape
             each = rows // len(ids)
             columns = min(units, rows) if each == 1 else units
-            layout = store.Layout(order, (units, each), np.arange(each), len(ids), units, columns)
+            grid = (each,) if each > 1 else ()
+            layout = store.Layout(order, (units, *grid), grid, np.arange(each), len(ids), units, columns)
             count = max(1, BLOCK // (units * each))
             writer = store.Writer(group, name, layout, count, "float32", "none")
             for image in range(0, len(ids), count):

@@ -1,9 +1,11 @@
 """Recording the outputs of a network's layers on chosen images."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,12 +15,13 @@ from torch import Tensor, nn
 
 from prunescope import checkpoints, kinds
 from prunescope.activations import store
-from prunescope.activations.views import every
+from prunescope.activations.views import sample, units_first
 from prunescope.data import datasets
 from prunescope.data.images import Images
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
+from prunescope.networks.outline import Module, outline
 from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
@@ -122,60 +125,83 @@ def extract(
         activations are not finite, or there is not enough memory for one image.
     """
 
+    modules = chosen(network, settings.layers)
+    examples = choose_examples(len(images), settings.examples)
+
+    def load(first: int, count: int) -> Tensor:
+        batch = torch.from_numpy(images[examples[first : first + count]]).to(device)
+        return prepare(batch).contiguous(memory_format=torch.channels_last)
+
     def run(batch_size: int) -> None:
-        smaller = settings.model_copy(update={"batch_size": batch_size})
-        _extract(path, network, images, labels, prepare, smaller, attributes, device)
+        own = settings.model_copy(update={"batch_size": batch_size})
+        network.to(device, memory_format=torch.channels_last).eval()
+        with (
+            store.writing(path, own.view, own.sampled, examples, labels[examples], attributes) as group,
+            torch.inference_mode(),
+        ):
+            where = f" of round {attributes.get('round')}"
+            record_modules(group, network, modules, load, len(examples), own, where)
 
     shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
 
 
-def _extract(path, network, images, labels, prepare, settings, attributes, device) -> None:
-    modules = chosen(network, settings.layers)
-    examples = choose_examples(len(images), settings.examples)
-    network = network.to(device, memory_format=torch.channels_last).eval()
-    start = time.monotonic()
-    with store.writing(
-        path, settings.view, settings.sampled, examples, labels[examples], attributes
-    ) as group:
-        recorders: dict[str, Recorder] = {}
-        first, seen = 0, set()
+def record_modules(
+    group: h5py.Group,
+    network: nn.Module,
+    modules: dict[str, nn.Module],
+    load: Callable[[int, int], Tensor],
+    images: int,
+    settings: RecordingSettings,
+    where: str = "",
+) -> None:
+    """Record the outputs of modules.
 
-        def keep(name: str, output: Tensor) -> None:
-            if name in seen:
-                raise InputError(
-                    f"activations.layers: module {name} runs more than once in a forward pass, so it has no "
-                    "single output; choose other layers"
-                )
-            seen.add(name)
-            if name not in recorders:
-                recorders[name] = Recorder(
-                    group, name, list(modules).index(name), output, len(examples), settings
-                )
-            recorders[name].write(output, first)
+    Parameters
+    ----------
+    group : h5py.Group
+        Of an activation file, see `prunescope.activations.store`.
+    network : torch.nn.Module
+        In evaluation mode.
+    modules : dict of str to torch.nn.Module
+        By the name of the layer.
+    load : callable
+        Takes the first image and their number, and returns the network's input.
+    images : int
+        Total number of images.
+    settings : RecordingSettings
+    where : str, optional
+        Follows the name of a layer in messages.
 
-        with (
-            torch.inference_mode(),
-            # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            hooked(modules, keep),
-        ):
-            for first in range(0, len(examples), settings.batch_size):
-                batch = torch.from_numpy(images[examples[first : first + settings.batch_size]]).to(device)
-                seen.clear()
-                network(prepare(batch).contiguous(memory_format=torch.channels_last))
-                for name in modules:
-                    if name not in seen:
-                        raise InputError(f"activations.layers: module {name} never runs; choose other layers")
-                done = first + len(batch)
-                log.info("%d of %d images after %.1f s", done, len(examples), time.monotonic() - start)
-        for name, recorder in recorders.items():
-            if recorder.broken:
-                hint = ", or use float32: float16 ends at 65504" if settings.dtype == "float16" else ""
-                raise InputError(
-                    f"layer {name} of round {attributes.get('round')}: {recorder.broken} of "
-                    f"{recorder.written} activations are NaN or infinite; check this round's training{hint}"
-                )
-            recorder.finish(device)
+    Raises
+    ------
+    InputError
+        When a module cannot be recorded, or activations are not finite.
+    """
+    first, start = 0, time.monotonic()
+    names = {module: name for name, module in network.named_modules()}
+
+    def keep(layer: str, _module, _inputs, output: Tensor) -> None:
+        # No other reference to the output is kept, because outputs are large.
+        recorders[layer].write(output, first)
+
+    # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ExitStack() as stack,
+    ):
+        found = {one.name: one for one in outline(network, lambda: network(load(0, 1)), settings.axes)}
+        recorders = {
+            layer: Recorder(group, layer, order, found[names[module]], images, settings)
+            for order, (layer, module) in enumerate(modules.items())
+        }
+        for layer, module in modules.items():
+            stack.callback(module.register_forward_hook(partial(keep, layer)).remove)
+        for first in range(0, images, settings.batch_size):
+            network(load(first, min(settings.batch_size, images - first)))
+            done = min(first + settings.batch_size, images)
+            log.info("%d of %d images after %.1f s", done, images, time.monotonic() - start)
+    for recorder in recorders.values():
+        recorder.finish(where)
 
 
 def choose_examples(available: int, wanted: int | None) -> np.ndarray:
@@ -196,42 +222,6 @@ def choose_examples(available: int, wanted: int | None) -> np.ndarray:
     return np.sort(generator.choice(available, wanted, replace=False))
 
 
-@contextmanager
-def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Pass the outputs of modules to `keep` as they run, until the block ends.
-
-    Parameters
-    ----------
-    modules : dict of str to torch.nn.Module
-        By name.
-    keep : callable
-        Takes name and output. No other reference to the output is kept, because outputs are large.
-
-    Raises
-    ------
-    InputError
-        During the forward pass, when an output is not a single tensor.
-    """
-
-    def hook(name: str, output) -> None:
-        if not isinstance(output, Tensor):
-            raise InputError(
-                f"activations.layers: module {name} returns a {type(output).__name__} instead of one "
-                "tensor; choose other layers"
-            )
-        keep(name, output)
-
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: hook(name, output))
-        for name, module in modules.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 class Recorder:
     """Records one layer to the file, batch by batch."""
 
@@ -240,49 +230,68 @@ class Recorder:
         group: h5py.Group,
         name: str,
         order: int,
-        output: Tensor,
+        module: Module,
         images: int,
         settings: RecordingSettings,
     ):
+        if module.obstacle:
+            raise InputError(f"activations.layers: module {name} {module.obstacle}; choose other layers")
         self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
-        shape = tuple(output.shape[1:])
-        if not self._view.accepts(shape):
-            raise InputError(
-                f"activations.layers: the output of module {name} has shape {tuple(output.shape)}, which "
-                f"activations.view = {settings.view} cannot turn into rows; choose other layers"
-            )
-        places = self._view.positions(shape, settings.sampled)
-        self._positions = None if len(places) == every(shape) else torch.from_numpy(places).to(output.device)
-        layout = store.Layout(
-            order, shape, places, images, self._view.units(shape), self._view.stored(shape, images)
+        self._settings, self._axis, self._positions = settings, module.axis or 1, None
+        shape = units_first(settings.view, name, module.output, module.axis)
+        grid, places = sample(settings.view, shape, settings.sampled)
+        if len(places) < math.prod(self._view.grid(shape)):
+            self._positions = torch.from_numpy(places)
+        self._layout = store.Layout(
+            order,
+            module.output,
+            grid,
+            places,
+            images,
+            self._view.units(shape),
+            self._view.stored(shape, images),
         )
         self._writer = store.Writer(
-            group, name, layout, settings.batch_size, settings.dtype, settings.compression
+            group, name, self._layout, settings.batch_size, settings.dtype, settings.compression
         )
-        self._dtype = torch.float32 if layout.rotated else getattr(torch, settings.dtype)
-        self.broken = self.written = 0
+        self._dtype = torch.float32 if self._layout.rotated else getattr(torch, settings.dtype)
+        self._broken = self._images = 0
 
     def write(self, output: Tensor, first: int) -> None:
         """Write the rows of a batch that starts at image `first`."""
-        rows = self._view.to_rows(output, self._positions).to(self._dtype)
+        if self._positions is not None:
+            self._positions = self._positions.to(output.device)
+        rows = self._view.to_rows(output, self._axis, self._positions).to(self._dtype)
         # A non-finite value makes the sum non-finite; the converse is rare, and costs only time.
         if not torch.isfinite(rows.sum(dtype=torch.float32)):
-            self.broken += int((~torch.isfinite(rows)).sum())
-        self.written += rows.numel()
+            self._broken += int((~torch.isfinite(rows)).sum())
+        self._images += len(output)
+        self._device = output.device
         self._writer.write(rows.contiguous().cpu().numpy(), first)
 
-    def finish(self, device: torch.device | str) -> None:
-        """Rotate the layer if it has more units than rows."""
+    def finish(self, where: str = "") -> None:
+        """Check what was written, and rotate the layer if it has more units than rows."""
+        layer, layout, dtype = f"layer {self._name}{where}", self._layout, self._settings.dtype
+        if self._images != layout.images:
+            raise InputError(
+                f"activations.layers: {layer} has outputs for {self._images} instead of {layout.images} "
+                "images; choose other layers"
+            )
+        if self._broken:
+            hint = ", or use float32: float16 ends at 65504" if dtype == "float16" else ""
+            raise InputError(
+                f"{layer}: {self._broken} of {layout.rows * layout.units} activations are NaN or infinite; "
+                f"check its training{hint}"
+            )
 
         def turn(rows: np.ndarray) -> np.ndarray:
             log.info("layer %s: rotating %d units to %d columns", self._name, rows.shape[1], len(rows))
-            rotated = rotate(rows, device)
+            rotated = rotate(rows, self._device)
             largest = np.abs(rotated).max(initial=0.0)
-            if largest > np.finfo(self._writer.data.dtype).max:
+            if largest > np.finfo(dtype).max:
                 raise InputError(
-                    f"activations.dtype = {self._writer.data.dtype}: layer {self._name} has more units than "
-                    f"images and is rotated, and the result reaches {largest:.3g}, too large for this type; "
-                    "use float32"
+                    f"activations.dtype = {dtype}: layer {self._name} has more units than images and is "
+                    f"rotated, and the result reaches {largest:.3g}, too large for this type; use float32"
                 )
             return rotated
 

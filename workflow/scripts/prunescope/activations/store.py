@@ -2,8 +2,9 @@
 
 An activation file holds ``/layers/<dotted module name>``, one n × p matrix per layer whose rows are in the
 same order for every round and seed; ``/examples``, the indices of the images in the test set; ``/labels``.
-Attributes of a layer: ``order`` in the network, ``shape`` of the module's output for one image, ``positions``
-that were sampled from it, and ``width``, the number of units, which is p unless the matrix was rotated.
+Attributes of a layer: ``order`` in the network; ``shape`` of the module's output for one image; ``grid``, the
+sizes of the axes whose positions are rows, empty if each image has one row; ``positions`` in this grid; and
+``width``, the number of units, which is p unless the matrix was rotated.
 Attributes of the file describe what was recorded (``view``, ``positions``) and identify the network.
 Checksums are at the end of the file, see `prunescope.hdf5`.
 """
@@ -23,7 +24,7 @@ from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
 from prunescope.links import refuse_links
 
-SCHEMA = 2
+SCHEMA = 3
 # Size of a chunk in compressed data sets, before compression.
 CHUNK_BYTES = 2**20
 # Rows to read at a time when only one matrix is read.
@@ -47,8 +48,12 @@ class Matrix:
         Of the network.
     width : int
         Number of units.
+    output : list of int
+        Shape of the module's output for one image.
     positions : ndarray
-        Sampled positions of the module's output.
+        Sampled positions of an image.
+    places : tuple
+        See `places`.
     data : h5py.Dataset
     sums : ndarray of uint64 or None
         Checksums of the rows, see `prunescope.hdf5`; None if they were verified when the file was opened.
@@ -60,7 +65,9 @@ class Matrix:
     layer: str
     density: float
     width: int
+    output: list[int]
     positions: np.ndarray
+    places: tuple
     data: h5py.Dataset
     sums: np.ndarray | None
 
@@ -94,6 +101,12 @@ class Matrix:
         starts = range(0, self.shape[0], ROWS)
         broken = sum(int(np.sum(~np.isfinite(self[start : start + ROWS]))) for start in starts)
         return broken, int(np.prod(self.shape))
+
+
+def places(data: h5py.Dataset) -> tuple:
+    """Return what the rows of an image are. Rows of layers with equal places correspond."""
+    grid = tuple(data.attrs["grid"].tolist())
+    return (grid, tuple(data.attrs["positions"].tolist())) if grid else ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +168,9 @@ def _recording(path: str, stack: ExitStack) -> Recording:
                 layer,
                 density,
                 int(data.attrs["width"]),
+                data.attrs["shape"].tolist(),
                 data.attrs["positions"],
+                places(data),
                 data,
                 sums.get(f"layers/{layer}"),
             )
@@ -221,8 +236,10 @@ class Layout:
         Position of the layer in the network.
     shape : sequence of int
         Shape of the module's output for one image.
+    grid : sequence of int
+        Sizes of the axes whose positions become rows; empty if each image has one row.
     positions : ndarray of int
-        Positions that become rows.
+        Positions in the grid that become rows.
     images : int
         Total number of images.
     units : int
@@ -233,6 +250,7 @@ class Layout:
 
     order: int
     shape: Sequence[int]
+    grid: Sequence[int]
     positions: np.ndarray
     images: int
     units: int
@@ -278,7 +296,11 @@ class Writer:
             shuffle=compressed,
         )
         self.data.attrs.update(
-            order=layout.order, shape=list(layout.shape), positions=layout.positions, width=layout.units
+            order=layout.order,
+            shape=list(layout.shape),
+            grid=np.array(layout.grid, dtype=int),
+            positions=layout.positions,
+            width=layout.units,
         )
         folder = Path(group.file.filename).parent
         self._rows = _scratch(folder, layout.rows, layout.units) if layout.rotated else self.data

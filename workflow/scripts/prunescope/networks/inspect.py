@@ -13,6 +13,7 @@ from prunescope.networks import weights as trained
 from prunescope.networks.build import build, trace
 from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks, density
+from prunescope.networks.outline import outline
 from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
 
 
@@ -25,6 +26,7 @@ def inspect(
     recorded: list[str] | dict[str, str],
     normalisation: str | dict[str, list[float]] = "dataset",
     trained_elsewhere: bool = False,
+    axes: str | dict[str, str] | None = None,
 ) -> dict:
     """Run one image through a network, and check the module patterns.
 
@@ -45,6 +47,8 @@ def inspect(
         How pixels are scaled; with ``weights``, images are resized as the trained weights require.
     trained_elsewhere : bool, default False
         Whether the weights must fit exactly, see `prunescope.networks.weights.elsewhere`.
+    axes : str or dict of str to str, optional
+        ``first`` or ``last``, see `prunescope.networks.outline.outline`.
 
     Returns
     -------
@@ -52,7 +56,8 @@ def inspect(
         ``parameters``, ``prunable`` (number of prunable weights by parameter name), ``rates`` (of single
         parameters), ``macs``
         (multiply–accumulates of convolutions and linear layers per image), ``floats`` (numbers in all module
-        outputs per image) and ``shapes``: output shape by name of each recorded module.
+        outputs per image), and for each recorded module ``shapes``, that of its output for one image, and
+        ``axes``, the axis of its output (n, ...) that holds the units, None if it is not known.
 
     Raises
     ------
@@ -81,23 +86,14 @@ def inspect(
         modules.prunable(net, list(rates), "pruning.rates")
     own_rates = modules.layer_rates(net, list(weights), rates)
     chosen = modules.chosen(net, recorded)
-    shapes: dict[str, tuple[int, ...]] = {}
-    named = {module: name for name, module in net.named_modules() if name}
+    names = {module: name for name, module in net.named_modules() if name}
+    found = {module.name: module for module in outline(net, partial(trace, net, shape), axes)}
     # The name of a layer may also be that of another module.
-    places = {layer: named[module] for layer, module in chosen.items()}
-    runs = Counter()
-
-    def note(name: str, output) -> None:
-        if isinstance(output, torch.Tensor):
-            shapes[name] = tuple(output.shape[1:])
-            runs[name] += 1
-
-    trace(net, shape, {module: partial(note, name) for module, name in named.items()})
-    for name in places.values():
-        if runs[name] != 1:
-            problem = "runs more than once" if runs[name] else "returns no single tensor"
+    layers = {layer: found[names[module]] for layer, module in chosen.items()}
+    for module in layers.values():
+        if module.obstacle:
             raise InputError(
-                f"activations.layers: module {name!r} {problem} in a forward pass, so it cannot be recorded; "
+                f"activations.layers: module {module.name!r} {module.obstacle}, so it cannot be recorded; "
                 "choose other layers, e.g. the block around it"
             )
     counts = census(net, {}, shape)
@@ -106,8 +102,9 @@ def inspect(
         "prunable": {name: weight.numel() for name, weight in weights.items()},
         "rates": own_rates,
         "macs": counts["macs_dense"],
-        "floats": sum(math.prod(output) for output in shapes.values()),
-        "shapes": {layer: list(shapes[name]) for layer, name in places.items()},
+        "floats": sum(math.prod(module.output) for module in found.values() if module.output is not None),
+        "shapes": {layer: list(module.output) for layer, module in layers.items()},
+        "axes": {layer: module.axis for layer, module in layers.items()},
     }
 
 

@@ -1,6 +1,7 @@
 """The modules of a network as a list, with their outputs and weights."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,8 +9,18 @@ from torch import Tensor, nn
 
 from prunescope.errors import InputError
 from prunescope.networks import modules
-from prunescope.networks.build import trace
-from prunescope.networks.layers import Shape
+
+FIRST, LAST = "first", "last"
+# Modules that work on axis 1, by the file of torch that defines them, and on the last axis.
+CHANNELS = {f"torch.nn.modules.{name}" for name in ("conv", "batchnorm", "instancenorm", "pooling")}
+FEATURES = (
+    nn.Linear,
+    nn.Embedding,
+    nn.TransformerEncoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoder,
+    nn.TransformerDecoderLayer,
+)
 
 
 @dataclass(frozen=True)
@@ -20,64 +31,97 @@ class Module:
     ----------
     name, type : str
         Dotted name and class.
-    runs : int
-        How often it runs in a forward pass.
     output : tuple of int or None
         Shape of its output for one image; None if it does not return a single tensor.
-    weights : dict of str to int
-        Its own weights that can be pruned: numbers by name of the parameter.
+    axis : int or None
+        The axis of its output (n, ...) that holds the units; None if it is not known.
+    obstacle : str
+        Why its output cannot be recorded; empty if it can.
     """
 
     name: str
     type: str
-    runs: int
     output: tuple[int, ...] | None
-    weights: dict[str, int]
-
-    @property
-    def obstacle(self) -> str:
-        """Why its output cannot be recorded; empty if it can."""
-        if self.runs != 1:
-            return f"runs {self.runs} times" if self.runs else "never runs"
-        return "" if self.output is not None else "returns no single tensor"
+    axis: int | None
+    obstacle: str
 
 
-def outline(network: nn.Module, shape: Shape) -> list[Module]:
+def outline(network: nn.Module, run: Callable, axes: str | Mapping[str, str] | None = None) -> list[Module]:
     """List the modules of a network in its own order, containers included.
+
+    Which axis of an output holds the units follows from the type of the module, else from a pattern in
+    `axes`, else from modules whose outputs have the same shape, if they agree, else from `axes` for all. Of a
+    square output (n, t, t), the shape tells nothing.
 
     Parameters
     ----------
     network : torch.nn.Module
-    shape : sequence of int
-        Channels, height and width of an image.
+    run : callable
+        Runs the network on one image.
+    axes : str or mapping of str to str, optional
+        ``first`` or ``last``, for all outputs or by module pattern; the last pattern that matches applies.
     """
     named = {name: module for name, module in network.named_modules() if name}
     runs, outputs = Counter(), {}
 
     def note(name: str, _module, _inputs, output) -> None:
         runs[name] += 1
-        outputs[name] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+        outputs[name] = tuple(output.shape) if isinstance(output, Tensor) else None
 
     handles = [module.register_forward_hook(partial(note, name)) for name, module in named.items()]
     try:
-        trace(network, shape)
+        run()
     finally:
         for handle in handles:
             handle.remove()
-    weights = _weights(network, ["*"])
-    return [
-        Module(name, type(module).__name__, runs[name], outputs.get(name), weights.get(name, {}))
-        for name, module in named.items()
-    ]
+    types = {name: _side(module) for name, module in named.items()}
+    found = []
+    for name, module in named.items():
+        output = outputs.get(name) or ()
+        others = {types[other] for other, shape in outputs.items() if shape == output} - {None}
+        square = len(output) == 3 and output[1] == output[2]
+        sides = [types[name], *_written(axes, name, module)]
+        sides += others if len(others) == 1 and not square else []
+        side = next(filter(None, [*sides, axes if isinstance(axes, str) else None]), None)
+        last = len(output) - 1
+        axis = last if last == 1 or side == LAST else 1 if side else None
+        obstacle = _obstacle(runs[name], outputs.get(name))
+        shape = None if outputs.get(name) is None else output[1:]
+        found.append(Module(name, type(module).__name__, shape, axis, obstacle))
+    return found
 
 
-def pruned_weights(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the names of the parameters that patterns select; a pattern that matches nothing is ignored."""
-    return {name for own in _weights(network, patterns).values() for name in own}
+def _side(module: nn.Module) -> str | None:
+    """Return where a module of this type has its units."""
+    if isinstance(module, nn.GroupNorm) or any(one.__module__ in CHANNELS for one in type(module).__mro__):
+        return FIRST
+    # Classes derived from LayerNorm often normalise channels, as torchvision's and timm's LayerNorm2d.
+    if isinstance(module, FEATURES) or type(module) in (nn.LayerNorm, nn.RMSNorm):
+        return LAST
+    return None
 
 
-def _weights(network: nn.Module, patterns: list[str]) -> dict[str, dict[str, int]]:
-    """Return the prunable weights that patterns select: numbers by module and parameter."""
+def _written(axes: str | Mapping[str, str] | None, name: str, module: nn.Module) -> list[str]:
+    """Return what patterns say about a module, the last one first."""
+    patterns = axes if isinstance(axes, Mapping) else {}
+    return [side for pattern, side in patterns.items() if modules.matches(pattern, name, module)][::-1]
+
+
+def _obstacle(runs: int, output: tuple[int, ...] | None) -> str:
+    if runs != 1:
+        return "runs more than once" if runs else "never runs"
+    if output is None:
+        return "returns no single tensor"
+    if output[:1] != (1,):
+        return f"returns {output} for one image, so its first axis is not that of the images"
+    return "" if len(output) > 1 else "returns a single number"
+
+
+def prunable_weights(network: nn.Module, patterns: list[str]) -> dict[str, dict[str, int]]:
+    """Return the prunable weights that patterns select: numbers by module and parameter.
+
+    A pattern that matches nothing is ignored.
+    """
     found: dict[str, dict[str, int]] = {}
     for pattern in patterns:
         try:

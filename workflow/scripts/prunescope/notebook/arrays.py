@@ -139,11 +139,14 @@ class Rows:
         Any object whose slices are arrays.
     width : int
         Number of units. It differs from the number of columns if these are a rotation of the units.
+    places : tuple, optional
+        What the rows of an image are, see `prunescope.activations.store.places`.
     """
 
     name: str
     data: Any
     width: int
+    places: tuple = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -196,16 +199,20 @@ def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Cal
         yield partial(Own, represent=whitened, run=pool.map, gram=gram, replicas=intervals)
 
 
-def scores(pair: Pair, measures: Sequence[Measure], **columns: Any) -> list[dict]:
-    """Return one table row for each measure of a pair, with additional columns."""
-    common = {
-        "n": pair.n,
-        "images": pair.a.moments.images,
-        "width_a": pair.a.moments.mean.size,
-        "width_b": pair.b.moments.mean.size,
-    }
-    rows = [common | vars(score) | columns for score in pairs.compare(pair, measures)]
-    unknown = {"spectrum"} | ({"low", "high"} if pair.replica is None else set())
+def scores(pair: Pair | None, measures: Sequence[Measure], **columns: Any) -> list[dict]:
+    """Return one table row for each measure of a pair, with additional columns.
+
+    Without a pair, the rows of both sides do not correspond.
+    """
+    if pair is None:
+        common, found = {"n": 0, "images": 0}, map(pairs.not_comparable, measures)
+    else:
+        moments = pair.a.moments, pair.b.moments
+        common = dict(zip(("width_a", "width_b"), (one.mean.size for one in moments), strict=True))
+        common |= {"n": pair.n, "images": moments[0].images}
+        found = pairs.compare(pair, measures)
+    rows = [common | vars(score) | columns for score in found]
+    unknown = {"spectrum"} | ({"low", "high"} if pair is None or pair.replica is None else set())
     return [{key: value for key, value in row.items() if key not in unknown} for row in rows]
 
 

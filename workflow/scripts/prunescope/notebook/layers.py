@@ -1,14 +1,15 @@
 """The layers of a network: names, output shapes, and what can be recorded and pruned."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
 from prunescope import kinds, own
 from prunescope.errors import InputError
 from prunescope.networks import modules
-from prunescope.networks.build import build
-from prunescope.networks.outline import Module, outline, pruned_weights
+from prunescope.networks.build import build, trace
+from prunescope.networks.outline import Module, outline, prunable_weights
 from prunescope.networks.preprocessing import input_shape, preprocessing_of
 from prunescope.plan.sizes import describe_dataset
 from prunescope.settings.load import configuration_of, load_experiment
@@ -38,7 +39,8 @@ def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes:
         When the network is unknown or does not fit the images.
     """
     network = build(name, arguments, tuple(shape), classes, 0)
-    return [_row(module, list(kinds.known("view"))) for module in outline(network, shape)]
+    weights = prunable_weights(network, ["*"])
+    return [_row(module, weights) for module in outline(network, partial(trace, network, shape))]
 
 
 def layers_of_experiment(name: str) -> list[dict[str, str]]:
@@ -77,27 +79,28 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     recorded = _chosen(network, experiment["activations"]["layers"])
     # Networks that were trained elsewhere are not pruned here.
     patterns = [] if "models" in experiment else experiment["pruning"]["prunable"]
-    pruned = pruned_weights(network, patterns)
+    pruned = {name for own in prunable_weights(network, patterns).values() for name in own}
+    weights, activations = prunable_weights(network, ["*"]), experiment["activations"]
+    needed = kinds.load("view", activations["view"]).needs_axis
     rows = []
-    for module in outline(network, shape):
-        row = _row(module, [experiment["activations"]["view"]])
+    for module in outline(network, partial(trace, network, shape), activations["axes"]):
+        row = _row(module, weights)
+        if needed and module.axis is None and not module.obstacle:
+            row["recordable"] = "no: needs activations.axes"
         row["recordable"] += " *" if module.name in recorded else ""
-        row["prunable weights"] += " *" if pruned & {*module.weights} else ""
+        row["prunable weights"] += " *" if pruned & {*weights.get(module.name, ())} else ""
         rows.append(row)
     return rows
 
 
-def _row(module: Module, views: list[str]) -> dict[str, str]:
-    output = module.output
-    recordable = f"no: {module.obstacle}" if module.obstacle else "yes"
-    if output is not None and not any(kinds.load("view", view).accepts(output) for view in views):
-        recordable = f"no: not with view {' or '.join(views)}"
+def _row(module: Module, weights: dict[str, dict[str, int]]) -> dict[str, str]:
+    own = weights.get(module.name)
     return {
         "module": module.name,
         "type": module.type,
-        "output": "×".join(map(str, output)) if output is not None else "-",
-        "recordable": recordable,
-        "prunable weights": f"{sum(module.weights.values()):,}" if module.weights else "",
+        "output": "×".join(map(str, module.output)) if module.output is not None else "-",
+        "recordable": f"no: {module.obstacle}" if module.obstacle else "yes",
+        "prunable weights": f"{sum(own.values()):,}" if own else "",
     }
 
 

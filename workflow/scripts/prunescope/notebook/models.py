@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import kinds
-from prunescope.activations.record import Recorder, hooked
+from prunescope.activations import store
+from prunescope.activations.record import record_modules
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.modules import select
 from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
 from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.base import load
 from prunescope.similarity.measures import Measure
 from prunescope.similarity.pairs import Pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-OTHERS = "choose other layers"
 
 
 def compare_models(
@@ -36,6 +37,7 @@ def compare_models(
     view: str = "channels",
     positions: int | str = "all",
     pairs: str = "same-layer",
+    axes: str | Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Compare layers of two networks on the same images.
 
@@ -57,11 +59,14 @@ def compare_models(
         How an output becomes a matrix: ``channels``, one row for each position of each image; ``flatten`` or
         ``pooled``, one row for each image. ``prunescope kinds view`` lists them.
     positions : int or 'all', default 'all'
-        Positions of each image that are sampled in the view ``channels``.
+        Positions of each image that are sampled in the view ``channels``: pixels or tokens.
     pairs : str, default 'same-layer'
         ``same-layer`` compares each layer with its counterpart, ``all-layers`` each layer of `a` with each of
-        `b`. The latter needs rows that correspond between layers, as with the views ``pooled`` and
-        ``flatten``.
+        `b`. Layers whose rows are at different positions get the status ``other positions``; in the views
+        ``pooled`` and ``flatten``, all layers can be compared.
+    axes : str or mapping of str to str, optional
+        Which axis of an output holds the units, where the networks do not show it: ``first`` for (n, c, t),
+        ``last`` for (n, t, d), for all such outputs or by pattern of modules.
 
     Returns
     -------
@@ -88,21 +93,17 @@ def compare_models(
     True
     """
     chosen = load_measures(measures)
-    aligned = kinds.find("view", view, "view").facts["aligned"]
+    kinds.find("view", view, "view")
     if pairs not in ("same-layer", "all-layers"):
         raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
-    if pairs == "all-layers" and not aligned:
-        raise InputError(
-            f"pairs = all-layers needs rows that correspond between layers; with view = {view} they do not; "
-            "use pooled or flatten"
-        )
     for side, network in (("a", a), ("b", b)):
         if not isinstance(network, nn.Module):
             raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
     if positions != "all" and not (isinstance(positions, Integral) and positions > 0):
         raise InputError(f"positions = {positions!r}: must be 'all' or an integer of at least 1")
     sampled = positions if positions == "all" else int(positions)
-    settings = RecordingSettings(layers=[], view=view, positions=sampled)
+    given = {"layers": {}, "view": view, "positions": sampled, "axes": {} if axes is None else axes}
+    settings = load(RecordingSettings, given)
     # torch.compile cannot trace hooks; what it wraps computes the same.
     a, b = (getattr(network, "_orig_mod", network) for network in (a, b))
     names = _names(a, b, layers, pairs)
@@ -119,37 +120,44 @@ def compare_models(
         file = stack.enter_context(h5py.File(Path(folder, "layers.h5"), "w"))
         lefts = _record(file.create_group("a"), a, names[0], inputs, settings)
         rights = _record(file.create_group("b"), b, names[1], inputs, settings)
-        groups = [(list(lefts.values()), list(rights.values()))]
         if pairs == "same-layer":
             groups = [([lefts[one]], [rights[other]]) for one, other in zip(*names, strict=True)]
-        found = _compare(groups, chosen, len(inputs))
+        else:
+            groups = [
+                ([own for own in lefts.values() if own.places == places], list(rights.values()))
+                for places in dict.fromkeys(own.places for own in lefts.values())
+            ]
+        found = _compare(groups, chosen, len(inputs), pairs)
     return table(sorted(found, key=lambda row: list(lefts).index(row["layer_a"])))
 
 
 def _compare(
-    groups: Sequence[tuple[list[Rows], list[Rows]]], measures: list[Measure], images: int
+    groups: Sequence[tuple[list[Rows], list[Rows]]], measures: list[Measure], images: int, pairs: str
 ) -> list[dict]:
     """Within each group, compare all layers of one network with all layers of the other."""
     found: list[dict] = []
     with engine(measures) as whitened:
         for left, right in groups:
-            n = left[0].shape[0]
-            for one in [*left, *right]:
-                if one.shape[0] != n:
-                    raise InputError(
-                        f"layers {left[0].name} and {one.name} have {n} and {one.shape[0]} rows; "
-                        "use the view pooled or flatten"
-                    )
 
-            def scored(other: Rows, pairs: Iterator[Pair], left: list[Rows] = left) -> list[dict]:
+            def scored(other: Rows, pairs: Iterator[Pair | None], left: list[Rows] = left) -> list[dict]:
                 return [
                     row
                     for own, pair in zip(left, pairs, strict=True)
                     for row in scores(pair, measures, **_sides(own, other))
                 ]
 
-            for few in whitened(left, positions=n // images).against(right, scored):
-                found += few
+            same = [other for other in right if other.places == left[0].places]
+            apart = [other for other in right if other.places != left[0].places]
+            if apart and pairs == "same-layer":
+                raise InputError(
+                    f"layers {left[0].name} and {apart[0].name} have rows at different positions of the "
+                    "images; use the view pooled or flatten"
+                )
+            if same:
+                for few in whitened(left, positions=left[0].shape[0] // images).against(same, scored):
+                    found += few
+            for other in apart:
+                found += scored(other, repeat(None, len(left)))
     return found
 
 
@@ -187,39 +195,18 @@ def _record(
     modules = {name: module for name, module in network.named_modules() if name in layers}
     weight = next(network.parameters(), images)
 
-    def run(batch: int) -> dict[str, Recorder]:
+    def load(first: int, count: int) -> Tensor:
+        inputs = images[first : first + count].to(weight.device)
+        return inputs.to(weight.dtype) if inputs.is_floating_point() else inputs
+
+    def run(batch: int) -> None:
         group.clear()
-        recorders: dict[str, Recorder] = {}
         own = settings.model_copy(update={"batch_size": batch})
-        for first in range(0, len(images), batch):
-            inputs, seen = images[first : first + batch].to(weight.device), set()
-
-            def keep(name: str, output: Tensor, first: int = first, seen: set = seen) -> None:
-                if name in seen:
-                    raise InputError(f"module {name} runs more than once in a forward pass; {OTHERS}")
-                seen.add(name)
-                if name not in recorders:
-                    order = list(modules).index(name)
-                    recorders[name] = Recorder(group, name, order, output, len(images), own)
-                recorders[name].write(output, first)
-
-            with hooked(modules, keep):
-                network(inputs.to(weight.dtype) if inputs.is_floating_point() else inputs)
-        return recorders
+        record_modules(group, network, modules, load, len(images), own)
 
     try:
-        with _evaluating(network):
-            recorders = shrinking(
-                run, min(settings.batch_size, len(images)), "image", remedy="record fewer layers"
-            )
-        for name in modules:
-            if name not in recorders:
-                raise InputError(f"module {name} never runs; {OTHERS}")
-            if broken := recorders[name].broken:
-                raise InputError(
-                    f"layer {name}: {broken} of {recorders[name].written} activations are NaN or infinite"
-                )
-            recorders[name].finish(weight.device)
+        with _evaluating(network), torch.no_grad():
+            shrinking(run, min(settings.batch_size, len(images)), "image", remedy="record fewer layers")
     except InputError as error:
         raise InputError(f"{side}: {str(error).replace('activations.', '')}") from None
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -228,7 +215,8 @@ def _record(
             f"{side}: fails on images of shape {tuple(images.shape[1:])} ({problem}); give the input it "
             "expects"
         ) from error
-    return {name: Rows(name, group[name], int(group[name].attrs["width"])) for name in modules}
+    width = {name: int(group[name].attrs["width"]) for name in modules}
+    return {name: Rows(name, group[name], width[name], store.places(group[name])) for name in modules}
 
 
 @contextmanager
@@ -237,11 +225,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with (
-            torch.no_grad(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from prunescope import identity, own
+from prunescope import identity, own, tables
 from prunescope.activations import store
 from prunescope.errors import InputError, guess
 from prunescope.files import read_parquet
@@ -217,8 +217,8 @@ class Run:
 
     @cached_property
     def _layers(self) -> list[str]:
-        """Recorded layers in the order of the network, which is also their order in the matrix."""
-        return list(dict.fromkeys(self.similarity["layer_a"]))
+        """Recorded layers in the order of the network."""
+        return list(tables.layers(self._there(self.folder / "similarity.parquet")))
 
     def _of_measure(self, measure: str) -> pd.DataFrame:
         _check(measure, slices.measures(self.similarity), "measure")

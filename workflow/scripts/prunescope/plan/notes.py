@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunescope import kinds, provenance
+from prunescope.activations import views
 from prunescope.errors import InputError
 from prunescope.files import read_json
 from prunescope.plan import stages
@@ -42,15 +43,12 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     activations = Activations(**experiment["activations"])
     view = kinds.load("view", activations.view)
     images = stages.images(experiment, facts["dataset"]["test"])
-    return {
-        name: Size(
-            images * view.rows(shape, activations.sampled),
-            images,
-            view.units(shape),
-            view.stored(shape, images),
-        )
-        for name, shape in facts["network"]["shapes"].items()
-    }
+    found = {}
+    for name, shape in facts["network"]["shapes"].items():
+        _, positions = views.sample(activations.view, shape, activations.sampled)
+        rows = images * len(positions)
+        found[name] = Size(rows, images, view.units(shape), view.stored(shape, images))
+    return found
 
 
 def notes(name: str, experiment: dict, facts: dict, recordings: list[str]) -> list[str]:

@@ -7,11 +7,13 @@ inspected for the first time.
 import math
 from pathlib import Path
 
-from prunescope import digests, kinds
+from prunescope import digests
+from prunescope.activations import views
 from prunescope.errors import InputError, guess
 from prunescope.plan.stages import network_params
 from prunescope.records import remember
 from prunescope.settings import elsewhere
+from prunescope.settings.activations import Activations
 
 LIBRARY = Path(__file__).parents[1]
 
@@ -39,8 +41,9 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
             rates=pruning["rates"],
             recorded=activations["layers"],
             normalisation=training["normalisation"],
+            axes=activations["axes"],
         )
-        _check_outputs(activations, network["shapes"])
+        network = _units_first(activations, network)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}
@@ -58,7 +61,7 @@ def _models(experiment: dict, dataset: dict) -> dict:
                     f"network.classes: the images of {experiment['dataset']} have no labels; give the number "
                     "of outputs of the network"
                 )
-            own = _network(
+            described = _network(
                 network=network,
                 shape=dataset["shape"],
                 classes=classes,
@@ -67,10 +70,11 @@ def _models(experiment: dict, dataset: dict) -> dict:
                 recorded=elsewhere.recorded(experiment, model, list(found.get("shapes", []))),
                 normalisation=elsewhere.normalisation_of(experiment, model),
                 trained_elsewhere=True,
+                axes=experiment["activations"]["axes"],
             )
-            _check_outputs(experiment["activations"], own["shapes"])
+            own = _units_first(experiment["activations"], described)
             if found and experiment["similarity"]["pairs"] == "same-layer":
-                _check_rows(experiment["activations"]["view"], found["shapes"], own["shapes"])
+                _check_rows(experiment["activations"], found["shapes"], own["shapes"])
         except InputError as error:
             raise InputError(f"models[{place}]: {error}") from None
         sizes = ("parameters", "macs", "floats")
@@ -83,29 +87,24 @@ def _models(experiment: dict, dataset: dict) -> dict:
     return found
 
 
-def _check_outputs(activations: dict, shapes: dict[str, list[int]]) -> None:
-    """Check that the view can record outputs of these shapes."""
-    view = kinds.load("view", activations["view"])
-    for name, output in shapes.items():
-        if len(output) == 2 and (activations["token"] or 0) >= output[0]:
+def _units_first(activations: dict, network: dict) -> dict:
+    """Return what `inspect` found with the units first in each shape; check that the view can record it."""
+    view, token, shapes = activations["view"], activations["token"], {}
+    for name, output in network["shapes"].items():
+        shape = views.units_first(view, name, output, network["axes"][name])
+        if (places := math.prod(shape[1:])) > 1 and (token or 0) >= places:
             raise InputError(
-                f"activations.token = {activations['token']}: module {name!r} has only tokens 0 to "
-                f"{output[0] - 1}"
+                f"activations.token = {token}: module {name!r} has only positions 0 to {places - 1}"
             )
-        if not view.accepts(output):
-            raise InputError(
-                f"activations.layers: the output of module {name!r} has shape "
-                f"(n, {', '.join(map(str, output))}), which activations.view = {activations['view']} "
-                "cannot record; choose other layers"
-            )
+        shapes[name] = list(shape)
+    return {key: value for key, value in network.items() if key != "axes"} | {"shapes": shapes}
 
 
-def _check_rows(view: str, shapes: dict[str, list[int]], others: dict[str, list[int]]) -> None:
+def _check_rows(activations: dict, shapes: dict[str, list[int]], others: dict[str, list[int]]) -> None:
     """Check that the rows of corresponding layers of two networks correspond."""
-    if kinds.find("view", view).facts["aligned"]:
-        return
+    view, sampled = activations["view"], Activations(**activations).sampled
     for name, output in others.items():
-        mine, theirs = (shape[1:] if len(shape) == 3 else shape[:-1] for shape in (shapes[name], output))
+        mine, theirs = (views.sample(view, shape, sampled)[0] for shape in (shapes[name], output))
         if mine != theirs:
             sizes = ["×".join(map(str, part)) or "1" for part in (theirs, mine)]
             raise InputError(

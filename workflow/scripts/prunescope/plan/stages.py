@@ -271,8 +271,7 @@ def _steps(training: dict) -> list[tuple[str, str]]:
 
 
 def _compared(experiment: dict) -> list[tuple[str, str]]:
-    view = ("view", experiment["activations"]["view"])
-    return [view] + [("measure", name) for name in sorted(experiment["similarity"]["measures"])]
+    return [("measure", name) for name in sorted(experiment["similarity"]["measures"])]
 
 
 def _without_threads(part: dict) -> dict:

@@ -8,6 +8,7 @@ from prunescope.settings.base import Settings, either, named, problem
 
 EXAMPLES = 500
 Pattern = Annotated[str, Field(min_length=1)]
+Axis = Literal["first", "last"]
 
 
 class Activations(Settings):
@@ -22,17 +23,24 @@ class Activations(Settings):
         "and so does the default if there are fewer.",
     )
     view: named("view") = Field("channels", description="How a layer's output becomes a matrix.")
+    axes: either(
+        "first; last; a mapping from patterns to first or last", str=Axis, dict=dict[Pattern, Axis]
+    ) = Field(
+        {},
+        description="Which axis of an output holds the units, where the network does not show it: `first` "
+        "for (n, c, t), `last` for (n, t, d), for all such outputs or by pattern, see docs/networks.md.",
+    )
     positions: either(
         "an integer of at least 1; all", int=Annotated[int, Field(ge=1)], str=Literal["all"]
     ) = Field(
         "all",
-        description="Sampled positions per image for the views `channels` and `tokens`, fixed once per "
-        "layer shape, or `all`.",
+        description="Sampled positions per image, pixels or tokens, for the view `channels`: their number, "
+        "fixed once per layer shape, or `all`.",
     )
     token: Annotated[int, Field(ge=0)] | None = Field(
         None,
-        description="Record only this token, counted from 0, for the view `tokens`; 0 is often the class "
-        "token. null records all.",
+        description="Record only this position, counted from 0, for the view `channels`; 0 is often the "
+        "class token. null records all.",
     )
     dtype: Literal["float32", "float16"] = Field(
         "float32", description="Number format of the stored activations."
@@ -50,8 +58,8 @@ class Activations(Settings):
     @model_validator(mode="after")
     def _check(self):
         if self.token is not None:
-            if self.view != "tokens":
-                raise problem("needs activations.view: tokens", "token", value=self.token)
+            if self.view not in ("channels", "tokens"):
+                raise problem("needs activations.view: channels", "token", value=self.token)
             if self.positions != "all":
                 advice = "cannot be combined with activations.token; keep one of them"
                 raise problem(advice, "positions", value=self.positions)

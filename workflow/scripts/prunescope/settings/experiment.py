@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, model_validator
 
-from prunescope import kinds
 from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
 from prunescope.settings.findings import Figures, Findings
@@ -69,11 +68,6 @@ class Experiment(Settings):
         if pruning.retraining == "rewind" and pruning.rewind_epoch >= training.epochs:
             advice = f"must be less than training.epochs = {training.epochs}"
             raise problem(advice, "pruning.rewind_epoch", value=pruning.rewind_epoch)
-        views = kinds.known("view")
-        if similarity.pairs == "all-layers" and not views[self.activations.view].facts["aligned"]:
-            aligned = " or ".join(kind.name for kind in views.values() if kind.facts["aligned"])
-            advice = f"needs rows that correspond between layers; set activations.view to {aligned}"
-            raise problem(advice, "similarity.pairs", value=similarity.pairs)
         if self.findings.measure not in (None, *similarity.measures):
             advice = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
             raise problem(advice, "findings.measure", value=self.findings.measure)

@@ -33,7 +33,8 @@ def compare_folders(
     measures : sequence of str, optional
         Names of measures; by default, the default measures of experiments.
     pairs : str, default "same-layer"
-        ``same-layer``, or ``all-layers`` for layers with equally many rows.
+        ``same-layer``, or ``all-layers``: layers with different numbers of rows get the status ``other
+        positions``.
     variance : float, default 0.99
         Fraction of the variance that the principal components of SVCCA keep.
 
@@ -52,12 +53,6 @@ def compare_folders(
         raise InputError("compare_folders: no folders; give at least one")
     found = [folder.read(path) for path in paths]
     folder.check_correspondence(found)
-    rows = {name: len(matrix) for name, matrix in found[0].layers.items()}
-    if pairs == "all-layers" and len(set(rows.values())) > 1:
-        counts = ", ".join(f"{name} {count}" for name, count in rows.items())
-        raise InputError(
-            f"{found[0].path}: pairs = all-layers needs layers with the same number of rows, not {counts}"
-        )
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
         for round, (foreign, file) in enumerate(zip(found, files, strict=True)):

@@ -1,5 +1,6 @@
 """Activation files → rows of the similarity matrix."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +14,13 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
-from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.pairs import Pair, compare, not_comparable
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import Representation, represent
 
@@ -72,7 +72,8 @@ def compare_round(
     -------
     pyarrow.Table
         Columns `COLUMNS`; both orders of every pair, and each layer of round r with itself. The measures of a
-        pair are in alphabetical order. The metadata ``dataset`` is the data set's checksum.
+        pair are in alphabetical order. The metadata ``dataset`` is the data set's checksum, ``layers`` the
+        recorded layers, see `prunescope.tables.layers`.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def compare_round(
     """
     with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
         check_correspondence(recordings, settings.pairs)
-        return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings[0].dataset)
+        return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings)
 
 
 def compare_seeds(
@@ -97,7 +98,7 @@ def compare_seeds(
         rows = []
         for i in range(1, len(recordings)):
             rows += this.rows(recordings[i], recordings[:i], itself=False)
-        return _table(rows, recordings[0].dataset)
+        return _table(rows, recordings)
 
 
 def compare_untrained(
@@ -142,7 +143,7 @@ COMPARISONS = {
 
 
 def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
-    """Check that row i of every matrix is the same position of the same example.
+    """Check that the same examples were recorded in the same way.
 
     Raises
     ------
@@ -162,23 +163,6 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
         for name in sorted({*first.matrices} ^ {*other.matrices}) if pairs == "same-layer" else ():
             lacking = other if name in first.matrices else first
             raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
-        for name, matrix in first.matrices.items():
-            # Networks that were trained elsewhere need not have a layer in common.
-            partner = other.matrices.get(name, next(iter(other.matrices.values())))
-            rows = matrix.shape[0], partner.shape[0]
-            if rows[0] != rows[1]:
-                raise InputError(f"{both}: layer {name} has {rows[0]} and {rows[1]} rows; {remedy}")
-            if not np.array_equal(matrix.positions, partner.positions):
-                raise InputError(f"{both}: layer {name} was recorded at different positions; {remedy}")
-    if pairs == "all-layers":
-        views = {name: kind.facts["aligned"] for name, kind in kinds.known("view").items()}
-        if not views.get(first.view, True):
-            aligned = " or ".join(name for name, fits in views.items() if fits)
-            raise InputError(
-                f"{first.path} and {recordings[-1].path}: similarity.pairs = all-layers needs rows that "
-                f"correspond between layers; with activations.view = {first.view} they do not; "
-                f"use the view {aligned}"
-            )
 
 
 @dataclass(frozen=True)
@@ -194,22 +178,27 @@ class _Comparison:
 
     def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
         """Compare one recording with others, and with itself."""
-        names = list(recording.matrices)
-        groups = [names] if self.pairs == "all-layers" else [[name] for name in names]
-        rows = []
-        for group in groups:
-            own = [recording.matrices[name] for name in group]
+        mine, every = list(recording.matrices.values()), self.pairs == "all-layers"
+        rows: list[dict] = []
+        seen: list[Matrix] = []
+        for key in dict.fromkeys(matrix.places if every else matrix.layer for matrix in mine):
+            own = [matrix for matrix in mine if key == (matrix.places if every else matrix.layer)]
+            names, places = [matrix.layer for matrix in own], own[0].places
             theirs = [
                 matrix
                 for other in others
                 for name, matrix in other.matrices.items()
-                if self.pairs == "all-layers" or name in group
+                if every or name in names
             ]
-            found = list(self._of_group(own, theirs, itself))
+            found = list(self._of_group(own, [other for other in theirs if other.places == places], itself))
+            apart = [other for other in theirs if other.places != places]
+            apart += seen if itself and every else []
+            seen += own
+            found += [row for matrix in own for other in apart for row in self._rows(matrix, other)]
             few = Counter(row["status"] for row in found if row["status"] != OK)
             log.info(
                 "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
-                ", ".join(group),
+                ", ".join(names),
                 recording.round,
                 recording.seed,
                 own[0].shape[0],
@@ -248,15 +237,16 @@ class _Comparison:
             )
         return represent(moments, self.variance, matrix.rotated)
 
-    def _rows(self, a: Matrix, b: Matrix, pair: Pair) -> list[dict]:
+    def _rows(self, a: Matrix, b: Matrix, pair: Pair | None = None) -> list[dict]:
+        """Return the rows of a pair, in both orders; without a pair, its rows do not correspond."""
         rows = []
-        for score in compare(pair, self.measures):
+        for score in compare(pair, self.measures) if pair else map(not_comparable, self.measures):
             common = {
                 "measure": score.measure,
                 "low": score.low,
                 "high": score.high,
-                "n": pair.n,
-                "images": pair.a.moments.images,
+                "n": pair.n if pair else 0,
+                "images": pair.a.moments.images if pair else 0,
                 "status": score.status,
                 "spectrum": score.spectrum,
             }
@@ -304,5 +294,9 @@ def _named(side: dict, which: str) -> dict:
     return {f"{key}_{which}": value for key, value in side.items()}
 
 
-def _table(rows: list[dict], dataset: str) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=COLUMNS.with_metadata({"dataset": dataset}))
+def _table(rows: list[dict], recordings: Sequence[Recording]) -> pa.Table:
+    layers: dict[str, list[int]] = {}
+    for recording in recordings:
+        layers |= {name: m.output for name, m in recording.matrices.items() if name not in layers}
+    metadata = {"dataset": recordings[0].dataset, "layers": json.dumps(layers)}
+    return pa.Table.from_pylist(rows, schema=COLUMNS.with_metadata(metadata))

@@ -66,7 +66,9 @@ def peak_bytes(
     """
     all_layers = pairs == "all-layers"
     sizes = list(zip(widths, positions or [1] * len(widths), strict=True))
-    together = [(list(widths), 1)] if all_layers else [([width], count) for width, count in set(sizes)]
+    together = [([width], count) for width, count in set(sizes)]
+    if all_layers:
+        together = [([p for p, other in sizes if other == count], count) for _, count in set(sizes)]
     rows = 2 * recordings * len(widths) ** (2 if all_layers else 1) * (ROWS + max(widths))
     peaks = [_peak_numbers(own, recordings, threads, count, intervals) for own, count in together]
     return 8 * (rows + max(peaks))

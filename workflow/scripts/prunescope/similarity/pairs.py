@@ -16,7 +16,15 @@ from scipy.linalg import blas, lapack
 
 from prunescope.similarity.chance import Unrelated
 from prunescope.similarity.folds import FOLDS
-from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Measure, gravest
+from prunescope.similarity.measures import (
+    GIVEN,
+    ILL,
+    NOT_UNIQUE,
+    OTHER_POSITIONS,
+    UNDEFINED,
+    Measure,
+    gravest,
+)
 from prunescope.similarity.moments import Cross
 from prunescope.similarity.whitening import Representation
 
@@ -290,7 +298,7 @@ def _score(pair: Pair, measure: Measure) -> Score:
     value = float(measure.function(pair)) if status in GIVEN else np.nan
     if np.isnan(value):
         status = UNDEFINED if status in GIVEN else status
-        return Score(measure.name, *[np.nan] * 6, *ranks, status)
+        return _absent(measure, ranks, status)
     reverse, chance, reverse_chance = value, np.nan, np.nan
     if measure.chance:
         chance = reverse_chance = float(measure.chance(pair, ranks))
@@ -302,6 +310,15 @@ def _score(pair: Pair, measure: Measure) -> Score:
     spectrum = pair.correlations if measure.spectrum else None
     low, high = np.nan, np.nan
     return Score(measure.name, value, reverse, chance, reverse_chance, low, high, *ranks, status, spectrum)
+
+
+def not_comparable(measure: Measure) -> Score:
+    """Return the score of layers whose rows are different positions of the images."""
+    return _absent(measure, (0, 0), OTHER_POSITIONS)
+
+
+def _absent(measure: Measure, ranks: tuple[int, int], status: str) -> Score:
+    return Score(measure.name, *[np.nan] * 6, *ranks, status)
 
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:

@@ -17,6 +17,7 @@ ILL = "ill-conditioned"
 TOO_FEW = "too few rows"
 DEAD = "dead layer"
 UNDEFINED = "undefined"
+OTHER_POSITIONS = "other positions"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Status:
 
 # The most serious first. If several apply, the matrix has the first.
 STATUSES = (
+    Status(
+        OTHER_POSITIONS,
+        False,
+        meaning="The rows of a and b are different positions of the images.",
+    ),
     Status(DEAD, False, meaning="No unit varies in a or in b."),
     Status(TOO_FEW, False, meaning="There are so few rows that their number alone determines the value."),
     Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
