@@ -170,7 +170,7 @@ def test_a_unit_that_others_nearly_explain_needs_a_second_pass():
     for left, ill in ((2e-6, False), (5e-7, True)):
         assert represented([[1, np.sqrt(1 - left)], [np.sqrt(1 - left), 1]]).ill == ill
         side = represented(np.eye(2), halves=[np.diag([1, left])] * 2)
-        assert side.half_whitenings[0].shape == (2, 1 if ill else 2), "directions that a half lacks"
+        assert side.half_whitenings[0].shape == (2, 1 if ill else 2), "directions that neither half has"
 
 
 def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():

@@ -81,6 +81,18 @@ def test_ill_conditioned_units_get_none(tmp_path):
     assert found.index[found["low"].notna()].tolist() == ["cka", "cka_debiased"]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_units_that_are_silent_without_a_fold(tmp_path):
+    """Each half has one active image for one unit: without it, there is no correlation to measure."""
+    a, b = (np.maximum(x, 0) for x in sample(np.random.default_rng(0), 400, 4, 1))
+    in_first = Images.of(400).fold < FOLDS // 2
+    for x in (a, b):
+        x[:, 0] = 0
+        x[[np.argmax(in_first), np.argmin(in_first)], 0] = 1, 2
+    found = rows(tmp_path, a, b, measures=["cca_cv"], intervals=True).loc["cca_cv"]
+    assert found["status"] == "ok" and found["low"] < found["value"] < found["high"] <= 1
+
+
 def test_a_layer_and_itself(tmp_path):
     a, _ = sample(np.random.default_rng(2), 100, 4, 1)
     found = rows(tmp_path, a, a.copy(), measures=KNOWN, intervals=True)

@@ -9,6 +9,7 @@ import pytest
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
+from prunescope.similarity.folds import Images
 from prunescope.similarity.measures import DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
@@ -37,10 +38,14 @@ def test_labels_differ():
 def test_status_rules(name):
     this = load_measure(name)
     correlates, few = this.basis != "raw", OK if name == "cka_debiased" else FEW
-    twice = 2 if name == "cca_cv" else 1
+    # The smaller half of 80 to 90 images has 40, that of 91 has 41.
+    saturated = 90 if name == "cca_cv" else 40
     assert this.status(1000, 20, (0, 20)) == DEAD
-    assert this.status(40 * twice, 20, (20, 20)) == (TOO_FEW if correlates else few)
-    assert this.status(40 * twice + 1, 20, (20, 20)) == few
+    assert this.status(saturated, 20, (20, 20)) == (TOO_FEW if correlates else few)
+    assert this.status(saturated + 1, 20, (20, 20)) == few
+    # 20 images of each half with 2 positions: 40 rows in 38 dimensions.
+    assert this.status(80, 20, (20, 19), images=40) == (TOO_FEW if name == "cca_cv" else few)
+    assert this.status(80, 20, (19, 19), images=40) == few
     assert this.status(399, 20, (5, 5)) == few
     assert this.status(400, 20, (20, 20)) == OK
     assert this.status(4000, 20, (20, 20), rows=399.0) == few
@@ -78,9 +83,10 @@ def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are
     for n in range(2, 45):
         best, worst = this.foreseen(n, *widths)
         full = [min(width, n - 1) for width in widths]
-        few = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * sum(full))
+        half = np.bincount(Images.of(n).fold < min(n, 20) // 2).min() if this.halves else n
+        few = n < this.fewest_rows or (this.saturates and half <= sum(full))
         assert (worst == TOO_FEW) == few and worst != RANK_LOST, n
-        least = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * 2)
+        least = n < this.fewest_rows or (this.saturates and half <= 2)
         assert (best == TOO_FEW) == least and best != RANK_LOST, n
         assert this.foreseen(n, *widths, images=n) == (best, worst)
     for missing, biased in ((1, this.biased), (0, False)):
@@ -99,7 +105,7 @@ def test_rows_that_are_enough():
 def test_rows_are_enough_as_soon_as_they_do_not_saturate_a_measure(halves):
     facts = {"saturates": True, "halves": halves, "basis": "units"}
     this = replace(measures.described("cka_debiased"), fewest_rows=0, **facts)
-    assert this.enough_rows(10) == (41 if halves else 21)
+    assert this.enough_rows(10) == (51 if halves else 21)
     assert this.foreseen(this.enough_rows(10), 10) == (OK, OK)
     assert this.foreseen(this.enough_rows(10) - 1, 10) == (OK, TOO_FEW)
 

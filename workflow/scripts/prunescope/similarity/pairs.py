@@ -16,7 +16,7 @@ from scipy.linalg import blas, lapack
 
 from prunescope.similarity.chance import Unrelated
 from prunescope.similarity.folds import FOLDS
-from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Measure, gravest
+from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, SILENT, UNDEFINED, Measure, gravest
 from prunescope.similarity.moments import Cross
 from prunescope.similarity.whitening import Representation
 
@@ -94,10 +94,7 @@ class Pair:
         """Left singular vectors (columns), canonical correlations, right singular vectors (columns) of M."""
         if self.mirror is not None:
             return self.mirror.canonical[::-1]
-        matrix = self._matrix
-        if matrix.shape[0] < matrix.shape[1]:
-            return _directions(matrix.T)[::-1]
-        return _directions(matrix)
+        return _singular(self._matrix)
 
     @cached_property
     def truncated(self) -> np.ndarray:
@@ -117,8 +114,8 @@ class Pair:
         return tuple(_whitened(self.a, half, self.b) for half in self.cross.halves)
 
     @cached_property
-    def half_directions(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Canonical directions of a and b (columns) in each half of the images, for the whitened columns.
+    def half_directions(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Directions of a (columns), correlations, and directions of b in each half, for whitened columns.
 
         A replica uses the directions of all images. Their change when a fold is omitted would only add noise:
         at the optimal directions, a small change has no effect on the correlations.
@@ -129,8 +126,8 @@ class Pair:
         for half, root_a, root_b in zip(
             self.halves, self.a.half_whitenings, self.b.half_whitenings, strict=True
         ):
-            left, _, right = np.linalg.svd(root_a.T @ half @ root_b, full_matrices=False)
-            found.append((root_a @ left, root_b @ right.T))
+            left, correlations, right = _singular(root_a.T @ half @ root_b)
+            found.append((root_a @ left, correlations, root_b @ right))
         return found
 
     @cached_property
@@ -172,10 +169,12 @@ def _correlations(matrix: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(values[::-1], 0, 1))
 
 
-def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Left vectors, values and right vectors of a matrix that is not wide, computed in the same way."""
+def _singular(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left vectors (columns), values and right vectors (columns) of a matrix, computed in the same way."""
+    if matrix.shape[0] < matrix.shape[1]:
+        return _singular(matrix.T)[::-1]
     values, right = np.linalg.eigh(matrix.T @ matrix)
-    if values[0] < SMALL**2:
+    if values.min(initial=1.0) < SMALL**2:
         # The left vectors of correlations near 0 would not be orthogonal.
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         return left, np.clip(values, 0, 1), right.T
@@ -312,7 +311,14 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
         rows = pair.unrelated.rows(measure.basis)
         if measure.basis == "raw":
             units = np.sqrt(pair.a.spread * pair.b.spread)
-    found = [measure.status(pair.n, units, ranks, pair.a.rotated or pair.b.rotated, rows)]
+    rotated, images = pair.a.rotated or pair.b.rotated, pair.a.moments.images
+    found = [measure.status(pair.n, units, ranks, rotated, rows, images)]
+    if (
+        measure.halves
+        and measure.basis == "units"
+        and any(side.half_whitenings.shape[2] < side.rank for side in (pair.a, pair.b))
+    ):
+        found.append(SILENT)
     if measure.basis == "units" and (pair.a.hidden or pair.b.hidden):
         found.append(ILL)
     if measure.basis == "components" and (pair.a.tied or pair.b.tied) and pair.a is not pair.b:

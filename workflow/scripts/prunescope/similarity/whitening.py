@@ -21,6 +21,8 @@ DEPENDENT = 1e-13
 ILL = 1e-6
 # Within this factor of the tolerance it is unclear whether a unit depends on others.
 UNCLEAR = 10.0
+# A direction is silent in a half of the images that holds at most this fraction of its variance.
+SILENT = 1e-9
 # Relative difference below which two variances are equal.
 TIE = 1e-9
 # Columns whose correlations are all below this are already principal components; storing such a matrix as
@@ -89,9 +91,18 @@ class Representation:
         return self.whitening @ inner @ self.whitening.T
 
     @cached_property
-    def half_whitenings(self) -> list[np.ndarray]:
-        """Maps of the whitened columns to columns that are white within each half."""
-        return [_root(half) for half in self.halves]
+    def half_whitenings(self) -> np.ndarray:
+        """Maps of the whitened columns to columns that are white within each half, shape (2, rank, k).
+
+        Both halves have the same k directions, those that make both covariances diagonal. Directions that do
+        not vary in both halves are left out.
+        """
+        root = _root(self.halves.mean(axis=0))
+        # In this basis the two covariances add up to 2, so they have the same eigenvectors.
+        values, vectors = np.linalg.eigh(root.T @ self.halves[0] @ root)
+        kept = (values > SILENT) & (values < 2 - SILENT)
+        shares = np.stack([values, 2 - values])[:, None, kept]
+        return root @ vectors[:, kept] / np.sqrt(shares)
 
     def coordinates(self, basis: str, rows: np.ndarray) -> np.ndarray:
         """Express centred rows, shape (..., p), in a basis: ``raw``, ``units`` or ``components``."""

@@ -5,15 +5,18 @@ Nothing here imports NumPy, so sizes can be checked before anything is computed.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import count
 
 from prunescope import kinds
 from prunescope.errors import InputError, guess
+from prunescope.similarity.folds import smaller_half
 
 OK = "ok"
 FEW = "few rows"
 RANK_LOST = "rank lost"
 NOT_UNIQUE = "not unique"
 ILL = "ill-conditioned"
+SILENT = "silent half"
 TOO_FEW = "too few rows"
 DEAD = "dead layer"
 UNDEFINED = "undefined"
@@ -45,6 +48,7 @@ STATUSES = (
     Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
     Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
     Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
+    Status(SILENT, True, meaning="Directions that do not vary in both halves of the images are left out."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
     Status(OK, True, meaning="None of the other cases."),
 )
@@ -102,7 +106,7 @@ class Measure:
         With fewer independent rows than this for each unit of the wider side, the value is biased and gets a
         warning. For the ``raw`` basis, units are the directions that hold the variance.
     halves : bool, default False
-        Whether it is computed from halves of the images, so that `saturates` applies to half of the rows.
+        Whether it is computed from halves of the images, so that `saturates` applies to the smaller half.
     intervals : bool, default False
         Whether the jackknife's interval is known to cover its expected value.
     rotation_suffices : bool, default True
@@ -140,7 +144,13 @@ class Measure:
         return self.rows_per_unit > 0
 
     def status(
-        self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
+        self,
+        n: int,
+        units: float,
+        ranks: tuple[int, int],
+        rotated: bool = False,
+        rows: float | None = None,
+        images: int | None = None,
     ) -> str:
         """Return whether a value can be given or needs a warning, as far as sizes determine this.
 
@@ -156,6 +166,8 @@ class Measure:
             Whether only a rotation of the units of a or b is stored.
         rows : float, optional
             Number of independent rows that the n rows are equivalent to; by default n.
+        images : int, optional
+            Number of images behind the rows; by default, every row is an image.
 
         Returns
         -------
@@ -164,7 +176,10 @@ class Measure:
         """
         if min(ranks) == 0:
             return DEAD
-        if n < self.fewest_rows or (self.saturates and n <= (2 if self.halves else 1) * sum(ranks)):
+        images = images or n
+        # Centring a half at each position takes one row of each.
+        least = n // images * (smaller_half(images) - 1) + 1 if self.halves else n
+        if n < self.fewest_rows or (self.saturates and least <= sum(ranks)):
             return TOO_FEW
         if rotated and not self.rotation_suffices:
             return UNDEFINED
@@ -199,9 +214,9 @@ class Measure:
         widths = (width_a, width_a if width_b is None else width_b)
         full = tuple(max(1, min(width, n - 1)) for width in widths)
         least = max(widths) if self.basis != "raw" else 1
-        best = self.status(n, least, (1, 1), rotated)
+        best = self.status(n, least, (1, 1), rotated, images=images)
         # Equal ranks with the same sum: sizes do not determine which units are lost.
-        worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images)
+        worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images, images)
         return best, worst
 
     def enough_rows(self, width: int) -> int:
@@ -209,8 +224,8 @@ class Measure:
 
         A dead layer has no value with any number of rows, nor has a rotation if the units are needed.
         """
-        saturated = (2 if self.halves else 1) * 2 * width + 1 if self.saturates else 0
-        return max(self.fewest_rows, saturated, self.rows_per_unit * width)
+        least = max(self.fewest_rows, self.rows_per_unit * width, 2 * width + 1 if self.saturates else 0)
+        return next(n for n in count(least) if not self.halves or smaller_half(n) > 2 * width)
 
 
 def described(name: str, where: str = "similarity.measures") -> Measure:
