@@ -1,15 +1,18 @@
 """Matrices at the limits of floating-point numbers and of the definitions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from prunescope import kinds
+from prunescope.notebook import arrays as notebook
+from prunescope.similarity import moments
 from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import represent
+from prunescope.similarity.whitening import CONSTANT, PRECISE, constant_share, represent
 
 ALL = list(kinds.known("measure"))
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
@@ -78,6 +81,59 @@ def test_a_constant_unit_does_not_hide_small_components():
     beside = np.column_stack([1e-5 * a, np.full(len(a), 1e3)])
     plain, found = score(a, b, ["svcca"])["svcca"], score(beside, b, ["svcca"])["svcca"]
     assert found.rank_a == plain.rank_a and found.value == pytest.approx(plain.value, abs=1e-9)
+
+
+def uneven(n=600):
+    """Rectified units whose standard deviations differ by a factor of 20."""
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((n, 12))
+    a = np.maximum(shared @ rng.standard_normal((12, 12)), 0) * np.geomspace(1, 0.05, 12)
+    b = np.maximum(shared @ rng.standard_normal((12, 10)) + rng.standard_normal((n, 10)), 0)
+    return a, b * np.geomspace(1, 0.05, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "precision"),
+    [
+        (lambda x: x + 1e6, 1e-10),
+        (lambda x: x - 1e9, 1e-7),
+        (lambda x: x * 1e-80, 1e-12),
+        (lambda x: x * 1e-100, 1e-12),
+        (lambda x: x * 1e-300, 1e-12),
+        (lambda x: x * 1e200, 1e-12),
+    ],
+)
+def test_offset_and_scale_of_float64_change_nothing(change, precision):
+    a, b = uneven()
+    expected, found = (
+        notebook.compare(x, y, ALL).set_index("measure") for x, y in ((a, b), (change(a), change(b)))
+    )
+    np.testing.assert_allclose(found["value"], expected["value"], atol=precision)
+    pd.testing.assert_frame_equal(
+        found[["rank_a", "rank_b", "status"]], expected[["rank_a", "rank_b", "status"]]
+    )
+
+
+def test_the_rounding_error_of_a_constant_depends_on_the_numbers():
+    """Numbers that float32 can hold were probably computed in float32."""
+    a, _ = uneven()
+    assert constant_share(a) == PRECISE
+    assert (
+        constant_share(a.astype(np.float32)) == constant_share(a.astype(np.float32).astype(float)) == CONSTANT
+    )
+    side = represent(moments.all_pairs([a + 1e6]).moments(0), variance=1.0)
+    alive = a.var(axis=0) > 1e-13 * 1e12
+    assert 0 < side.rank == alive.sum() < 12
+    assert np.array_equal(np.any(side.components != 0, axis=1), alive), "components of the units that vary"
+    assert side.components.shape[1] == side.rank
+
+
+def test_there_are_no_more_components_than_directions():
+    """Beside a large offset, a sum of units rounded to float32 leaves more than 1e-13 of the variance."""
+    a, _ = related(n=2000, p=4)
+    a = (100 * (a + 50)).astype(np.float32)
+    padded = np.column_stack([a, a[:, 0] - 2 * a[:, 1] + a[:, 2]])
+    assert represent(moments.all_pairs([padded]).moments(0), variance=1.0).components.shape == (5, 4)
 
 
 @pytest.mark.parametrize("factor", [6e37, 1e-37, 1e-43])

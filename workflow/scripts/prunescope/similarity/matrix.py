@@ -22,7 +22,7 @@ from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import Representation, represent
+from prunescope.similarity.whitening import Representation, constant_share, represent
 
 log = logging.getLogger("prunescope")
 
@@ -205,7 +205,7 @@ class _Comparison:
                 f"{matrix.path}: layer {matrix.layer} of round {matrix.round}: {broken} of {total} "
                 "activations are NaN or infinite; check this round's training"
             )
-        return represent(moments, self.variance, matrix.rotated)
+        return represent(moments, self.variance, matrix.rotated, constant_share(matrix.data))
 
     def _rows(self, a: Matrix, b: Matrix, pair: Pair) -> list[dict]:
         rows = []

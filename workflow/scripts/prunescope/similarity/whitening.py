@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import lapack
 
-from prunescope.similarity.moments import Moments
+from prunescope.similarity.moments import LEAST_ROWS, Moments
 
-# A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance.
-CONSTANT = 1e-13
+# A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
+# the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
+# `PRECISE` is the fraction of the squared mean.
+CONSTANT, PRECISE = 1e-13, 1e-26
 # A unit depends on others if they leave at most this fraction of its variance unexplained. In very wide
 # matrices, rounding leaves more: p times the machine precision.
 DEPENDENT = 1e-13
@@ -144,7 +146,9 @@ class Representation:
         return float(np.trace(self.moments.covariance))
 
 
-def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = False) -> Representation:
+def represent(
+    moments: Moments, variance: float | None = 0.99, rotated: bool = False, constant: float = CONSTANT
+) -> Representation:
     """Find a matrix's independent units and whiten them; whiten its leading principal components.
 
     Units that do not vary are removed first (`CONSTANT`), and the others are scaled to variance 1. A Cholesky
@@ -160,10 +164,14 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
         which saves an eigendecomposition.
     rotated : bool, optional
         Whether the columns are a rotation of the units instead of the units themselves.
+    constant : float, optional
+        A unit is constant if its variance is at most this fraction of its squared mean, see `constant_share`.
     """
-    alive, unclear = _alive(moments)
+    alive, unclear = _alive(moments, constant)
     units, whitening, least, near = _whitening(moments, alive)
-    components, tied = (None, False) if variance is None else _components(moments, alive, variance)
+    components, tied = (
+        (None, False) if variance is None else _components(moments, alive, units.size, variance)
+    )
     return Representation(moments, units, whitening, least, unclear or near, components, tied, rotated)
 
 
@@ -201,10 +209,22 @@ def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
     return (rows[:, side.units] - side.moments.mean[side.units]) @ side.whitening.T
 
 
-def _alive(moments: Moments) -> tuple[np.ndarray, bool]:
+def constant_share(matrix) -> float:
+    """Return the fraction of its squared mean at which a unit's variance is the rounding error of a constant.
+
+    Float64 numbers that float32 can hold were probably computed in float32.
+    """
+    if matrix.dtype != np.float64:
+        return CONSTANT
+    rows = matrix[:LEAST_ROWS]
+    with np.errstate(over="ignore"):
+        return CONSTANT if np.array_equal(rows, rows.astype(np.float32)) else PRECISE
+
+
+def _alive(moments: Moments, constant: float) -> tuple[np.ndarray, bool]:
     """Return the units that vary, and whether a much larger unit may hide that others vary."""
     spread = np.diagonal(moments.covariance)
-    own, largest = CONSTANT * moments.mean**2, CONSTANT * spread.max(initial=0.0)
+    own, largest = constant * moments.mean**2, CONSTANT * spread.max(initial=0.0)
     return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
 
 
@@ -223,23 +243,25 @@ def _whitening(moments: Moments, alive: np.ndarray) -> tuple[np.ndarray, np.ndar
     return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least), bool(near)
 
 
-def _components(moments: Moments, alive: np.ndarray, variance: float) -> tuple[np.ndarray, bool]:
-    spread = np.diagonal(moments.covariance)
+def _components(moments: Moments, alive: np.ndarray, rank: int, variance: float) -> tuple[np.ndarray, bool]:
+    """Return the leading principal components of the units that vary: no more than there are directions."""
+    covariance = moments.covariance[np.ix_(alive, alive)]
+    spread = np.diagonal(covariance)
     limit = np.sqrt(np.outer(spread, spread)) * UNCORRELATED
-    if (np.abs(moments.covariance) <= limit)[~np.eye(spread.size, dtype=bool)].all():
+    if (np.abs(covariance) <= limit)[~np.eye(spread.size, dtype=bool)].all():
         order = np.argsort(-spread, kind="stable")
         values, vectors = spread[order], np.eye(spread.size)[:, order]
     else:
-        values, vectors = np.linalg.eigh(moments.covariance)
+        values, vectors = np.linalg.eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
-    # The rounding error of a constant unit is not a component.
-    noise = np.max(moments.mean[alive] ** 2, initial=0.0)
-    living = values > CONSTANT * (values.max(initial=0.0) + noise)
-    total = np.cumsum(values[living])
+    living = values[:rank] > CONSTANT * values.max(initial=0.0)
+    total = np.cumsum(values[:rank][living])
     # The tolerance is for variance = 1: rounding must not exceed the last component.
     kept = int(np.searchsorted(total, variance * total[-1] * (1 - 1e-12))) + 1 if total.size else 0
     tied = 0 < kept < total.size and values[kept - 1] - values[kept] <= TIE * values[0]
-    return vectors[:, :kept] / np.sqrt(values[:kept]), bool(tied)
+    components = np.zeros((moments.mean.size, kept))
+    components[alive] = vectors[:, :kept] / np.sqrt(values[:kept])
+    return components, bool(tied)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
