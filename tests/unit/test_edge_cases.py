@@ -1,5 +1,7 @@
 """Matrices at the limits of floating-point numbers and of the definitions."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,10 @@ import pytest
 from prunescope import kinds
 from prunescope.notebook import arrays as notebook
 from prunescope.similarity import moments
-from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
+from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
+from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import CONSTANT, PRECISE, constant_share, represent
@@ -302,6 +305,50 @@ def test_lost_rank_is_visible():
     assert score(a, half, ["cca"])["cca"].status == OK
     half[:, 32] = 1.0
     assert score(a, half, ["cca"])["cca"].status == RANK_LOST
+
+
+def test_layers_of_unequal_width_lost_no_rank():
+    a, b = related(n=2400, p=60, q=6)
+    for name, one in (score(a, b) | score(b, a)).items():
+        assert one.status == OK, name
+    b[:, 3:] = 0
+    assert score(a, b, ["cca"])["cca"].status == OK, "half of its own width is not lost"
+    b[:, 2:] = 0
+    for pair in ((a, b), (b, a)):
+        for name, expected in (("cca", RANK_LOST), ("svcca", RANK_LOST), ("cka", OK)):
+            assert score(*pair, [name])[name].status == expected
+    assert score(b, b.copy(), ["cca"])["cca"].status == OK, "both lost the same"
+
+
+@pytest.mark.parametrize("positions", [1, 5])
+@pytest.mark.parametrize("rows", [None, 3, 7, 100])
+def test_leverage_is_what_the_longest_images_hold(positions, rows):
+    """Over their share of the images, 3 of 250; also if an image is read in parts."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((250, positions, 6)) * rng.exponential(size=(250, 1, 1))
+    matrix = images.reshape(-1, 6)
+    lengths = np.sort(np.square(images - matrix[:1024].mean(axis=0)).sum(axis=(1, 2)))
+    expected = lengths[-3:].sum() / lengths.sum() / (3 / 250)
+    for gram in (moments.Gram, partial(DeviceGram, device="cpu")):
+        found = moments.all_pairs([matrix[:, :2], matrix], rows=rows, positions=positions, gram=gram)
+        assert found.moments(1).leverage == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_image_that_two_unrelated_layers_share():
+    """It takes CKA, NBS and SVCCA close to 1, but measures of whitened units hardly."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 1000, 10))
+    expected = score(a, b)
+    assert {one.status for one in expected.values()} == {OK}
+    a[17], b[17] = 60, 60
+    found = score(a, b)
+    for name in ("cka", "nbs", "svcca", "svcca_trim98", "cka_debiased"):
+        assert found[name].status == LEVERAGE, name
+    assert found["cka"].value > 0.9 > 0.1 > expected["cka"].value
+    for name in ("cca", "cca_r2", "cca_cv", "pwcca"):
+        assert found[name].status == OK, name
+    dead = np.zeros_like(a)
+    assert score(a, dead)["cka"].status == DEAD
 
 
 def test_dead_layers_stay_dead():

@@ -16,7 +16,17 @@ from scipy.linalg import blas, lapack
 
 from prunescope.similarity.chance import Unrelated
 from prunescope.similarity.folds import FOLDS
-from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, SILENT, UNDEFINED, Measure, gravest
+from prunescope.similarity.leverage import MOST
+from prunescope.similarity.measures import (
+    GIVEN,
+    ILL,
+    LEVERAGE,
+    NOT_UNIQUE,
+    SILENT,
+    UNDEFINED,
+    Measure,
+    gravest,
+)
 from prunescope.similarity.moments import Cross
 from prunescope.similarity.whitening import Representation
 
@@ -79,6 +89,11 @@ class Pair:
     def ill(self) -> bool:
         """Whether whitening needed a second pass."""
         return self.a.ill or self.b.ill
+
+    @property
+    def leveraged(self) -> bool:
+        """Whether a few images carry the variance of a or b."""
+        return any(side.moments.leverage > MOST for side in (self.a, self.b))
 
     @cached_property
     def correlations(self) -> np.ndarray:
@@ -239,7 +254,9 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
     bounded = {
         place: []
         for place, (score, measure) in enumerate(zip(scores, measures, strict=True))
-        if score.status in GIVEN and measure.intervals and not (measure.basis == "units" and pair.ill)
+        if score.status in GIVEN
+        and measure.intervals
+        and not (pair.ill if measure.basis == "units" else pair.leveraged)
     }
     for fold in range(FOLDS) if bounded else ():
         without = replace(pair.replica(fold), whole=pair)
@@ -247,16 +264,18 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
             values.append(float(measures[place].function(without)))
     for place, values in bounded.items():
         shared = SHARED if measures[place].halves else 0.0
-        low, high = jackknife(scores[place].value, np.array(values), shared)
+        low, high = jackknife(scores[place].value, np.array(values), shared, measures[place].least)
         scores[place] = replace(scores[place], low=low, high=high)
     return scores
 
 
-def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[float, float]:
+def jackknife(
+    value: float, without: np.ndarray, shared: float = 0.0, least: float = -1.0
+) -> tuple[float, float]:
     """Return a 95 % interval for the expected value of a similarity over samples of as many images.
 
     Student's t interval for Fisher's z = artanh(value), from the values that leave out one fold of images at
-    a time. It does not leave [-1, 1].
+    a time. If few of these differ much, there are as few degrees of freedom. It does not leave [least, 1].
 
     Parameters
     ----------
@@ -267,6 +286,8 @@ def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[f
     shared : float, default 0
         Correlation, at value 0, of the two estimates whose mean is the value; the jackknife treats them as
         independent.
+    least : float, default -1
+        The smallest value of the measure.
 
     Returns
     -------
@@ -278,9 +299,12 @@ def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[f
         return value, value
     z = np.arctanh(np.clip([value, *without], -nearly, nearly))
     folds = without.size
-    error = np.sqrt((folds - 1) / folds * np.sum(np.square(z[1:] - z[1:].mean())))
-    half = special.stdtrit(folds - 1, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
-    return float(np.tanh(z[0] - half)), float(np.tanh(z[0] + half))
+    squares = np.square(z[1:] - z[1:].mean())
+    error = np.sqrt((folds - 1) / folds * np.sum(squares))
+    # Satterthwaite's: as many as there are squares, if all are equal.
+    freedom = np.clip(np.sum(squares) ** 2 / np.sum(squares**2), 1, folds - 1) if error else folds - 1
+    half = special.stdtrit(freedom, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
+    return max(float(np.tanh(z[0] - half)), least), float(np.tanh(z[0] + half))
 
 
 def _score(pair: Pair, measure: Measure) -> Score:
@@ -305,14 +329,17 @@ def _score(pair: Pair, measure: Measure) -> Score:
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     """Return the most serious status that follows from sizes and directions."""
-    units = max(side.moments.mean.size for side in (pair.a, pair.b))
+    widths = tuple(side.moments.mean.size for side in (pair.a, pair.b))
+    units = max(widths)
     rows = float(pair.n)
     if min(ranks) and measure.rows_per_unit:
         rows = pair.unrelated.rows(measure.basis)
         if measure.basis == "raw":
             units = np.sqrt(pair.a.spread * pair.b.spread)
     rotated, images = pair.a.rotated or pair.b.rotated, pair.a.moments.images
-    found = [measure.status(pair.n, units, ranks, rotated, rows, images)]
+    found = [measure.status(pair.n, units, ranks, rotated, rows, images, widths)]
+    if measure.basis != "units" and pair.leveraged:
+        found.append(LEVERAGE)
     if (
         measure.halves
         and measure.basis == "units"

@@ -58,7 +58,12 @@ MEASURES = {
         reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network "
         "Representations Revisited. ICML 2019.",
         url="https://arxiv.org/abs/1905.00414",
-        facts={"unchanged_by": "orthogonal maps, isotropic scaling", "rows_per_unit": 20, "intervals": True},
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "rows_per_unit": 20,
+            "intervals": True,
+            "least": 0.0,
+        },
         functions={"chance": "similarity.chance:alignment"},
     ),
     "cka_debiased": Kind(

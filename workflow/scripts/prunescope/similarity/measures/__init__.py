@@ -16,6 +16,7 @@ FEW = "few rows"
 RANK_LOST = "rank lost"
 NOT_UNIQUE = "not unique"
 ILL = "ill-conditioned"
+LEVERAGE = "leverage"
 SILENT = "silent half"
 TOO_FEW = "too few rows"
 DEAD = "dead layer"
@@ -47,7 +48,14 @@ STATUSES = (
     Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
     Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
     Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
-    Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
+    Status(
+        RANK_LOST,
+        True,
+        meaning="One side lost more than half of its directions; the other has more than twice as many.",
+    ),
+    Status(
+        LEVERAGE, True, meaning="A few images carry the variance, so the value says little about the others."
+    ),
     Status(SILENT, True, meaning="Directions that do not vary in both halves of the images are left out."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
     Status(OK, True, meaning="None of the other cases."),
@@ -66,7 +74,7 @@ def gravest(names: Iterable[str]) -> str:
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
 BASES = ("raw", "units", "components")
 NOT_FACTS = ("name", "label", "reference", "url", "needs", "function", "chance")
-# `rank lost` applies when the smaller rank is below this fraction of the larger one.
+# `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
 RANK_KEPT = 0.5
 
 
@@ -109,6 +117,8 @@ class Measure:
         Whether it is computed from halves of the images, so that `saturates` applies to the smaller half.
     intervals : bool, default False
         Whether the jackknife's interval is known to cover its expected value.
+    least : float, default -1
+        The smallest value that it can have; an interval does not go below.
     rotation_suffices : bool, default True
         Whether the value is the same for an orthogonal rotation of the units. If not, no value is given if
         only a rotation is stored.
@@ -134,6 +144,7 @@ class Measure:
     rows_per_unit: int = 0
     halves: bool = False
     intervals: bool = False
+    least: float = -1.0
     rotation_suffices: bool = True
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
@@ -151,6 +162,7 @@ class Measure:
         rotated: bool = False,
         rows: float | None = None,
         images: int | None = None,
+        widths: tuple[int, int] | None = None,
     ) -> str:
         """Return whether a value can be given or needs a warning, as far as sizes determine this.
 
@@ -168,6 +180,8 @@ class Measure:
             Number of independent rows that the n rows are equivalent to; by default n.
         images : int, optional
             Number of images behind the rows; by default, every row is an image.
+        widths : tuple of int, optional
+            Stored columns of both sides; by default, both sides are as wide as the larger rank.
 
         Returns
         -------
@@ -183,7 +197,8 @@ class Measure:
             return TOO_FEW
         if rotated and not self.rotation_suffices:
             return UNDEFINED
-        if self.basis != "raw" and min(ranks) < RANK_KEPT * max(ranks):
+        rank, width = min(zip(ranks, widths or (max(ranks),) * 2, strict=True))
+        if self.basis != "raw" and rank < RANK_KEPT * min(max(ranks), width):
             return RANK_LOST
         return FEW if (n if rows is None else rows) < self.rows_per_unit * units else OK
 
