@@ -132,7 +132,8 @@ def test_values_are_those_of_the_matrices(rounds):
         for layer in a["layers"]:
             gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
             sides = [represent(gram.moments(i)) for i in (0, 1)]
-            for score in compare(Pair(*sides, gram.cross(0, 1)), [load_measure(name) for name in ALL]):
+            pair = Pair(*sides, gram.cross(0, 1), aligned=True)
+            for score in compare(pair, [load_measure(name) for name in ALL]):
                 row = frame.loc[layer, 1, score.measure]
                 assert row.value == pytest.approx(score.value, abs=1e-10)
                 assert row.status == score.status and row.n == 300

@@ -37,7 +37,7 @@ def test_labels_differ():
 @pytest.mark.parametrize("name", ALL)
 def test_status_rules(name):
     this = load_measure(name)
-    correlates, few = this.basis != "raw", OK if name == "cka_debiased" else FEW
+    correlates, few = this.basis != "raw", FEW if this.biased else OK
     # The smaller half of 80 to 90 images has 40, that of 91 has 41.
     saturated = 90 if name == "cca_cv" else 40
     assert this.status(1000, 20, (0, 20)) == DEAD
@@ -49,11 +49,11 @@ def test_status_rules(name):
     assert this.status(399, 20, (5, 5)) == few
     assert this.status(400, 20, (20, 20)) == OK
     assert this.status(4000, 20, (20, 20), rows=399.0) == few
-    assert this.status(3, 1, (1, 1)) == (TOO_FEW if name in ("cka_debiased", "cca_cv") else FEW)
-    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name == "pwcca" else OK)
+    assert this.status(3, 1, (1, 1)) == (TOO_FEW if name in ("cka_debiased", "cca_cv") else few)
+    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name in ("pwcca", "units") else OK)
     assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
     assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
-    assert this.biased == (name != "cka_debiased")
+    assert this.biased == (name not in ("cka_debiased", "units"))
 
 
 @pytest.mark.parametrize("name", ALL)

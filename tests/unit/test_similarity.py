@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh, subspace_angles
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from sklearn.cross_decomposition import CCA
 from sklearn.datasets import load_linnerud
 
@@ -97,7 +99,17 @@ def reference(a, b, variance=0.99):
         "cka_debiased": unbiased_hsic(kernel_a, kernel_b) / np.sqrt(own),
         "cca_cv": cross_validated(a, b),
         "nbs": np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y),
+        "units": matched(a, b),
     }
+
+
+def matched(a, b, tolerance=1e-9):
+    """Mean correlation of the units, matched so that it is largest; constant units of both are left out."""
+    varying = [x[:, x.std(axis=0) > tolerance * np.abs(x).max()] for x in (a, b)]
+    found = cdist(varying[0].T, varying[1].T, "correlation")
+    both = min(a.shape[1], b.shape[1], max(found.shape))
+    # A unit need not have a partner.
+    return np.sum(1 - found[linear_sum_assignment(np.minimum(found, 1))].clip(max=1)) / both
 
 
 def cross_validated(a, b):
@@ -298,7 +310,9 @@ def test_symmetry_self_similarity_and_range(size):
     for measure in ALL:
         assert there[measure].value == pytest.approx(back[measure].reverse, abs=1e-10)
         assert self_[measure].value == pytest.approx(1, abs=1e-9)
-        assert (-1 if measure in ("cka_debiased", "cca_cv") else 0) <= there[measure].value <= 1 + 1e-12
+        assert (
+            (-1 if measure in ("cka_debiased", "cca_cv", "units") else 0) <= there[measure].value <= 1 + 1e-12
+        )
         if measure != "pwcca":
             assert there[measure].value == there[measure].reverse
 
@@ -309,14 +323,18 @@ def test_orthogonal_maps_and_isotropic_scaling_change_nothing(size, factor):
     a, b = related(*size)
     rng = np.random.default_rng(size[3])
     map_a, map_b = (np.linalg.qr(rng.standard_normal((m.shape[1],) * 2))[0] for m in (a, b))
-    before = values(a, b)
-    after = values(a, factor * b @ map_b)
+    measures = [measure for measure in ALL if measure != "units"]
+    before = values(a, b, measures=measures)
+    after = values(a, factor * b @ map_b, measures=measures)
     assert after == pytest.approx(before, abs=1e-8)
     # PWCCA depends on the units of a, which a rotation of a changes.
     before.pop("pwcca")
     assert values(factor * a @ map_a, b, measures=list(before)) == pytest.approx(before, abs=1e-8)
     order = rng.permutation(a.shape[1])
-    assert values(-factor * a[:, order], b) == pytest.approx(values(a, b), abs=1e-8)
+    before = values(a, b)
+    assert values(factor * a[:, order], b) == pytest.approx(before, abs=1e-8)
+    before.pop("units")
+    assert values(-factor * a[:, order], b, measures=list(before)) == pytest.approx(before, abs=1e-8)
 
 
 @quick

@@ -39,4 +39,4 @@ class Longest:
     def leverage(self, i: int) -> float:
         """Return how many times their share of the squared lengths the longest 1 % of matrix i hold."""
         total = self._total[i] * self._count / self._images
-        return float(self._longest[:, i].sum() / total) if total > 0 else 1.0
+        return float(self._longest[:, i].sum() / total) if 0 < total < np.inf else 1.0

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -209,7 +209,9 @@ class _Comparison:
 
     def _rows(self, a: Matrix, b: Matrix, pair: Pair) -> list[dict]:
         rows = []
-        for score in compare(pair, self.measures):
+        # Rounds of a lineage keep the order of units, which masks do not change.
+        same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
+        for score in compare(replace(pair, aligned=same), self.measures):
             common = {
                 "measure": score.measure,
                 "low": score.low,

@@ -56,6 +56,8 @@ class Pair:
         they are computed from `cross`.
     directions : bool, optional
         Whether the correlations are computed together with the canonical directions.
+    aligned : bool, optional
+        Whether unit j of a and unit j of b are the same unit of a network.
     mirror : Pair, optional
         The same pair in the other order, so that nothing is computed twice.
     replica : callable, optional
@@ -69,6 +71,7 @@ class Pair:
     cross: Cross
     whitened: Cross | None = None
     directions: bool = True
+    aligned: bool = False
     mirror: Optional["Pair"] = field(default=None, repr=False)
     replica: Callable[[int], "Pair"] | None = field(default=None, repr=False)
     whole: Optional["Pair"] = field(default=None, repr=False)
@@ -153,7 +156,7 @@ class Pair:
     def swapped(self) -> "Pair":
         """Return (b, a)."""
         whitened = None if self.whitened is None else self.whitened.swapped()
-        return Pair(self.b, self.a, self.cross.swapped(), whitened, self.directions, self)
+        return Pair(self.b, self.a, self.cross.swapped(), whitened, self.directions, self.aligned, self)
 
     @property
     def _matrix(self) -> np.ndarray:
@@ -259,7 +262,7 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
         and not (pair.ill if measure.basis == "units" else pair.leveraged)
     }
     for fold in range(FOLDS) if bounded else ():
-        without = replace(pair.replica(fold), whole=pair)
+        without = replace(pair.replica(fold), aligned=pair.aligned, whole=pair)
         for place, values in bounded.items():
             values.append(float(measures[place].function(without)))
     for place, values in bounded.items():

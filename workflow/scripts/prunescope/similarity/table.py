@@ -132,4 +132,18 @@ MEASURES = {
         },
         functions={"chance": "similarity.chance:trimmed"},
     ),
+    "units": Kind(
+        "similarity.measures.units:units",
+        "Mean correlation of corresponding units: the same units within a seed, otherwise the best match",
+        label="unit correlation",
+        reference="Y. Li, J. Yosinski, J. Clune, H. Lipson, J. Hopcroft: Convergent Learning: Do Different "
+        "Neural Networks Learn the Same Representations? ICLR 2016.",
+        url="https://arxiv.org/abs/1511.07543",
+        facts={
+            "unchanged_by": "positive scaling and shifts of units; permutations of matched units",
+            "fewest_rows": 3,
+            "rotation_suffices": False,
+        },
+        functions={"chance": "similarity.measures.units:chance"},
+    ),
 }

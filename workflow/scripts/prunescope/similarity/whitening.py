@@ -56,6 +56,8 @@ class Representation:
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
     precise : ndarray, shape (2, rank, rank), optional
         `halves`, if they are known from whitened rows.
+    varying : ndarray of bool, shape (p,)
+        Units that are not constant.
     """
 
     moments: Moments
@@ -67,6 +69,7 @@ class Representation:
     tied: bool = False
     rotated: bool = False
     precise: np.ndarray | None = None
+    varying: np.ndarray | None = None
 
     @property
     def rank(self) -> int:
@@ -172,7 +175,11 @@ def represent(
     components, tied = (
         (None, False) if variance is None else _components(moments, alive, units.size, variance)
     )
-    return Representation(moments, units, whitening, least, unclear or near, components, tied, rotated)
+    varying = np.isin(np.arange(moments.mean.size), alive)
+    unclear = unclear or near
+    return Representation(
+        moments, units, whitening, least, unclear, components, tied, rotated, varying=varying
+    )
 
 
 def refine(side: Representation, moments: Moments) -> tuple[Representation, np.ndarray]:
