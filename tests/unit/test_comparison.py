@@ -1,6 +1,7 @@
 """Rows of the similarity matrix: pairs, orders, correspondence of rows, damage, memory, bytes."""
 
 import tracemalloc
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -130,8 +131,9 @@ def test_values_are_those_of_the_matrices(rounds):
     )
     with h5py.File(rounds[3]) as a, h5py.File(rounds[1]) as b:
         for layer in a["layers"]:
-            gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
-            sides = [represent(gram.moments(i)) for i in (0, 1)]
+            matrices = [file["layers"][layer][...] for file in (a, b)]
+            gram = moments.all_pairs(matrices)
+            sides = [replace(represent(gram.moments(i)), rows=matrices[i]) for i in (0, 1)]
             pair = Pair(*sides, gram.cross(0, 1), aligned=True)
             for score in compare(pair, [load_measure(name) for name in ALL]):
                 row = frame.loc[layer, 1, score.measure]

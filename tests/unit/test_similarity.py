@@ -100,7 +100,15 @@ def reference(a, b, variance=0.99):
         "cca_cv": cross_validated(a, b),
         "nbs": np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y),
         "units": matched(a, b),
+        "knn_jaccard": overlap(x, y),
     }
+
+
+def overlap(x, y, k=10):
+    """Mean Jaccard index of the k nearest rows by cosine."""
+    nearest = [np.argsort(cdist(one, one, "cosine"), axis=1)[:, 1 : k + 1].tolist() for one in (x, y)]
+    pairs = [(set(one), set(other)) for one, other in zip(*nearest, strict=True)]
+    return np.mean([len(one & other) / len(one | other) for one, other in pairs])
 
 
 def matched(a, b, tolerance=1e-9):

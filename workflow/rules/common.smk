@@ -79,7 +79,7 @@ from prunescope.findings.labels import shown
 from prunescope.provenance import SOURCES, sources
 from prunescope.report import names
 from prunescope.settings.reading import plain, read_yaml, typed
-from prunescope.similarity import memory
+from prunescope.similarity import measures, memory
 
 # Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.
 os.environ.setdefault(SOURCES, sources())
@@ -359,8 +359,15 @@ def comparison_mb(wildcards, attempt):
     positions = [matrix.rows // matrix.images for matrix in matrices]
     recordings = max(this["rounds"] + 1, len(this["seeds"]))
     similarity = this["similarity"]
+    sample = any(measures.described(name).needs == "rows" for name in similarity["measures"])
     peak = memory.peak_bytes(
-        widths, recordings, similarity["threads"], similarity["pairs"], positions, similarity["intervals"]
+        widths,
+        recordings,
+        similarity["threads"],
+        similarity["pairs"],
+        positions,
+        similarity["intervals"],
+        sample,
     )
     return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 

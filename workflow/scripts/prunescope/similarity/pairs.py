@@ -341,7 +341,7 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
             units = np.sqrt(pair.a.spread * pair.b.spread)
     rotated, images = pair.a.rotated or pair.b.rotated, pair.a.moments.images
     found = [measure.status(pair.n, units, ranks, rotated, rows, images, widths)]
-    if measure.basis != "units" and pair.leveraged:
+    if not (measure.basis == "units" or measure.robust) and pair.leveraged:
         found.append(LEVERAGE)
     if (
         measure.halves

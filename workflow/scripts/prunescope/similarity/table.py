@@ -76,6 +76,22 @@ MEASURES = {
         facts={"unchanged_by": "orthogonal maps, isotropic scaling", "fewest_rows": 4, "intervals": True},
         functions={"chance": "similarity.chance:zero"},
     ),
+    "knn_jaccard": Kind(
+        "similarity.measures.neighbours:knn_jaccard",
+        "Mean Jaccard index of the 10 nearest images of each image, in a sample of at most 1,000 images",
+        label="neighbour overlap",
+        reference="M. Klabunde, T. Schumacher, M. Strohmaier, F. Lemmerich: Similarity of Neural Network "
+        "Models: A Survey of Functional and Representational Measures. ACM Computing Surveys 57, 2025.",
+        url="https://arxiv.org/abs/2305.06329",
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "needs": "rows",
+            "robust": True,
+            "fewest_rows": 21,
+            "least": 0.0,
+        },
+        functions={"chance": "similarity.measures.neighbours:chance"},
+    ),
     "nbs": Kind(
         "similarity.measures.bures:nbs",
         "Normalised Bures similarity, ‖C_ab‖_* / √(tr C_aa · tr C_bb)",

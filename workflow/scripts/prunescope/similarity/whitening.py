@@ -3,13 +3,15 @@
 In all equations the columns of X (n × p) are centred, C = XᵀX / n, and W (p × r) whitens: WᵀCW = 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
 
 from prunescope.similarity.moments import LEAST_ROWS, Moments
+from prunescope.similarity.vectors import image_vectors
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
 # the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
@@ -58,6 +60,8 @@ class Representation:
         `halves`, if they are known from whitened rows.
     varying : ndarray of bool, shape (p,)
         Units that are not constant.
+    rows : array-like, shape (n, p), optional
+        The matrix itself.
     """
 
     moments: Moments
@@ -70,11 +74,22 @@ class Representation:
     rotated: bool = False
     precise: np.ndarray | None = None
     varying: np.ndarray | None = None
+    rows: Any = field(default=None, repr=False)
 
     @property
     def rank(self) -> int:
         """Number of linearly independent units."""
         return self.units.size
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """One vector for each image of a sample, for measures that need rows; see `image_vectors`."""
+        return image_vectors(self.rows, self.moments.images, self.moments.mean)
+
+    @cached_property
+    def memo(self) -> dict:
+        """What measures compute of one side, by name, so that it is not computed for each pair."""
+        return {}
 
     @cached_property
     def loadings(self) -> np.ndarray:

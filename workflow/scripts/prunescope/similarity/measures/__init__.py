@@ -73,7 +73,8 @@ def gravest(names: Iterable[str]) -> str:
 
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
 BASES = ("raw", "units", "components")
-NOT_FACTS = ("name", "label", "reference", "url", "needs", "function", "chance")
+NEEDS = ("moments", "rows")
+NOT_FACTS = ("name", "label", "reference", "url", "function", "chance")
 # `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
 RANK_KEPT = 0.5
 
@@ -95,7 +96,8 @@ class Measure:
     url : str, default ''
         Of the reference.
     needs : str, default 'moments'
-        The input it is computed from; ``moments``: a `prunescope.similarity.pairs.Pair`.
+        What of a `prunescope.similarity.pairs.Pair` it is computed from: ``moments``, or ``rows`` of a sample
+        of images, `prunescope.similarity.whitening.Representation.vectors`.
     basis : str, default 'raw'
         The data that it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened
         principal ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
@@ -117,6 +119,8 @@ class Measure:
         Whether it is computed from halves of the images, so that `saturates` applies to the smaller half.
     intervals : bool, default False
         Whether the jackknife's interval is known to cover its expected value.
+    robust : bool, default False
+        Whether a few images that carry the variance hardly change it, so that it has no status ``leverage``.
     least : float, default -1
         The smallest value that it can have; an interval does not go below.
     rotation_suffices : bool, default True
@@ -144,6 +148,7 @@ class Measure:
     rows_per_unit: int = 0
     halves: bool = False
     intervals: bool = False
+    robust: bool = False
     least: float = -1.0
     rotation_suffices: bool = True
     function: Callable[..., float] | None = None
@@ -262,8 +267,11 @@ def described(name: str, where: str = "similarity.measures") -> Measure:
                 f"{where} = {name!r}: the fact {fact} of {kind.name} is {value!r}, which is not "
                 f"{'true or false' if known[fact] is bool else f'of type {known[fact].__name__}'}"
             )
-    if kind.facts.get("basis", "raw") not in BASES:
-        raise InputError(f"{where} = {name!r}: the fact basis of {kind.name} must be {' or '.join(BASES)}")
+    for fact, allowed in (("basis", BASES), ("needs", NEEDS)):
+        if kind.facts.get(fact, allowed[0]) not in allowed:
+            raise InputError(
+                f"{where} = {name!r}: the fact {fact} of {kind.name} must be {' or '.join(allowed)}"
+            )
     return Measure(name=kind.name, label=kind.label, reference=kind.reference, url=kind.url, **kind.facts)
 
 
