@@ -105,7 +105,11 @@ def engine(matrices, measures, machine):
     with threadpool_limits(1), machine.workers() as pool:
         gram = moments.all_pairs(matrices, gram=partial(moments.Gram, run=pool.map))
         variance = 0.99 if any(measure.basis == "components" for measure in measures) else None
-        sides = list(pool.map(lambda i: represent(gram.moments(i), variance), range(len(matrices))))
+
+        def side(i):
+            return replace(represent(gram.moments(i), variance), rows=matrices[i])
+
+        sides = list(pool.map(side, range(len(matrices))))
 
         def score(pair):
             i, j = pair

@@ -1,11 +1,12 @@
 """Simulations behind docs/similarity.md: bias with few rows, coverage of intervals.
 
-    python tests/benchmarks/statistics_similarity.py [bias] [coverage] [--repeat 200]
+    python tests/benchmarks/statistics_similarity.py [bias] [coverage] [leverage] [--repeat 200]
 
 Two synthetic representations have known canonical correlations ρ, and units whose standard deviations fall
 from 1 to 0.1. `bias` prints the mean value for several numbers of images per unit and, as the truth, that of
 very many images. `coverage` prints how often the 95 % interval contains the mean value of all samples of that
-size, and how often it contains the truth. Everything is drawn from fixed seeds.
+size, and how often it contains the truth. `leverage` prints the first of these for images of unequal length,
+and how often there is an interval. Everything is drawn from fixed seeds.
 """
 
 import argparse
@@ -109,13 +110,44 @@ def coverage(repeat: int) -> None:
             )
 
 
+# Draws of the factor that makes images unequally long, by structure.
+LENGTHS = {
+    "equal": lambda rng, n: np.ones(n),
+    "3 % of the images twice as long": lambda rng, n: np.where(rng.random(n) < 0.03, 2, 1),
+    "3 % of the images 3 times as long": lambda rng, n: np.where(rng.random(n) < 0.03, 3, 1),
+    "Student t with 8 degrees of freedom": lambda rng, n: np.sqrt(8 / rng.chisquare(8, n)),
+    "Student t with 4 degrees of freedom": lambda rng, n: np.sqrt(4 / rng.chisquare(4, n)),
+}
+
+
+def leverage(repeat: int) -> None:
+    measures = [name for name, kind in kinds.known("measure").items() if kind.facts.get("intervals")]
+    print(f"500 images, 20 units: coverage of the mean value in {repeat} samples, where there is an interval")
+    for structure, lengths in LENGTHS.items():
+        rng, found = np.random.default_rng(2), []
+        for _ in range(repeat):
+            factor = lengths(rng, 500)[:, None]
+            found.append(
+                scores(*(factor * x for x in sample(rng, 500, 20, "half alike")), measures, intervals=True)
+            )
+        text = []
+        for place, name in enumerate(measures):
+            value, low, high = (
+                np.array([getattr(one[place], key) for one in found]) for key in ("value", "low", "high")
+            )
+            given = np.isfinite(low)
+            inside = (low <= value.mean()) & (value.mean() <= high)
+            text.append(f"{name} {inside.sum() / given.sum():.3f} (given: {given.mean():.2f})")
+        print(f"   {structure}: {'; '.join(text)}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=["bias", "coverage"])
+    parser.add_argument("what", nargs="*", default=["bias", "coverage", "leverage"])
     parser.add_argument("--repeat", type=int, default=200)
     arguments = parser.parse_args()
     for name in arguments.what:
-        {"bias": bias, "coverage": coverage}[name](arguments.repeat)
+        {"bias": bias, "coverage": coverage, "leverage": leverage}[name](arguments.repeat)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,7 @@ def test_the_page_has_a_section_for_each_family():
 
 def test_the_page_lists_every_fact_of_a_measure_and_all_that_a_criterion_may_ask_for():
     section = PAGE.partition("## Measures")[2].partition("\n## ")[0]
-    # `needs` has only one value, so there is no choice.
-    arguments = {"name", "function", "needs", "label", "reference", "url", "chance"}
+    arguments = {"name", "function", "label", "reference", "url", "chance"}
     assert {field.name for field in fields(Measure)} - arguments <= rows(section)
     section = PAGE.partition("## Pruning criteria")[2].partition("\n## ")[0]
     assert rows(section) == set(OFFERED)

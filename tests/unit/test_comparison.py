@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -134,9 +135,11 @@ def test_values_are_those_of_the_matrices(rounds):
     )
     with h5py.File(rounds[3]) as a, h5py.File(rounds[1]) as b:
         for layer in a["layers"]:
-            gram = moments.all_pairs([a["layers"][layer][...], b["layers"][layer][...]])
-            sides = [represent(gram.moments(i)) for i in (0, 1)]
-            for score in compare(Pair(*sides, gram.cross(0, 1)), [load_measure(name) for name in ALL]):
+            matrices = [file["layers"][layer][...] for file in (a, b)]
+            gram = moments.all_pairs(matrices)
+            sides = [replace(represent(gram.moments(i)), rows=matrices[i]) for i in (0, 1)]
+            pair = Pair(*sides, gram.cross(0, 1), aligned=True)
+            for score in compare(pair, [load_measure(name) for name in ALL]):
                 row = frame.loc[layer, 1, score.measure]
                 assert row.value == pytest.approx(score.value, abs=1e-10)
                 assert row.status == score.status and row.n == 300

@@ -1,15 +1,21 @@
 """Matrices at the limits of floating-point numbers and of the definitions."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from prunescope import kinds
-from prunescope.similarity.measures import DEAD, ILL, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
+from prunescope.notebook import arrays as notebook
+from prunescope.similarity import moments
+from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
+from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import represent
+from prunescope.similarity.whitening import CONSTANT, PRECISE, constant_share, represent
 
 ALL = list(kinds.known("measure"))
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, which users would see
@@ -78,6 +84,59 @@ def test_a_constant_unit_does_not_hide_small_components():
     beside = np.column_stack([1e-5 * a, np.full(len(a), 1e3)])
     plain, found = score(a, b, ["svcca"])["svcca"], score(beside, b, ["svcca"])["svcca"]
     assert found.rank_a == plain.rank_a and found.value == pytest.approx(plain.value, abs=1e-9)
+
+
+def uneven(n=600):
+    """Rectified units whose standard deviations differ by a factor of 20."""
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((n, 12))
+    a = np.maximum(shared @ rng.standard_normal((12, 12)), 0) * np.geomspace(1, 0.05, 12)
+    b = np.maximum(shared @ rng.standard_normal((12, 10)) + rng.standard_normal((n, 10)), 0)
+    return a, b * np.geomspace(1, 0.05, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "precision"),
+    [
+        (lambda x: x + 1e6, 1e-10),
+        (lambda x: x - 1e9, 1e-7),
+        (lambda x: x * 1e-80, 1e-12),
+        (lambda x: x * 1e-100, 1e-12),
+        (lambda x: x * 1e-300, 1e-12),
+        (lambda x: x * 1e200, 1e-12),
+    ],
+)
+def test_offset_and_scale_of_float64_change_nothing(change, precision):
+    a, b = uneven()
+    expected, found = (
+        notebook.compare(x, y, ALL).set_index("measure") for x, y in ((a, b), (change(a), change(b)))
+    )
+    np.testing.assert_allclose(found["value"], expected["value"], atol=precision)
+    pd.testing.assert_frame_equal(
+        found[["rank_a", "rank_b", "status"]], expected[["rank_a", "rank_b", "status"]]
+    )
+
+
+def test_the_rounding_error_of_a_constant_depends_on_the_numbers():
+    """Numbers that float32 can hold were probably computed in float32."""
+    a, _ = uneven()
+    assert constant_share(a) == PRECISE
+    assert (
+        constant_share(a.astype(np.float32)) == constant_share(a.astype(np.float32).astype(float)) == CONSTANT
+    )
+    side = represent(moments.all_pairs([a + 1e6]).moments(0), variance=1.0)
+    alive = a.var(axis=0) > 1e-13 * 1e12
+    assert 0 < side.rank == alive.sum() < 12
+    assert np.array_equal(np.any(side.components != 0, axis=1), alive), "components of the units that vary"
+    assert side.components.shape[1] == side.rank
+
+
+def test_there_are_no_more_components_than_directions():
+    """Beside a large offset, a sum of units rounded to float32 leaves more than 1e-13 of the variance."""
+    a, _ = related(n=2000, p=4)
+    a = (100 * (a + 50)).astype(np.float32)
+    padded = np.column_stack([a, a[:, 0] - 2 * a[:, 1] + a[:, 2]])
+    assert represent(moments.all_pairs([padded]).moments(0), variance=1.0).components.shape == (5, 4)
 
 
 @pytest.mark.parametrize("factor", [6e37, 1e-37, 1e-43])
@@ -170,7 +229,7 @@ def test_a_unit_that_others_nearly_explain_needs_a_second_pass():
     for left, ill in ((2e-6, False), (5e-7, True)):
         assert represented([[1, np.sqrt(1 - left)], [np.sqrt(1 - left), 1]]).ill == ill
         side = represented(np.eye(2), halves=[np.diag([1, left])] * 2)
-        assert side.half_whitenings[0].shape == (2, 1 if ill else 2), "directions that a half lacks"
+        assert side.half_whitenings[0].shape == (2, 1 if ill else 2), "directions that neither half has"
 
 
 def test_principal_components_of_nearly_uncorrelated_units_of_equal_variance():
@@ -246,6 +305,50 @@ def test_lost_rank_is_visible():
     assert score(a, half, ["cca"])["cca"].status == OK
     half[:, 32] = 1.0
     assert score(a, half, ["cca"])["cca"].status == RANK_LOST
+
+
+def test_layers_of_unequal_width_lost_no_rank():
+    a, b = related(n=2400, p=60, q=6)
+    for name, one in (score(a, b) | score(b, a)).items():
+        assert one.status == OK, name
+    b[:, 3:] = 0
+    assert score(a, b, ["cca"])["cca"].status == OK, "half of its own width is not lost"
+    b[:, 2:] = 0
+    for pair in ((a, b), (b, a)):
+        for name, expected in (("cca", RANK_LOST), ("svcca", RANK_LOST), ("cka", OK)):
+            assert score(*pair, [name])[name].status == expected
+    assert score(b, b.copy(), ["cca"])["cca"].status == OK, "both lost the same"
+
+
+@pytest.mark.parametrize("positions", [1, 5])
+@pytest.mark.parametrize("rows", [None, 3, 7, 100])
+def test_leverage_is_what_the_longest_images_hold(positions, rows):
+    """Over their share of the images, 3 of 250; also if an image is read in parts."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((250, positions, 6)) * rng.exponential(size=(250, 1, 1))
+    matrix = images.reshape(-1, 6)
+    lengths = np.sort(np.square(images - matrix[:1024].mean(axis=0)).sum(axis=(1, 2)))
+    expected = lengths[-3:].sum() / lengths.sum() / (3 / 250)
+    for gram in (moments.Gram, partial(DeviceGram, device="cpu")):
+        found = moments.all_pairs([matrix[:, :2], matrix], rows=rows, positions=positions, gram=gram)
+        assert found.moments(1).leverage == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_image_that_two_unrelated_layers_share():
+    """It takes CKA, NBS and SVCCA close to 1, but measures of whitened units hardly."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 1000, 10))
+    expected = score(a, b)
+    assert {one.status for one in expected.values()} == {OK}
+    a[17], b[17] = 60, 60
+    found = score(a, b)
+    for name in ("cka", "nbs", "svcca", "svcca_trim98", "cka_debiased"):
+        assert found[name].status == LEVERAGE, name
+    assert found["cka"].value > 0.9 > 0.1 > expected["cka"].value
+    for name in ("cca", "cca_r2", "cca_cv", "pwcca"):
+        assert found[name].status == OK, name
+    dead = np.zeros_like(a)
+    assert score(a, dead)["cka"].status == DEAD
 
 
 def test_dead_layers_stay_dead():

@@ -245,7 +245,28 @@ def test_a_wide_matrix_is_rotated_if_its_rows_are_images(tmp_path, each):
         assert stored.rotated == (each == 1) and stored.shape == (6 * each, 6 if each == 1 else 50)
         assert np.array_equal(found.examples, np.arange(6))
         if each == 2:
-            np.testing.assert_array_equal(stored[:], matrix.astype(np.float32))
+            np.testing.assert_array_equal(stored[:], matrix)
+
+
+@pytest.mark.parametrize("columns", [3, 60])
+def test_float64_stays_float64(plain, columns):
+    """An offset of 1e6 does not change CKA; float32 would round it to a sixteenth."""
+    for number, path in enumerate(plain):
+        np.save(path / "relu.npy", np.random.default_rng(number).random((40, columns)))
+    expected = compare_folders(plain, ["cka"])["value"]
+    for path in plain:
+        np.save(path / "relu.npy", np.load(path / "relu.npy") + 1e6)
+    np.testing.assert_allclose(compare_folders(plain, ["cka"])["value"], expected, atol=1e-9)
+
+
+def test_numbers_beyond_float32_are_refused(plain):
+    matrix = np.load(plain[0] / "relu.npy").astype(float)
+    for factor, words in ((1e-80, "layer 'relu': all activations are too small"), (1e80, "too large")):
+        np.save(plain[0] / "relu.npy", matrix * factor)
+        with pytest.raises(InputError, match=words):
+            compare_folders(plain, ["cka"])
+    np.save(plain[0] / "relu.npy", 0 * matrix)
+    assert "dead layer" in set(compare_folders(plain, ["cka"])["status"])
 
 
 def test_a_folder_without_matrices(tmp_path):

@@ -82,6 +82,18 @@ def test_ill_conditioned_units_get_none(tmp_path):
     assert found.index[found["low"].notna()].tolist() == ["cka", "cka_debiased"]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_units_that_are_silent_without_a_fold(tmp_path):
+    """Each half has one active image for one unit: without it, there is no correlation to measure."""
+    a, b = (np.maximum(x, 0) for x in sample(np.random.default_rng(0), 400, 4, 1))
+    in_first = Images.of(400).fold < FOLDS // 2
+    for x in (a, b):
+        x[:, 0] = 0
+        x[[np.argmax(in_first), np.argmin(in_first)], 0] = 1, 2
+    found = rows(tmp_path, a, b, measures=["cca_cv"], intervals=True).loc["cca_cv"]
+    assert found["status"] == "ok" and found["low"] < found["value"] < found["high"] <= 1
+
+
 def test_a_layer_and_itself(tmp_path):
     a, _ = sample(np.random.default_rng(2), 100, 4, 1)
     found = rows(tmp_path, a, a.copy(), measures=KNOWN, intervals=True)
@@ -103,16 +115,43 @@ def test_jackknife_stays_within_the_range():
     assert wider[1] - wider[0] > 1.2 * np.subtract(*jackknife(0.1, np.linspace(0, 0.2, 20))[::-1])
 
 
-def test_the_interval_is_students_for_pseudovalues():
-    """Of Fisher's z, from its textbook definition."""
-    without = np.random.default_rng(0).uniform(0.3, 0.5, FOLDS)
+@pytest.mark.parametrize("outliers", [0, 1, 3])
+def test_the_interval_is_students_for_pseudovalues(outliers):
+    """Of Fisher's z, from its textbook definition; with few large differences, few degrees of freedom."""
+    without = np.random.default_rng(0).uniform(0.39, 0.41, FOLDS)
+    without[:outliers] = 0.1
     z = np.arctanh(0.4)
     pseudo = FOLDS * z - (FOLDS - 1) * np.arctanh(without)
     error = stats.sem(pseudo)
+    squares = (pseudo - pseudo.mean()) ** 2
+    freedom = squares.sum() ** 2 / (squares**2).sum()
+    assert outliers <= freedom < {0: 19, 1: 1.3, 3: 4.5}[outliers]
     for shared in (0.0, 0.7):
         scale = error * np.sqrt(1 + shared * (1 - 0.4**4))
-        expected = np.tanh(stats.t.interval(0.95, FOLDS - 1, loc=z, scale=scale))
+        expected = np.tanh(stats.t.interval(0.95, freedom, loc=z, scale=scale))
         assert jackknife(0.4, without, shared) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_no_more_degrees_of_freedom_than_folds_allow_and_no_less_than_the_least_value():
+    even = 0.4 + 0.01 * np.tile([-1, 1], FOLDS // 2)
+    z = np.arctanh(even)
+    error = np.sqrt((FOLDS - 1) * np.mean((z - z.mean()) ** 2))
+    half = stats.t.ppf(0.975, FOLDS - 1) * error
+    expected = tuple(np.tanh(np.arctanh(0.4) + sign * half) for sign in (-1, 1))
+    assert jackknife(0.4, even) == pytest.approx(expected, rel=1e-12)
+    assert jackknife(0.01, even - 0.39, least=0.0)[0] == 0 > jackknife(0.01, even - 0.39)[0]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("side", [0, 1])
+def test_no_interval_where_a_few_images_carry_the_variance(tmp_path, name, side):
+    """But whitening removes their weight."""
+    pair = list(sample(np.random.default_rng(0), 400, 4, 1))
+    pair[side][7] *= 30
+    found = rows(tmp_path, *pair, measures=KNOWN, intervals=True).loc[name]
+    whitens = name == "cca_cv"
+    assert found["status"] == ("ok" if whitens else "leverage") and np.isfinite(found["value"])
+    assert np.isfinite(found["low"]) == np.isfinite(found["high"]) == whitens
 
 
 def test_the_shared_part_of_two_halves_is_that_of_gaussian_matrices():

@@ -9,9 +9,11 @@ import pytest
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
+from prunescope.similarity.folds import Images
 from prunescope.similarity.measures import DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
@@ -23,7 +25,7 @@ def test_the_table_says_all_but_the_functions(name):
     literal = set(Measure.__dataclass_fields__) - {"function", "chance"}
     assert all(getattr(described, key) == getattr(loaded, key) for key in literal)
     assert described.function is None and callable(loaded.function)
-    assert loaded.needs == "moments" and loaded.basis in ("raw", "units", "components")
+    assert loaded.needs in ("moments", "rows") and loaded.basis in ("raw", "units", "components")
     assert loaded.url.startswith("https://") and not loaded.reference.startswith("http")
 
 
@@ -36,19 +38,25 @@ def test_labels_differ():
 @pytest.mark.parametrize("name", ALL)
 def test_status_rules(name):
     this = load_measure(name)
-    correlates, few = this.basis != "raw", OK if name == "cka_debiased" else FEW
-    twice = 2 if name == "cca_cv" else 1
+    correlates, few = this.basis != "raw", FEW if this.biased else OK
+    # The smaller half of 80 to 90 images has 40, that of 91 has 41.
+    saturated = 90 if name == "cca_cv" else 40
     assert this.status(1000, 20, (0, 20)) == DEAD
-    assert this.status(40 * twice, 20, (20, 20)) == (TOO_FEW if correlates else few)
-    assert this.status(40 * twice + 1, 20, (20, 20)) == few
+    assert this.status(saturated, 20, (20, 20)) == (TOO_FEW if correlates else few)
+    assert this.status(saturated + 1, 20, (20, 20)) == few
+    # 20 images of each half with 2 positions: 40 rows in 38 dimensions.
+    assert this.status(80, 20, (20, 19), images=40) == (TOO_FEW if name == "cca_cv" else few)
+    assert this.status(80, 20, (19, 19), images=40) == few
     assert this.status(399, 20, (5, 5)) == few
     assert this.status(400, 20, (20, 20)) == OK
     assert this.status(4000, 20, (20, 20), rows=399.0) == few
-    assert this.status(3, 1, (1, 1)) == (TOO_FEW if name in ("cka_debiased", "cca_cv") else FEW)
-    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name == "pwcca" else OK)
+    assert this.status(3, 1, (1, 1)) == (
+        TOO_FEW if name in ("cka_debiased", "cca_cv", "knn_jaccard") else few
+    )
+    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name in ("pwcca", "units") else OK)
     assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
     assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
-    assert this.biased == (name != "cka_debiased")
+    assert this.biased == (name not in ("cka_debiased", "units", "knn_jaccard"))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -57,9 +65,8 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
     seen = set()
     for n in (3, 8, 12, 25, 39, 40, 60, 170):
         for widths in ((2, 2), (8, 3), (8, 8)):
-            gram = moments.all_pairs([rng.standard_normal((n, width)) for width in widths])
-            sides = [represent(gram.moments(i)) for i in (0, 1)]
-            status = compare(Pair(*sides, gram.cross(0, 1)), [this])[0].status
+            matrices = [rng.standard_normal((n, width)) for width in widths]
+            status = compare(Own(matrices, lambda _, found: represent(found)).pair(0, 1), [this])[0].status
             expected = measures.described(name).foreseen(n, *widths)
             # An estimate can be negative with any number of rows, and 8 units are always more than 3.
             if status not in (UNDEFINED, RANK_LOST):
@@ -78,9 +85,10 @@ def test_the_worst_case_foreseen_is_that_all_units_vary_and_rows_of_an_image_are
     for n in range(2, 45):
         best, worst = this.foreseen(n, *widths)
         full = [min(width, n - 1) for width in widths]
-        few = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * sum(full))
+        half = np.bincount(Images.of(n).fold < min(n, 20) // 2).min() if this.halves else n
+        few = n < this.fewest_rows or (this.saturates and half <= sum(full))
         assert (worst == TOO_FEW) == few and worst != RANK_LOST, n
-        least = n < this.fewest_rows or (this.saturates and n <= (1 + this.halves) * 2)
+        least = n < this.fewest_rows or (this.saturates and half <= 2)
         assert (best == TOO_FEW) == least and best != RANK_LOST, n
         assert this.foreseen(n, *widths, images=n) == (best, worst)
     for missing, biased in ((1, this.biased), (0, False)):
@@ -99,7 +107,7 @@ def test_rows_that_are_enough():
 def test_rows_are_enough_as_soon_as_they_do_not_saturate_a_measure(halves):
     facts = {"saturates": True, "halves": halves, "basis": "units"}
     this = replace(measures.described("cka_debiased"), fewest_rows=0, **facts)
-    assert this.enough_rows(10) == (41 if halves else 21)
+    assert this.enough_rows(10) == (51 if halves else 21)
     assert this.foreseen(this.enough_rows(10), 10) == (OK, OK)
     assert this.foreseen(this.enough_rows(10) - 1, 10) == (OK, TOO_FEW)
 
@@ -142,6 +150,7 @@ def test_an_unknown_measure_is_one_line():
         ({"symmetric": 1}, "the fact symmetric of mine is 1, which is not true or false"),
         ({"symetric": True}, r"mine has the unknown fact symetric \(did you mean 'symmetric'\?\)"),
         ({"basis": "rows"}, "the fact basis of mine must be raw or units or components"),
+        ({"needs": "images"}, "the fact needs of mine must be moments or rows"),
     ],
 )
 def test_wrong_facts_of_a_measure_are_one_line(monkeypatch, facts, words):

@@ -73,9 +73,13 @@ def test_the_bound_holds_and_is_not_far_off(
     compare_round(paths, Similarity(measures=ALL, pairs=pairs, intervals=intervals), threads)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    bound = peak_bytes(widths, recordings, threads, pairs, [positions] * len(widths), intervals)
+    sizes = [positions] * len(widths)
+    without, bound = (
+        peak_bytes(widths, recordings, threads, pairs, sizes, intervals, sample) for sample in (False, True)
+    )
     print(f"bound / peak {bound / peak:.2f}")
-    assert peak <= bound <= 6 * peak
+    # A sample has room for 1,000 images, even if there are fewer.
+    assert peak <= bound and without <= 6 * peak
 
 
 @dataclass
@@ -147,6 +151,18 @@ ONE = 2 * 12_000 * 6_000 + 40 * 6_000  # sums of one matrix of 6,000 columns in 
 )
 def test_the_bound_is_the_documented_one(arguments, sizes):
     assert peak_bytes(**arguments) == sizes.bound()
+
+
+def test_a_sample_of_images_needs_memory():
+    """1,000 vectors of L + t · p columns, and matrices of 1,000 × 1,000; p and L as in the network."""
+    sizes = {"widths": [64, 512], "recordings": 5, "pairs": "all-layers"}
+    for threads in (1, 4):
+        without, with_sample = (
+            peak_bytes(**sizes, threads=threads, sample=sample) for sample in (False, True)
+        )
+        vectors = 1000 * (576 + threads * 512) + threads * (2 * 1024 + 1000) * 512
+        pairs = 10**6 * (6 * threads + (2 + threads) // 8 + 1)
+        assert with_sample - without == 8 * (vectors + pairs)
 
 
 def test_the_bound_grows_with_what_needs_memory():

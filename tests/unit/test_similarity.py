@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import subspace_angles
+from scipy.linalg import eigh, subspace_angles
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from sklearn.cross_decomposition import CCA
 from sklearn.datasets import load_linnerud
 
 from prunescope import kinds
 from prunescope.similarity import chance, moments
 from prunescope.similarity.folds import Images
-from prunescope.similarity.measures import DEAD, FEW, OK, TOO_FEW, UNDEFINED
+from prunescope.similarity.measures import DEAD, FEW, OK, SILENT, TOO_FEW, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import Pair
@@ -97,7 +99,25 @@ def reference(a, b, variance=0.99):
         "cka_debiased": unbiased_hsic(kernel_a, kernel_b) / np.sqrt(own),
         "cca_cv": cross_validated(a, b),
         "nbs": np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y),
+        "units": matched(a, b),
+        "knn_jaccard": overlap(x, y),
     }
+
+
+def overlap(x, y, k=10):
+    """Mean Jaccard index of the k nearest rows by cosine."""
+    nearest = [np.argsort(cdist(one, one, "cosine"), axis=1)[:, 1 : k + 1].tolist() for one in (x, y)]
+    pairs = [(set(one), set(other)) for one, other in zip(*nearest, strict=True)]
+    return np.mean([len(one & other) / len(one | other) for one, other in pairs])
+
+
+def matched(a, b, tolerance=1e-9):
+    """Mean correlation of the units, matched so that it is largest; constant units of both are left out."""
+    varying = [x[:, x.std(axis=0) > tolerance * np.abs(x).max()] for x in (a, b)]
+    found = cdist(varying[0].T, varying[1].T, "correlation")
+    both = min(a.shape[1], b.shape[1], max(found.shape))
+    # A unit need not have a partner.
+    return np.sum(1 - found[linear_sum_assignment(np.minimum(found, 1))].clip(max=1)) / both
 
 
 def cross_validated(a, b):
@@ -127,6 +147,16 @@ def whole(matrix, rows, tolerance=1e-9):
     basis = scale[:, None] * right[kept].T / sizes[kept]
     left, sizes, right = np.linalg.svd(centred(x[rows] @ basis), full_matrices=False)
     return left, basis @ right.T / sizes
+
+
+def sparse_pair(seed, n):
+    """Rectified units that are active in few rows, some in one half of the images only."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, 40))
+    return [
+        np.maximum(shared @ rng.standard_normal((40, p)) / np.sqrt(40) - threshold, 0)
+        for p, threshold in ((30, 2.8), (20, 2.3))
+    ]
 
 
 def related(n=400, p=12, q=9, seed=0, noise=1.0):
@@ -186,6 +216,59 @@ def test_well_conditioned_measures_are_precise_to_rounding():
     assert values(A, B) == pytest.approx(expected, abs=1e-11)
 
 
+def on_common_directions(matrix, first):
+    """The combinations of units that vary in both halves of the rows, from the two covariances."""
+    halves = [centred(matrix[rows]) for rows in (first, ~first)]
+    own = [rows.T @ rows / len(rows) for rows in halves]
+    varying = np.diagonal(own[0] + own[1]) > 0
+    own = [block[np.ix_(varying, varying)] for block in own]
+    shares, vectors = eigh(own[0], own[0] + own[1])
+    return matrix[:, varying] @ vectors[:, (shares > 1e-9) & (shares < 1 - 1e-9)]
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_cross_validated_cca_of_units_that_are_active_in_one_half_only(seed):
+    """It compares what varies in both halves; directions without any correlation in a half predict none."""
+    a, b = sparse_pair(seed, n=400)
+    a = a[:, a.any(axis=0)]
+    b = b[:, b.any(axis=0)]
+    rng = np.random.default_rng(seed)
+    first = Images.of(400).fold < 10
+    common = [on_common_directions(x, first) for x in (a, b)]
+    expected = 0.0
+    for half in (first, ~first):
+        frames = [np.linalg.svd(centred(x[half]), full_matrices=False) for x in common]
+        left, rho, right = np.linalg.svd(frames[0][0].T @ frames[1][0], full_matrices=False)
+        for place in np.flatnonzero(rho > 1e-8):
+            maps = [frames[0][2].T @ (left[:, place] / frames[0][1])]
+            maps.append(frames[1][2].T @ (right[place] / frames[1][1]))
+            tested = [x[~half] @ one for x, one in zip(common, maps, strict=True)]
+            expected += np.corrcoef(*tested)[0, 1] / rho.size / 2
+    found, back = (compare(*pair, measures=["cca_cv"])["cca_cv"] for pair in ((a, b), (b, a)))
+    assert found.value == pytest.approx(expected, abs=1e-9) and found.status == SILENT
+    assert back.value == pytest.approx(found.value, abs=1e-12)
+    for same in (a.copy(), a @ rng.standard_normal((a.shape[1],) * 2)):
+        assert compare(a, same, measures=["cca_cv"])["cca_cv"].value == pytest.approx(1, abs=1e-11)
+
+
+@pytest.mark.parametrize("n", [37, 69, 71, 90, 95])
+def test_cross_validated_cca_is_symmetric_for_halves_of_unequal_size(n):
+    """The smaller half must be larger than both ranks together; all correlations would be 1 otherwise."""
+    sizes = np.bincount(Images.of(n).fold < 10)
+    for p in (2, sizes.min() // 2, sizes.min() // 2 + 1):
+        a, b = related(n, p, p - 1)
+        found, back = (compare(*pair, measures=["cca_cv"])["cca_cv"] for pair in ((a, b), (b, a)))
+        assert (found.status == TOO_FEW) == (sizes.min() <= 2 * p - 1)
+        assert back.value == pytest.approx(found.value, abs=1e-11, nan_ok=True)
+
+
+def test_layers_that_are_never_active_in_the_same_half_have_no_cross_validated_cca():
+    first = Images.of(400).fold < 10
+    score = compare(A * first[:, None], B * ~first[:, None], measures=["cca_cv"])["cca_cv"]
+    assert score.status == UNDEFINED and np.isnan(score.value)
+
+
 def test_direction_of_pwcca():
     score = compare(A, B)["pwcca"]
     assert score.value == pytest.approx(reference(A, B)["pwcca"], abs=1e-9)
@@ -235,7 +318,9 @@ def test_symmetry_self_similarity_and_range(size):
     for measure in ALL:
         assert there[measure].value == pytest.approx(back[measure].reverse, abs=1e-10)
         assert self_[measure].value == pytest.approx(1, abs=1e-9)
-        assert (-1 if measure in ("cka_debiased", "cca_cv") else 0) <= there[measure].value <= 1 + 1e-12
+        assert (
+            (-1 if measure in ("cka_debiased", "cca_cv", "units") else 0) <= there[measure].value <= 1 + 1e-12
+        )
         if measure != "pwcca":
             assert there[measure].value == there[measure].reverse
 
@@ -246,14 +331,18 @@ def test_orthogonal_maps_and_isotropic_scaling_change_nothing(size, factor):
     a, b = related(*size)
     rng = np.random.default_rng(size[3])
     map_a, map_b = (np.linalg.qr(rng.standard_normal((m.shape[1],) * 2))[0] for m in (a, b))
-    before = values(a, b)
-    after = values(a, factor * b @ map_b)
+    measures = [measure for measure in ALL if measure != "units"]
+    before = values(a, b, measures=measures)
+    after = values(a, factor * b @ map_b, measures=measures)
     assert after == pytest.approx(before, abs=1e-8)
     # PWCCA depends on the units of a, which a rotation of a changes.
     before.pop("pwcca")
     assert values(factor * a @ map_a, b, measures=list(before)) == pytest.approx(before, abs=1e-8)
     order = rng.permutation(a.shape[1])
-    assert values(-factor * a[:, order], b) == pytest.approx(values(a, b), abs=1e-8)
+    before = values(a, b)
+    assert values(factor * a[:, order], b) == pytest.approx(before, abs=1e-8)
+    before.pop("units")
+    assert values(-factor * a[:, order], b, measures=list(before)) == pytest.approx(before, abs=1e-8)
 
 
 @quick

@@ -23,6 +23,8 @@ from prunescope.errors import InputError
 IDS = "ids"
 # Numbers to copy at a time.
 BLOCK = 2**21
+# Measures need fourth powers of the numbers, which float64 has for those in this range.
+RANGE = np.finfo(np.float32)
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
 def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None:
     """Write activations from elsewhere as an activation file, atomically.
 
-    Numbers are stored as float32. A matrix with one row for each image is rotated if it has more columns than
-    rows, as with the view ``flatten``.
+    Numbers are stored as float32, or as float64 where they are float64 or large integers. A matrix with one
+    row for each image is rotated if it has more columns than rows, as with the view ``flatten``.
 
     Parameters
     ----------
@@ -113,7 +115,7 @@ def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None
     Raises
     ------
     InputError
-        When activations are not finite.
+        When activations are not finite, or beyond the range of float32.
     """
     attributes = {
         "experiment": "",
@@ -134,16 +136,24 @@ def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None
             grid = (each,) if each > 1 else ()
             layout = store.Layout(order, (units, *grid), grid, np.arange(each), len(ids), units, columns)
             count = max(1, BLOCK // (units * each))
-            writer = store.Writer(group, name, layout, count, "float32", "none")
+            dtype = "float32" if np.can_cast(matrix.dtype, np.float32) else "float64"
+            writer, largest = store.Writer(group, name, layout, count, dtype, "none"), 0.0
             for image in range(0, len(ids), count):
-                part = np.asarray(matrix[image * each : (image + count) * each], dtype=np.float32)
-                if not np.isfinite(part).all():
-                    odd = ids[image + int(np.argwhere(~np.isfinite(part))[0, 0]) // each]
+                part = np.asarray(matrix[image * each : (image + count) * each], dtype=dtype)
+                sizes = np.abs(part)
+                if not sizes.max() <= RANGE.max:
+                    odd = ids[image + int(np.argwhere(~(sizes <= RANGE.max))[0, 0]) // each]
                     raise InputError(
                         f"{foreign.path}: layer {name!r}: activations of image {str(odd)!r} are NaN, "
                         "infinite or too large for float32; leave out this image or layer"
                     )
                 writer.write(part, image)
+                largest = max(largest, sizes.max())
+            if 0 < largest < RANGE.tiny:
+                raise InputError(
+                    f"{foreign.path}: layer {name!r}: all activations are too small for float32; "
+                    "multiply them by a constant"
+                )
             writer.finish(_rotate)
 
 

@@ -277,7 +277,7 @@ class Writer:
     batch : int
         Number of images whose rows are written at a time.
     dtype : str
-        ``float32`` or ``float16``.
+        ``float32`` or ``float16``; ``float64`` for activations from elsewhere.
     compression : str
         ``none``, ``lzf`` or ``gzip``.
     """
@@ -303,7 +303,9 @@ class Writer:
             width=layout.units,
         )
         folder = Path(group.file.filename).parent
-        self._rows = _scratch(folder, layout.rows, layout.units) if layout.rotated else self.data
+        self._rows = (
+            _scratch(folder, self.data.dtype, layout.rows, layout.units) if layout.rotated else self.data
+        )
 
     def write(self, rows: np.ndarray, first: int) -> None:
         """Write the rows of a batch that starts at image `first`."""
@@ -322,10 +324,11 @@ def _chunk(rows: int, columns: int) -> int:
     return rows // next(count for count in range(min(parts, rows), rows + 1) if rows % count == 0)
 
 
-def _scratch(folder: Path, rows: int, columns: int) -> np.memmap:
-    """Float32 numbers in an unnamed file on disk, so nothing remains however the job ends."""
+def _scratch(folder: Path, dtype: np.dtype, rows: int, columns: int) -> np.memmap:
+    """Numbers in an unnamed file on disk, at least float32, so nothing remains however the job ends."""
+    dtype = np.result_type(dtype, np.float32)
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # A full disk raises an error here; later, in the memory map, it would cause SIGBUS.
-            os.posix_fallocate(file.fileno(), 0, 4 * rows * columns)
-        return np.memmap(file, np.float32, "w+", shape=(rows, columns))
+            os.posix_fallocate(file.fileno(), 0, dtype.itemsize * rows * columns)
+        return np.memmap(file, dtype, "w+", shape=(rows, columns))

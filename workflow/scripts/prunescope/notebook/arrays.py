@@ -21,7 +21,10 @@ from prunescope.similarity.measures import Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import Representation, represent
+from prunescope.similarity.whitening import Representation, constant_share, represent
+
+# Numbers up to this power of two, or its inverse, are not scaled. Float32 has none beyond.
+LARGEST_EXPONENT = 150
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -186,13 +189,11 @@ def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Cal
     def whitened(rows: Rows, moments: Moments) -> Representation:
         if not np.isfinite(moments.lengths):
             broken = int(np.sum(~np.isfinite(rows[:])))
-            if not broken:
-                raise InputError(f"{rows.name}: the numbers are too large; divide them by a constant")
             total = rows.shape[0] * rows.shape[1]
             raise InputError(
                 f"{rows.name}: {broken} of {total} numbers are NaN or infinite; remove these rows"
             )
-        return represent(moments, variance, rows.width != rows.shape[1])
+        return represent(moments, variance, rows.width != rows.shape[1], constant_share(rows.data))
 
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         gram = partial(Gram, run=pool.map, by_fold=intervals)
@@ -238,7 +239,13 @@ def _matrix(values: "ArrayLike", name: str) -> np.ndarray:
         )
     if not matrix.size:
         raise InputError(f"{name}: has shape {matrix.shape}: must not be empty")
-    return matrix
+    return matrix if matrix.dtype != np.float64 else _scaled(matrix)
+
+
+def _scaled(matrix: np.ndarray) -> np.ndarray:
+    """Multiply very large or small numbers by a power of two: measures need their fourth powers."""
+    exponent = int(np.frexp(max(matrix.max(), -matrix.min()))[1])
+    return matrix if abs(exponent) <= LARGEST_EXPONENT else np.ldexp(matrix, -exponent)
 
 
 def cores() -> int:

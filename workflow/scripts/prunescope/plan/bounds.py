@@ -9,6 +9,7 @@ from math import prod
 from prunescope.data.images import IN_MEMORY
 from prunescope.plan import notes
 from prunescope.similarity import memory
+from prunescope.similarity.measures import described
 
 # What importing torch (with CUDA's libraries) needs before any work is done, and what the rest needs, in MB.
 TORCH_MB, PYTHON_MB = 2000, 500
@@ -60,5 +61,6 @@ def comparison_mb(experiment: dict, sizes: dict) -> int:
         similarity["pairs"],
         [matrix.rows // matrix.images for matrix in matrices],
         similarity["intervals"],
+        any(described(name).needs == "rows" for name in similarity["measures"]),
     )
     return (TORCH_MB if similarity["gpu"] else PYTHON_MB) + megabytes(peak, 1)

@@ -9,6 +9,12 @@ import numpy as np
 FOLDS = 20
 
 
+def smaller_half(images: int) -> int:
+    """Return the number of images in the smaller half of `Images.halves`."""
+    each, more = divmod(images, FOLDS)
+    return FOLDS // 2 * each + max(more - FOLDS // 2, 0) if each else images // 2
+
+
 @dataclass(frozen=True)
 class Images:
     """The images behind the rows of a matrix. Each has the same number of consecutive rows.

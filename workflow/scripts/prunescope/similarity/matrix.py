@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair, compare, not_comparable
 from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import Representation, represent
+from prunescope.similarity.whitening import Representation, constant_share, represent
 
 log = logging.getLogger("prunescope")
 
@@ -235,11 +235,15 @@ class _Comparison:
                 f"{matrix.path}: layer {matrix.layer} of round {matrix.round}: {broken} of {total} "
                 "activations are NaN or infinite; check this round's training"
             )
-        return represent(moments, self.variance, matrix.rotated)
+        return represent(moments, self.variance, matrix.rotated, constant_share(matrix.data))
 
     def _rows(self, a: Matrix, b: Matrix, pair: Pair | None = None) -> list[dict]:
         """Return the rows of a pair, in both orders; without a pair, its rows do not correspond."""
         rows = []
+        if pair:
+            # Rounds of a lineage keep the order of units, which masks do not change.
+            same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
+            pair = replace(pair, aligned=same)
         for score in compare(pair, self.measures) if pair else map(not_comparable, self.measures):
             common = {
                 "measure": score.measure,

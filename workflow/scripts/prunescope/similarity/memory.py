@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
+from prunescope.similarity.vectors import MOST_IMAGES, READ_ROWS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
@@ -14,6 +15,8 @@ SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 KEPT, NEEDED, REPLICA = 8, 8, 12
 # Number of maps of all folds that a representation stores, in several coordinates.
 KEPT_MAPS = 5
+# Matrices of the size images × images that a measure needs which compares images.
+IMAGE_PAIRS = 6
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
 
@@ -40,6 +43,7 @@ def peak_bytes(
     pairs: str = "same-layer",
     positions: Sequence[int] | None = None,
     intervals: bool = False,
+    sample: bool = False,
 ) -> int:
     """Return a bound on the memory of a comparison, in addition to the interpreter and the libraries.
 
@@ -58,6 +62,8 @@ def peak_bytes(
         Rows of an image in each layer; by default 1.
     intervals : bool, optional
         Whether intervals are computed.
+    sample : bool, optional
+        Whether a measure needs rows of a sample of images.
 
     Returns
     -------
@@ -70,8 +76,19 @@ def peak_bytes(
     if all_layers:
         together = [([p for p, other in sizes if other == count], count) for _, count in set(sizes)]
     rows = 2 * recordings * len(widths) ** (2 if all_layers else 1) * (ROWS + max(widths))
-    peaks = [_peak_numbers(own, recordings, threads, count, intervals) for own, count in together]
+    peaks = [
+        _peak_numbers(own, recordings, threads, count, intervals) + sample * _sample_numbers(own, threads)
+        for own, count in together
+    ]
     return 8 * (rows + max(peaks))
+
+
+def _sample_numbers(own: Sequence[int], threads: int) -> int:
+    """Vectors of images and what is computed of them, for a layer's own matrices and one other per thread."""
+    vectors = MOST_IMAGES * (sum(own) + threads * max(own))
+    # A mask of neighbours has one byte for each pair of images.
+    work = MOST_IMAGES**2 * (IMAGE_PAIRS * threads + (len(own) + threads) // 8 + 1)
+    return vectors + work + threads * (2 * READ_ROWS + MOST_IMAGES) * max(own)
 
 
 def _maps(positions: int) -> int:

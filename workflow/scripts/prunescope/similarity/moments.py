@@ -20,6 +20,7 @@ import numpy as np
 
 from prunescope.errors import shrinking
 from prunescope.similarity.folds import Images
+from prunescope.similarity.leverage import Longest
 
 # Wide tiles multiply faster, but there must be enough tiles for all threads.
 LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8
@@ -49,6 +50,8 @@ class Moments:
         Mean over the images at each position, minus `mean`. Zero if there is one position.
     folds : ndarray, shape (folds, positions, p)
         Sum over each fold's images after subtracting `mean` and `map`; empty if there is one position.
+    leverage : float
+        How many times their share of Σ|x|² the longest 1 % of the images hold, measured from a rough mean.
     """
 
     n: int
@@ -59,6 +62,7 @@ class Moments:
     halves: np.ndarray
     map: np.ndarray
     folds: np.ndarray
+    leverage: float = 1.0
 
     @property
     def positions(self) -> int:
@@ -128,6 +132,7 @@ class Gram:
             total = self._numbers(len(self._parts), *(part.stop - part.start for part in tile))
             total[...] = 0
             self._tiles.append((*tile, total))
+        self._longest = Longest(len(self._shifts), images.fold.size, images.positions)
         maps = images.positions if images.positions > 1 else 0
         self._maps = self._numbers(images.folds, maps, self._starts[-1])
         self._maps[...] = 0
@@ -135,6 +140,10 @@ class Gram:
     def _numbers(self, *shape: int) -> np.ndarray:
         """Room for float64 numbers."""
         return np.empty(shape)
+
+    def _host(self, numbers: np.ndarray) -> np.ndarray:
+        """Copy numbers to the processor's memory."""
+        return numbers
 
     def _columns(self, matrices: range) -> slice:
         return slice(self._starts[matrices[0]], self._starts[matrices[-1] + 1])
@@ -180,6 +189,7 @@ class Gram:
                 room += rows.reshape(-1, room.shape[0], room.shape[1]).sum(0)
 
         list(self._run(augment, range(len(chunks))))
+        self._longest.add(self._host(augmented[:, [end - 2 for end in self._starts[1:]]]), start)
         list(self._run(multiply, [(tile, part) for tile in self._tiles for part in range(len(self._parts))]))
         if self._images.positions > 1:
             list(self._run(add_maps, range(self._images.folds)))
@@ -228,6 +238,7 @@ class Gram:
             cross.halves,
             map_,
             folds,
+            self._longest.leverage(i),
         )
 
     def cross(self, i: int, j: int, without: int | None = None) -> Cross:

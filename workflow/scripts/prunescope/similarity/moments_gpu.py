@@ -37,6 +37,9 @@ class DeviceGram(Gram):
     def _numbers(self, *shape: int) -> torch.Tensor:
         return torch.empty(shape, dtype=torch.float64, device=self._device)
 
+    def _host(self, numbers: torch.Tensor) -> np.ndarray:
+        return numbers.cpu().numpy()
+
     def _augment(self, chunk: np.ndarray, shift: np.ndarray, out: torch.Tensor) -> None:
         columns = out[:, :-2]
         columns.copy_(torch.from_numpy(chunk))
@@ -50,5 +53,5 @@ class DeviceGram(Gram):
     def finish(self) -> None:
         """Copy the sums to the host and free the device's memory."""
         super().finish()
-        self._tiles = [(rows, columns, total.cpu().numpy()) for rows, columns, total in self._tiles]
-        self._maps = self._maps.cpu().numpy()
+        self._tiles = [(rows, columns, self._host(total)) for rows, columns, total in self._tiles]
+        self._maps = self._host(self._maps)

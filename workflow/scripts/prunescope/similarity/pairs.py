@@ -16,11 +16,14 @@ from scipy.linalg import blas, lapack
 
 from prunescope.similarity.chance import Unrelated
 from prunescope.similarity.folds import FOLDS
+from prunescope.similarity.leverage import MOST
 from prunescope.similarity.measures import (
     GIVEN,
     ILL,
+    LEVERAGE,
     NOT_UNIQUE,
     OTHER_POSITIONS,
+    SILENT,
     UNDEFINED,
     Measure,
     gravest,
@@ -54,6 +57,8 @@ class Pair:
         they are computed from `cross`.
     directions : bool, optional
         Whether the correlations are computed together with the canonical directions.
+    aligned : bool, optional
+        Whether unit j of a and unit j of b are the same unit of a network.
     mirror : Pair, optional
         The same pair in the other order, so that nothing is computed twice.
     replica : callable, optional
@@ -67,6 +72,7 @@ class Pair:
     cross: Cross
     whitened: Cross | None = None
     directions: bool = True
+    aligned: bool = False
     mirror: Optional["Pair"] = field(default=None, repr=False)
     replica: Callable[[int], "Pair"] | None = field(default=None, repr=False)
     whole: Optional["Pair"] = field(default=None, repr=False)
@@ -88,6 +94,11 @@ class Pair:
         """Whether whitening needed a second pass."""
         return self.a.ill or self.b.ill
 
+    @property
+    def leveraged(self) -> bool:
+        """Whether a few images carry the variance of a or b."""
+        return any(side.moments.leverage > MOST for side in (self.a, self.b))
+
     @cached_property
     def correlations(self) -> np.ndarray:
         """Canonical correlations, descending, shape (min(rank_a, rank_b),)."""
@@ -102,10 +113,7 @@ class Pair:
         """Left singular vectors (columns), canonical correlations, right singular vectors (columns) of M."""
         if self.mirror is not None:
             return self.mirror.canonical[::-1]
-        matrix = self._matrix
-        if matrix.shape[0] < matrix.shape[1]:
-            return _directions(matrix.T)[::-1]
-        return _directions(matrix)
+        return _singular(self._matrix)
 
     @cached_property
     def truncated(self) -> np.ndarray:
@@ -125,8 +133,8 @@ class Pair:
         return tuple(_whitened(self.a, half, self.b) for half in self.cross.halves)
 
     @cached_property
-    def half_directions(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Canonical directions of a and b (columns) in each half of the images, for the whitened columns.
+    def half_directions(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Directions of a (columns), correlations, and directions of b in each half, for whitened columns.
 
         A replica uses the directions of all images. Their change when a fold is omitted would only add noise:
         at the optimal directions, a small change has no effect on the correlations.
@@ -137,8 +145,8 @@ class Pair:
         for half, root_a, root_b in zip(
             self.halves, self.a.half_whitenings, self.b.half_whitenings, strict=True
         ):
-            left, _, right = np.linalg.svd(root_a.T @ half @ root_b, full_matrices=False)
-            found.append((root_a @ left, root_b @ right.T))
+            left, correlations, right = _singular(root_a.T @ half @ root_b)
+            found.append((root_a @ left, correlations, root_b @ right))
         return found
 
     @cached_property
@@ -149,7 +157,7 @@ class Pair:
     def swapped(self) -> "Pair":
         """Return (b, a)."""
         whitened = None if self.whitened is None else self.whitened.swapped()
-        return Pair(self.b, self.a, self.cross.swapped(), whitened, self.directions, self)
+        return Pair(self.b, self.a, self.cross.swapped(), whitened, self.directions, self.aligned, self)
 
     @property
     def _matrix(self) -> np.ndarray:
@@ -180,10 +188,12 @@ def _correlations(matrix: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(values[::-1], 0, 1))
 
 
-def _directions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Left vectors, values and right vectors of a matrix that is not wide, computed in the same way."""
+def _singular(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left vectors (columns), values and right vectors (columns) of a matrix, computed in the same way."""
+    if matrix.shape[0] < matrix.shape[1]:
+        return _singular(matrix.T)[::-1]
     values, right = np.linalg.eigh(matrix.T @ matrix)
-    if values[0] < SMALL**2:
+    if values.min(initial=1.0) < SMALL**2:
         # The left vectors of correlations near 0 would not be orthogonal.
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         return left, np.clip(values, 0, 1), right.T
@@ -248,24 +258,28 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
     bounded = {
         place: []
         for place, (score, measure) in enumerate(zip(scores, measures, strict=True))
-        if score.status in GIVEN and measure.intervals and not (measure.basis == "units" and pair.ill)
+        if score.status in GIVEN
+        and measure.intervals
+        and not (pair.ill if measure.basis == "units" else pair.leveraged)
     }
     for fold in range(FOLDS) if bounded else ():
-        without = replace(pair.replica(fold), whole=pair)
+        without = replace(pair.replica(fold), aligned=pair.aligned, whole=pair)
         for place, values in bounded.items():
             values.append(float(measures[place].function(without)))
     for place, values in bounded.items():
         shared = SHARED if measures[place].halves else 0.0
-        low, high = jackknife(scores[place].value, np.array(values), shared)
+        low, high = jackknife(scores[place].value, np.array(values), shared, measures[place].least)
         scores[place] = replace(scores[place], low=low, high=high)
     return scores
 
 
-def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[float, float]:
+def jackknife(
+    value: float, without: np.ndarray, shared: float = 0.0, least: float = -1.0
+) -> tuple[float, float]:
     """Return a 95 % interval for the expected value of a similarity over samples of as many images.
 
     Student's t interval for Fisher's z = artanh(value), from the values that leave out one fold of images at
-    a time. It does not leave [-1, 1].
+    a time. If few of these differ much, there are as few degrees of freedom. It does not leave [least, 1].
 
     Parameters
     ----------
@@ -276,6 +290,8 @@ def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[f
     shared : float, default 0
         Correlation, at value 0, of the two estimates whose mean is the value; the jackknife treats them as
         independent.
+    least : float, default -1
+        The smallest value of the measure.
 
     Returns
     -------
@@ -287,9 +303,12 @@ def jackknife(value: float, without: np.ndarray, shared: float = 0.0) -> tuple[f
         return value, value
     z = np.arctanh(np.clip([value, *without], -nearly, nearly))
     folds = without.size
-    error = np.sqrt((folds - 1) / folds * np.sum(np.square(z[1:] - z[1:].mean())))
-    half = special.stdtrit(folds - 1, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
-    return float(np.tanh(z[0] - half)), float(np.tanh(z[0] + half))
+    squares = np.square(z[1:] - z[1:].mean())
+    error = np.sqrt((folds - 1) / folds * np.sum(squares))
+    # Satterthwaite's: as many as there are squares, if all are equal.
+    freedom = np.clip(np.sum(squares) ** 2 / np.sum(squares**2), 1, folds - 1) if error else folds - 1
+    half = special.stdtrit(freedom, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
+    return max(float(np.tanh(z[0] - half)), least), float(np.tanh(z[0] + half))
 
 
 def _score(pair: Pair, measure: Measure) -> Score:
@@ -323,13 +342,23 @@ def _absent(measure: Measure, ranks: tuple[int, int], status: str) -> Score:
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     """Return the most serious status that follows from sizes and directions."""
-    units = max(side.moments.mean.size for side in (pair.a, pair.b))
+    widths = tuple(side.moments.mean.size for side in (pair.a, pair.b))
+    units = max(widths)
     rows = float(pair.n)
     if min(ranks) and measure.rows_per_unit:
         rows = pair.unrelated.rows(measure.basis)
         if measure.basis == "raw":
             units = np.sqrt(pair.a.spread * pair.b.spread)
-    found = [measure.status(pair.n, units, ranks, pair.a.rotated or pair.b.rotated, rows)]
+    rotated, images = pair.a.rotated or pair.b.rotated, pair.a.moments.images
+    found = [measure.status(pair.n, units, ranks, rotated, rows, images, widths)]
+    if not (measure.basis == "units" or measure.robust) and pair.leveraged:
+        found.append(LEVERAGE)
+    if (
+        measure.halves
+        and measure.basis == "units"
+        and any(side.half_whitenings.shape[2] < side.rank for side in (pair.a, pair.b))
+    ):
+        found.append(SILENT)
     if measure.basis == "units" and (pair.a.hidden or pair.b.hidden):
         found.append(ILL)
     if measure.basis == "components" and (pair.a.tied or pair.b.tied) and pair.a is not pair.b:

@@ -88,7 +88,7 @@ class Own:
         return any(side.ill for side in self.sides)
 
     def _side(self, matrix, gram: Gram, i: int) -> Representation:
-        return self._represent(matrix, gram.moments(i))
+        return replace(self._represent(matrix, gram.moments(i)), rows=matrix)
 
     def pair(self, i: int, j: int) -> Pair:
         """Return matrices i and j as a pair."""

@@ -58,7 +58,12 @@ MEASURES = {
         reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network "
         "Representations Revisited. ICML 2019.",
         url="https://arxiv.org/abs/1905.00414",
-        facts={"unchanged_by": "orthogonal maps, isotropic scaling", "rows_per_unit": 20, "intervals": True},
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "rows_per_unit": 20,
+            "intervals": True,
+            "least": 0.0,
+        },
         functions={"chance": "similarity.chance:alignment"},
     ),
     "cka_debiased": Kind(
@@ -70,6 +75,22 @@ MEASURES = {
         url="https://jmlr.org/papers/v13/song12a.html",
         facts={"unchanged_by": "orthogonal maps, isotropic scaling", "fewest_rows": 4, "intervals": True},
         functions={"chance": "similarity.chance:zero"},
+    ),
+    "knn_jaccard": Kind(
+        "similarity.measures.neighbours:knn_jaccard",
+        "Mean Jaccard index of the 10 nearest images of each image, in a sample of at most 1,000 images",
+        label="neighbour overlap",
+        reference="M. Klabunde, T. Schumacher, M. Strohmaier, F. Lemmerich: Similarity of Neural Network "
+        "Models: A Survey of Functional and Representational Measures. ACM Computing Surveys 57, 2025.",
+        url="https://arxiv.org/abs/2305.06329",
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "needs": "rows",
+            "robust": True,
+            "fewest_rows": 21,
+            "least": 0.0,
+        },
+        functions={"chance": "similarity.measures.neighbours:chance"},
     ),
     "nbs": Kind(
         "similarity.measures.bures:nbs",
@@ -126,5 +147,19 @@ MEASURES = {
             "rows_per_unit": 20,
         },
         functions={"chance": "similarity.chance:trimmed"},
+    ),
+    "units": Kind(
+        "similarity.measures.units:units",
+        "Mean correlation of corresponding units: the same units within a seed, otherwise the best match",
+        label="unit correlation",
+        reference="Y. Li, J. Yosinski, J. Clune, H. Lipson, J. Hopcroft: Convergent Learning: Do Different "
+        "Neural Networks Learn the Same Representations? ICLR 2016.",
+        url="https://arxiv.org/abs/1511.07543",
+        facts={
+            "unchanged_by": "positive scaling and shifts of units; permutations of matched units",
+            "fewest_rows": 3,
+            "rotation_suffices": False,
+        },
+        functions={"chance": "similarity.measures.units:chance"},
     ),
 }

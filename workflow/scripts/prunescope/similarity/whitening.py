@@ -3,16 +3,20 @@
 In all equations the columns of X (n × p) are centred, C = XᵀX / n, and W (p × r) whitens: WᵀCW = 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
 
-from prunescope.similarity.moments import Moments
+from prunescope.similarity.moments import LEAST_ROWS, Moments
+from prunescope.similarity.vectors import image_vectors
 
-# A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance.
-CONSTANT = 1e-13
+# A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
+# the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
+# `PRECISE` is the fraction of the squared mean.
+CONSTANT, PRECISE = 1e-13, 1e-26
 # A unit depends on others if they leave at most this fraction of its variance unexplained. In very wide
 # matrices, rounding leaves more: p times the machine precision.
 DEPENDENT = 1e-13
@@ -21,6 +25,8 @@ DEPENDENT = 1e-13
 ILL = 1e-6
 # Within this factor of the tolerance it is unclear whether a unit depends on others.
 UNCLEAR = 10.0
+# A direction is silent in a half of the images that holds at most this fraction of its variance.
+SILENT = 1e-9
 # Relative difference below which two variances are equal.
 TIE = 1e-9
 # Columns whose correlations are all below this are already principal components; storing such a matrix as
@@ -52,6 +58,10 @@ class Representation:
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
     precise : ndarray, shape (2, rank, rank), optional
         `halves`, if they are known from whitened rows.
+    varying : ndarray of bool, shape (p,)
+        Units that are not constant.
+    rows : array-like, shape (n, p), optional
+        The matrix itself.
     """
 
     moments: Moments
@@ -63,11 +73,23 @@ class Representation:
     tied: bool = False
     rotated: bool = False
     precise: np.ndarray | None = None
+    varying: np.ndarray | None = None
+    rows: Any = field(default=None, repr=False)
 
     @property
     def rank(self) -> int:
         """Number of linearly independent units."""
         return self.units.size
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """One vector for each image of a sample, for measures that need rows; see `image_vectors`."""
+        return image_vectors(self.rows, self.moments.images, self.moments.mean)
+
+    @cached_property
+    def memo(self) -> dict:
+        """What measures compute of one side, by name, so that it is not computed for each pair."""
+        return {}
 
     @cached_property
     def loadings(self) -> np.ndarray:
@@ -89,9 +111,18 @@ class Representation:
         return self.whitening @ inner @ self.whitening.T
 
     @cached_property
-    def half_whitenings(self) -> list[np.ndarray]:
-        """Maps of the whitened columns to columns that are white within each half."""
-        return [_root(half) for half in self.halves]
+    def half_whitenings(self) -> np.ndarray:
+        """Maps of the whitened columns to columns that are white within each half, shape (2, rank, k).
+
+        Both halves have the same k directions, those that make both covariances diagonal. Directions that do
+        not vary in both halves are left out.
+        """
+        root = _root(self.halves.mean(axis=0))
+        # In this basis the two covariances add up to 2, so they have the same eigenvectors.
+        values, vectors = np.linalg.eigh(root.T @ self.halves[0] @ root)
+        kept = (values > SILENT) & (values < 2 - SILENT)
+        shares = np.stack([values, 2 - values])[:, None, kept]
+        return root @ vectors[:, kept] / np.sqrt(shares)
 
     def coordinates(self, basis: str, rows: np.ndarray) -> np.ndarray:
         """Express centred rows, shape (..., p), in a basis: ``raw``, ``units`` or ``components``."""
@@ -133,7 +164,9 @@ class Representation:
         return float(np.trace(self.moments.covariance))
 
 
-def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = False) -> Representation:
+def represent(
+    moments: Moments, variance: float | None = 0.99, rotated: bool = False, constant: float = CONSTANT
+) -> Representation:
     """Find a matrix's independent units and whiten them; whiten its leading principal components.
 
     Units that do not vary are removed first (`CONSTANT`), and the others are scaled to variance 1. A Cholesky
@@ -149,11 +182,19 @@ def represent(moments: Moments, variance: float | None = 0.99, rotated: bool = F
         which saves an eigendecomposition.
     rotated : bool, optional
         Whether the columns are a rotation of the units instead of the units themselves.
+    constant : float, optional
+        A unit is constant if its variance is at most this fraction of its squared mean, see `constant_share`.
     """
-    alive, unclear = _alive(moments)
+    alive, unclear = _alive(moments, constant)
     units, whitening, least, near = _whitening(moments, alive)
-    components, tied = (None, False) if variance is None else _components(moments, alive, variance)
-    return Representation(moments, units, whitening, least, unclear or near, components, tied, rotated)
+    components, tied = (
+        (None, False) if variance is None else _components(moments, alive, units.size, variance)
+    )
+    varying = np.isin(np.arange(moments.mean.size), alive)
+    unclear = unclear or near
+    return Representation(
+        moments, units, whitening, least, unclear, components, tied, rotated, varying=varying
+    )
 
 
 def refine(side: Representation, moments: Moments) -> tuple[Representation, np.ndarray]:
@@ -190,10 +231,22 @@ def whiten(side: Representation, rows: np.ndarray) -> np.ndarray:
     return (rows[:, side.units] - side.moments.mean[side.units]) @ side.whitening.T
 
 
-def _alive(moments: Moments) -> tuple[np.ndarray, bool]:
+def constant_share(matrix) -> float:
+    """Return the fraction of its squared mean at which a unit's variance is the rounding error of a constant.
+
+    Float64 numbers that float32 can hold were probably computed in float32.
+    """
+    if matrix.dtype != np.float64:
+        return CONSTANT
+    rows = matrix[:LEAST_ROWS]
+    with np.errstate(over="ignore"):
+        return CONSTANT if np.array_equal(rows, rows.astype(np.float32)) else PRECISE
+
+
+def _alive(moments: Moments, constant: float) -> tuple[np.ndarray, bool]:
     """Return the units that vary, and whether a much larger unit may hide that others vary."""
     spread = np.diagonal(moments.covariance)
-    own, largest = CONSTANT * moments.mean**2, CONSTANT * spread.max(initial=0.0)
+    own, largest = constant * moments.mean**2, CONSTANT * spread.max(initial=0.0)
     return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
 
 
@@ -212,23 +265,25 @@ def _whitening(moments: Moments, alive: np.ndarray) -> tuple[np.ndarray, np.ndar
     return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least), bool(near)
 
 
-def _components(moments: Moments, alive: np.ndarray, variance: float) -> tuple[np.ndarray, bool]:
-    spread = np.diagonal(moments.covariance)
+def _components(moments: Moments, alive: np.ndarray, rank: int, variance: float) -> tuple[np.ndarray, bool]:
+    """Return the leading principal components of the units that vary: no more than there are directions."""
+    covariance = moments.covariance[np.ix_(alive, alive)]
+    spread = np.diagonal(covariance)
     limit = np.sqrt(np.outer(spread, spread)) * UNCORRELATED
-    if (np.abs(moments.covariance) <= limit)[~np.eye(spread.size, dtype=bool)].all():
+    if (np.abs(covariance) <= limit)[~np.eye(spread.size, dtype=bool)].all():
         order = np.argsort(-spread, kind="stable")
         values, vectors = spread[order], np.eye(spread.size)[:, order]
     else:
-        values, vectors = np.linalg.eigh(moments.covariance)
+        values, vectors = np.linalg.eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
-    # The rounding error of a constant unit is not a component.
-    noise = np.max(moments.mean[alive] ** 2, initial=0.0)
-    living = values > CONSTANT * (values.max(initial=0.0) + noise)
-    total = np.cumsum(values[living])
+    living = values[:rank] > CONSTANT * values.max(initial=0.0)
+    total = np.cumsum(values[:rank][living])
     # The tolerance is for variance = 1: rounding must not exceed the last component.
     kept = int(np.searchsorted(total, variance * total[-1] * (1 - 1e-12))) + 1 if total.size else 0
     tied = 0 < kept < total.size and values[kept - 1] - values[kept] <= TIE * values[0]
-    return vectors[:, :kept] / np.sqrt(values[:kept]), bool(tied)
+    components = np.zeros((moments.mean.size, kept))
+    components[alive] = vectors[:, :kept] / np.sqrt(values[:kept])
+    return components, bool(tied)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -5,15 +5,19 @@ Nothing here imports NumPy, so sizes can be checked before anything is computed.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import count
 
 from prunescope import kinds
 from prunescope.errors import InputError, guess
+from prunescope.similarity.folds import smaller_half
 
 OK = "ok"
 FEW = "few rows"
 RANK_LOST = "rank lost"
 NOT_UNIQUE = "not unique"
 ILL = "ill-conditioned"
+LEVERAGE = "leverage"
+SILENT = "silent half"
 TOO_FEW = "too few rows"
 DEAD = "dead layer"
 UNDEFINED = "undefined"
@@ -50,7 +54,15 @@ STATUSES = (
     Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
     Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
     Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
-    Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
+    Status(
+        RANK_LOST,
+        True,
+        meaning="One side lost more than half of its directions; the other has more than twice as many.",
+    ),
+    Status(
+        LEVERAGE, True, meaning="A few images carry the variance, so the value says little about the others."
+    ),
+    Status(SILENT, True, meaning="Directions that do not vary in both halves of the images are left out."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
     Status(OK, True, meaning="None of the other cases."),
 )
@@ -67,8 +79,9 @@ def gravest(names: Iterable[str]) -> str:
 
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
 BASES = ("raw", "units", "components")
-NOT_FACTS = ("name", "label", "reference", "url", "needs", "function", "chance")
-# `rank lost` applies when the smaller rank is below this fraction of the larger one.
+NEEDS = ("moments", "rows")
+NOT_FACTS = ("name", "label", "reference", "url", "function", "chance")
+# `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
 RANK_KEPT = 0.5
 
 
@@ -89,7 +102,8 @@ class Measure:
     url : str, default ''
         Of the reference.
     needs : str, default 'moments'
-        The input it is computed from; ``moments``: a `prunescope.similarity.pairs.Pair`.
+        What of a `prunescope.similarity.pairs.Pair` it is computed from: ``moments``, or ``rows`` of a sample
+        of images, `prunescope.similarity.whitening.Representation.vectors`.
     basis : str, default 'raw'
         The data that it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened
         principal ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
@@ -108,9 +122,13 @@ class Measure:
         With fewer independent rows than this for each unit of the wider side, the value is biased and gets a
         warning. For the ``raw`` basis, units are the directions that hold the variance.
     halves : bool, default False
-        Whether it is computed from halves of the images, so that `saturates` applies to half of the rows.
+        Whether it is computed from halves of the images, so that `saturates` applies to the smaller half.
     intervals : bool, default False
         Whether the jackknife's interval is known to cover its expected value.
+    robust : bool, default False
+        Whether a few images that carry the variance hardly change it, so that it has no status ``leverage``.
+    least : float, default -1
+        The smallest value that it can have; an interval does not go below.
     rotation_suffices : bool, default True
         Whether the value is the same for an orthogonal rotation of the units. If not, no value is given if
         only a rotation is stored.
@@ -136,6 +154,8 @@ class Measure:
     rows_per_unit: int = 0
     halves: bool = False
     intervals: bool = False
+    robust: bool = False
+    least: float = -1.0
     rotation_suffices: bool = True
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
@@ -146,7 +166,14 @@ class Measure:
         return self.rows_per_unit > 0
 
     def status(
-        self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
+        self,
+        n: int,
+        units: float,
+        ranks: tuple[int, int],
+        rotated: bool = False,
+        rows: float | None = None,
+        images: int | None = None,
+        widths: tuple[int, int] | None = None,
     ) -> str:
         """Return whether a value can be given or needs a warning, as far as sizes determine this.
 
@@ -162,6 +189,10 @@ class Measure:
             Whether only a rotation of the units of a or b is stored.
         rows : float, optional
             Number of independent rows that the n rows are equivalent to; by default n.
+        images : int, optional
+            Number of images behind the rows; by default, every row is an image.
+        widths : tuple of int, optional
+            Stored columns of both sides; by default, both sides are as wide as the larger rank.
 
         Returns
         -------
@@ -170,11 +201,15 @@ class Measure:
         """
         if min(ranks) == 0:
             return DEAD
-        if n < self.fewest_rows or (self.saturates and n <= (2 if self.halves else 1) * sum(ranks)):
+        images = images or n
+        # Centring a half at each position takes one row of each.
+        least = n // images * (smaller_half(images) - 1) + 1 if self.halves else n
+        if n < self.fewest_rows or (self.saturates and least <= sum(ranks)):
             return TOO_FEW
         if rotated and not self.rotation_suffices:
             return UNDEFINED
-        if self.basis != "raw" and min(ranks) < RANK_KEPT * max(ranks):
+        rank, width = min(zip(ranks, widths or (max(ranks),) * 2, strict=True))
+        if self.basis != "raw" and rank < RANK_KEPT * min(max(ranks), width):
             return RANK_LOST
         return FEW if (n if rows is None else rows) < self.rows_per_unit * units else OK
 
@@ -205,9 +240,9 @@ class Measure:
         widths = (width_a, width_a if width_b is None else width_b)
         full = tuple(max(1, min(width, n - 1)) for width in widths)
         least = max(widths) if self.basis != "raw" else 1
-        best = self.status(n, least, (1, 1), rotated)
+        best = self.status(n, least, (1, 1), rotated, images=images)
         # Equal ranks with the same sum: sizes do not determine which units are lost.
-        worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images)
+        worst = self.status(n, max(widths), (sum(full) / 2,) * 2, rotated, images, images)
         return best, worst
 
     def enough_rows(self, width: int) -> int:
@@ -215,8 +250,8 @@ class Measure:
 
         A dead layer has no value with any number of rows, nor has a rotation if the units are needed.
         """
-        saturated = (2 if self.halves else 1) * 2 * width + 1 if self.saturates else 0
-        return max(self.fewest_rows, saturated, self.rows_per_unit * width)
+        least = max(self.fewest_rows, self.rows_per_unit * width, 2 * width + 1 if self.saturates else 0)
+        return next(n for n in count(least) if not self.halves or smaller_half(n) > 2 * width)
 
 
 def described(name: str, where: str = "similarity.measures") -> Measure:
@@ -238,8 +273,11 @@ def described(name: str, where: str = "similarity.measures") -> Measure:
                 f"{where} = {name!r}: the fact {fact} of {kind.name} is {value!r}, which is not "
                 f"{'true or false' if known[fact] is bool else f'of type {known[fact].__name__}'}"
             )
-    if kind.facts.get("basis", "raw") not in BASES:
-        raise InputError(f"{where} = {name!r}: the fact basis of {kind.name} must be {' or '.join(BASES)}")
+    for fact, allowed in (("basis", BASES), ("needs", NEEDS)):
+        if kind.facts.get(fact, allowed[0]) not in allowed:
+            raise InputError(
+                f"{where} = {name!r}: the fact {fact} of {kind.name} must be {' or '.join(allowed)}"
+            )
     return Measure(name=kind.name, label=kind.label, reference=kind.reference, url=kind.url, **kind.facts)
 
 

@@ -4,6 +4,9 @@ import numpy as np
 
 from prunescope.similarity import chance
 
+# Correlations in one half of the images that are closer to each other than this are equal.
+EQUAL = 1e-8
+
 
 def cca(pair):
     """Mean canonical correlation.
@@ -25,20 +28,34 @@ def cca_cv(pair):
     """Cross-validated mean CCA: directions from one half of the images, correlations in the other.
 
     Averaged over both ways. 0 is expected of unrelated representations, and with few rows less than the true
-    mean: a lower bound. Rows are centred at each position. The reference introduced cross-validation.
+    mean: a lower bound. Rows are centred at each position. Directions that do not vary in both halves are not
+    compared; NaN if there are no others. The reference introduced cross-validation.
     """
-    found = [_in_other_half(pair, given, other) for given, other in ((0, 1), (1, 0))]
-    return np.mean(found) / min(pair.ranks("units"))
+    found = np.concatenate([_in_other_half(pair, given, other) for given, other in ((0, 1), (1, 0))])
+    return found.mean() if found.size else np.nan
 
 
-def _in_other_half(pair, given: int, other: int) -> float:
-    """Sum of the correlations in one half of the images along the canonical directions of another."""
-    left, right = pair.half_directions[given]
+def _in_other_half(pair, given: int, other: int) -> np.ndarray:
+    """Correlations in one half of the images along the canonical directions of another.
+
+    Directions of equal correlations can be rotated among themselves. They get one correlation together, from
+    the sums of their covariances and variances, which do not depend on the rotation. Directions without any
+    correlation are arbitrary and get 0.
+    """
+    left, correlations, right = pair.half_directions[given]
     together = np.einsum("il,il->l", pair.halves[other] @ right, left)
-    size = 1.0
-    for side, maps in ((pair.a, left), (pair.b, right)):
-        size = size * np.sqrt(np.einsum("il,il->l", side.halves[other] @ maps, maps))
-    return float(np.divide(together, size, out=np.zeros_like(size), where=size > 0).sum())
+    variances = [
+        np.einsum("il,il->l", side.halves[other] @ maps, maps)
+        for side, maps in ((pair.a, left), (pair.b, right))
+    ]
+    starts = np.flatnonzero(np.diff(correlations, prepend=np.inf) < -EQUAL)
+    counts = np.diff(starts, append=correlations.size)
+    together, own, theirs = (np.add.reduceat(sums, starts) for sums in (together, *variances))
+    # Without a fold of images, a direction can be silent; rounding remains.
+    size = np.sqrt(np.maximum(own, 0)) * np.sqrt(np.maximum(theirs, 0))
+    compared = (size > 0) & (correlations[starts] > EQUAL)
+    found = np.divide(together, size, out=np.zeros_like(size), where=compared)
+    return np.repeat(np.clip(found, -1, 1), counts)
 
 
 def svcca(pair):

@@ -1,0 +1,42 @@
+"""Measures of neighbourhoods between images."""
+
+import numpy as np
+from scipy.stats import hypergeom
+
+K = 10
+# Cosines that differ by rounding only are equal; of equal ones, the first images are taken.
+DIGITS = 9
+
+
+def knn_jaccard(pair):
+    """Mean Jaccard index |A ∩ B| / |A ∪ B| of the 10 nearest images of each image, by cosine.
+
+    Of a sample of images, each as one vector: the mean of its centred rows. NaN for 20 images or fewer.
+    """
+    if len(pair.a.vectors) <= 2 * K:
+        return np.nan
+    both = np.sum(_neighbours(pair.a) & _neighbours(pair.b), axis=1)
+    return np.mean(both / (2 * K - both))
+
+
+def chance(pair, _ranks: tuple[int, int]) -> float:
+    """Mean over permutations of images: an image's neighbours become K random ones of the others.
+
+    The number in common is hypergeometric, whatever the neighbourhoods look like.
+    """
+    common = np.arange(K + 1)
+    return float(hypergeom.pmf(common, len(pair.a.vectors) - 1, K, K) @ (common / (2 * K - common)))
+
+
+def _neighbours(side) -> np.ndarray:
+    """Which images are among the K nearest of each image, shape (images, images)."""
+    if "neighbours" not in side.memo:
+        lengths = np.linalg.norm(side.vectors, axis=1, keepdims=True)
+        unit = np.divide(side.vectors, lengths, out=np.zeros_like(side.vectors), where=lengths > 0)
+        cosines = np.round(unit @ unit.T, DIGITS)
+        np.fill_diagonal(cosines, -np.inf)
+        last = -np.partition(-cosines, K - 1, axis=1)[:, K - 1 : K]
+        nearer, equal = cosines > last, cosines == last
+        room = K - nearer.sum(axis=1, keepdims=True)
+        side.memo["neighbours"] = nearer | (equal & (np.cumsum(equal, axis=1) <= room))
+    return side.memo["neighbours"]
