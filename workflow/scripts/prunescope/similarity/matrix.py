@@ -124,7 +124,7 @@ def compare_siblings(
         check_correspondence(recordings, settings.pairs)
         ours, again = recordings
         rows = this.rows(again, [ours], itself=False)
-        table = _table(rows, ours.dataset)
+        table = _table(rows, recordings)
     # Of each pair, `rows` has both orders, first with the last recording as a.
     names = experiments[::-1]
     for place, side in enumerate("ab"):
