@@ -55,6 +55,7 @@ def build(
             if not isinstance(network, nn.Module):
                 raise InputError(f"network: {name} returns a {type(network).__name__}, not a torch.nn.Module")
             outputs = trace(network, shape)
+            _check_state(network)
         except InputError:
             raise
         except Exception as error:  # constructors from other libraries can raise anything
@@ -75,6 +76,20 @@ def build(
             "classes; choose a classifier or other arguments"
         )
     return network
+
+
+def _check_state(network: nn.Module) -> None:
+    """Refuse a network whose state a checkpoint cannot hold, because loading it could run code."""
+    todo = [*network.state_dict().items()]
+    for name, value in todo:
+        if isinstance(value, dict | list | tuple):
+            inner = [*value, *value.values()] if isinstance(value, dict) else value
+            todo += [(name, one) for one in inner]
+        elif not (value is None or isinstance(value, torch.Tensor | str | bytes | int | float)):
+            raise InputError(
+                f"network: the state of {name} contains a {type(value).__name__}, which no checkpoint can "
+                "hold; return tensors, numbers, texts, lists and dictionaries from get_extra_state"
+            )
 
 
 @contextmanager

@@ -128,20 +128,27 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
         ``macs_dense`` and ``macs_effective``
         (multiply–accumulate operations for one image; effective counts only the remaining weights),
-        ``dead_channels``, and ``layers``: for each module with prunable weights ``name``, ``total``,
+        ``dead_channels``, and ``layers``: for each module with prunable weights of its own (a weight that
+        several modules share belongs to the first one, with the operations of all) ``name``, ``total``,
         ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left), ``macs_dense``
         and ``macs_effective``.
     """
     weighted = {name: own for name, module in network.named_modules() if (own := modules.weights_of(module))}
     positions = _positions(network, weighted, shape)
-    # A weight that several modules share has one mask, by its first name.
-    first = {parameter: name for name, parameter in network.named_parameters()}
+    first, uses = modules.first_names(network), Counter()
+    for name, own in weighted.items():
+        for key in own:
+            uses[first[f"{name}.{key}" if name else key]] += positions[name]
     layers = []
     for name, own in weighted.items():
+        names = {key: f"{name}.{key}" if name else key for key in own}
         kept = {
-            key: masks.get(first.get(weight, f"{name}.{key}"), torch.ones(weight.shape, dtype=torch.bool))
-            for key, weight in own.items()
+            full: masks.get(full, torch.ones(own[key].shape, dtype=torch.bool))
+            for key, full in names.items()
+            if first[full] == full
         }
+        if not kept:
+            continue
         total, left = (sum(int(count(mask)) for mask in kept.values()) for count in (torch.numel, torch.sum))
         layers.append(
             {
@@ -151,8 +158,8 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
                 "density": left / total,
                 "channels": sum(len(mask) for mask in kept.values()),
                 "dead_channels": sum(int((~mask.flatten(1).any(1)).sum()) for mask in kept.values()),
-                "macs_dense": total * positions[name],
-                "macs_effective": left * positions[name],
+                "macs_dense": sum(mask.numel() * uses[full] for full, mask in kept.items()),
+                "macs_effective": sum(int(mask.sum()) * uses[full] for full, mask in kept.items()),
             }
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -202,9 +209,10 @@ def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
         nothing is pruned.
     """
     total = sum(parameter.numel() for parameter in network.parameters())
-    found = Counter()
-    for prefix, module in network.named_modules() if masks else ():
+    found, shown = Counter(), {id(network.get_parameter(name)) for name in masks}
+    for _, module in network.named_modules() if masks else ():
         for name, parameter in module.named_parameters(recurse=False):
-            if (f"{prefix}.{name}" if prefix else name) not in masks:
+            if id(parameter) not in shown:
+                shown.add(id(parameter))
                 found[f"{type(module).__name__}.{name}"] += parameter.numel()
     return {name: {"parameters": n, "share": n / total} for name, n in found.most_common()}
