@@ -377,6 +377,7 @@ def test_facts_of_a_network_by_hand():
         "macs": PARAMETERS["lenet_small"][2],
         "floats": sum(outputs),
         "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
+        "alone": "",
     }
     with pytest.raises(
         InputError, match=r"^pruning\.rates: pattern 'conv7' matches no .* \(did you mean 'conv"

@@ -78,7 +78,8 @@ class Checkpoint:
                 f"round {self.round} ({problem}); its code must build the same layers every time, whatever "
                 "the random numbers"
             ) from None
-        return network.eval()
+        network.eval()
+        return network
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import h5py
@@ -13,18 +13,21 @@ from torch import Tensor, nn
 
 from prunescope import checkpoints, kinds
 from prunescope.activations import store
-from prunescope.activations.views import every
+from prunescope.activations.views import every, views_for
 from prunescope.data import datasets
 from prunescope.data.images import Images
 from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
+from prunescope.networks.probe import check_repeatable, is_storable, obstacle
 from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
 log = logging.getLogger("prunescope")
 # Numbers that `rotate` reads at a time.
 BLOCK = 2**23
+# Images on which a network is tried out before it is recorded.
+TRIED = 3
 
 
 def record(
@@ -132,7 +135,8 @@ def extract(
 def _extract(path, network, images, labels, prepare, settings, attributes, device) -> None:
     modules = chosen(network, settings.layers)
     examples = choose_examples(len(images), settings.examples)
-    network = network.to(device, memory_format=torch.channels_last).eval()
+    network.to(device, memory_format=torch.channels_last)
+    network.eval()
     start = time.monotonic()
     with store.writing(
         path, settings.view, settings.sampled, examples, labels[examples], attributes
@@ -154,11 +158,14 @@ def _extract(path, network, images, labels, prepare, settings, attributes, devic
             recorders[name].write(output, first)
 
         with (
+            ExitStack() as stack,
             torch.inference_mode(),
             # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            hooked(modules, keep),
         ):
+            few = prepare(torch.from_numpy(images[examples[:TRIED]]).to(device))
+            check_repeatable(network, modules, few.contiguous(memory_format=torch.channels_last))
+            stack.enter_context(hooked(modules, keep))
             for first in range(0, len(examples), settings.batch_size):
                 batch = torch.from_numpy(images[examples[first : first + settings.batch_size]]).to(device)
                 seen.clear()
@@ -214,11 +221,8 @@ def hooked(modules: dict[str, nn.Module], keep: Callable[[str, Tensor], None]) -
     """
 
     def hook(name: str, output) -> None:
-        if not isinstance(output, Tensor):
-            raise InputError(
-                f"activations.layers: module {name} returns a {type(output).__name__} instead of one "
-                "tensor; choose other layers"
-            )
+        if problem := obstacle(output):
+            raise InputError(f"activations.layers: module {name} {problem}; choose other layers")
         keep(name, output)
 
     handles = [
@@ -249,7 +253,12 @@ class Recorder:
         if not self._view.accepts(shape):
             raise InputError(
                 f"activations.layers: the output of module {name} has shape {tuple(output.shape)}, which "
-                f"activations.view = {settings.view} cannot turn into rows; choose other layers"
+                f"activations.view = {settings.view} cannot turn into rows; {views_for(shape)}"
+            )
+        if not is_storable(name):
+            raise InputError(
+                f"activations.layers: {name!r} contains a slash or a null character, so it cannot be the "
+                "name of a layer; rename this module"
             )
         places = self._view.positions(shape, settings.sampled)
         self._positions = None if len(places) == every(shape) else torch.from_numpy(places).to(output.device)

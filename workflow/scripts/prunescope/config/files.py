@@ -13,7 +13,7 @@ from prunescope.errors import InputError, guess
 from prunescope.settings import base
 from prunescope.settings.experiment import Written, validated
 from prunescope.settings.reading import plain, read_yaml
-from prunescope.settings.top import Config
+from prunescope.settings.top import Config, repeats
 
 EXPERIMENTS = Path("config/experiments")
 # The workflow's configuration, if the library is in a checkout.
@@ -99,6 +99,8 @@ class Catalogue:
             raise InputError(
                 f"{where}: no experiment {name!r} in {folders}{guess(str(name), known, nearest=2)}"
             )
+        if problem := repeats(name):
+            raise InputError(f"{where}: the name {name!r} {problem}")
 
 
 def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: bool = False) -> dict:

@@ -13,6 +13,7 @@ from prunescope import kinds, own
 from prunescope.errors import InputError
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import resize
+from prunescope.networks.probe import eager, obstacle
 
 
 def build(
@@ -49,11 +50,12 @@ def build(
         user's file raises an error.
     """
     function = _function(name, arguments, shape, classes)
-    with _seeded(seed):
+    with seeded(seed):
         try:
             network = function()
             if not isinstance(network, nn.Module):
                 raise InputError(f"network: {name} returns a {type(network).__name__}, not a torch.nn.Module")
+            network = eager(network)
             outputs = trace(network, shape)
             _check_state(network)
         except InputError:
@@ -93,7 +95,7 @@ def _check_state(network: nn.Module) -> None:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed the random numbers of torch, NumPy and Python, and leave their state as it was."""
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
@@ -152,11 +154,11 @@ def trace(
     mode = network.training
     image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)
     try:
-        output = network.eval()(image)
-        if not isinstance(output, torch.Tensor):
+        network.eval()  # its result may be None: a user's train() need not return the network
+        output = network(image)
+        if problem := obstacle(output):
             raise InputError(
-                f"network: {type(network).__name__} returns a {type(output).__name__}; it must return one "
-                "tensor, (n, classes)"
+                f"network: {type(network).__name__} {problem}; it must return one tensor, (n, classes)"
             )
         return tuple(output.shape)
     finally:

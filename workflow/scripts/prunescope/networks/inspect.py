@@ -10,10 +10,11 @@ from torch import nn
 from prunescope.errors import InputError
 from prunescope.networks import DEFAULT, modules
 from prunescope.networks import weights as trained
-from prunescope.networks.build import build, trace
+from prunescope.networks.build import build, seeded, trace
 from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks, density
 from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
+from prunescope.networks.probe import check_repeatable, fault_in_training, is_storable, obstacle
 
 
 def inspect(
@@ -52,7 +53,8 @@ def inspect(
         ``parameters``, ``prunable`` (number of prunable weights by parameter name), ``rates`` (of single
         parameters), ``macs``
         (multiply–accumulates of convolutions and linear layers per image), ``floats`` (numbers in all module
-        outputs per image) and ``shapes``: output shape by name of each recorded module.
+        outputs per image), ``shapes``: output shape by name of each recorded module, and ``alone``: why it
+        cannot be trained on a batch of one image, or an empty text.
 
     Raises
     ------
@@ -82,25 +84,35 @@ def inspect(
     own_rates = modules.layer_rates(net, list(weights), rates)
     chosen = modules.chosen(net, recorded)
     shapes: dict[str, tuple[int, ...]] = {}
+    obstacles = {}
     named = {module: name for name, module in net.named_modules() if name}
     # The name of a layer may also be that of another module.
     places = {layer: named[module] for layer, module in chosen.items()}
     runs = Counter()
 
     def note(name: str, output) -> None:
-        if isinstance(output, torch.Tensor):
+        runs[name] += 1
+        if problem := obstacle(output):
+            obstacles[name] = problem
+        else:
             shapes[name] = tuple(output.shape[1:])
-            runs[name] += 1
 
     trace(net, shape, {module: partial(note, name) for module, name in named.items()})
-    for name in places.values():
-        if runs[name] != 1:
-            problem = "runs more than once" if runs[name] else "returns no single tensor"
+    for layer, name in places.items():
+        problem = obstacles.get(name, "") if runs[name] == 1 else "runs more than once in a forward pass"
+        problem = problem if runs[name] else "never runs"
+        if problem:
             raise InputError(
-                f"activations.layers: module {name!r} {problem} in a forward pass, so it cannot be recorded; "
-                "choose other layers, e.g. the block around it"
+                f"activations.layers: module {name!r} {problem}, so it cannot be recorded; choose other "
+                "layers, e.g. the block around it"
+            )
+        if not is_storable(layer):
+            raise InputError(
+                f"activations.layers: {layer!r} contains a slash or a null character, so it cannot be the "
+                "name of a layer; rename this module"
             )
     counts = census(net, {}, shape)
+    alone = _try_out(net, chosen, shape, trains=not trained_elsewhere)
     return {
         "parameters": counts["parameters"],
         "prunable": {name: weight.numel() for name, weight in weights.items()},
@@ -108,7 +120,22 @@ def inspect(
         "macs": counts["macs_dense"],
         "floats": sum(math.prod(output) for output in shapes.values()),
         "shapes": {layer: list(shapes[name]) for layer, name in places.items()},
+        "alone": alone,
     }
+
+
+def _try_out(network: nn.Module, recorded: dict[str, nn.Module], shape: Shape, trains: bool) -> str:
+    """Check what several images show, and return why the network cannot be trained on one image."""
+    with seeded(0):
+        check_repeatable(network, {**recorded, "": network}, torch.randn(2, *shape))
+        if not trains:
+            return ""
+        if problem := fault_in_training(network, shape, 2):
+            raise InputError(
+                f"network: {type(network).__name__} cannot be trained on a batch of 2 images of shape "
+                f"{tuple(shape)} ({problem}); choose another network, other arguments or larger images"
+            )
+        return fault_in_training(network, shape, 1)
 
 
 def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:

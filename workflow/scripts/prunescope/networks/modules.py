@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from prunescope.errors import InputError, guess
+from prunescope.errors import InputError, guess, listed
 from prunescope.networks import PRUNABLE
 
 
@@ -15,8 +15,8 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     """Return the modules that any of the patterns matches, in the network's own order.
 
     A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
-    type (``Conv2d``) and the base classes of this type. ``Type:name``, as in ``Conv2d:layer1.*``, must match
-    both.
+    type (``Conv2d``) and the base classes of this type; ``*`` also matches dots. ``Type:name``, as in
+    ``Conv2d:layer1.*``, must match both. The name of a module always matches it, whatever characters it has.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
             known = [*modules, *dict.fromkeys(type(module).__name__ for module in modules.values())]
             raise InputError(
                 f"{key}: pattern {pattern!r} matches no module of {type(network).__name__}"
-                f"{guess(pattern, known)}; modules: {', '.join(modules)}"
+                f"{guess(pattern, known)}; modules: {listed(modules)}"
             )
         chosen |= matched
     return {name: module for name, module in modules.items() if name in chosen}
@@ -75,7 +75,7 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
         if name not in known:
             raise InputError(
                 f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; give the one "
-                f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {', '.join(known)}"
+                f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {listed(known)}"
             )
     if len({known[name] for name in layers.values()}) < len(layers):
         pairs = ", ".join(f"{layer}: {name}" for layer, name in layers.items())
@@ -248,7 +248,7 @@ def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -
             known = [modules[name][0] if name in modules else name for name in names]
             raise InputError(
                 f"pruning.rates: pattern {pattern!r} matches no prunable module; "
-                f"prunable: {', '.join(dict.fromkeys(known))}"
+                f"prunable: {listed(dict.fromkeys(known))}"
             )
         resolved.update(dict.fromkeys(matched, rate))
     return resolved

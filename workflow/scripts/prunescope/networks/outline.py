@@ -4,12 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import trace
 from prunescope.networks.layers import Shape
+from prunescope.networks.probe import obstacle
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def outline(network: nn.Module, shape: Shape) -> list[Module]:
 
     def note(name: str, _module, _inputs, output) -> None:
         runs[name] += 1
-        outputs[name] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+        outputs[name] = None if obstacle(output) else tuple(output.shape[1:])
 
     handles = [module.register_forward_hook(partial(note, name)) for name, module in named.items()]
     try:

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import files, kinds
-from prunescope.errors import InputError
+from prunescope.errors import InputError, listed
 from prunescope.networks import DEFAULT, formats, modules
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks
 
 log = logging.getLogger("prunescope")
+# Fewer zeros than this share of a matrix do not mean that it was pruned.
+ACCIDENTAL = 0.01
 
 
 def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
@@ -62,7 +64,7 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
     network : torch.nn.Module
         Pruned weights are exactly zero.
     masks : dict of str to Tensor of bool
-        Those in the file, else of the weights that are exactly zero; empty if there are none.
+        Those in the file, else of the weights that are exactly zero, see `zeros`; empty if there are none.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
             given[first[name]] = mask.bool()
             continue
         raise InputError(f"{key} = {more['weights']!r}: the mask of {name} {problem}; save it again")
-    return built, zeros(built, trained_further=False, given=given)
+    return built, zeros(built, trained_further=False, given=given, few=more.get("zeros") == "all")
 
 
 def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Found:
@@ -93,13 +95,13 @@ def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Foun
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
     if found.others:
-        log.info("%s: read from %s; not used: %s", source, found.key, _listed(list(found.others)))
+        log.info("%s: read from %s; not used: %s", source, found.key, listed(found.others, 5))
     if found.prefix:
         log.info("%s: removed the prefix %s from all names", source, found.prefix)
     if found.ignored:
-        log.info("%s: not tensors, ignored: %s", source, _listed(list(found.ignored)))
+        log.info("%s: not tensors, ignored: %s", source, listed(found.ignored, 5))
     if found.left_out:
-        log.info("%s: not part of the network: %s", source, _listed(list(found.left_out)))
+        log.info("%s: not part of the network: %s", source, listed(found.left_out, 5))
     return found
 
 
@@ -155,7 +157,7 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
         if not (name.endswith("num_batches_tracked") or {name, *shared[name]} & set(state))
     ]
     problem = "; ".join(
-        f"{what}: {_listed(names)}"
+        f"{what}: {listed(names, 5)}"
         for what, names in (
             ("missing", missing),
             ("unexpected", [name for name in state if name not in own]),
@@ -213,7 +215,7 @@ def _kind(value: Tensor) -> str:
     return "complex" if value.is_complex() else "float" if value.is_floating_point() else "integer"
 
 
-def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None) -> Masks:
+def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None, few: bool = False) -> Masks:
     """Return masks of the zeros in a network's weights.
 
     Parameters
@@ -223,6 +225,9 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
         Whether a matrix that is zero everywhere is treated as initialised to zero, not as pruned.
     given : dict of str to Tensor of bool, optional
         Known masks; they are not changed.
+    few : bool, default False
+        Whether zeros count even in a matrix that has hardly any, less than `ACCIDENTAL`: weights can become
+        zero by accident, for example in half precision.
 
     Returns
     -------
@@ -236,8 +241,15 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
         for module in network.modules()
         for weight in modules.weights_of(module).values()
     }
-    given = given or {}
-    masks = {name: weight != 0 for name, weight in weights.items()} | given
+    given, masks, accidental = given or {}, {}, 0
+    for name, weight in weights.items():
+        mask = given.get(name, weight != 0)
+        removed = int((~mask).sum())
+        if name not in given and 0 < removed < ACCIDENTAL * mask.numel() and not few:
+            accidental += removed
+            mask = torch.ones_like(mask)
+        masks[name] = mask
+    masks |= given
     if trained_further:
         masks = {name: mask | ~mask.any() for name, mask in masks.items()}
     found = sum(int((~mask).sum()) for mask in masks.values())
@@ -245,12 +257,10 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
     log.info(
         "%d of %d weights are treated as pruned: %d masks from the file, else zeros", found, total, len(given)
     )
+    if accidental:
+        log.info("%d zeros are not: there are less than %g %% of their layer", accidental, 100 * ACCIDENTAL)
     return masks if found else {}
 
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from prunescope import kinds
-from prunescope.activations.record import Recorder, hooked
-from prunescope.errors import InputError, shrinking
+from prunescope.activations.record import TRIED, Recorder, hooked
+from prunescope.errors import InputError, guess, listed, shrinking
 from prunescope.networks.modules import select
+from prunescope.networks.probe import check_repeatable
 from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
 from prunescope.settings.activations import RecordingSettings
 from prunescope.similarity.measures import Measure
@@ -164,9 +165,13 @@ def _names(
     if isinstance(layers, Mapping):
         names = list(layers), list(layers.values())
         for network, own in zip((a, b), names, strict=True):
+            known = {name: module for name, module in network.named_modules() if name}
             for name in own:
-                if list(select(network, [name], "layers")) != [name]:
-                    raise InputError(f"layers: {name!r} is a pattern, but a mapping needs module names")
+                if name not in known:
+                    raise InputError(
+                        f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; a "
+                        f"mapping needs the names of modules, not patterns; modules: {listed(known)}"
+                    )
         return names
     names = tuple(list(select(network, list(layers), "layers")) for network in (a, b))
     if pairs == "all-layers":
@@ -209,6 +214,8 @@ def _record(
 
     try:
         with _evaluating(network):
+            few = images[:TRIED].to(weight.device)
+            check_repeatable(network, modules, few.to(weight.dtype) if few.is_floating_point() else few)
             recorders = shrinking(
                 run, min(settings.batch_size, len(images)), "image", remedy="record fewer layers"
             )
@@ -235,6 +242,10 @@ def _record(
 def _evaluating(network: nn.Module) -> Iterator[None]:
     """Put every module into evaluation mode, and restore its mode at the end."""
     modes = {module: module.training for module in network.modules()}
+    # What torch.compile wraps in place computes the same, and ignores hooks.
+    compiled = {module: module._compiled_call_impl for module in modes}
+    for module in modes:
+        module._compiled_call_impl = None
     network.eval()
     try:
         with (
@@ -245,6 +256,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+            module._compiled_call_impl = compiled[module]
 
 
 def _sides(a: Rows, b: Rows) -> dict:

@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from prunescope import kinds
+
 
 class View:
     """Base class of views: every image is a row, and a matrix (n, p) is left unchanged.
@@ -71,3 +73,11 @@ class View:
 def every(shape) -> int:
     """Return the number of positions in an output: 1 of (units,), t of (t, d), h·w of (c, h, w)."""
     return shape[0] if len(shape) == 2 else prod(shape[1:])
+
+
+def views_for(shape) -> str:
+    """Return what to do about an output that a view does not accept: the views that do, or other layers."""
+    views = [name for name in kinds.known("view") if kinds.load("view", name).accepts(shape)]
+    return (
+        f"choose activations.view = {' or '.join(views)}, or other layers" if views else "choose other layers"
+    )
