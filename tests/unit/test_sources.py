@@ -646,6 +646,53 @@ def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, t
     assert ("not a readable" in line) == ("not a readable" in words[0]), "the file is, its arrays are wrong"
 
 
+def lying(key: str, shape: tuple, dtype: str, folder: Path, size: int = 0) -> str:
+    """Write a file in which the header of one array declares another shape and type."""
+    with zipfile.ZipFile(folder / "lie.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {"x": X, "y": Y, "classes": np.array(["a", "b", "c"])}.items():
+            header = {"descr": dtype, "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", "w") as file:
+                if name != key:
+                    np.save(file, array)
+                else:
+                    np.lib.format.write_array_header_1_0(file, header)
+                    file.write(bytes(size))
+    return "numpy:lie.npz"
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "dtype", "words"),
+    [
+        ("y", (10**12,), "<i8", "y declares shape (1000000000000,) and type int64, but its"),
+        ("y", (10**12,), "|i1", "y declares shape"),
+        ("y", (-12,), "<i8", "y declares shape (-12,)"),
+        ("y", (12,), "<U100000000", "y declares shape (12,) and type <U100000000"),
+        ("classes", (3,), "<U100000000", "classes declares shape"),
+        ("x", (10**12, 3, 8, 9), "|u1", "x declares shape"),
+        ("x", (-1, -3, 8, 9), "|u1", "x declares shape"),
+    ],
+)
+def test_headers_that_declare_more_than_there_is_are_refused_in_little_memory(
+    key, shape, dtype, words, tmp_path
+):
+    source = {"source": lying(key, shape, dtype, tmp_path), "test_fraction": 0.5}
+    tracemalloc.start()
+    with pytest.raises(InputError) as caught:
+        sources.describe(source, str(tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert f"lie.npz: {words}" in str(caught.value) and "write the file again" in str(caught.value)
+    assert peak < 2**22
+
+
+def test_names_of_classes_are_bounded(tmp_path):
+    with pytest.raises(InputError, match=r"lie\.npz: classes has type <U1001; names may have at most 1,000"):
+        source = lying("classes", (3,), "<U1001", tmp_path, 3 * 4 * 1001)
+        sources.describe({"source": source, "test_fraction": 0.5}, str(tmp_path))
+    source = lying("classes", (3,), "<U1000", tmp_path, 3 * 4 * 1000)
+    assert sources.describe({"source": source, "test_fraction": 0.5}, str(tmp_path))["classes"] == 3
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("options", [{}, {"test_fraction": 0.5}])
 def test_a_damaged_file_of_arrays_is_refused(save, options, tmp_path):
