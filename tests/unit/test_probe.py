@@ -249,6 +249,18 @@ def test_compiled_networks_run_without_the_compiler(form, planned, tmp_path):
         assert net._compiled_call_impl is boom, "the network is not changed"
 
 
+def test_torchscript_modules_can_be_planned(planned):
+    """Their own modules take no hooks; a module around them does."""
+    net = network()
+    net(torch.zeros(2, 1, 6, 6))
+
+    def make():
+        return nn.Sequential(torch.jit.trace(net, torch.zeros(2, 1, 6, 6)), nn.Linear(10, 10))
+
+    assert planned(make, ["1"])["shapes"] == {"1": [10]}
+    assert planned(make, ["0"])["shapes"] == {"0": [10]}
+
+
 @pytest.mark.slow
 def test_torch_compiles_as_the_tests_above_do(planned):
     """Importing torch's compiler takes seconds."""

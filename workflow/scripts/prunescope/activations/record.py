@@ -122,7 +122,8 @@ def extract(
     ------
     InputError
         When there are fewer images than wanted, a pattern matches no module, a module cannot be recorded,
-        activations are not finite, or there is not enough memory for one image.
+        activations are not finite or depend on chance or on the other images of a batch, or there is not
+        enough memory for one image.
     """
 
     def run(batch_size: int) -> None:

@@ -34,10 +34,14 @@ def eager(network: nn.Module) -> nn.Module:
     """Return a network without what `torch.compile` adds: compiled modules ignore hooks."""
     network = getattr(network, "_orig_mod", network)
     for module in network.modules():
-        module._compiled_call_impl = None
+        # Only where needed: a TorchScript module refuses any change.
+        if module._compiled_call_impl is not None:
+            module._compiled_call_impl = None
         for name, child in module.named_children():
-            module._modules[name] = getattr(child, "_orig_mod", child)
-        if original := getattr(type(module).forward, "_torchdynamo_orig_callable", None):
+            if hasattr(child, "_orig_mod"):
+                module._modules[name] = child._orig_mod
+        forward = getattr(type(module), "forward", None)
+        if original := getattr(forward, "_torchdynamo_orig_callable", None):
             module.forward = original.__get__(module)
     return network
 

@@ -73,7 +73,8 @@ def compare_models(
     ------
     InputError
         A `ValueError`, when a pattern selects no module, a module cannot be recorded, the layers of both
-        networks do not correspond, activations are not finite, or for the reasons of `compare`.
+        networks do not correspond, activations are not finite or depend on chance or on the other images of a
+        batch, or for the reasons of `compare`.
 
     Examples
     --------
@@ -243,8 +244,8 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     """Put every module into evaluation mode, and restore its mode at the end."""
     modes = {module: module.training for module in network.modules()}
     # What torch.compile wraps in place computes the same, and ignores hooks.
-    compiled = {module: module._compiled_call_impl for module in modes}
-    for module in modes:
+    compiled = {module: call for module in modes if (call := module._compiled_call_impl) is not None}
+    for module in compiled:
         module._compiled_call_impl = None
     network.eval()
     try:
@@ -256,7 +257,8 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
-            module._compiled_call_impl = compiled[module]
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
 
 
 def _sides(a: Rows, b: Rows) -> dict:
