@@ -327,7 +327,7 @@ class TwoTensors(nn.Module):
     "layer, words",
     [
         ("relu", ["more than once"]),
-        ("pair", ["no single tensor"]),
+        ("pair", ["returns a tuple instead of one tensor"]),
         ("pair.fold", ["(n, 6, 6)", "activations.axes to {pair.fold: first}"]),
         ("unused", ["never runs"]),
         ("rleu", ["'rleu'", "matches no module"]),

@@ -56,7 +56,10 @@ def test_the_layers_of_a_network():
 def test_the_arguments_of_a_network():
     assert [*listed("lenet300", "--shape", 1, 8, 8, "--classes", 7).values()][-1][1:] == ["7", "yes", "700"]
     found = listed("torchvision/vit_b_16", "--shape", 3, 32, 32, "-a", "image_size=32")
-    assert found["encoder.layers.encoder_layer_0.self_attention"][2] == "no: returns no single tensor"
+    assert (
+        found["encoder.layers.encoder_layer_0.self_attention"][2]
+        == "no: returns a tuple instead of one tensor"
+    )
     assert found["conv_proj"][3] == "589,824"
 
 

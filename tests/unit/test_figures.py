@@ -1,5 +1,7 @@
 """Figures show the measured values on one scale, in readable sizes and colours."""
 
+import re
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -67,6 +69,9 @@ def test_every_figure_has_labels_for_snakemakes_report(drawn):
     }
     assert found["accuracy"] == {"figure": "Test accuracy", "measure": "", "layer": ""}
     assert len({tuple(labels.values()) for labels in found.values()}) == len(drawn)
+    # Snakemake would take {x} for a wildcard, and has no escape.
+    label = names.labels("rounds_cca__x_", synthetic.MEASURES, ["{x}"])["layer"]
+    assert not re.search(r"{\s*\w", label) and label.replace("\u2060", "") == "{x}"
 
 
 @pytest.mark.parametrize("width", [3.25, 5.5, 6.75])

@@ -273,3 +273,28 @@ def test_a_folder_without_matrices(tmp_path):
     for path, words in ((tmp_path, "contains no matrices"), (tmp_path / "x", "no such folder or file")):
         with pytest.raises(InputError, match=words):
             folder.read(path)
+
+
+WRITTEN_ELSEWHERE = {
+    "ids that were never written": lambda file: file.create_dataset("ids", (10**12,), "i8", chunks=(1000,)),
+    "texts that were never written": lambda file: file.create_dataset(
+        "ids", (10**11,), h5py.string_dtype(), chunks=(1000,)
+    ),
+    "no ids": lambda file: file.create_dataset("ids", data=h5py.Empty("i8")),
+    "text of another encoding": lambda file: file.create_dataset("ids", data=np.array([b"\xff", b"a"])),
+    "a link": lambda file: file.__setitem__("ids", h5py.SoftLink("/a")),
+    "a link to another file": lambda file: file.__setitem__("ids", h5py.ExternalLink("/etc/passwd", "/x")),
+    "data in another file": lambda file: file.create_dataset(
+        "ids", (2,), "i8", external=[("/etc/passwd", 0, 16)]
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRITTEN_ELSEWHERE)
+def test_hdf5_files_that_hold_no_ids_of_their_own_are_refused(fault, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a"] = np.zeros((2, 3))
+        WRITTEN_ELSEWHERE[fault](file)
+    with pytest.raises(InputError, match=r"x\.h5: [^\n]*(write|; add)[^\n]*$") as caught:
+        folder.read(tmp_path)
+    assert "delete" not in str(caught.value), "it is the user's file"

@@ -125,6 +125,13 @@ def test_intervals_are_given_when_asked_for():
     assert 0 < row["low"] < row["value"] < row["high"] < 1
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e5m2])
+def test_tensors_of_low_precision_are_compared(dtype):
+    """NumPy has no bfloat16."""
+    low = torch.from_numpy(X).to(dtype)
+    pd.testing.assert_frame_equal(ps.compare(low, Y, ["cka"]), ps.compare(low.float().numpy(), Y, ["cka"]))
+
+
 WRONG = {
     "three dimensions": (X.reshape(100, 4, 6), Y, None, ["x: has shape (100, 4, 6)", "must be (n, p)"]),
     "other rows": (X, Y[:-1], None, ["x has 400 rows, y has 399", "same example"]),
@@ -248,12 +255,12 @@ WRONG_MODELS = {
     "no such layer": (A, B, IMAGES, ["relu2"], {}, ["layers: pattern 'relu2' matches no module", "relu1"]),
     "other names": (A, network(first="act"), IMAGES, ["ReLU"], {}, ["act, relu1 are in", "{'relu1': 'act'}"]),
     "other positions": (A, B, IMAGES, {"relu1": "pool1"}, {}, ["relu1 and pool1 have rows at different"]),
-    "a pattern in a mapping": (A, B, IMAGES, {"Re*": "relu1"}, {}, ["'Re*' is a pattern"]),
+    "a pattern in a mapping": (A, B, IMAGES, {"Re*": "relu1"}, {}, ["has no module 'Re*'", "not patterns"]),
     "a name for a list": (A, B, IMAGES, "ReLU", {}, ["write ['ReLU']"]),
     "no layer": (A, B, IMAGES, [], {}, ["at least one layer"]),
     "runs twice": (A, Twice(), IMAGES, {"relu1": "relu"}, {}, ["b: layers: module relu runs more than once"]),
     "never runs": (A, Twice(), IMAGES, {"relu1": "idle"}, {}, ["b: layers: module idle never runs"]),
-    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "module pair returns no single tensor"]),
+    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "module pair returns a tuple"]),
     "other images": (A, B, IMAGES[:, :, :5], ["ReLU"], {}, ["a: fails on images of shape (1, 5, 8)"]),
     "no images": (A, B, IMAGES[:0], ["ReLU"], {}, ["images: has shape (0, 1, 8, 8)"]),
     "broken": (A, B, IMAGES * torch.nan, ["ReLU"], {}, ["a: layer relu1: 43200 of 43200 activations"]),

@@ -249,7 +249,7 @@ def test_what_is_no_module_or_gives_no_tensor_is_refused(folder):
         "    def forward(self, images):\n        return images, images\n"
     )
     assert "returns a str, not a torch.nn.Module" in refused("file:odd.py:text")
-    assert "returns a tuple; it must return one tensor" in refused("file:odd.py:Pair")
+    assert "returns a tuple instead of one tensor; it must return" in refused("file:odd.py:Pair")
 
 
 # --- plans and jobs --------------------------------------------------------------------------------------

@@ -348,6 +348,11 @@ def test_top_level_configuration(write):
         top, {**config, "experiments": [3]}
     )
     assert "must be letters, digits, _ . or -" in refusal(top, {**config, "experiments": {"ä": {}}})
+    # Snakemake takes such a name for an endless recursion.
+    for name, end in (("x" * 240, "x"), ("a" + 20 * "-01", "-01")):
+        words = f"ends in '{end}' 20 times, which Snakemake refuses; choose another name"
+        assert words in refusal(top, {**config, "experiments": {name: {}}})
+        assert words in refusal(top, {**config, "data": {"datasets": {name: "sklearn:digits"}}})
     assert "experiments.a = 1: must be a mapping" in refusal(top, {**config, "experiments": {"a": 1}})
     assert top({"experiments": ["x"]})["data"]["datasets"] == TOP["data"]["datasets"], "the shipped ones"
     mine = top({**config, "data": {"datasets": {"mine": "imagefolder:a"}}})["data"]["datasets"]

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunescope.data import datasets, pictures, sources
-from prunescope.data.sources import imagefolder
+from prunescope.data import archives, datasets, pictures, sources
 from prunescope.errors import InputError
 
 MNIST = Path(__file__).parents[2].parent / "shared/data/mnist"
@@ -228,15 +227,15 @@ def test_a_zip_member_that_declares_less_than_it_holds_is_refused(tmp_path):
 
 
 def test_a_large_file_in_a_folder_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(imagefolder, "LARGEST_FILE", 50)
+    monkeypatch.setattr(archives, "LARGEST_FILE", 50)
     with pytest.raises(InputError, match=r"d\.png: this image file has \d+ bytes, more than the allowed 50"):
         sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
 
 
 def test_limits_are_the_documented_ones_and_the_largest_values_allowed(tmp_path, monkeypatch):
     """A file of 64 MiB with 8192 × 8192 pixels; names in a tar archive have a limit, too."""
-    assert imagefolder.LARGEST_FILE == 64 * 2**20 and pictures.MOST_PIXELS == 8192 * 8192
-    assert imagefolder.LARGEST_HEADER == 2**20
+    assert archives.LARGEST_FILE == 64 * 2**20 and pictures.MOST_PIXELS == 8192 * 8192
+    assert archives.LARGEST_HEADER == 2**20
     name = "train/cat/" + 150 * "x" + ".png"
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as archive:
         for file, content in (FILES | {name: png(60)}).items():
@@ -245,9 +244,9 @@ def test_limits_are_the_documented_ones_and_the_largest_values_allowed(tmp_path,
             archive.addfile(member, io.BytesIO(content))
     largest = max(len(content) for content in FILES.values())
     for module, limit, most in (
-        (imagefolder, "LARGEST_FILE", largest),
+        (archives, "LARGEST_FILE", largest),
         (pictures, "MOST_PIXELS", 4 * 6),
-        (imagefolder, "LARGEST_HEADER", len(name) + 1),
+        (archives, "LARGEST_HEADER", len(name) + 1),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, limit, most)
@@ -361,6 +360,131 @@ def test_folders_that_would_be_left_out_are_refused(files, words, tmp_path):
     with pytest.raises(InputError) as caught:
         sources.describe(make("folder", files, tmp_path), str(tmp_path))
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def change(path: Path, fault: str) -> None:
+    """Make one image of a folder impossible to find or to read."""
+    images = path / "train/ape"
+    if fault == "class folder":
+        images.rename(path.parent / "elsewhere")
+        images.symlink_to("/missing/ape")
+    elif fault == "circle":
+        (images / "loop").symlink_to("../../train")
+    elif fault == "pipe":
+        os.mkfifo(images / "pipe.png")
+    elif fault == "link":
+        (images / "c.png").unlink()
+        (images / "c.png").symlink_to("/missing/c.png")
+    else:
+        path = path / PLACES[fault]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(7))
+
+
+PLACES = {
+    "hidden": "train/ape/.x.png",
+    "hidden folder": "train/.old/ape/x.png",
+    "format": "train/ape/x.HEIC",
+    "top": "x.png",
+    "split": "train/x.png",
+    "extra": "extra/ape/x.png",
+}
+LOST = {
+    "class folder": "train/ape is a link to /missing/ape, which does not exist",
+    "link": "train/ape/c.png is a link to /missing/c.png, which does not exist",
+    "circle": "train/ape/loop is a link to a folder that contains it",
+    "pipe": "train/ape/pipe.png is not a regular file",
+    "unreadable": "test/ape cannot be read (Permission denied); make it readable",
+    "hidden": "train/ape/.x.png: this image is hidden; rename or remove it",
+    "hidden folder": "train/.old/ape/x.png: this image is hidden",
+    "format": "train/ape/x.HEIC: .heic images are not supported; convert it to PNG",
+    "top": "x.png is not in the folder of a class and a split",
+    "split": "train/x.png is not in the folder of a class and a split",
+    "extra": "extra/ape/x.png is not in the folder of a class and a split",
+}
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_an_image_that_would_be_lost_is_named(fault, tmp_path, monkeypatch):
+    source = make("folder", FILES, tmp_path)
+    if fault != "unreadable":
+        change(tmp_path / "images", fault)
+    else:
+        whole = Path.iterdir
+
+        def iterdir(path):
+            if path.name == "ape":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return whole(path)
+
+        monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError) as caught:
+        sources.find(source, str(tmp_path)).stamp()
+        sources.describe(source, str(tmp_path))
+    assert LOST[fault] in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_classes_behind_links_are_read(tmp_path):
+    """Several folders may be links to one folder; changes behind them are noticed."""
+    source = make("folder", FILES, tmp_path)
+    plain = sources.fetch("pets", source, str(tmp_path), False).checksum()
+    (tmp_path / "images/train/ape").rename(tmp_path / "far")
+    (tmp_path / "images/train/ape").symlink_to(tmp_path / "far")
+    (tmp_path / "images/README").write_text("not an image")
+    assert sources.fetch("pets", source, str(tmp_path), False).checksum() == plain
+    stamp = sources.find(source, str(tmp_path)).stamp()
+    (tmp_path / "far/z.png").write_bytes(png(3))
+    assert sources.find(source, str(tmp_path)).stamp() != stamp
+    (tmp_path / "images/test/ape").rename(tmp_path / "images/test/x")
+    (tmp_path / "images/test/ape").symlink_to(tmp_path / "far")
+    (tmp_path / "images/test/x").rename(tmp_path / "away")
+    assert sources.describe(source, str(tmp_path))["test"] == 3
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_of_members_with_the_same_name_the_last_counts(kind, tmp_path):
+    """As when the archive is unpacked; names may be written differently."""
+    path, names = tmp_path / f"x.{kind}", [*FILES, "./train/cat/a.png"]
+    contents = {**FILES, "train/cat/a.png": png(99), "./train/cat/a.png": png(10)}
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                # Programs on Windows may write backslashes.
+                archive.writestr(name.replace("/", "\\"), contents[name])
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = len(contents[name])
+                archive.addfile(member, io.BytesIO(contents[name]))
+    data = sources.fetch("pets", f"imagefolder:{path.name}", str(tmp_path), False)
+    same = sources.fetch("pets", make("folder", FILES, tmp_path), str(tmp_path), False)
+    assert data.checksum() == same.checksum()
+
+
+@pytest.mark.parametrize("left", ["member", "end"])
+def test_a_compressed_archive_is_bounded_while_it_is_unpacked(left, tmp_path, monkeypatch):
+    """Other files than images are not stored; very large ones are refused before they are read."""
+    path = tmp_path / "x.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        with tarfile.open(fileobj=file, mode="w|") as archive:
+            for name, content in FILES.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            member = tarfile.TarInfo("notes.bin")
+            member.size = 2**23
+            archive.addfile(member, Zeros(2**23))
+        file.write(bytes(2**21))
+    monkeypatch.setattr(archives, "LARGEST_FILE", 2**22)
+    assert sources.describe(f"imagefolder:{path.name}", str(tmp_path))["train"] == 3
+    monkeypatch.setattr(archives, *{"member": ("LARGEST_OTHER", 2**22), "end": ("LARGEST_FILE", 2**20)}[left])
+    words = {
+        "member": r"notes.bin: this file has 8,388,608 bytes, more than the allowed 4,194,304",
+        "end": "after the last",
+    }
+    with pytest.raises(InputError, match=words[left]):
+        sources.describe(f"imagefolder:{path.name}", str(tmp_path))
 
 
 def test_two_of_several_data_sets_are_named(tmp_path):
@@ -520,6 +644,53 @@ def test_arrays_that_are_no_data_set_are_refused_while_planning(arrays, words, t
     line = str(caught.value)
     assert "mine.npz" in line and "\n" not in line and all(word in line for word in words), line
     assert ("not a readable" in line) == ("not a readable" in words[0]), "the file is, its arrays are wrong"
+
+
+def lying(key: str, shape: tuple, dtype: str, folder: Path, size: int = 0) -> str:
+    """Write a file in which the header of one array declares another shape and type."""
+    with zipfile.ZipFile(folder / "lie.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {"x": X, "y": Y, "classes": np.array(["a", "b", "c"])}.items():
+            header = {"descr": dtype, "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", "w") as file:
+                if name != key:
+                    np.save(file, array)
+                else:
+                    np.lib.format.write_array_header_1_0(file, header)
+                    file.write(bytes(size))
+    return "numpy:lie.npz"
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "dtype", "words"),
+    [
+        ("y", (10**12,), "<i8", "y declares shape (1000000000000,) and type int64, but its"),
+        ("y", (10**12,), "|i1", "y declares shape"),
+        ("y", (-12,), "<i8", "y declares shape (-12,)"),
+        ("y", (12,), "<U100000000", "y declares shape (12,) and type <U100000000"),
+        ("classes", (3,), "<U100000000", "classes declares shape"),
+        ("x", (10**12, 3, 8, 9), "|u1", "x declares shape"),
+        ("x", (-1, -3, 8, 9), "|u1", "x declares shape"),
+    ],
+)
+def test_headers_that_declare_more_than_there_is_are_refused_in_little_memory(
+    key, shape, dtype, words, tmp_path
+):
+    source = {"source": lying(key, shape, dtype, tmp_path), "test_fraction": 0.5}
+    tracemalloc.start()
+    with pytest.raises(InputError) as caught:
+        sources.describe(source, str(tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert f"lie.npz: {words}" in str(caught.value) and "write the file again" in str(caught.value)
+    assert peak < 2**22
+
+
+def test_names_of_classes_are_bounded(tmp_path):
+    with pytest.raises(InputError, match=r"lie\.npz: classes has type <U1001; names may have at most 1,000"):
+        source = lying("classes", (3,), "<U1001", tmp_path, 3 * 4 * 1001)
+        sources.describe({"source": source, "test_fraction": 0.5}, str(tmp_path))
+    source = lying("classes", (3,), "<U1000", tmp_path, 3 * 4 * 1000)
+    assert sources.describe({"source": source, "test_fraction": 0.5}, str(tmp_path))["classes"] == 3
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

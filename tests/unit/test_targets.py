@@ -7,6 +7,7 @@ import pytest
 
 from prunescope.errors import InputError
 from prunescope.plan import targets
+from prunescope.settings.load import Catalogue
 
 IN_PLACE = {
     "must be a file, not a pipe or device": os.mkfifo,
@@ -33,3 +34,15 @@ def test_no_product_can_be_a_folder_a_pipe_or_a_loop(line, name, tmp_path):
 
 def test_an_error_is_one_line_whatever_a_library_says():
     assert str(InputError("x: cannot be read (time = 1\n , errno = 21); delete it")).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "folder", ["", ".snakemake/storage/s3/bucket/", ".snakemake/storage/fs/my/results/of/"]
+)
+def test_targets_are_known_wherever_they_are_stored(folder):
+    patterns, data = [f"{folder}results/data/{{dataset}}.h5"], {"datasets": {"digits": "sklearn:digits"}}
+    targets.check(["results/data/digits.h5"], patterns, Catalogue(), data)
+    with pytest.raises(InputError, match=r"did you mean 'digits'"):
+        targets.check(["results/data/digit.h5"], patterns, Catalogue(), data)
+    with pytest.raises(InputError, match=r"target results/digits\.h5: no rule makes this file"):
+        targets.check(["results/digits.h5"], patterns, Catalogue(), data)

@@ -211,6 +211,25 @@ def test_images_smaller_than_the_crop_get_a_black_margin_as_in_torchvision(size,
     torch.testing.assert_close(resize(pixels, size, crop, "bilinear"), wanted, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.009, 0.011])
+def test_few_zeros_are_an_accident_unless_the_user_or_a_mask_says_otherwise(share, caplog):
+    """Training in half precision leaves some weights at zero."""
+    caplog.set_level("INFO", "prunescope")
+    network = nn.Sequential(nn.Linear(100, 100), nn.Linear(100, 10))
+    count = round(share * 10_000)
+    with torch.no_grad():
+        network[0].weight.view(-1)[:count] = 0
+        network[1].weight[0] = 0
+    zero = {name: network.get_parameter(name) != 0 for name in ("0.weight", "1.weight")}
+    masks = weights.zeros(network, trained_further=False)
+    assert torch.equal(masks["1.weight"], zero["1.weight"]), "a tenth of the layer"
+    assert int((~masks["0.weight"]).sum()) == (count if share > 0.01 else 0)
+    assert (f"{count} zeros are not" in caplog.text) == (0 < share < 0.01)
+    assert torch.equal(weights.zeros(network, False, few=True)["0.weight"], zero["0.weight"])
+    given = {"0.weight": zero["0.weight"]}
+    assert torch.equal(weights.zeros(network, False, given)["0.weight"], zero["0.weight"])
+
+
 def test_a_matrix_of_zeros_is_pruned_unless_the_network_is_trained_further():
     """Some networks initialise a whole matrix to zero."""
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))

@@ -1,5 +1,6 @@
 """Checkpoints: one network after one round, in a file with everything needed to use it."""
 
+import copy
 import dataclasses
 import sys
 from dataclasses import dataclass
@@ -77,13 +78,16 @@ class Checkpoint:
                 f"round {self.round} ({problem}); its code must build the same layers every time, whatever "
                 "the random numbers"
             ) from None
-        return network.eval()
+        network.eval()
+        return network
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
     """Copy a network's state to the CPU, in the default memory format."""
     return {
         name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        if isinstance(value, Tensor)
+        else copy.deepcopy(value)  # what a module's get_extra_state returns
         for name, value in network.state_dict().items()
     }
 

@@ -32,6 +32,12 @@ def guess(name: str, known: Iterable, nearest: int = 0) -> str:
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
+def listed(names: Iterable, most: int = 20) -> str:
+    """Return names as text, at most this many of them."""
+    names = list(map(str, names))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 # How NumPy, torch, HDF5, Arrow, the C library and Python report a lack of memory.
 NO_MEMORY = (
     *("can't allocate memory", "Cannot allocate memory", "bad_alloc", "bad allocation", "out of memory"),

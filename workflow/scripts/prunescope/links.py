@@ -6,8 +6,10 @@ import h5py
 
 from prunescope.errors import InputError
 
+REMEDY = "delete the file and run again"
 
-def refuse_links(path: str | Path, file: h5py.File) -> None:
+
+def refuse_links(path: str | Path, file: h5py.File, remedy: str = REMEDY) -> None:
     """Refuse links, external storage and virtual data sets: such a file would read other files.
 
     Parameters
@@ -15,6 +17,8 @@ def refuse_links(path: str | Path, file: h5py.File) -> None:
     path : path
         Of the file, for the message.
     file : h5py.File
+    remedy : str, optional
+        What to do, for the message.
 
     Raises
     ------
@@ -30,13 +34,13 @@ def refuse_links(path: str | Path, file: h5py.File) -> None:
         for name in group:
             where = f"{group.name.rstrip('/')}/{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise _refused(path, where, "a link")
+                raise _refused(path, where, "a link", remedy)
             item = group[name]
             if isinstance(item, h5py.Group):
                 groups.append(item)
             elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-                raise _refused(path, where, "stored in another file")
+                raise _refused(path, where, "stored in another file", remedy)
 
 
-def _refused(path: str | Path, where: str, what: str) -> InputError:
-    return InputError(f"{path}: {where} is {what}, which is not allowed; delete the file and run again")
+def _refused(path: str | Path, where: str, what: str, remedy: str) -> InputError:
+    return InputError(f"{path}: {where} is {what}, which is not allowed; {remedy}")

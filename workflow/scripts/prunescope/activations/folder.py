@@ -19,9 +19,12 @@ import numpy as np
 
 from prunescope.activations import store
 from prunescope.errors import InputError
+from prunescope.links import refuse_links
 
 IDS = "ids"
 # Numbers to copy at a time.
+# Compression makes data at most about this many times smaller.
+MOST_COMPRESSED = 1100
 BLOCK = 2**21
 # Measures need fourth powers of the numbers, which float64 has for those in this range.
 RANGE = np.finfo(np.float32)
@@ -186,6 +189,7 @@ def _from_hdf5(file: Path) -> tuple[dict[str, h5py.Dataset], np.ndarray]:
     found: dict[str, h5py.Dataset] = {}
     try:
         opened = h5py.File(file)
+        refuse_links(file, opened, "write the numbers themselves into this file")
         opened.visititems(
             lambda name, item: (
                 found.update({name.replace("/", "."): item}) if isinstance(item, h5py.Dataset) else None
@@ -194,8 +198,11 @@ def _from_hdf5(file: Path) -> tuple[dict[str, h5py.Dataset], np.ndarray]:
         ids = found.pop(IDS, None)
         if ids is None:
             raise InputError(f"{file}: data set 'ids' is missing; add it, with one id for each row")
-        return found, ids.asstr()[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
-    except OSError as error:
+        # A small file can declare any number of values that were never written.
+        if ids.shape is None or ids.nbytes > MOST_COMPRESSED * ids.id.get_storage_size():
+            raise InputError(f"{file}: data set 'ids' is empty or incomplete; write one id for each row")
+        return found, ids.asstr("utf-8")[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not a readable HDF5 file ({error}); write it again") from None
 
 

@@ -22,12 +22,15 @@ from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
 from prunescope.networks.outline import Module, outline
+from prunescope.networks.probe import check_repeatable, is_storable
 from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
 log = logging.getLogger("prunescope")
 # Numbers that `rotate` reads at a time.
 BLOCK = 2**23
+# Images on which a network is tried out before it is recorded.
+TRIED = 3
 
 
 def record(
@@ -122,7 +125,8 @@ def extract(
     ------
     InputError
         When there are fewer images than wanted, a pattern matches no module, a module cannot be recorded,
-        activations are not finite, or there is not enough memory for one image.
+        activations are not finite or depend on chance or on the other images of a batch, or there is not
+        enough memory for one image.
     """
 
     modules = chosen(network, settings.layers)
@@ -134,7 +138,8 @@ def extract(
 
     def run(batch_size: int) -> None:
         own = settings.model_copy(update={"batch_size": batch_size})
-        network.to(device, memory_format=torch.channels_last).eval()
+        network.to(device, memory_format=torch.channels_last)
+        network.eval()  # not chained: a user's train() need not return the network
         with (
             store.writing(path, own.view, own.sampled, examples, labels[examples], attributes) as group,
             torch.inference_mode(),
@@ -190,6 +195,7 @@ def record_modules(
         ExitStack() as stack,
     ):
         found = {one.name: one for one in outline(network, lambda: network(load(0, 1)), settings.axes)}
+        check_repeatable(network, modules, load(0, min(TRIED, images)))
         recorders = {
             layer: Recorder(group, layer, order, found[names[module]], images, settings)
             for order, (layer, module) in enumerate(modules.items())
@@ -237,6 +243,11 @@ class Recorder:
         if module.obstacle:
             raise InputError(f"activations.layers: module {name} {module.obstacle}; choose other layers")
         self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
+        if not is_storable(name):
+            raise InputError(
+                f"activations.layers: {name!r} contains a slash or a null character, so it cannot be the "
+                "name of a layer; rename this module"
+            )
         self._settings, self._axis, self._positions = settings, module.axis or 1, None
         shape = units_first(settings.view, name, module.output, module.axis)
         grid, places = sample(settings.view, shape, settings.sampled)

@@ -13,6 +13,7 @@ from prunescope import kinds, own
 from prunescope.errors import InputError
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import resize
+from prunescope.networks.probe import eager, obstacle
 
 
 def build(
@@ -49,12 +50,14 @@ def build(
         user's file raises an error.
     """
     function = _function(name, arguments, shape, classes)
-    with _seeded(seed):
+    with seeded(seed):
         try:
             network = function()
             if not isinstance(network, nn.Module):
                 raise InputError(f"network: {name} returns a {type(network).__name__}, not a torch.nn.Module")
+            network = eager(network)
             outputs = trace(network, shape)
+            _check_state(network)
         except InputError:
             raise
         except Exception as error:  # constructors from other libraries can raise anything
@@ -77,8 +80,22 @@ def build(
     return network
 
 
+def _check_state(network: nn.Module) -> None:
+    """Refuse a network whose state a checkpoint cannot hold, because loading it could run code."""
+    todo = [*network.state_dict().items()]
+    for name, value in todo:
+        if isinstance(value, dict | list | tuple):
+            inner = [*value, *value.values()] if isinstance(value, dict) else value
+            todo += [(name, one) for one in inner]
+        elif not (value is None or isinstance(value, torch.Tensor | str | bytes | int | float)):
+            raise InputError(
+                f"network: the state of {name} contains a {type(value).__name__}, which no checkpoint can "
+                "hold; return tensors, numbers, texts, lists and dictionaries from get_extra_state"
+            )
+
+
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed the random numbers of torch, NumPy and Python, and leave their state as it was."""
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
@@ -137,11 +154,11 @@ def trace(
     mode = network.training
     image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)
     try:
-        output = network.eval()(image)
-        if not isinstance(output, torch.Tensor):
+        network.eval()  # its result may be None: a user's train() need not return the network
+        output = network(image)
+        if problem := obstacle(output):
             raise InputError(
-                f"network: {type(network).__name__} returns a {type(output).__name__}; it must return one "
-                "tensor, (n, classes)"
+                f"network: {type(network).__name__} {problem}; it must return one tensor, (n, classes)"
             )
         return tuple(output.shape)
     finally:

@@ -5,7 +5,7 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from prunescope.networks.masks import Masks
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 # Prefix that torch.compile adds to the names in the module that it wraps.
 COMPILED = "_orig_mod."
+# Last part of the name of what a module's `get_extra_state` returns.
+EXTRA = "_extra_state"
+SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Found:
     Attributes
     ----------
     state : dict of str to Tensor
-        By parameter name.
+        By parameter name; the extra state of a module can be anything plain.
     masks : dict of str to Tensor of bool
         Masks in the file, by parameter name; True means kept.
     prefix : str
@@ -37,9 +40,11 @@ class Found:
     left_out : tuple of str
         Names without this prefix, which do not belong to the network.
     key : str
-        The key of a dictionary under which the state dict was found.
+        The key under which the state dict was found; keys of nested dictionaries are joined by dots.
     others : tuple of str
-        Its other keys with a state dict, e.g. of a moving average of the weights.
+        Other keys with a state dict, e.g. of a moving average of the weights.
+    ignored : tuple of str
+        Names in the state dict whose values are not tensors.
     """
 
     state: dict[str, Tensor]
@@ -48,20 +53,21 @@ class Found:
     left_out: tuple[str, ...] = ()
     key: str = ""
     others: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
-def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -> Found:
+def read(path: str | Path, own: Mapping[str, Tensor], key: str = "network.weights") -> Found:
     """Read the weights of a network.
 
     Parameters
     ----------
     path : path
-        A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, a dictionary that holds one
+        A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, nested dictionaries that hold one
         (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
         ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of
         all names is removed, e.g. ``module.`` of `DataParallel`.
-    names : iterable of str
-        The names in the network's own state dict.
+    own : dict of str to Tensor
+        The network's own state dict.
     key : str, optional
         The configuration key that gives the path, for error messages.
 
@@ -75,13 +81,16 @@ def read(path: str | Path, names: Iterable[str], key: str = "network.weights") -
         raise InputError(f"{where}: no such file; relative paths start in {Path.cwd()}")
     content = _load(Path(path), where)
     # Checkpoints of this workflow store masks next to the weights.
-    own = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
-    state, inside, others = _state_in(content, where)
-    found = Found(state, content["masks"] if own else {}, key=inside, others=() if own else others)
-    found = _without_prune(found, where)
+    ours = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
+    found = _found_in(content, set(own), where)
+    if ours:
+        masks = content["masks"]
+        if not isinstance(masks, dict) or not all(isinstance(mask, Tensor) for mask in masks.values()):
+            raise InputError(f"{where}: its masks are not tensors by the name of their weight; save it again")
+        found = replace(found, masks=masks, others=())
     found = replace(found, state={name.replace(COMPILED, ""): value for name, value in found.state.items()})
     found = replace(found, masks={name.replace(COMPILED, ""): mask for name, mask in found.masks.items()})
-    return _without_prefix(found, set(names), where)
+    return _without_prefix(_without_prune(found, own, where), set(own), where)
 
 
 def _load(path: Path, where: str):
@@ -91,7 +100,7 @@ def _load(path: Path, where: str):
 
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*TorchScript archive")
+            warnings.simplefilter("ignore")  # that it looks at a TorchScript archive or at sparse tensors
             content = torch.load(path, map_location="cpu", weights_only=True)
         if member := damaged_member(path):
             raise ValueError(f"{member} in the archive is damaged")
@@ -119,46 +128,113 @@ def _load(path: Path, where: str):
         raise InputError(f"{where}: cannot be read ({problem})") from None
 
 
-def _is_state(value) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(one, Tensor) for one in value.values())
+def largest(state: Mapping[str, Tensor]) -> int:
+    """Return the number of values of the largest tensor in a state dict."""
+    return max((value.numel() for value in state.values() if isinstance(value, Tensor)), default=0)
 
 
-def _state_in(content, where: str) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:
-    """Return a file's state dict, the key under which it was found, and the other keys with a state dict.
+def dense(name: str, value: Tensor, most: int, where: str) -> Tensor:
+    """Return a tensor of a file in the ordinary layout.
 
-    The state dict is the whole content, or the value of one of its keys.
+    Parameters
+    ----------
+    name : str
+    value : Tensor
+    most : int
+        The largest number of values that a tensor of the network has.
+    where : str
+        Where it comes from, for the error message.
+
+    Raises
+    ------
+    InputError
+        When the tensor is not simply an array of numbers.
     """
-    if _is_state(content):
-        return dict(content), "", ()
-    inner = (
-        {key: value for key, value in content.items() if _is_state(value)}
-        if isinstance(content, dict)
-        else {}
-    )
-    known = [key for key in WRAPPERS if key in inner] or list(inner)
-    if not known:
+    if value.is_meta:
+        problem = "has no values, because it was saved on the device meta; save the network that was trained"
+    elif value.is_quantized:
+        problem = f"is quantised ({value.dtype}); save the weights before quantisation, or dequantize() them"
+    elif value.is_nested or value.layout not in (torch.strided, *SPARSE):
+        problem = f"has the layout {value.layout}; save it as an ordinary tensor"
+    elif value.numel() > most:
+        problem = f"has {value.numel():,} values, more than any tensor of the network; save the weights again"
+    else:
+        return value if value.layout is torch.strided else value.to_dense()
+    raise InputError(f"{where}: {name} {problem}")
+
+
+def _dictionaries(content) -> Iterator[tuple[tuple[str, ...], dict]]:
+    """Yield keys and dictionary of all dictionaries with tensors in a file, outermost first."""
+    todo, seen = [((), content)], set()
+    for path, value in todo:
+        if isinstance(value, dict | list | tuple) and id(value) not in seen:  # one may contain itself
+            seen.add(id(value))
+            if isinstance(value, dict) and any(isinstance(one, Tensor) for one in value.values()):
+                yield path, value
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            todo += [((*path, str(key)), inner) for key, inner in items]
+
+
+def _found_in(content, names: set[str], where: str) -> Found:
+    """Find the network's state dict in a file: the one with most of its names.
+
+    Of several, it is the whole content, or the first of `WRAPPERS`.
+    """
+    found = []
+    for path, one in _dictionaries(content):
+        tensors = {key: value for key, value in one.items() if isinstance(key, str)}
+        known = {name for key in tensors for name in _ends(key, names)}
+        if known or all(isinstance(key, str) and isinstance(one[key], Tensor) for key in one):
+            rank = WRAPPERS.index(path[-1]) if path and path[-1] in WRAPPERS else len(WRAPPERS)
+            found.append((-len(known), rank if path else -1, len(path), ".".join(path), tensors))
+    if not found:
         raise InputError(
             f"{where}: the file holds no state dict; save the weights with "
             "torch.save(network.state_dict(), FILE)"
         )
-    if known[0] not in WRAPPERS and len(known) > 1:
+    found.sort(key=lambda one: one[:3])
+    best, (_, _, _, key, state) = found[0][:3], found[0]
+    if equal := [one[3] for one in found if one[:3] == best][1:]:
         raise InputError(
-            f"{where}: the file holds several state dicts ({', '.join(map(str, known))}); save only that of "
+            f"{where}: the file holds several state dicts ({', '.join([key, *equal])}); save only that of "
             "the network"
         )
-    return dict(inner[known[0]]), str(known[0]), tuple(str(key) for key in inner if key != known[0])
+    used = {name for name, value in state.items() if isinstance(value, Tensor) or name.endswith(EXTRA)}
+    return Found(
+        {name: value for name, value in state.items() if name in used},
+        {},
+        key=key,
+        others=tuple(one[3] for one in found[1:] if one[0] and one[3]),
+        ignored=tuple(name for name in state if name not in used),
+    )
 
 
-def _without_prune(found: Found, where: str) -> Found:
+def _ends(key: str, names: set[str]) -> Iterator[str]:
+    """Yield the names that a name in a file may mean: without a prefix, and without torch's suffixes."""
+    plain = key.replace(COMPILED, "")
+    for text in dict.fromkeys((plain, plain.removesuffix("_orig"))):
+        parts = text.split(".")
+        yield from (name for start in range(len(parts)) if (name := ".".join(parts[start:])) in names)
+
+
+def _without_prune(found: Found, own: Mapping[str, Tensor], where: str) -> Found:
     """Replace the ``orig`` and ``mask`` of a parameter from `torch.nn.utils.prune` by their product."""
     state, masks = dict(found.state), dict(found.masks)
+    names, most = set(own), largest(own)
     for name in [name for name in state if name.endswith("_mask")]:
         base = name.removesuffix("_mask")
-        if f"{base}_orig" not in state:
+        # A network may have weights of these names itself.
+        if f"{base}_orig" not in state or any(_ends(name, names)):
             continue
         mask, weight = state.pop(name), state.pop(f"{base}_orig")
         if mask.shape != weight.shape:
             raise InputError(f"{where}: {name} and {base}_orig have different shapes; save the weights again")
+        mask, weight = (
+            dense(own_name, value, most, where)
+            for own_name, value in ((name, mask), (f"{base}_orig", weight))
+        )
+        if not ((mask == 0) | (mask == 1)).all():
+            raise InputError(f"{where}: {name} has values other than 0 and 1; save the weights again")
         masks[base] = mask.bool()
         state[base] = weight.masked_fill(~masks[base], 0.0)
     return replace(found, state=state, masks=masks)
@@ -168,10 +244,9 @@ def _without_prefix(found: Found, names: set[str], where: str) -> Found:
     """Remove the prefix under which most of the network's names are found."""
     counts = Counter()
     for name in found.state:
-        parts = name.split(".")
-        for start in range(len(parts)):
-            if ".".join(parts[start:]) in names:
-                counts["".join(f"{part}." for part in parts[:start])] += 1
+        for end in _ends(name, names):
+            if name.endswith(end):
+                counts[name.removesuffix(end)] += 1
     best = [prefix for prefix, count in counts.items() if count == max(counts.values())]
     if len(best) > 1 and "" not in best:
         raise InputError(

@@ -10,11 +10,12 @@ from torch import nn
 from prunescope.errors import InputError
 from prunescope.networks import DEFAULT, modules
 from prunescope.networks import weights as trained
-from prunescope.networks.build import build, trace
+from prunescope.networks.build import build, seeded, trace
 from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks, density
 from prunescope.networks.outline import outline
 from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
+from prunescope.networks.probe import check_repeatable, fault_in_training, is_storable
 
 
 def inspect(
@@ -54,10 +55,10 @@ def inspect(
     -------
     dict
         ``parameters``, ``prunable`` (number of prunable weights by parameter name), ``rates`` (of single
-        parameters), ``macs``
-        (multiply–accumulates of convolutions and linear layers per image), ``floats`` (numbers in all module
-        outputs per image), and for each recorded module ``shapes``, that of its output for one image, and
-        ``axes``, the axis of its output (n, ...) that holds the units, None if it is not known.
+        parameters), ``macs`` (multiply–accumulates of convolutions and linear layers per image), ``floats``
+        (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
+        one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
+        known; and ``alone``: why it cannot be trained on a batch of one image, or an empty text.
 
     Raises
     ------
@@ -90,13 +91,19 @@ def inspect(
     found = {module.name: module for module in outline(net, partial(trace, net, shape), axes)}
     # The name of a layer may also be that of another module.
     layers = {layer: found[names[module]] for layer, module in chosen.items()}
-    for module in layers.values():
+    for layer, module in layers.items():
         if module.obstacle:
             raise InputError(
                 f"activations.layers: module {module.name!r} {module.obstacle}, so it cannot be recorded; "
                 "choose other layers, e.g. the block around it"
             )
+        if not is_storable(layer):
+            raise InputError(
+                f"activations.layers: {layer!r} contains a slash or a null character, so it cannot be the "
+                "name of a layer; rename this module"
+            )
     counts = census(net, {}, shape)
+    alone = _try_out(net, chosen, shape, trains=not trained_elsewhere)
     return {
         "parameters": counts["parameters"],
         "prunable": {name: weight.numel() for name, weight in weights.items()},
@@ -105,7 +112,22 @@ def inspect(
         "floats": sum(math.prod(module.output) for module in found.values() if module.output is not None),
         "shapes": {layer: list(module.output) for layer, module in layers.items()},
         "axes": {layer: module.axis for layer, module in layers.items()},
+        "alone": alone,
     }
+
+
+def _try_out(network: nn.Module, recorded: dict[str, nn.Module], shape: Shape, trains: bool) -> str:
+    """Check what several images show, and return why the network cannot be trained on one image."""
+    with seeded(0):
+        check_repeatable(network, {**recorded, "": network}, torch.randn(2, *shape))
+        if not trains:
+            return ""
+        if problem := fault_in_training(network, shape, 2):
+            raise InputError(
+                f"network: {type(network).__name__} cannot be trained on a batch of 2 images of shape "
+                f"{tuple(shape)} ({problem}); choose another network, other arguments or larger images"
+            )
+        return fault_in_training(network, shape, 1)
 
 
 def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
@@ -125,20 +147,27 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
         ``macs_dense`` and ``macs_effective``
         (multiply–accumulate operations for one image; effective counts only the remaining weights),
-        ``dead_channels``, and ``layers``: for each module with prunable weights ``name``, ``total``,
+        ``dead_channels``, and ``layers``: for each module with prunable weights of its own (a weight that
+        several modules share belongs to the first one, with the operations of all) ``name``, ``total``,
         ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left), ``macs_dense``
         and ``macs_effective``.
     """
     weighted = {name: own for name, module in network.named_modules() if (own := modules.weights_of(module))}
     positions = _positions(network, weighted, shape)
-    # A weight that several modules share has one mask, by its first name.
-    first = {parameter: name for name, parameter in network.named_parameters()}
+    first, uses = modules.first_names(network), Counter()
+    for name, own in weighted.items():
+        for key in own:
+            uses[first[f"{name}.{key}" if name else key]] += positions[name]
     layers = []
     for name, own in weighted.items():
+        names = {key: f"{name}.{key}" if name else key for key in own}
         kept = {
-            key: masks.get(first.get(weight, f"{name}.{key}"), torch.ones(weight.shape, dtype=torch.bool))
-            for key, weight in own.items()
+            full: masks.get(full, torch.ones(own[key].shape, dtype=torch.bool))
+            for key, full in names.items()
+            if first[full] == full
         }
+        if not kept:
+            continue
         total, left = (sum(int(count(mask)) for mask in kept.values()) for count in (torch.numel, torch.sum))
         layers.append(
             {
@@ -148,8 +177,8 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
                 "density": left / total,
                 "channels": sum(len(mask) for mask in kept.values()),
                 "dead_channels": sum(int((~mask.flatten(1).any(1)).sum()) for mask in kept.values()),
-                "macs_dense": total * positions[name],
-                "macs_effective": left * positions[name],
+                "macs_dense": sum(mask.numel() * uses[full] for full, mask in kept.items()),
+                "macs_effective": sum(int(mask.sum()) * uses[full] for full, mask in kept.items()),
             }
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -199,9 +228,10 @@ def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
         nothing is pruned.
     """
     total = sum(parameter.numel() for parameter in network.parameters())
-    found = Counter()
-    for prefix, module in network.named_modules() if masks else ():
+    found, shown = Counter(), {id(network.get_parameter(name)) for name in masks}
+    for _, module in network.named_modules() if masks else ():
         for name, parameter in module.named_parameters(recurse=False):
-            if (f"{prefix}.{name}" if prefix else name) not in masks:
+            if id(parameter) not in shown:
+                shown.add(id(parameter))
                 found[f"{type(module).__name__}.{name}"] += parameter.numel()
     return {name: {"parameters": n, "share": n / total} for name, n in found.most_common()}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from prunescope.errors import InputError, guess
+from prunescope.errors import InputError, guess, listed
 from prunescope.networks import PRUNABLE
 
 
@@ -15,8 +15,8 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
     """Return the modules that any of the patterns matches, in the network's own order.
 
     A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
-    type (``Conv2d``) and the base classes of this type. ``Type:name``, as in ``Conv2d:layer1.*``, must match
-    both.
+    type (``Conv2d``) and the base classes of this type; ``*`` also matches dots. ``Type:name``, as in
+    ``Conv2d:layer1.*``, must match both. The name of a module always matches it, whatever characters it has.
 
     Parameters
     ----------
@@ -36,14 +36,18 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
         When a pattern matches nothing, so that a misspelled layer is noticed.
     """
     modules = {name: module for name, module in network.named_modules() if name}
-    chosen = set()
+    first, chosen = {module: name for name, module in modules.items()}, set()
     for pattern in patterns:
-        matched = {name for name, module in modules.items() if matches(pattern, name, module)}
+        matched = {
+            first[module]
+            for name, module in network.named_modules(remove_duplicate=False)
+            if module in first and matches(pattern, name, module)
+        }
         if not matched:
             known = [*modules, *dict.fromkeys(type(module).__name__ for module in modules.values())]
             raise InputError(
                 f"{key}: pattern {pattern!r} matches no module of {type(network).__name__}"
-                f"{guess(pattern, known)}; modules: {', '.join(modules)}"
+                f"{guess(pattern, known)}; modules: {listed(modules)}"
             )
         chosen |= matched
     return {name: module for name, module in modules.items() if name in chosen}
@@ -66,14 +70,14 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
     """
     if isinstance(layers, list):
         return select(network, layers, "activations.layers")
-    known = {name: module for name, module in network.named_modules() if name}
+    known = {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
     for layer, name in layers.items():
         if name not in known:
             raise InputError(
                 f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; give the one "
-                f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {', '.join(known)}"
+                f"that corresponds to layer {layer!r}, as in {{{layer}: MODULE}}; modules: {listed(known)}"
             )
-    if len(set(layers.values())) < len(layers):
+    if len({known[name] for name in layers.values()}) < len(layers):
         pairs = ", ".join(f"{layer}: {name}" for layer, name in layers.items())
         raise InputError(f"layers: {{{pairs}}} names a module twice; give a different module for each layer")
     order = list(known)
@@ -87,10 +91,17 @@ def matches(pattern: str, name: str, module: nn.Module) -> bool:
     # Parametrisations and torch's own layers use subclasses, e.g. ParametrizedConv2d.
     own = type(module).__mro__
     kinds = [kind.__name__ for kind in own[: own.index(nn.Module)]]
+    if fits(pattern, name):
+        return True
     if ":" in pattern:
         kind_pattern, _, pattern = pattern.partition(":")
-        return any(fnmatchcase(kind, kind_pattern) for kind in kinds) and fnmatchcase(name, pattern)
-    return any(fnmatchcase(text, pattern) for text in (name, *kinds))
+        return any(fnmatchcase(kind, kind_pattern) for kind in kinds) and fits(pattern, name)
+    return any(fnmatchcase(kind, pattern) for kind in kinds)
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a pattern is a name, even one with the characters ``*?[]:``, or matches it."""
+    return pattern == name or fnmatchcase(name, pattern)
 
 
 def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -115,11 +126,21 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in found.items() if value.ndim >= 2}
 
 
+def first_names(network: nn.Module) -> dict[str, str]:
+    """Return the first name of each parameter by all its names: modules can share a parameter.
+
+    Masks and tables use the first name, as `torch.nn.Module.named_parameters` does.
+    """
+    first = {parameter: name for name, parameter in network.named_parameters()}
+    everything = network.named_parameters(remove_duplicate=False)
+    return {name: first[parameter] for name, parameter in everything}
+
+
 def owners(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
-    """Return the module of every prunable weight, with its dotted name, by the weight's name."""
+    """Return the module of every prunable weight, with its dotted name, by each of the weight's names."""
     return {
         f"{prefix}.{name}": (prefix, module)
-        for prefix, module in network.named_modules()
+        for prefix, module in network.named_modules(remove_duplicate=False)
         for name in weights_of(module)
         if prefix
     }
@@ -145,15 +166,15 @@ def prunable(
     InputError
         When a pattern matches no module with such a weight, or pruned weights would not stay zero.
     """
-    modules, parameters = owners(network), dict(network.named_parameters())
-    chosen = set()
+    modules, parameters = owners(network), dict(network.named_parameters(remove_duplicate=False))
+    first, chosen = first_names(network), set()
     for pattern in patterns:
         matched = {name for name, owner in modules.items() if matches(pattern, *owner)}
         # A pattern may also name a parameter, whatever its name.
         matched |= {
             name
             for name, parameter in parameters.items()
-            if parameter.ndim >= 2 and fnmatchcase(name, pattern) and "." in pattern
+            if parameter.ndim >= 2 and fits(pattern, name) and "." in pattern
         }
         if not matched:
             # Of the default patterns, one that matches is enough.
@@ -164,7 +185,7 @@ def prunable(
                 f"{key}: pattern {pattern!r} matches no module with a prunable weight; choose convolutions "
                 f"or linear layers, or everything inside a block as in {pattern + '.*'!r}"
             )
-        chosen |= matched
+        chosen |= {first[name] for name in matched}
     return {name: parameter for name, parameter in parameters.items() if name in chosen}
 
 
@@ -214,19 +235,20 @@ def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -
     InputError
         When a pattern matches no prunable module.
     """
-    modules = owners(network)
+    modules, first = owners(network), first_names(network)
     resolved = {}
     for pattern, rate in rates.items():
         matched = [
-            name
-            for name in names
-            if fnmatchcase(name, pattern) or (name in modules and matches(pattern, *modules[name]))
+            first[name]
+            for name in first
+            if first[name] in names
+            and (fits(pattern, name) or (name in modules and matches(pattern, *modules[name])))
         ]
         if not matched:
             known = [modules[name][0] if name in modules else name for name in names]
             raise InputError(
                 f"pruning.rates: pattern {pattern!r} matches no prunable module; "
-                f"prunable: {', '.join(dict.fromkeys(known))}"
+                f"prunable: {listed(dict.fromkeys(known))}"
             )
         resolved.update(dict.fromkeys(matched, rate))
     return resolved

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from prunescope.errors import InputError
 from prunescope.networks import modules
+from prunescope.networks.probe import obstacle
 
 FIRST, LAST = "first", "last"
 # Modules that work on axis 1, by the file of torch that defines them, and on the last axis.
@@ -62,11 +63,12 @@ def outline(network: nn.Module, run: Callable, axes: str | Mapping[str, str] | N
         ``first`` or ``last``, for all outputs or by module pattern; the last pattern that matches applies.
     """
     named = {name: module for name, module in network.named_modules() if name}
-    runs, outputs = Counter(), {}
+    runs, outputs, problems = Counter(), {}, {}
 
     def note(name: str, _module, _inputs, output) -> None:
         runs[name] += 1
-        outputs[name] = tuple(output.shape) if isinstance(output, Tensor) else None
+        problems[name] = obstacle(output)
+        outputs[name] = None if problems[name] else tuple(output.shape)
 
     handles = [module.register_forward_hook(partial(note, name)) for name, module in named.items()]
     try:
@@ -85,9 +87,9 @@ def outline(network: nn.Module, run: Callable, axes: str | Mapping[str, str] | N
         side = next(filter(None, [*sides, axes if isinstance(axes, str) else None]), None)
         last = len(output) - 1
         axis = last if last == 1 or side == LAST else 1 if side else None
-        obstacle = _obstacle(runs[name], outputs.get(name))
+        problem = _problem(runs[name], problems.get(name, ""), output)
         shape = None if outputs.get(name) is None else output[1:]
-        found.append(Module(name, type(module).__name__, shape, axis, obstacle))
+        found.append(Module(name, type(module).__name__, shape, axis, problem))
     return found
 
 
@@ -107,11 +109,11 @@ def _written(axes: str | Mapping[str, str] | None, name: str, module: nn.Module)
     return [side for pattern, side in patterns.items() if modules.matches(pattern, name, module)][::-1]
 
 
-def _obstacle(runs: int, output: tuple[int, ...] | None) -> str:
+def _problem(runs: int, obstacle: str, output: tuple[int, ...]) -> str:
     if runs != 1:
         return "runs more than once" if runs else "never runs"
-    if output is None:
-        return "returns no single tensor"
+    if obstacle:
+        return obstacle
     if output[:1] != (1,):
         return f"returns {output} for one image, so its first axis is not that of the images"
     return "" if len(output) > 1 else "returns a single number"

@@ -1,16 +1,20 @@
 """Given weights: initial weights for training, and networks that were trained elsewhere."""
 
 import logging
+from collections import defaultdict
 
+import torch
 from torch import Tensor, nn
 
 from prunescope import files, kinds
-from prunescope.errors import InputError
+from prunescope.errors import InputError, listed
 from prunescope.networks import DEFAULT, formats, modules
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks
 
 log = logging.getLogger("prunescope")
+# Fewer zeros than this share of a matrix do not mean that it was pruned.
+ACCIDENTAL = 0.01
 
 
 def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
@@ -60,7 +64,7 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
     network : torch.nn.Module
         Pruned weights are exactly zero.
     masks : dict of str to Tensor of bool
-        Those in the file, else of the weights that are exactly zero; empty if there are none.
+        Those in the file, else of the weights that are exactly zero, see `zeros`; empty if there are none.
 
     Raises
     ------
@@ -72,12 +76,18 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
     built = build(**network, seed=0)
     found = _read(more["weights"], more, built, key)
     fit(built, found.state, f"{key} = {more['weights']!r}", draw_head=False)
+    first, given = modules.first_names(built), {}
     for name, mask in found.masks.items():
-        if name not in built.state_dict() or mask.shape != built.state_dict()[name].shape:
-            raise InputError(
-                f"{key} = {more['weights']!r}: the mask of {name} matches no weight; save it again"
-            )
-    return built, zeros(built, trained_further=False, given=found.masks)
+        weight = built.get_parameter(name) if name in first else None
+        if weight is None or mask.shape != weight.shape:
+            problem = "matches no weight"
+        elif weight.detach()[~mask.bool()].any():
+            problem = "removes weights that are not zero"
+        else:
+            given[first[name]] = mask.bool()
+            continue
+        raise InputError(f"{key} = {more['weights']!r}: the mask of {name} {problem}; save it again")
+    return built, zeros(built, trained_further=False, given=given, few=more.get("zeros") == "all")
 
 
 def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Found:
@@ -85,11 +95,13 @@ def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Foun
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
     if found.others:
-        log.info("%s: read from %s; not used: %s", source, found.key, _listed(list(found.others)))
+        log.info("%s: read from %s; not used: %s", source, found.key, listed(found.others, 5))
     if found.prefix:
         log.info("%s: removed the prefix %s from all names", source, found.prefix)
+    if found.ignored:
+        log.info("%s: not tensors, ignored: %s", source, listed(found.ignored, 5))
     if found.left_out:
-        log.info("%s: not part of the network: %s", source, _listed(list(found.left_out)))
+        log.info("%s: not part of the network: %s", source, listed(found.left_out, 5))
     return found
 
 
@@ -128,15 +140,24 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
     InputError
         With the names that are missing, unexpected or of another shape.
     """
-    own = network.state_dict()
-    head = [name for name, module in network.named_modules() if modules.weights_of(module)][-1]
+    whole = network.state_dict()
+    own = {name: value for name, value in whole.items() if not name.endswith(formats.EXTRA)}
+    extra = {name: value for name, value in state.items() if name.endswith(formats.EXTRA) and name in whole}
+    state = {name: value for name, value in state.items() if not name.endswith(formats.EXTRA)}
+    shared = _shared(network)
+    weighted = [name for name, module in network.named_modules() if modules.weights_of(module)]
+    head = weighted[-1] if weighted else None
     wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
     drawn = [name for name in wrong if draw_head and name.rpartition(".")[0] == head]
     shapes = [f"{name} ({_shape(state[name])} instead of {_shape(own[name])})" for name in wrong]
-    # Old files lack this counter, which matters only for a batch norm without momentum.
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    missing = [
+        name
+        for name in own
+        # Old files lack this counter, which matters only for a batch norm without momentum.
+        if not (name.endswith("num_batches_tracked") or {name, *shared[name]} & set(state))
+    ]
     problem = "; ".join(
-        f"{what}: {_listed(names)}"
+        f"{what}: {listed(names, 5)}"
         for what, names in (
             ("missing", missing),
             ("unexpected", [name for name in state if name not in own]),
@@ -146,11 +167,55 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
     )
     if problem:
         raise InputError(f"{where}: the weights do not fit the network; {problem}")
-    network.load_state_dict({name: value for name, value in state.items() if name not in drawn}, strict=False)
+    used = {
+        name: _converted(name, value, own[name], where) for name, value in state.items() if name not in drawn
+    }
+    for name, others in shared.items():
+        for other in others:
+            if name in used and other in used and not torch.equal(used[name], used[other]):
+                raise InputError(
+                    f"{where}: {name} and {other} are one weight in the network, but differ in the file; "
+                    "choose a network that does not share it, or save the weights again"
+                )
+    network.load_state_dict(used | extra, strict=False)
     return drawn
 
 
-def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None) -> Masks:
+def _shared(network: nn.Module) -> dict[str, list[str]]:
+    """Return the other names of each tensor in a network's state dict: modules can share weights."""
+    names = defaultdict(list)
+    for name, value in network.state_dict(keep_vars=True).items():
+        names[id(value)].append(name)
+    return {name: [other for other in own if other != name] for own in names.values() for name in own}
+
+
+def _converted(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
+    """Return a tensor of a file with the type of the network's; refuse one that means something else."""
+    value = formats.dense(name, value, own.numel(), where).detach()
+    try:
+        whole = _kind(own) == "integer" and _kind(value) == "float" and value.double().frac().eq(0).all()
+        same = _kind(value) == _kind(own) or whole or name.endswith("num_batches_tracked")
+        converted = value.to(own.dtype) if same else None
+    except RuntimeError:  # torch does not compute with types of a few bits
+        converted = None
+    if converted is None:
+        raise InputError(
+            f"{where}: {name} has the type {value.dtype} instead of {own.dtype}; save the weights that the "
+            "network computes with"
+        )
+    if own.isfinite().all() and (broken := int((~converted.isfinite()).sum())):
+        raise InputError(
+            f"{where}: {broken} of {own.numel()} values of {name} are NaN or infinite; check how they were "
+            "trained and saved"
+        )
+    return converted
+
+
+def _kind(value: Tensor) -> str:
+    return "complex" if value.is_complex() else "float" if value.is_floating_point() else "integer"
+
+
+def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None, few: bool = False) -> Masks:
     """Return masks of the zeros in a network's weights.
 
     Parameters
@@ -160,6 +225,9 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
         Whether a matrix that is zero everywhere is treated as initialised to zero, not as pruned.
     given : dict of str to Tensor of bool, optional
         Known masks; they are not changed.
+    few : bool, default False
+        Whether zeros count even in a matrix that has hardly any, less than `ACCIDENTAL`: weights can become
+        zero by accident, for example in half precision.
 
     Returns
     -------
@@ -173,8 +241,15 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
         for module in network.modules()
         for weight in modules.weights_of(module).values()
     }
-    given = given or {}
-    masks = {name: weight != 0 for name, weight in weights.items()} | given
+    given, masks, accidental = given or {}, {}, 0
+    for name, weight in weights.items():
+        mask = given.get(name, weight != 0)
+        removed = int((~mask).sum())
+        if name not in given and 0 < removed < ACCIDENTAL * mask.numel() and not few:
+            accidental += removed
+            mask = torch.ones_like(mask)
+        masks[name] = mask
+    masks |= given
     if trained_further:
         masks = {name: mask | ~mask.any() for name, mask in masks.items()}
     found = sum(int((~mask).sum()) for mask in masks.values())
@@ -182,12 +257,10 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None)
     log.info(
         "%d of %d weights are treated as pruned: %d masks from the file, else zeros", found, total, len(given)
     )
+    if accidental:
+        log.info("%d zeros are not: there are less than %g %% of their layer", accidental, 100 * ACCIDENTAL)
     return masks if found else {}
 
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a number"
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

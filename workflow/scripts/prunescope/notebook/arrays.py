@@ -45,7 +45,7 @@ def compare(
     ----------
     x : array-like, shape (n, p)
         Row i is the output of one layer for example i. Feature maps (n, c, h, w) become (n, c·h·w), or
-        (n·h·w, c) with one row for each position.
+        (n·h·w, c) with one row for each position. Tensors on the CPU are accepted, bfloat16 included.
     y : array-like, shape (n, q)
         The same for another layer; row i belongs to the same example.
     measures : sequence of str, optional
@@ -226,7 +226,13 @@ def table(rows: Sequence[dict]) -> pd.DataFrame:
 def _matrix(values: "ArrayLike", name: str) -> np.ndarray:
     if np.ma.is_masked(values):
         raise InputError(f"{name}: has masked values; remove these rows")
+    dtype = str(getattr(values, "dtype", ""))
     try:
+        # NumPy has no such types.
+        if dtype.startswith(("torch.bfloat16", "torch.float8")):
+            values = values.float()
+        elif dtype == "bfloat16":  # of ml_dtypes, which JAX uses
+            values = values.astype(np.float32)
         matrix = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # e.g. a tensor on a GPU
         raise InputError(f"{name}: not an array of numbers ({str(error).splitlines()[0]})") from None

@@ -57,10 +57,10 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
         When there is no such experiment, or it is invalid. Patterns that match no module are accepted,
         because this list helps to correct them.
     """
-    config = configuration_of()
-    own.use(config["code_folder"])
-    catalogue = config["catalogue"]
     try:
+        config = configuration_of()  # an empty folder may have none
+        own.use(config["code_folder"])
+        catalogue = config["catalogue"]
         catalogue.check(name, "layers")
     except InputError:
         # No name of an experiment has a slash.

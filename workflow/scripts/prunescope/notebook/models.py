@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.record import record_modules
-from prunescope.errors import InputError, shrinking
+from prunescope.errors import InputError, guess, listed, shrinking
 from prunescope.networks.modules import select
 from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
 from prunescope.settings.activations import RecordingSettings
@@ -77,7 +77,8 @@ def compare_models(
     ------
     InputError
         A `ValueError`, when a pattern selects no module, a module cannot be recorded, the layers of both
-        networks do not correspond, activations are not finite, or for the reasons of `compare`.
+        networks do not correspond, activations are not finite or depend on chance or on the other images of a
+        batch, or for the reasons of `compare`.
 
     Examples
     --------
@@ -172,9 +173,13 @@ def _names(
     if isinstance(layers, Mapping):
         names = list(layers), list(layers.values())
         for network, own in zip((a, b), names, strict=True):
+            known = {name: module for name, module in network.named_modules() if name}
             for name in own:
-                if list(select(network, [name], "layers")) != [name]:
-                    raise InputError(f"layers: {name!r} is a pattern, but a mapping needs module names")
+                if name not in known:
+                    raise InputError(
+                        f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; a "
+                        f"mapping needs the names of modules, not patterns; modules: {listed(known)}"
+                    )
         return names
     names = tuple(list(select(network, list(layers), "layers")) for network in (a, b))
     if pairs == "all-layers":
@@ -223,12 +228,18 @@ def _record(
 def _evaluating(network: nn.Module) -> Iterator[None]:
     """Put every module into evaluation mode, and restore its mode at the end."""
     modes = {module: module.training for module in network.modules()}
+    # What torch.compile wraps in place computes the same, and ignores hooks.
+    compiled = {module: call for module in modes if (call := module._compiled_call_impl) is not None}
+    for module in compiled:
+        module._compiled_call_impl = None
     network.eval()
     try:
         yield
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
 
 
 def _sides(a: Rows, b: Rows) -> dict:

@@ -44,6 +44,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
             axes=activations["axes"],
         )
         network = _units_first(activations, network)
+        _check_batches(experiment, dataset, network["alone"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}
@@ -128,12 +129,28 @@ def _check_training(experiment: dict, dataset: dict) -> None:
         )
 
 
+def _check_batches(experiment: dict, dataset: dict, problem: str) -> None:
+    """Refuse a last batch of one image if the network cannot be trained on one: `problem` says why."""
+    training = experiment["training"]
+    used = training["examples"] or dataset["train"] - training["validation"]
+    if problem and (used - 1) % training["batch_size"] == 0:
+        raise InputError(
+            f"training.batch_size = {training['batch_size']}: {used} training images leave a last batch of "
+            f"one image, on which this network cannot be trained ({problem}); choose another size"
+        )
+
+
 def _check_trainable(name: str, dataset: dict) -> None:
     """Refuse to train on a data set that has test images only."""
     if not dataset["classes"]:
         raise InputError(
             f"dataset = {name!r}: its images have no labels, so no network can be trained on "
             "them; put the images of each class into their own folder, or add labels"
+        )
+    if dataset["classes"] == 1:
+        raise InputError(
+            f"dataset = {name!r}: all its images are of one class, so every network has accuracy 1; put the "
+            "images of each class into their own folder, or give each class a label"
         )
     if not dataset["train"]:
         raise InputError(f"dataset = {name!r}: it has no training images; add some under train/")

@@ -51,6 +51,7 @@ def network_params(network: dict, key: str = "network.weights") -> dict:
         "code": digests.of_file("network", network["name"]),
         "weights": weights,
         "digest": None if weights in (None, DEFAULT) else _digest(weights, key),
+        "zeros": network.get("zeros"),
     }
     more = {key: value for key, value in more.items() if value is not None}
     own = {key: network[key] for key in ("name", "arguments", "classes") if key in network}

@@ -31,6 +31,8 @@ def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, dat
     data : dict
         ``data`` of the top-level configuration.
     """
+    # With a storage provider, outputs are the local copies.
+    patterns = [re.sub(r"^\.snakemake/storage/.*/(?=results/)", "", pattern) for pattern in patterns]
     for target in map(os.path.normpath, targets):
         if target.startswith("results/"):
             _check(target, patterns, catalogue, data)

@@ -45,7 +45,8 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
     outputs, classes = this.built["classes"], len(this.dataset.classes)
     if outputs == classes:
         reproducible(this.device)
-        loss, accuracy = evaluate(network.to(this.device), data.test, data, this.training)
+        network.to(this.device)
+        loss, accuracy = evaluate(network, data.test, data, this.training)
         if not math.isfinite(loss):
             raise InputError(
                 f"weights = {this.network['more']['weights']!r}: the network's outputs for the test images "
@@ -54,7 +55,7 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
         log.info("test accuracy %.4f, loss %.4f", accuracy, loss)
     else:
         log.info("accuracy not measured: %d outputs, %d classes in the data set", outputs, classes)
-    network = network.cpu()
+    network.cpu()
     made = checkpoint(this, network, data, masks, float("nan") if accuracy is None else accuracy)
     numbers = {
         "train_loss": None,

@@ -38,4 +38,6 @@ def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) ->
             known[file_name(kind, measure)] = (kind, facts["label"], "")
             known |= {file_name(kind, measure, layer): (kind, facts["label"], layer) for layer in layers}
     kind, measure, layer = known[name]
+    # Snakemake fills in wildcards and knows no escape: an invisible character makes {x} no wildcard.
+    layer = layer.replace("{", "{\u2060")
     return {"figure": KINDS[kind], "measure": measure, "layer": layer}

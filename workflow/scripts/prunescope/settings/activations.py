@@ -15,7 +15,9 @@ class Activations(Settings):
     """What is recorded."""
 
     layers: list[Pattern] = Field(
-        min_length=1, description="Modules whose outputs are recorded, by name or type pattern."
+        min_length=1,
+        description="Modules whose outputs are recorded, by name or type pattern. `*` also matches dots: "
+        "`blocks.*` chooses everything inside the blocks, `blocks.?` the blocks 0 to 9 themselves.",
     )
     examples: Annotated[int, Field(ge=2)] | None = Field(
         EXAMPLES,

@@ -91,7 +91,7 @@ def find(experiment: dict, seed: int, round: int) -> dict:
 def network_of(experiment: dict, model: dict) -> dict:
     """Return the network of a model, with its weights, in the form of the key `network`."""
     network = model.get("network", experiment["network"])
-    return network | {"weights": model["weights"]}
+    return network | {key: model[key] for key in ("weights", "zeros") if key in model}
 
 
 def normalisation_of(experiment: dict, model: dict) -> str | dict:

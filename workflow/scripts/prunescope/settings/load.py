@@ -20,7 +20,7 @@ from prunescope.errors import InputError, guess
 from prunescope.settings import base, elsewhere
 from prunescope.settings.experiment import Written, validated
 from prunescope.settings.reading import plain, read_yaml
-from prunescope.settings.top import Config
+from prunescope.settings.top import Config, repeats
 
 # Keys that the dense training reads; a control comes last because it extends the experiment that it controls.
 DENSE = ("dataset", "network", "training", "pruning.retraining", "pruning.rewind")
@@ -132,6 +132,8 @@ class Catalogue:
             raise InputError(
                 f"{where}: no experiment {name!r} in {folders}{guess(str(name), known, nearest=2)}"
             )
+        if problem := repeats(name):
+            raise InputError(f"{where}: the name {name!r} {problem}")
 
 
 def load_config(config: dict, shipped: dict, folders: tuple[Path, ...], module: bool = False) -> dict:

@@ -1,6 +1,6 @@
 """Keys of `network` and `models`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
@@ -52,6 +52,10 @@ class Model(Settings):
         0,
         description="Networks of one lineage descend from its first network, the dense one, and are "
         "compared with each other. The lineage takes the place of the seed.",
+    )
+    zeros: Literal["all"] = absent(
+        description="`all` counts every weight that is zero as pruned. Otherwise, weights of a layer without "
+        "a mask in the file count only if at least 1 % of them are zero.",
     )
     label: str = Field("", description="Name of the network in reports and figures.")
     network: Architecture = absent(

@@ -2,12 +2,30 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from prunescope.settings.base import UNIQUE, Settings, absent, either, named, spelled
+from prunescope.settings.base import UNIQUE, Settings, absent, either, named, problem, spelled
 
-Name = spelled(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "letters, digits, _ . or -")
-Selected = spelled(r"^[A-Za-z0-9][A-Za-z0-9_.=-]*$", "letters, digits, _ . = or -")
+
+def repeats(name: str) -> str:
+    """Return why Snakemake takes a name for an endless recursion; empty if it does not."""
+    lengths = range(1, len(name) // 20 + 1)
+    end = next((name[-length:] for length in lengths if name.endswith(20 * name[-length:])), "")
+    return f"ends in {end!r} 20 times, which Snakemake refuses; choose another name" if end else ""
+
+
+def _check_repeats(name: str) -> str:
+    if text := repeats(name):
+        raise problem(text, value=name)
+    return name
+
+
+Name = Annotated[
+    spelled(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "letters, digits, _ . or -"), AfterValidator(_check_repeats)
+]
+Selected = Annotated[
+    spelled(r"^[A-Za-z0-9][A-Za-z0-9_.=-]*$", "letters, digits, _ . = or -"), AfterValidator(_check_repeats)
+]
 
 
 class Source(Settings):

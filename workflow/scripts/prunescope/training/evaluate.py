@@ -42,7 +42,8 @@ def evaluate(network: nn.Module, split: Split, data: Data, settings: Forward) ->
 def gradients(network: nn.Module, names: list[str], data: Data, settings: Forward) -> dict[str, Tensor]:
     """Return the gradient of the training images' mean loss, in evaluation mode and without augmentation."""
     reproducible(data.train.labels.device)
-    network.to(data.train.labels.device).eval()
+    network.to(data.train.labels.device)
+    network.eval()
     parameters = dict(network.named_parameters())
     network.zero_grad()
     frozen = [name for name in names if not parameters[name].requires_grad]

@@ -1,38 +1,22 @@
 """A folder or an archive of images, with or without a folder for each class and each split."""
 
-import bz2
-import gzip
-import lzma
-import shutil
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from prunescope.data import pictures
+from prunescope.data import archives, pictures
 from prunescope.data.datasets import UNLABELLED
 from prunescope.data.pictures import DAMAGE
 from prunescope.data.sources import Source
 from prunescope.errors import InputError
-from prunescope.files import FULL
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-COMPRESSED = {".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open, ".tar.bz2": bz2.open}
-ARCHIVES = (".tar", *COMPRESSED, ".zip")
+# Images that cannot be read, which must not be left out silently.
+UNREADABLE = {".avif", ".heic", ".heif", ".ico", ".jp2", ".jxl", ".svg", ".tga"}
 SPLITS = ("train", "val", "test")
 # How other names of splits start, e.g. Train, training, testing, validation.
 LIKE_SPLITS = ("trai", "vali", "val", "test")
-# A small archive can declare any size, or unpack to any size.
-LARGEST_FILE = 2**26  # bytes of an image file
-LARGEST_HEADER = 2**20  # bytes of a name or attributes in a tar archive
-HEADERS = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ class ImageFolder(Source):
     @property
     def path(self) -> Path:
         """The folder or archive."""
-        return self.local(ARCHIVES, "folder or archive")
+        return self.local(archives.ARCHIVES, "folder or archive")
 
     def stamp(self) -> list:
         return stamp(self.path)
@@ -99,7 +83,7 @@ class ImageFolder(Source):
             image cannot be read.
         """
         path = self.path
-        items = self._splits(_arranged(path, list(_images(path))))
+        items = self._splits(_arranged(path, list(_images(path).items())))
         shapes = {item.file: pictures.shape(item.open, f"{path}: {item.file}") for item in items}
         sizes: dict[tuple[int, int], str] = {}
         for file, shape in sorted(shapes.items()):
@@ -137,7 +121,7 @@ class ImageFolder(Source):
 
 def stamp(path: Path) -> list:
     """Return the path, the number and sizes of its files, and the latest modification time."""
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    files = list(archives.files_below(path, path)) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     return [
         str(path.resolve()),
@@ -147,25 +131,39 @@ def stamp(path: Path) -> list:
     ]
 
 
-def _images(path: Path) -> Iterator[tuple[tuple[str, ...], Callable[[], BinaryIO]]]:
-    """Yield the path of each image in a folder or an archive, as its parts, and a function that opens it."""
+def _images(path: Path) -> dict[tuple[str, ...], Callable[[], BinaryIO]]:
+    """Return functions that open the images in a folder or an archive, by path as its parts.
+
+    If an archive has several members of a name, the last one counts, as when it is unpacked.
+    """
+    found = {}
     try:
-        for name, size, open in _members(path):
-            parts = PurePosixPath(name).parts
-            # macOS stores ._x.png next to x.png, and Jupyter a folder .ipynb_checkpoints.
-            if any(part.startswith(".") for part in parts) or Path(name).suffix.lower() not in SUFFIXES:
+        for name, size, open in archives.members(path):
+            parts, suffix = PurePosixPath(name).parts, Path(name).suffix.lower()
+            if (
+                any(part.startswith(archives.COPIES) for part in parts)
+                or suffix not in archives.SUFFIXES | UNREADABLE
+            ):
                 continue
-            if size > LARGEST_FILE:
-                raise InputError(
-                    f"{path}: {name}: this image file has {size:,} bytes, more than the allowed "
-                    f"{LARGEST_FILE:,}; make it smaller"
+            problem = None
+            if any(part.startswith(".") for part in parts):
+                problem = "this image is hidden; rename or remove it"
+            elif suffix in UNREADABLE:
+                problem = f"{suffix} images are not supported; convert it to PNG"
+            elif size > archives.LARGEST_FILE:
+                problem = (
+                    f"this image file has {size:,} bytes, more than the allowed {archives.LARGEST_FILE:,}; "
+                    "make it smaller"
                 )
-            yield parts, open
+            if problem:
+                raise InputError(f"{path}: {name}: {problem}")
+            found[parts] = open
     except InputError:
         raise
     except DAMAGE as error:
         problem = str(error).split("\n")[0].rstrip(":")
         raise InputError(f"{path}: damaged archive ({problem}); download or copy it again") from None
+    return found
 
 
 def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> list[Item]:
@@ -178,7 +176,7 @@ def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> lis
     """
     known = "see docs/data.md for the supported folder layouts"
     if not images:
-        raise InputError(f"{path}: contains no images ({', '.join(sorted(SUFFIXES))}); {known}")
+        raise InputError(f"{path}: contains no images ({', '.join(sorted(archives.SUFFIXES))}); {known}")
     split = [(parts, open) for parts, open in images if len(parts) >= 3 and parts[-3] in SPLITS]
     if split:
         _check_one(path, {"/".join((*parts[:-3], "train")) for parts, _ in split})
@@ -188,6 +186,11 @@ def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> lis
                 raise InputError(
                     f"{path}: {'/'.join(parts)} is in a folder inside that of a class; move it to "
                     f"{'/'.join(parts[: start + 2])}/ or remove it; {known}"
+                )
+            if len(parts) != start + 3 or parts[start] not in SPLITS:
+                raise InputError(
+                    f"{path}: {'/'.join(parts)} is not in the folder of a class and a split; move or remove "
+                    f"it; {known}"
                 )
         return [Item(parts[-3], parts[-2], "/".join(parts[-3:]), open) for parts, open in split]
     folders = sorted({parts[:-1] for parts, _ in images})
@@ -213,80 +216,3 @@ def _check_one(path: Path, folders: set[str]) -> None:
                 "a data set of its own, give its path"
             )
         raise InputError(f"{path}: contains more than one data set ({two}); give the path of one of them")
-
-
-def _members(path: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
-    """Yield name and size of each file in a folder or an archive, and a function that opens it.
-
-    Members of an archive are never unpacked to disk. A link, or a member with a path outside, is refused
-    nevertheless, because such an archive is not trustworthy.
-    """
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                yield str(file.relative_to(path)), file.stat().st_size, partial(file.open, "rb")
-    elif path.name.endswith(".zip"):
-        yield from _zip_members(path)
-    else:
-        yield from _tar_members(path)
-
-
-class _TarMember(tarfile.TarInfo):
-    """A member with a limit on long names and attributes, which `tarfile` reads into memory."""
-
-    @classmethod
-    def frombuf(cls, *arguments):
-        member = super().frombuf(*arguments)
-        if member.type in HEADERS and member.size > LARGEST_HEADER:
-            raise OverflowError(f"a header of {member.size:,} bytes")
-        return member
-
-
-def _tar_members(path: Path):
-    compressed = next((open for suffix, open in COMPRESSED.items() if path.name.endswith(suffix)), None)
-    # The files are not closed here, because images are read later. They are closed when the last function is
-    # deleted.
-    file = path.open("rb") if compressed is None else _decompressed(path, compressed)
-    archive = tarfile.open(fileobj=file, tarinfo=_TarMember)  # noqa: SIM115
-    for member in archive:
-        _check_member(path, member.name, member.issym() or member.islnk() or member.isdev())
-        if member.isfile():
-            yield member.name, member.size, partial(archive.extractfile, member)
-    # tarfile accepts the end of the file as the end of the archive; a complete archive ends with a block of
-    # zeros.
-    if archive.fileobj.tell() == archive.offset:
-        raise EOFError("truncated")
-
-
-def _decompressed(path: Path, opened: Callable) -> BinaryIO:
-    """Return an unnamed temporary file: images are read in a different order than they are stored."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    try:
-        with opened(path) as packed:
-            shutil.copyfileobj(packed, file, 2**18)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise InputError(
-            f"{path}: cannot be decompressed in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a "
-            "folder with more space"
-        ) from None
-    file.seek(0)
-    return file
-
-
-def _zip_members(path: Path):
-    archive = zipfile.ZipFile(path)
-    for member in archive.infolist():
-        _check_member(path, member.filename, (member.external_attr >> 16) & 0o170000 == 0o120000)
-        if not member.is_dir():
-            yield member.filename, member.file_size, partial(archive.open, member)
-
-
-def _check_member(path: Path, name: str, special: bool) -> None:
-    pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or special:
-        raise InputError(
-            f"{path}: member {name!r} is a link or lies outside the archive's folder; remove it from the "
-            "archive"
-        )

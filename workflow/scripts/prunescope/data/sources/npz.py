@@ -1,5 +1,6 @@
 """Arrays in a NumPy archive."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from prunescope.data.sources import Source
 from prunescope.errors import InputError
 
 FORMS = ({"x_train", "y_train", "x_test", "y_test"}, {"x", "y"}, {"x"})
+# Deflate makes data at most 1,032 times smaller.
+MOST_COMPRESSED = 1100
+LONGEST_NAME = 1000
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -49,24 +53,20 @@ class Numpy(Source):
                     f"{self.path}: contains the arrays {', '.join(sorted(keys)) or 'none'}; expected "
                     "x_train, y_train, x_test and y_test, or x and y, or x alone (images without labels)"
                 )
-            images = {key: self._images(key) for key in sorted(keys) if key.startswith("x")}
+            headers = {key: self._header(key) for key in sorted(keys)}
+            images = {key: self._images(key, *headers[key]) for key in headers if key.startswith("x")}
+            for key in headers:
+                self._check_labels(key, *headers[key][:3], images)
             with np.load(self.path, allow_pickle=False) as file:
                 labels = {key: self._labels(key, file[key]) for key in sorted(keys) if key.startswith("y")}
                 names = self._names(file["classes"]) if "classes" in keys else None
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{self.path}: not a readable .npz file ({error}); write it again") from None
         return self._parts(images, labels, names)
 
     def _parts(self, images: dict, labels: dict, names: list[str] | None) -> tuple:
-        for key, array in labels.items():
-            partner = "x" + key[1:]
-            if len(array) != len(images[partner]):
-                raise InputError(
-                    f"{self.path}: {partner} has {len(images[partner])} images, but {key} has {len(array)} "
-                    "labels; write one label for each image"
-                )
         first, *others = images
         for other in others:
             if images[other].shape[1:] != images[first].shape[1:]:
@@ -83,11 +83,51 @@ class Numpy(Source):
             return images["x"], labels["y"], *nothing, classes
         return *nothing, images["x"], np.full(len(images["x"]), UNLABELLED), []
 
-    def _images(self, key: str) -> "Members":
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{key}.npy") as file:
-            version = np.lib.format.read_magic(file)
-            shape, fortran, dtype = HEADERS[version](file) if version in HEADERS else ((), False, None)
-            start = file.tell()
+    def _header(self, key: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+        """Return shape, order and type of an array, and the position of its first number.
+
+        Raises
+        ------
+        InputError
+            When the array cannot be as large as its header declares, before memory is allocated for it.
+        """
+        with zipfile.ZipFile(self.path) as archive:
+            member = archive.getinfo(f"{key}.npy")
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                shape, fortran, dtype = HEADERS[version](file) if version in HEADERS else ((), False, None)
+                start = file.tell()
+        size = 0 if dtype is None else math.prod(shape) * dtype.itemsize
+        declared, stored = member.file_size - start, member.compress_size
+        if dtype is None:
+            raise InputError(
+                f"{self.path}: {key} is in an unknown version of the .npy format; write it again"
+            )
+        if not dtype.hasobject and (
+            any(length < 0 for length in shape) or size != declared or declared > MOST_COMPRESSED * stored
+        ):
+            raise InputError(
+                f"{self.path}: {key} declares shape {shape} and type {dtype}, but its {stored:,} bytes "
+                "cannot hold that; write the file again"
+            )
+        return shape, fortran, dtype, start
+
+    def _check_labels(self, key: str, shape: tuple, _fortran: bool, dtype, images: dict) -> None:
+        """Refuse labels and names that would take much memory."""
+        if key.startswith("x"):
+            return
+        if dtype.itemsize > 4 * LONGEST_NAME:
+            raise InputError(
+                f"{self.path}: {key} has type {dtype}; names may have at most {LONGEST_NAME:,} characters"
+            )
+        partner = "x" + key[1:]
+        if partner in images and shape and shape[0] != len(images[partner]):
+            raise InputError(
+                f"{self.path}: {partner} has {len(images[partner])} images, but {key} has {shape[0]} "
+                "labels; write one label for each image"
+            )
+
+    def _images(self, key: str, shape: tuple[int, ...], fortran: bool, dtype, start: int) -> "Members":
         problem = None
         if dtype != np.uint8:
             problem = f"has type {dtype}; save pixels from 0 to 255 as uint8"
