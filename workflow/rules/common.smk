@@ -234,6 +234,11 @@ def of_experiment(select):
     return lambda wildcards: select(experiment(wildcards.experiment), wildcards)
 
 
+def verdict_params(name):
+    """What the verdicts of an experiment depend on."""
+    return stages.findings_params(experiment(name), facts(name)["dataset"]["classes"])
+
+
 def starting_files(wildcards):
     """The files that a later round starts from, by the names in `stages.starts_from`."""
     name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)

@@ -39,6 +39,7 @@ rule draw_figures:
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
+        least_accuracy=lambda wildcards: verdict_params(wildcards.experiment)["least_accuracy"],
         # Layers in the order of the network, in which they are drawn.
         layers=lambda wildcards: list(facts(wildcards.experiment)["network"]["shapes"]),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
@@ -93,7 +94,7 @@ rule write_report:
         runtime=growing(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
-        findings=of_experiment(lambda this, _: stages.findings_params(this)),
+        findings=lambda wildcards: verdict_params(wildcards.experiment),
         controls=lambda wildcards: list(controls_of(wildcards.experiment)),
         shapes=lambda wildcards: facts(wildcards.experiment)["network"]["shapes"],
         measures=lambda wildcards: labels_of([wildcards.experiment]),

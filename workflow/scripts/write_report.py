@@ -20,9 +20,9 @@ with jobs.job(snakemake) as log:
         accuracy,
         given.shapes,
         given.measures,
-        retrain=controls["retrain"][0] if "retrain" in controls else None,
-        untrained=untrained,
-        **given.findings,
+        given.findings,
+        controls,
+        untrained,
     )
     page = experiment_page(
         Experiment(
