@@ -356,6 +356,11 @@ def test_a_dead_output_layer_is_not_similar_and_a_dead_middle_layer_does_not_con
         found = conclude(marked(table, "dead layer", layer_rows(table, [layer], [5]), keep=False))
         assert conclude(table)["claims"]["finding"]["verdict"] == verdict
         assert found["claims"]["finding"]["verdict"] == words.UNDECIDED
+    for layer in ("output", "conv3"):
+        for middle in (0.3, 0.99):
+            table = matrix(8, middle)
+            found = conclude(marked(table, "dead layer", layer_rows(table, [layer], [5]), keep=False))
+            assert found["claims"]["finding"]["lost"] == [5], "whatever the verdict"
 
 
 def test_a_layer_that_dies_is_not_more_similar_than_other_seeds():

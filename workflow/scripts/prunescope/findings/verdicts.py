@@ -293,7 +293,8 @@ def _shape(
             for layers in (members["first"] + members["output"], members["middle"])
         )
         # A lost layer is not similar. In the middle this agrees with the finding, elsewhere it does not.
-        lost, against = (ends, HOLDS) if word == HOLDS else (middle, FAILS)
+        against = HOLDS if ends and word == HOLDS else FAILS if middle else None
+        lost = sorted({*ends, *middle})
         return _answer(word, contrasts, seeds, margin, (margin,), lost=lost, against=against)
 
     own = means(data.sizes)
