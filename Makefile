@@ -83,7 +83,7 @@ format: $(READY) ## format the code
 bench: $(READY) ## measure speed against plain implementations, as ratios
 	for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
-calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (15 minutes; DRAWS=n)
+calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (4 minutes; DRAWS=n)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(DRAWS)
 
 docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in config/, docs/ and results/

@@ -31,6 +31,8 @@ def similarity(rounds, layers, seeds, measures, middle=0.6) -> pd.DataFrame:
         seed_b=grid["seed_a"],
         layer_b=grid["layer_a"],
         chance=0.01,
+        chance_high=0.02,
+        chance_classes=0.015,
         density_a=0.8 ** grid["round_a"],
         density_b=0.8 ** grid["round_b"],
         low=np.nan,
@@ -164,6 +166,8 @@ MEASURES = {
     "pwcca": {"label": "PWCCA", "reference": "A made-up paper on CCA.", "url": "https://example.org/cca"},
     "svcca": {"label": "SVCCA", "reference": "A made-up book."},
 }
+# What `prunescope.config.stages.findings_params` returns.
+VERDICTS = {"primary": "cca", "margin": 0.05, "least_accuracy": 0.28}
 SETTINGS = {
     "description": "A made-up experiment",
     "figures": {"colormap": "viridis", "dpi": 100, "width": 5.5},

@@ -32,7 +32,9 @@ def main(folder: Path) -> None:
         networks = synthetic.networks(rounds, layers, range(seeds))
         start = time.process_time()
         measures = {measure: synthetic.MEASURES[measure] for measure in names}
-        found = verdicts.conclude(name, table, accuracy, shapes, measures, primary=names[0], margin=0.05)
+        found = verdicts.conclude(
+            name, table, accuracy, shapes, measures, synthetic.VERDICTS | {"primary": names[0]}
+        )
         page = experiment_page(
             Experiment(name, synthetic.SETTINGS, layers, table, accuracy, found),
             networks,

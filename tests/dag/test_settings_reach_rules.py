@@ -264,6 +264,7 @@ ROWS = [
     row("similarity.threads", 2),
     row("findings.measure", "svcca", REPORT),
     row("findings.margin", 0.1, REPORT),
+    row("findings.least_accuracy", 0.5, FIGURES, REPORT),
     row("figures.colormap", "magma", FIGURES, REPORT),
     row("figures.width", 3.25, FIGURES, REPORT),
     row("figures.dpi", 100, FIGURES, REPORT),
@@ -385,7 +386,7 @@ def test_a_repeated_attempt_gets_more_memory_and_time(evaluated):
             assert all(more > bound for more, bound in zip(second, first, strict=True)), job
 
 
-@pytest.mark.parametrize("key", ["findings.measure", "findings.margin"])
+@pytest.mark.parametrize("key", ["findings.measure", "findings.margin", "findings.least_accuracy"])
 def test_verdicts_follow_the_settings_that_the_report_shows(evaluated, key):
     (number,) = (number for number, one in enumerate(ROWS) if one.values[0] == key)
     before, after = (jobs["write_report 0 1"]["params"] for jobs in pair(evaluated, number, {}))

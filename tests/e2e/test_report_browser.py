@@ -327,7 +327,7 @@ def test_names_are_shown_and_not_run(browser, tmp_path):
     shapes = {"conv1": [8, 8, 8], name: [8, 4, 4], "output": [10]}
     table, accuracy = synthetic.similarity(3, layers, [0, 1, 2], ["cca"]), synthetic.accuracy(3, [0, 1, 2])
     measures = {"cca": synthetic.MEASURES["cca"] | {"label": name}}
-    found = verdicts.conclude(name, table, accuracy, shapes, measures, primary="cca", margin=0.05)
+    found = verdicts.conclude(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
     one = Experiment(name, synthetic.SETTINGS | {"description": name}, layers, table, accuracy, found)
     networks, training = synthetic.networks(3, layers, [0, 1, 2]), synthetic.training(3, [0, 1, 2], 2)
     write_text(tmp_path / "report.html", experiment_page(one, networks, training, measures, {"commit": name}))
@@ -359,7 +359,7 @@ def test_overview_draws_all_experiments_on_one_scale(browser, tmp_path):
     for name, middle in (("parent", 0.6), ("control", 0.2)):
         table = synthetic.similarity(3, list(shapes), [0, 1], list(measures), middle)
         accuracy = synthetic.accuracy(3, [0, 1])
-        found = verdicts.conclude(name, table, accuracy, shapes, measures, primary="cca", margin=0.05)
+        found = verdicts.conclude(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
         experiments.append(Experiment(name, synthetic.SETTINGS, list(shapes), table, accuracy, found))
     write_text(tmp_path / "overview.html", overview_page(experiments, measures))
     browser.get_log("browser")

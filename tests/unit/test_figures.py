@@ -153,8 +153,9 @@ def named(axes):
 
 def test_profile_shows_chance_and_the_networks_of_other_seeds_where_compared(tables, drawn):
     lines = named(drawn["profile_cca"].axes[0])
-    assert {"dense networks of other seeds", "chance level"} < set(lines)
+    assert {"dense networks of other seeds", "chance level", "chance within classes"} < set(lines)
     np.testing.assert_allclose(lines["chance level"].get_ydata(), 0.01)
+    np.testing.assert_allclose(lines["chance within classes"].get_ydata(), 0.015)
     table = tables[0][tables[0]["seed_a"] == tables[0]["seed_b"]]
     alone = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
     assert "dense networks of other seeds" not in named(alone["profile_cca"].axes[0])
@@ -171,10 +172,33 @@ def test_values_that_need_a_warning_are_hatched_and_hollow(tables):
     assert list(named(drawn["profile_cka"].axes[0])["needs a warning"].get_xdata()) == [0]
 
 
+def test_networks_that_do_not_classify_are_marked_wherever_their_similarity_is_drawn(tables, drawn):
+    accuracy = tables[1].copy()
+    accuracy.loc[(accuracy["seed"] == 1) & (accuracy["round"] == 3), "test_accuracy"] = 0.1
+    given = (tables[0], accuracy, tables[2], LAYERS, synthetic.MEASURES, "viridis")
+    found = figures.draw_all(*given, least_accuracy=0.28)
+
+    def diamonds(figure):
+        lines = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
+        marks = [part for part in figure.axes[0].collections if len(part.get_paths()[0].vertices) < 8]
+        places = [tuple(place) for part in marks for place in part.get_offsets().round()]
+        return [list(line.get_xdata()) for line in lines] + places
+
+    assert diamonds(found["profile_cka"]) == [[0, 1, 2]]
+    assert "does not classify" in named(found["profile_cka"].axes[0])
+    assert [len(xs) for xs in diamonds(found["layers_cka"])] == [1, 1, 1]
+    assert sorted(diamonds(found["dense_cka"])) == [(3, row) for row in range(3)]
+    either = sorted({(3, other) for other in range(4)} | {(other, 3) for other in range(4)})
+    assert sorted(diamonds(found["rounds_cka_conv1"])) == either
+    assert not any(diamonds(figure) for figure in drawn.values())
+
+
 def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance(tables):
     table = tables[0].copy()
     last = (table["layer_a"] == "conv1") & (table["round_a"] == 3)
-    table.loc[last & (table["round_b"] == 0), "chance"] = 0.99
+    here = last & (table["round_b"] == 0)
+    # Above chance, but not above its quantile.
+    table.loc[here, ["chance", "chance_high", "value"]] = 0.99, 0.995, 0.992
     drawn = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
     for name, levels, ring in (
         ("dense_cka", [0.99, 0.01, 0.01], (3, 0)),
@@ -189,7 +213,7 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
         (rings,) = cells.collections
         assert [tuple(place) for place in rings.get_offsets().round()] == [ring], name
     unknown = figures.draw_all(
-        table.assign(chance=np.nan), *tables[1:], LAYERS, synthetic.MEASURES, "viridis"
+        table.assign(chance=np.nan, chance_high=np.nan), *tables[1:], LAYERS, synthetic.MEASURES, "viridis"
     )
     assert len(unknown["dense_cka"].axes) == 2 and not unknown["dense_cka"].axes[0].collections
 

@@ -1,6 +1,7 @@
 """Findings: verdicts follow from the numbers, and there are none with too few seeds."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -33,14 +34,37 @@ def matrix(seeds=5, middle=0.6, rounds=4, seed=1):
     )
 
 
-def conclude(table, **more):
+def conclude(table, retrain=None, controls=None, failed=(), **more):
+    """Conclude; `failed` networks, as (seed, round), have the accuracy of a constant answer."""
     seeds, rounds = sorted(table["seed_a"].unique()), table["round_a"].max() + 1
-    given = {"primary": "cca", "margin": 0.05} | more
+    untrained = more.pop("untrained", None)
+    settings = synthetic.VERDICTS | more
+    if retrain is not None:
+        controls = {"retrain": (retrain, accuracy(rounds, seeds))}
     found = verdicts.conclude(
-        "made-up", table, synthetic.accuracy(rounds, seeds), SHAPES, synthetic.MEASURES, **given
+        "made-up",
+        table,
+        accuracy(rounds, seeds, failed),
+        SHAPES,
+        synthetic.MEASURES,
+        settings,
+        controls,
+        untrained,
     )
     json.dumps(found, allow_nan=False)
     return found
+
+
+def accuracy(rounds, seeds, failed=()):
+    table = synthetic.accuracy(rounds, seeds)
+    for seed, round in failed:
+        table.loc[(table["seed"] == seed) & (table["round"] == round), "test_accuracy"] = 0.1
+    return table
+
+
+def about(found, start):
+    """Return the sentences that start so, as one text."""
+    return " ".join(text for text in found["text"] if text.startswith(start))
 
 
 def marked(table, status, rows, keep=True):
@@ -66,28 +90,33 @@ def test_without_a_measure_of_the_verdicts_there_are_numbers_and_advice():
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_fewer_than_three_seeds_get_one_sentence_and_no_verdict(seeds):
+def test_fewer_than_three_seeds_are_described_without_a_verdict(seeds):
     table = synthetic.across_seeds(matrix(seeds, 0.3), 0.7)
     found = conclude(table, retrain=matrix(seeds, 0.9), untrained=table[table["seed_a"] != table["seed_b"]])
-    assert found["text"] == [
-        f"Verdicts need at least 3 seeds, and this experiment has {seeds}; docs/statistics.md lists how many "
-        "seeds each size of difference needs."
-    ]
+    values, few = found["text"]
+    last = table[(table["measure"] == "cca") & (table["round_a"] == 3) & (table["round_b"] == 0)]
+    conv2 = last[last["layer_a"] == "conv2"]["value"]
+    numbers = f"{conv2.mean():.3f}" + (f" ({conv2.min():.3f} to {conv2.max():.3f})" if seeds > 1 else "")
+    assert f", conv2 {numbers}," in values and "The test accuracy in percent is 93." in values
+    assert ("Between dense networks of different seeds it is conv1 0.701" in values) == (seeds > 1)
+    assert "at least 3 seeds, and 6 are recommended" in few
+    assert not any(word in " ".join(found["text"]) for word in (words.HOLDS, words.UNDECIDED))
 
     words_found = []
 
     def walk(part):
         for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-            if key in ("verdict", "stays_similar") and isinstance(value, str):
+            if key == "verdict":
                 words_found.append(value)
-            assert key not in ("p", "p_flips", "contrasts", "contrast")
-            if key in ("interval", "sd", "typical"):
+            assert key not in ("contrasts", "seeds_needed")
+            if key in ("interval", "sd", "typical", "above_classes"):
                 assert value is None
             if isinstance(value, dict | list):
                 walk(value)
 
     walk(found)
-    assert len(words_found) == 6 + len(LAYERS) * seeds, "only two seeds have a ceiling"
+    number = {1: 6 + len(LAYERS), 2: 7 + 2 * len(LAYERS)}[seeds]
+    assert len(words_found) == number, "only two seeds have untrained pairs and a ceiling"
     assert set(words_found) == {words.TOO_FEW_SEEDS}
     assert found["measures"]["cca"]["layers"][0]["similarity"]["count"] == seeds, "numbers are still there"
 
@@ -95,8 +124,9 @@ def test_fewer_than_three_seeds_get_one_sentence_and_no_verdict(seeds):
 def test_a_question_counts_the_seeds_that_have_its_values():
     table = matrix(5, 0.3)
     found = conclude(marked(table, "dead layer", layer_rows(table, ["conv3"], [0, 2, 3]), keep=False))
-    assert found["claims"]["finding"]["verdict"] == words.TOO_FEW_SEEDS
-    assert any("Fewer than 3 seeds have all the values" in sentence for sentence in found["text"])
+    claim = found["claims"]["finding"]
+    assert claim["verdict"] == words.TOO_FEW_SEEDS and (claim["seeds"], claim["lost"]) == ([1, 4], [0, 2, 3])
+    assert "All the values exist in 2 of 5 seeds, dead or rank lost in 3." in about(found, "The first")
     assert found["text"][-1] == (
         "Values with a warning in the last round: conv3: dead layer in 3 seeds (0, 2, 3)."
     )
@@ -152,7 +182,7 @@ def test_equal_seeds_show_no_spread_and_get_no_verdict():
     claim = found["claims"]["finding"]
     assert claim["verdict"] == words.UNDECIDED
     assert claim["contrasts"]["first"]["interval"] is None
-    assert "(the same in all seeds)" in found["text"][0]
+    assert "(the same in all seeds)" in about(found, "After pruning") and claim["seeds_needed"] is None
 
 
 def test_the_finding_does_not_hold_if_retraining_gives_the_same_shape():
@@ -163,17 +193,19 @@ def test_the_finding_does_not_hold_if_retraining_gives_the_same_shape():
     found = conclude(table, retrain=matrix(middle=0.31, seed=2))
     assert found["claims"]["finding"]["verdict"] == words.HOLDS
     assert found["claims"]["beyond_retrain"]["verdict"] == words.FAILS
-    assert "Does not hold: the same, beyond the effect of retraining without pruning." in found["text"][1]
+    text = about(found, "Minus retrained networks")
+    assert text.endswith("The same beyond the effect of retraining without pruning: does not hold.")
 
 
 def test_without_a_control_the_text_says_what_is_not_separated():
     found = conclude(matrix(middle=0.3))
     assert found["claims"]["beyond_retrain"] is None and found["claims"]["untrained"] is None
-    assert "may be an effect of longer training" in found["text"][1]
-    assert not any("relative to retrained networks" in sentence for sentence in found["text"])
+    assert "may be an effect of longer training" in found["text"][0]
+    assert not any("retrained" in sentence for sentence in found["text"])
     assert not any("warning" in sentence for sentence in found["text"])
     others = matrix(middle=0.3).query("measure == 'cka'")
     assert conclude(matrix(middle=0.3), retrain=others, untrained=others) == found, "of another measure"
+    assert "longer training" not in conclude(matrix(middle=0.3), retrain=matrix(middle=0.9))["text"][0]
 
 
 @pytest.mark.parametrize(("middle", "verdict"), [(0.3, words.HOLDS), (0.68, words.FAILS)])
@@ -183,7 +215,7 @@ def test_untrained_networks_may_show_the_shape_anyway(middle, verdict):
     low = pairs["layer_a"].isin(MIDDLE)
     found = conclude(matrix(middle=0.3), untrained=pairs.assign(value=pairs["value"] - (0.7 - middle) * low))
     assert found["claims"]["untrained"]["verdict"] == verdict
-    assert any(sentence.startswith("Untrained networks of different seeds") for sentence in found["text"])
+    assert f"The same: {verdict}." in about(found, "Untrained networks of different seeds")
 
 
 @pytest.mark.parametrize(
@@ -209,29 +241,29 @@ def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_oth
     )
     plain = conclude(table)
     few, earlier = table["layer_a"].isin(MIDDLE), table["round_a"].isin([1, 2])
-    found = conclude(marked(marked(table, "few rows", few), "rank lost", few & earlier))
+    found = conclude(marked(marked(table, "few rows", few), "ill-conditioned", few & earlier))
     assert found["claims"]["finding"]["verdict"] == words.NOT_APPLICABLE
     assert found["claims"]["finding"]["reason"] == (
         "middle layers have no value in the last round that can be compared between layers (few rows): "
         "conv2, conv3, fc"
     )
-    assert "Not applicable" in found["text"][0] and "Not applicable" not in "".join(found["text"][1:])
+    assert sum("not applicable" in text for text in found["text"]) == 1
     for layer in LAYERS:
         assert found["layers"][layer]["ceiling"] == plain["layers"][layer]["ceiling"]
     assert found["layers"]["conv2"]["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
-    assert found["layers"]["conv2"]["stays_similar"] == words.TOO_FEW_SEEDS
+    assert found["layers"]["conv2"]["change"]["verdict"] == words.TOO_FEW_SEEDS
     assert found["measures"]["cca"]["layers"][1]["warnings"] == {"few rows": [0, 1, 2, 3, 4]}
 
 
-@pytest.mark.parametrize("status", ["rank lost", "ill-conditioned", "some later warning"])
+@pytest.mark.parametrize("status", ["undefined", "ill-conditioned", "some later warning"])
 def test_any_other_warning_takes_a_value_out_of_all_verdicts(status):
     table = synthetic.across_seeds(matrix(middle=0.3), 0.6)
     found = conclude(marked(table, status, layer_rows(table, ["conv3"])))
     assert found["claims"]["finding"]["groups"]["middle"] == ["conv2", "fc"]
-    assert found["layers"]["conv3"] == {
-        "ceiling": {"verdict": words.TOO_FEW_SEEDS, "seeds": []},
-        "stays_similar": words.TOO_FEW_SEEDS,
-    }
+    assert found["claims"]["finding"]["left_out"] == {"conv3": status}
+    assert f"Left out: conv3 ({status})." in about(found, "After pruning")
+    few = {"verdict": words.TOO_FEW_SEEDS, "seeds": [], "lost": []}
+    assert found["layers"]["conv3"] == {"ceiling": few, "change": few}
     assert f"conv3: {status} in 5 seeds (0, 1, 2, 3, 4)" in found["text"][-1]
     assert found["measures"]["cca"]["lowest"]["layer"] != "conv3"
 
@@ -251,8 +283,8 @@ def test_values_of_a_control_with_a_warning_are_used_by_no_verdict(status):
     for question in ("beyond_retrain", "untrained", "grows_apart", "stays_similar"):
         assert plain["claims"][question]["verdict"] != words.TOO_FEW_SEEDS
         assert found["claims"][question]["verdict"] == words.TOO_FEW_SEEDS, question
-    few = {layer for layer in LAYERS if found["layers"][layer]["stays_similar"] == words.TOO_FEW_SEEDS}
-    assert few == {"conv3"}
+    few = [layer for layer in LAYERS if found["layers"][layer]["change"]["verdict"] == words.TOO_FEW_SEEDS]
+    assert few == ["conv3"] and found["layers"]["conv3"]["change"]["lost"] == [], "it is the control's"
     assert found["claims"]["finding"] == plain["claims"]["finding"]
 
 
@@ -271,8 +303,165 @@ def test_values_between_seeds_with_a_warning_are_not_used_for_the_ceiling():
 def test_unequal_rows_for_each_unit_are_mentioned_unless_the_measure_has_no_such_bias():
     table = matrix(middle=0.3)
     table = table.assign(width_a=table["layer_a"].map({"output": 10}).fillna(64).astype(int), width_b=10)
-    assert "between 78 and 500 rows per unit" in conclude(table)["text"][0]
-    assert "rows per unit" not in conclude(table.assign(chance=0.0))["text"][0]
+    assert "between 78 and 500 rows per unit" in about(conclude(table), "After pruning")
+    assert "rows per unit" not in about(conclude(table.assign(chance=0.0)), "After pruning")
+
+
+# --- layers that pruning destroys
+
+
+def test_a_layer_that_dies_in_some_seeds_did_not_stay_similar():
+    """Four of eight seeds stay similar; what the others did is not known to be similar."""
+    table = matrix(8, middle=0.99)
+    plain = conclude(table, margin=0.1)
+    assert plain["layers"]["conv3"]["change"]["verdict"] == words.STAYS
+    assert plain["claims"]["change"]["verdict"] == words.FAILS
+    for status, keep in (("dead layer", False), ("rank lost", True)):
+        found = conclude(marked(table, status, layer_rows(table, ["conv3"], [0, 2, 3, 5]), keep), margin=0.1)
+        one, claims_found = found["layers"]["conv3"]["change"], found["claims"]
+        assert one["verdict"] == words.UNDECIDED and one["contrasts"]["fall"]["count"] == 4
+        assert (one["seeds"], one["lost"]) == ([1, 4, 6, 7], [0, 2, 3, 5])
+        assert found["layers"]["fc"]["change"] == plain["layers"]["fc"]["change"] | {"seeds_needed": None}
+        for question in ("change", "stays_similar", "grows_apart"):
+            assert claims_found[question]["verdict"] == words.UNDECIDED, question
+        assert plain["claims"]["stays_similar"]["verdict"] == words.HOLDS
+        assert plain["claims"]["grows_apart"]["verdict"] == words.FAILS
+        assert "conv3 4 of 8 seeds, dead or rank lost in 4" in found["text"][0]
+
+
+def test_a_layer_that_dies_in_one_seed_only_still_falls():
+    table = matrix(8, middle=0.3)
+    found = conclude(marked(table, "dead layer", layer_rows(table, ["conv3"], [5]), keep=False))
+    assert found["layers"]["conv3"]["change"]["verdict"] == words.FALLS
+    assert found["claims"]["grows_apart"]["verdict"] == words.HOLDS
+    assert found["claims"]["finding"]["verdict"] == words.HOLDS, "a dead middle layer agrees with the finding"
+
+
+def test_a_layer_that_dies_in_every_seed_stays_in_its_group():
+    table = matrix(8, middle=0.3)
+    found = conclude(marked(table, "dead layer", layer_rows(table, ["conv3"]), keep=False))
+    for question in ("finding", "grows_apart", "stays_similar"):
+        claim = found["claims"][question]
+        assert claim["verdict"] == words.TOO_FEW_SEEDS, question
+        assert (claim["seeds"], claim["lost"]) == ([], list(range(8)))
+    assert found["claims"]["finding"]["groups"]["middle"] == MIDDLE
+    assert "too few seeds. All the values exist in 0 of 8 seeds, dead or rank lost in 8." in about(
+        found, "The m"
+    )
+
+
+def test_a_dead_output_layer_is_not_similar_and_a_dead_middle_layer_does_not_contradict_the_finding():
+    for middle, layer, verdict in ((0.3, "output", words.HOLDS), (0.99, "conv3", words.FAILS)):
+        table = matrix(8, middle)
+        found = conclude(marked(table, "dead layer", layer_rows(table, [layer], [5]), keep=False))
+        assert conclude(table)["claims"]["finding"]["verdict"] == verdict
+        assert found["claims"]["finding"]["verdict"] == words.UNDECIDED
+    for layer in ("output", "conv3"):
+        for middle in (0.3, 0.99):
+            table = matrix(8, middle)
+            found = conclude(marked(table, "dead layer", layer_rows(table, [layer], [5]), keep=False))
+            assert found["claims"]["finding"]["lost"] == [5], "whatever the verdict"
+
+
+def test_a_layer_that_dies_is_not_more_similar_than_other_seeds():
+    table = ceiling()
+    last = (table["round_a"] == 3) & (table["round_b"] == 0) & (table["seed_a"] == 5)
+    found = conclude(marked(table, "dead layer", last & table["layer_a"].isin(["conv1", "fc"]), keep=False))
+    assert found["layers"]["conv1"]["ceiling"]["verdict"] == words.UNDECIDED, "above in the other seeds"
+    assert found["layers"]["fc"]["ceiling"]["verdict"] == words.BELOW
+    assert found["layers"]["conv1"]["ceiling"]["lost"] == [5]
+
+
+# --- networks that do not classify
+
+
+def test_a_seed_that_does_not_classify_is_named_and_left_out_and_shown_beside():
+    table = matrix(8, middle=0.3)
+    collapsed = layer_rows(table, LAYERS, [3])
+    table = table.assign(value=table["value"].mask(collapsed, 0.05))
+    found, without = conclude(table, failed=[(3, 2), (3, 3)]), conclude(table.query("seed_a != 3"))
+    assert found["failed"] == [[3, 2], [3, 3]] and without["failed"] == []
+    for key in ("claims", "layers", "accuracy"):
+        assert found[key] == without[key], key
+        assert found["with_failed"][key] == conclude(table, least_accuracy=0.0, failed=[(3, 2), (3, 3)])[key]
+    assert found["with_failed"]["accuracy"]["last"]["min"] == 0.1
+    assert found["text"][0] == (
+        "Test accuracy below 28 %, so these do not classify: seed 3 round 2, 3 (verdicts exclude these "
+        "seeds)."
+    )
+    assert "7 of 8 seeds" in found["text"][1]
+    beside = [text for text in found["text"] if text.startswith("With the excluded seeds: ")]
+    assert any("8 of 8 seeds" in text for text in beside) and "with_failed" not in without
+
+
+def test_a_control_that_does_not_classify_is_named_and_its_seed_left_out_of_the_comparison():
+    table, retrain = matrix(8, middle=0.3), matrix(8, 0.9, seed=2)
+    failing = accuracy(4, list(range(8)), [(5, 3)])
+    others = (retrain, accuracy(4, list(range(8)), [(0, 0), (0, 1)]))
+    found = conclude(table, controls={"retrain": (retrain, failing), "new-weights": others})
+    assert found["failed_controls"] == {"retrain": [[5, 3]], "new-weights": [[0, 0], [0, 1]]}
+    assert found["claims"]["beyond_retrain"]["seeds"] == [0, 1, 2, 3, 4, 6, 7]
+    assert found["claims"]["finding"]["seeds"] == list(range(8))
+    assert found["with_failed"]["claims"]["beyond_retrain"]["seeds"] == list(range(8))
+    assert "seed 0 round 0, 1 (control new-weights)" in found["text"][0]
+    assert "with_failed" not in conclude(table, controls={"new-weights": others})
+
+
+def test_if_no_seed_classifies_there_are_too_few():
+    found = conclude(matrix(3, 0.3), failed=[(seed, 3) for seed in range(3)])
+    assert {claim["verdict"] for claim in found["claims"].values() if claim} == {words.TOO_FEW_SEEDS}
+    assert found["with_failed"]["claims"]["finding"]["verdict"] == words.HOLDS
+    assert found["accuracy"]["dense"] is None
+
+
+# --- chance within classes
+
+
+def test_what_labels_explain_is_subtracted_from_the_finding():
+    """The output layer is as far above the middle as images of the same classes are."""
+    table = matrix(8, middle=0.3)
+    chance = table["layer_a"].map({"output": 0.5}).fillna(0.1)
+    found = conclude(table.assign(chance_classes=chance))["claims"]["finding"]
+    plain, above = found["contrasts"], found["above_classes"]
+    assert above["output"]["estimate"] == pytest.approx(plain["output"]["estimate"] - 0.4, abs=0.03)
+    assert above["first"]["estimate"] == pytest.approx(plain["first"]["estimate"], abs=0.03)
+    assert found["verdict"] == words.HOLDS
+    assert conclude(table.assign(chance_classes=np.nan))["claims"]["finding"]["above_classes"] is None
+
+
+# --- what the sentences say
+
+
+def test_no_sentence_gives_a_verdict_before_its_statement_or_denies_its_numbers():
+    for middle in (0.3, 0.6, 0.9, 0.99):
+        for seeds in (3, 6):
+            table = spread_out(synthetic.across_seeds(matrix(seeds, middle), 0.7), sd=0.03)
+            found = conclude(table, retrain=matrix(seeds, 0.9, seed=2))
+            for text in found["text"]:
+                assert not text.lower().startswith((words.HOLDS, words.FAILS, words.UNDECIDED)), text
+                assert not re.search(r"falls by −|rises by −|: by −", text)
+            text = about(found, "While weights")
+            assert text.index("changes by") < text.index("It falls by more than the margin")
+
+
+def test_an_interval_that_is_not_symmetric_is_marked():
+    table = matrix(3, middle=0.3)
+    values = table["value"].mask(layer_rows(table, ["output"]), 1 - 10.0 ** (-1.5 * table["seed_a"]) / 2)
+    found = conclude(table.assign(value=values))
+    interval = found["claims"]["finding"]["contrasts"]["output"]
+    low, high = interval["interval"]
+    assert abs(interval["estimate"] - (low + high) / 2) > (high - low) / 4
+    assert re.search(r"output − middle [^)]*\*\)", about(found, "After pruning"))
+    assert found["text"][-1].startswith("* The interval is not symmetric")
+    assert "*" not in " ".join(conclude(table.assign(value=table["value"] * 0.5 + 0.1))["text"])
+
+
+def test_undecided_questions_say_how_many_seeds_would_decide():
+    found = conclude(spread_out(matrix(4, middle=0.9), sd=0.03, seed=2))
+    needed = found["claims"]["finding"]["seeds_needed"]
+    assert found["claims"]["finding"]["verdict"] == words.UNDECIDED and (needed is None or needed > 4)
+    number = f"about {needed}" if needed else "about more than 100"
+    assert f"undecided (a verdict needs {number} seeds)." in about(found, "After pruning")
 
 
 # --- the ceiling
@@ -287,25 +476,25 @@ def test_layers_are_judged_against_networks_of_other_seeds():
     found = conclude(ceiling())
     judged = {layer: one["ceiling"]["verdict"] for layer, one in found["layers"].items()}
     assert judged == {"conv1": "above", "conv2": "below", "conv3": "below", "fc": "below", "output": "above"}
-    assert any(
-        "dense networks of different seeds are to each other: conv1, output." in text
-        for text in found["text"]
-    )
+    text = about(found, "The similarity to the dense network")
+    above, below = text.split("; conv2")
+    assert above.endswith("more similar than dense networks of different seeds are to each other")
+    assert "conv1 +0.2" in above and "output +0.2" in above and "less similar than dense networks" in below
     assert found["measures"]["cca"]["layers"][0]["ceiling"]["count"] == 45
 
 
 def test_three_seeds_are_enough_to_judge_layers():
     found = conclude(ceiling(3))["layers"]["conv2"]
     assert found["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
-    assert found["stays_similar"] != words.TOO_FEW_SEEDS
+    assert found["change"]["verdict"] != words.TOO_FEW_SEEDS
 
 
-def test_a_layer_like_other_seeds_shows_no_detectable_difference():
+def test_a_layer_like_other_seeds_is_undecided():
     table = ceiling()
     last = layer_rows(table, ["conv2"]) & (table["round_a"] == 3) & (table["round_b"] == 0)
     rng = np.random.default_rng(0)
     table = table.assign(value=table["value"].mask(last, 0.709 + 0.01 * rng.normal(size=len(table))))
-    assert conclude(table)["layers"]["conv2"]["ceiling"]["verdict"] == words.NO_DIFFERENCE
+    assert conclude(table)["layers"]["conv2"]["ceiling"]["verdict"] == words.UNDECIDED
 
 
 def test_without_other_seeds_no_layer_is_judged():
@@ -339,8 +528,10 @@ def test_the_middle_grows_apart_and_other_layers_stay():
     found = conclude(matrix(10, middle=0.3))
     assert found["claims"]["grows_apart"]["verdict"] == words.HOLDS
     assert found["claims"]["stays_similar"]["verdict"] == words.FAILS
-    stays = {layer: one["stays_similar"] for layer, one in found["layers"].items()}
-    assert stays["conv1"] == stays["output"] == words.HOLDS and stays["conv3"] == words.UNDECIDED
+    change = {layer: one["change"]["verdict"] for layer, one in found["layers"].items()}
+    assert change == dict.fromkeys(["conv1", "output"], words.STAYS) | dict.fromkeys(MIDDLE, words.FALLS)
+    assert found["claims"]["change"]["verdict"] == words.HOLDS
+    assert ": fall by more than the margin; conv1 −0.0" in found["text"][0]
     # The synthetic similarity falls by a third of 1 - middle each round, averaged over the middle layers.
     assert found["claims"]["grows_apart"]["contrasts"]["fall"]["estimate"] == pytest.approx(0.34, abs=0.04)
 
@@ -359,14 +550,10 @@ def test_a_fall_that_retraining_shares_is_no_growing_apart():
     found = conclude(matrix(middle=0.3), retrain=matrix(middle=0.31, seed=2))
     assert found["claims"]["grows_apart"]["verdict"] == words.FAILS
     assert found["claims"]["stays_similar"]["verdict"] == words.HOLDS
-    (sentence,) = (text for text in found["text"] if "while weights are removed" in text)
-    assert "falls by more than the margin relative to retrained networks: by" in sentence
-
-
-def test_where_no_layer_stays_the_text_names_none():
-    for margin, named in ((0.05, True), (1e-6, False)):
-        text = " ".join(conclude(matrix(10, middle=0.3), margin=margin)["text"])
-        assert ("Layers that stay similar" in text) == named
+    text = about(found, "While weights are removed")
+    assert "relative to retrained networks, changes by" in text
+    assert text.index("changes by") < text.index("falls by more than the margin of 0.05: does not hold")
+    assert "in 0 of 5 seeds, so at most 45 % of all seeds do so" in text
 
 
 def test_two_pruned_rounds_are_enough_for_a_slope():
@@ -376,27 +563,30 @@ def test_two_pruned_rounds_are_enough_for_a_slope():
 def test_a_single_round_has_no_slope():
     found = conclude(matrix(rounds=2))
     assert found["claims"]["grows_apart"]["verdict"] == words.NOT_APPLICABLE
-    assert {one["stays_similar"] for one in found["layers"].values()} == {None}
+    assert {one["change"] for one in found["layers"].values()} == {None}
 
 
 # --- accuracy and other numbers
 
 
 def test_accuracy_falls_in_every_seed():
-    whole = conclude(matrix())
-    found = whole["accuracy"]
-    assert found["verdict"] == words.BELOW
+    found = conclude(matrix())
+    numbers = found["accuracy"]
+    assert numbers["verdict"] == words.BELOW
     # Seeds 0 to 4 lose 1.5, 1.8, ... 2.7 points of 95 % in three rounds.
-    assert (
-        "Test accuracy is lower with 51.2 % of the prunable weights: 92.90 % after round 3, 95.00 % before."
-        in whole["text"]
-    )
-    assert found["change"]["estimate"] == pytest.approx(-0.001 * 3 * 7, rel=0.01)
+    text = about(found, "The test accuracy")
+    assert text.startswith("The test accuracy of the typical seed is 92.91 % after 3 rounds, with 51.2 % of")
+    assert "95.00 % when dense. It changes by −2.09 (95 % interval " in text
+    assert text.endswith("seeds end at 92.30 to 93.50 % (5 of 5 seeds): it falls.")
+    change = numbers["contrasts"]["change"]
+    assert change["estimate"] == pytest.approx(-0.001 * 3 * 7, rel=0.01) and change["above"] == 0
+    assert change["estimate"] == pytest.approx(numbers["last"]["typical"] - numbers["dense"]["typical"])
 
 
 def test_one_image_less_in_every_seed_is_no_verdict():
     table = synthetic.accuracy(2, [0, 1, 2]).assign(test_accuracy=[0.95, 0.95 - 1 / 360] * 3)
-    assert claims.accuracy(table, 1)["verdict"] == words.NO_DIFFERENCE
+    found = verdicts.conclude("x", matrix(3, rounds=2), table, SHAPES, synthetic.MEASURES, synthetic.VERDICTS)
+    assert found["accuracy"]["verdict"] == words.UNDECIDED
 
 
 def test_lowest_is_the_smallest_mean_of_the_matrix():

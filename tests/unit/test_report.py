@@ -42,7 +42,9 @@ MEASURES = {name: synthetic.MEASURES[name] for name in ("cca", "pwcca")}
 
 def experiment(name: str, settings: dict, pairs: bool = True, primary: str | None = "cca") -> Experiment:
     table, accuracy = matrix(pairs), synthetic.accuracy(3, SEEDS)
-    found = verdicts.conclude(name, table, accuracy, SHAPES, MEASURES, primary=primary, margin=0.05)
+    found = verdicts.conclude(
+        name, table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS | {"primary": primary}
+    )
     return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found)
 
 
@@ -96,7 +98,7 @@ def test_profile_holds_each_seed_their_mean_and_the_baseline(html):
     want = table[(table["seed_a"] == table["seed_b"]) & (table["layer_a"] == table["layer_b"])]
     want = want[want["round_b"] == 0].groupby(["measure", "round_a", "layer_a"])["value"]
     every = own[own["seed"] == ALL].set_index(["measure", "round", "layer"])
-    for column, numbers in (("mean", want.mean()), ("low", want.min()), ("high", want.max())):
+    for column, numbers in (("mean", want.mean()), ("seed_low", want.min()), ("seed_high", want.max())):
         np.testing.assert_allclose(every[column].reindex(numbers.index), numbers, atol=1e-5)
     assert set(own["seed"]) == {ALL, *SEEDS}
     others = profile[profile["series"] == BASELINE]
@@ -145,7 +147,7 @@ def specs(html):
 
 
 def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
-    for name in ("profile", "layers"):
+    for name, columns in (("profile", ["chance", "chance_classes"]), ("layers", ["chance"])):
         marks = [
             mark["encode"]["update"].get("y", {}) for mark in specs(html)[name]["marks"] if "encode" in mark
         ]
@@ -154,7 +156,8 @@ def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
             for mark in specs(html)[name]["marks"]
             if "marks" in mark
         ]
-        assert {"field": "chance", "scale": "y"} in marks, name
+        for column in columns:
+            assert {"field": column, "scale": "y"} in marks, name
     assert re.findall(
         r'<option value="(\w+)">', re.search(r'<select id="scale".*?</select>', html, re.S)[0]
     ) == [
@@ -166,7 +169,10 @@ def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
 def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance():
     table = matrix()
     last = (table["layer_a"] == "conv1") & (table["layer_b"] == "conv1") & (table["round_a"] == 2)
-    table.loc[last & (table["round_b"] == 0), "chance"] = 0.99
+    here = last & (table["round_b"] == 0)
+    table.loc[here, "chance"], table.loc[here, "chance_high"] = 0.99, 0.995
+    # Above chance, but not above its quantile.
+    table.loc[here, "value"] = 0.992
     data = page_tables.similarity_tables(table)
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": "all", "round": "2", "layer": "conv1"}
@@ -179,12 +185,13 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
         image = vl_convert.vegalite_to_svg(
             {**chart.spec, "width": 500, "datasets": {"rows": json.loads(rows)}, "data": {"name": "rows"}}
         )
+        image = re.sub(r"<g [^>]*/>", "", image)
         groups = re.findall(r'class="(mark-\w+) [^"]*"[^>]*>(.*?)</g>', image, re.S)
         texts = [re.findall(r">([^<]+)</text>", inside) for name, inside in groups if name == "mark-text"]
         assert texts[:2] == [levels, ["chance"]], chart.name
         (rings,) = [inside for name, inside in groups if name == "mark-symbol" and "<path" in inside]
         assert rings.count("<path") == 1, chart.name
-        assert "highest chance level of the row. ○: not above its chance level" in chart.caption
+        assert "highest chance level of the row. ○: not above the 95 % quantile of chance" in chart.caption
 
 
 def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order(html):
@@ -213,21 +220,83 @@ def test_every_chart_is_an_image_without_javascript(html):
 
 
 @pytest.mark.parametrize(
-    ("numbers", "sign", "word"),
-    [([0.9, 0.5, 0.9], "yes", "holds"), ([0.5, 0.9, 0.5], "no", "does not hold")],
+    ("falls", "sign", "word", "which"),
+    [([0, 0.3, 0], "yes", "holds", "conv2"), ([0, 0, 0], "no", "does not hold", "at least one layer")],
 )
-def test_verdict_has_a_sign_and_a_word(numbers, sign, word):
+def test_verdict_has_a_statement_then_a_sign_and_a_word(falls, sign, word, which):
     seeds = list(range(5))
     table = synthetic.similarity(3, LAYERS, seeds, ["cca"])
     noise = np.random.default_rng(0).normal(0, 0.005, len(table))
-    target = table["layer_a"].map(dict(zip(LAYERS, numbers, strict=True))) + noise
-    apart = (table["round_a"] != table["round_b"]).astype(float)
-    table["value"] = 1 - apart * (1 - target)
-    found = verdicts.conclude(
-        "x", table, synthetic.accuracy(3, seeds), SHAPES, MEASURES, primary="cca", margin=0.05
-    )
+    fall = table["layer_a"].map(dict(zip(LAYERS, falls, strict=True))) * (table["round_a"] - 1)
+    table["value"] = 0.8 - fall + noise
+    accuracy = synthetic.accuracy(3, seeds)
+    accuracy.loc[0, "test_accuracy"] = 0.1
+    found = verdicts.conclude("x", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
     answer = summary.verdict(found)
-    assert (answer.sign, answer.word) == (sign, word) and answer.sentence.count(".") <= 3
+    assert (answer.sign, answer.word) == (sign, word)
+    assert answer.sentence == f"By mean CCA, 4 of 5 seeds: pruning changes {which} by more than 0.05:"
+
+
+def drawn(chart, values):
+    """Draw rows as SVG; a chart with panels shows the layers of its parameter `members`."""
+    spec = {**chart.spec, "width": 500, "datasets": {"rows": values}, "data": {"name": "rows"}}
+    if "params" in spec:
+        spec["params"] = [{"name": "members", "value": LAYERS}]
+    return vl_convert.vegalite_to_svg(spec)
+
+
+def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_similarity():
+    table, failed = matrix(), [[1, 2]]
+    data = page_tables.similarity_tables(table, {"control": table}, None, {THIS: failed, "control": [[0, 0]]})
+    for name, rows in data.items():
+        own = rows[(rows["series"] == THIS)] if "series" in rows else rows
+        here = own["round"].astype(str).eq("2") | own.get("round_b", pd.Series("", own.index)).eq(2)
+        if "seed" in own:
+            here &= own["seed"].isin([ALL, 1])
+        assert list(own["failed"]) == list(here), name
+        text = own[own["failed"]]["status"]
+        assert text.str.startswith("ok, does not classify").all(), name
+    control = data["profile"][data["profile"]["series"] == "control"]
+    assert control["failed"].eq(control["seed"].isin([ALL, 0])).all(), "all rounds are compared with round 0"
+    rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
+    first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
+    for chart in (
+        similarity_charts.profile(LAYERS, [], {"cca": "x"}, True),
+        similarity_charts.while_pruning(LAYERS, rounds, True),
+        similarity_charts.to_dense(LAYERS, rounds, "viridis"),
+        similarity_charts.layer_pairs(LAYERS, "viridis"),
+        similarity_charts.between_rounds(rounds, "viridis"),
+    ):
+        assert chart.caption.count("◇") == 1
+        images = []
+        for marked in (True, False):
+            rows = shown(chart, data[chart.table].assign(failed=marked & data[chart.table]["failed"]), first)
+            values = json.loads(rows.to_json(orient="records"))
+            images.append(drawn(chart, values))
+        assert images[0].count("<path") > images[1].count("<path"), chart.name
+
+
+def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
+    plain = matrix(False)
+    given = plain.assign(low=plain["value"] - 0.05, high=plain["value"] + 0.02)
+    rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
+    first = {"measure": "cca", "seed": ALL, "round": "2"}
+    rows = page_tables.similarity_tables(given)["profile"].query(f"series == '{THIS}'")
+    np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
+    np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
+    for chart in (
+        similarity_charts.profile(LAYERS, [], {"cca": "x"}, True),
+        similarity_charts.while_pruning(LAYERS, rounds, True),
+    ):
+        counts = []
+        for table in (plain, given):
+            part = shown(chart, page_tables.similarity_tables(table)["profile"], first)
+            values = json.loads(part.to_json(orient="records"))
+            image = drawn(chart, values)
+            counts.append(
+                sum(len(part) for part in re.findall(r"mark-rule role-mark[^>]*>(<line.*?)</g>", image))
+            )
+        assert counts[0] == 0 < counts[1], chart.name
 
 
 def test_pages_without_a_measure_of_the_verdicts_give_numbers_and_advice(html):
@@ -311,7 +380,7 @@ def test_colours_have_the_contrast_that_wcag_asks_for_in_both_themes(html):
         for name in ("ink", "soft", "link", "yes", "no", "open"):
             for behind in ("paper", "box"):
                 assert contrast(theme[f"--{name}"], theme[f"--{behind}"]) >= 4.5, name
-        for color in (*palette.colors(7), palette.BASELINE, palette.CHANCE, palette.CONTEXT):
+        for color in (*palette.colors(7), palette.BASELINE, palette.CHANCE, palette.CLASSES, palette.CONTEXT):
             assert contrast(color, theme["--paper"]) >= 3, color
     assert len(set(palette.colors(7))) == 7
 
@@ -338,7 +407,7 @@ def test_table_of_training_holds_the_curves_over_seeds(html):
     assert set(got["metric"]) == {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr"}
     want = curves.groupby(["round", "epoch"])["test_loss"].agg(["mean", "min", "max"])
     rows = got[got["metric"] == "test_loss"].set_index(["round", "epoch"])
-    np.testing.assert_allclose(rows[["mean", "low", "high"]].loc[want.index], want, atol=1e-5)
+    np.testing.assert_allclose(rows[["mean", "seed_low", "seed_high"]].loc[want.index], want, atol=1e-5)
 
 
 def test_measures_and_their_papers_are_shown_as_given(html):
@@ -349,7 +418,7 @@ def test_measures_and_their_papers_are_shown_as_given(html):
 
 def test_a_single_seed_is_not_called_a_mean():
     table, accuracy = matrix(False).query("seed_a == 0 and seed_b == 0"), synthetic.accuracy(3, [0])
-    found = verdicts.conclude("one", table, accuracy, SHAPES, MEASURES, primary="cca", margin=0.05)
+    found = verdicts.conclude("one", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})

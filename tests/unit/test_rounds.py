@@ -35,7 +35,7 @@ def experiment(**changes) -> Experiment:
     table = synthetic.similarity(3, LAYERS, SEEDS, ["cca"])
     table = table[~((table["seed_a"] == 1) & ((table["round_a"] == 2) | (table["round_b"] == 2)))]
     own = accuracy(**changes)
-    found = verdicts.conclude("mine", table, own, SHAPES, MEASURES, primary="cca", margin=0.05)
+    found = verdicts.conclude("mine", table, own, SHAPES, MEASURES, synthetic.VERDICTS)
     return Experiment("mine", synthetic.SETTINGS | {"models": MODELS}, LAYERS, table, own, found)
 
 
@@ -63,7 +63,7 @@ def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
     """The dense network of a shorter lineage would make a fall look like a rise."""
     own = experiment()
     table = own.accuracy.assign(test_accuracy=[0.9, 0.85, 0.8, 0.5, 0.5])
-    found = verdicts.conclude("mine", own.similarity, table, SHAPES, MEASURES, primary="cca", margin=0.05)
+    found = verdicts.conclude("mine", own.similarity, table, SHAPES, MEASURES, synthetic.VERDICTS)
     assert [found["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
     html = experiment_page(
         Experiment("mine", own.settings, LAYERS, own.similarity, table, found),

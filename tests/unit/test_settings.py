@@ -176,8 +176,13 @@ def test_wrong_values_are_explained_in_one_line(write, change, words):
 )
 def test_the_primary_measure_is_named_or_the_only_or_the_debiased_one(write, change, primary):
     write("x", changed(**change, findings__margin=0.1))
-    params = stages.findings_params(load_experiment("x"))
-    assert params == {"primary": primary, "margin": 0.1}
+    params = stages.findings_params(load_experiment("x"), 10)
+    assert params == {"primary": primary, "margin": 0.1, "least_accuracy": pytest.approx(0.28)}
+
+
+@pytest.mark.parametrize(("given", "classes", "limit"), [(None, 2, 0.6), (None, 0, 1.0), (0.5, 10, 0.5)])
+def test_a_network_classifies_from_a_fifth_of_the_way_from_chance_to_1_on(given, classes, limit):
+    assert stages.least_accuracy(given, classes) == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(
@@ -702,4 +707,4 @@ def test_a_mistyped_experiment_gets_the_two_nearest_names(write):
 
 def test_several_measures_need_no_primary_one(write):
     write("x", changed(similarity__measures=["cka", "cca"]))
-    assert stages.findings_params(load_experiment("x"))["primary"] is None
+    assert stages.findings_params(load_experiment("x"), 10)["primary"] is None

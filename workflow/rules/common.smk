@@ -93,6 +93,11 @@ def starting_file(key):
     return of_job
 
 
+def verdict_params(name):
+    """What the verdicts of an experiment depend on."""
+    return stages.findings_params(experiment(name), facts(name)["dataset"]["classes"])
+
+
 def dataset_of(wildcards):
     return f"results/data/{experiment(wildcards.experiment)['dataset']}.h5"
 

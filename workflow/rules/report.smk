@@ -39,6 +39,7 @@ rule draw_figures:
     params:
         figures=of_experiment(lambda this, _: this["figures"]),
         models=of_experiment(lambda this, _: this.get("models")),
+        least_accuracy=lambda wildcards: verdict_params(wildcards.experiment)["least_accuracy"],
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         code=code("draw_figures"),
     script:
@@ -91,7 +92,7 @@ rule write_report:
         runtime=bound(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
-        findings=of_experiment(lambda this, _: stages.findings_params(this)),
+        findings=lambda wildcards: verdict_params(wildcards.experiment),
         controls=lambda wildcards: list(controls_of(wildcards.experiment)),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,

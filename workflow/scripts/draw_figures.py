@@ -21,6 +21,7 @@ with jobs.job(snakemake) as log:
         given.figures["colormap"],
         given.figures["width"],
         given.models,
+        given.least_accuracy,
     )
     drawing.save(drawn, snakemake.output.figures, given.figures["dpi"])
     log.info("%d figures", len(drawn))

@@ -21,9 +21,9 @@ with jobs.job(snakemake) as log:
         accuracy,
         shapes,
         given.measures,
-        retrain=controls["retrain"][0] if "retrain" in controls else None,
-        untrained=untrained,
-        **given.findings,
+        given.findings,
+        controls,
+        untrained,
     )
     page = experiment_page(
         Experiment(name, given.experiment, list(shapes), similarity, accuracy, found, controls, untrained),

@@ -1,34 +1,18 @@
 """The questions that an experiment answers, each with a verdict from `prunescope.findings.words`.
 
-All of them use one measure, chosen before the run. Values are tables with a row for each seed; NaN marks a
-value that cannot be trusted or does not exist. docs/statistics.md explains what each verdict means.
+Values are arrays with a row for each seed; as in `prunescope.findings.statistics`, they may have leading
+dimensions. Verdicts have the shape of these dimensions. docs/statistics.md explains what each verdict means.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
-from prunescope.findings.statistics import FEWEST_SEEDS, LEVEL, Contrast, holm, of_pairs, of_seeds, spread
-from prunescope.findings.words import (
-    ABOVE,
-    BELOW,
-    FAILS,
-    HOLDS,
-    NO_DIFFERENCE,
-    NOT_APPLICABLE,
-    TOO_FEW_SEEDS,
-    UNDECIDED,
-)
+from prunescope.findings.statistics import LEVEL, Contrast, holm, of_pairs, of_seeds
+from prunescope.findings.words import ABOVE, BELOW, FAILS, FALLS, HOLDS, STAYS, UNDECIDED
 
 # The paper's finding is that both contrasts of (first, middle, output) are positive.
 SHAPE = {"first": (1.0, -1.0, 0.0), "output": (0.0, -1.0, 1.0)}
-
-
-def not_applicable(reason: str) -> dict:
-    """Return the answer to a question that does not apply."""
-    return {"verdict": NOT_APPLICABLE, "reason": reason}
 
 
 def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
@@ -63,86 +47,38 @@ def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
     return {"first": first, "middle": middle, "output": layers[-1:]}
 
 
-def group_means(values: pd.DataFrame, members: dict[str, list[str]]) -> pd.DataFrame:
-    """Average the layers of each group: seeds × groups.
-
-    A seed in which one of the layers has no value is left out: its mean would be over fewer layers.
+def shape(values: np.ndarray, retrain: np.ndarray | None = None) -> dict[str, Contrast]:
+    """Return the contrasts first - middle and output - middle, for `has_shape`.
 
     Parameters
     ----------
-    values : pandas.DataFrame
-        Seeds × layers.
-    members : dict of str to list of str
-        From `groups`.
+    values : array of float, shape (..., n, 3)
+        First, middle, output: similarity of the last round to the dense network.
+    retrain : array of float, shape (..., n, 3), optional
+        The same for the control that retrains without pruning. Its contrasts are subtracted.
     """
-    means = {name: values[layers].mean(axis=1, skipna=False) for name, layers in members.items()}
-    return pd.DataFrame(means).dropna()
+    columns = values if retrain is None else np.concatenate([values, retrain], axis=-1)
+    factors = (1.0,) if retrain is None else (1.0, -1.0)
+    return {name: of_seeds(columns, np.kron(factors, weights)) for name, weights in SHAPE.items()}
 
 
-def finding(values: pd.DataFrame, margin: float, retrain: pd.DataFrame | None = None) -> dict:
+def shape_of_pairs(pairs: np.ndarray) -> dict[str, Contrast]:
+    """Return the same contrasts between networks of different seeds: (..., 3, n, n)."""
+    return {name: of_pairs(pairs, weights) for name, weights in SHAPE.items()}
+
+
+def has_shape(contrasts: dict[str, Contrast], margin: float) -> np.ndarray:
     """Test the finding of Ansuini et al.: first and output layers stay more similar than the middle.
 
-    Both contrasts, first - middle and output - middle, must exceed the margin (an intersection-union test, so
-    each is tested at the full level). The opposite is that one of them is below the margin.
-
-    Parameters
-    ----------
-    values : pandas.DataFrame
-        Seeds × (first, middle, output): similarity of the last round to the dense network.
-    margin : float
-    retrain : pandas.DataFrame, optional
-        The same for the control that retrains without pruning. Both contrasts must then exceed the control's
-        by the margin. Only seeds that both have are used.
+    Both contrasts must exceed the margin (an intersection-union test, so each is tested at the full level).
+    The opposite is that one of them is below the margin; either can be wrong, so each has half the level.
     """
-    if retrain is None:
-        return _shape(of_seeds(values.to_numpy()), (1.0,), margin)
-    return _shape(of_seeds(_side_by_side(values, retrain)), (1.0, -1.0), margin)
+    above = [one.above(margin) for one in contrasts.values()]
+    below = [one.below(margin, LEVEL / 2) for one in contrasts.values()]
+    return _word({HOLDS: np.all(above, axis=0), FAILS: np.any(below, axis=0)})
 
 
-def untrained(pairs: dict[str, pd.DataFrame], members: dict[str, list[str]], margin: float) -> dict:
-    """Test whether untrained networks of different seeds show the shape of the finding.
-
-    Parameters
-    ----------
-    pairs : dict of str to pandas.DataFrame
-        Seeds × seeds for each layer, see `prunescope.findings.slices.by_pair`.
-    members : dict of str to list of str
-        From `groups`.
-    margin : float
-    """
-    means = {name: sum(pairs[layer] for layer in layers) / len(layers) for name, layers in members.items()}
-    matrices = np.stack([table.to_numpy() for table in means.values()])
-    places = complete(matrices.sum(axis=0))
-    if len(places) < FEWEST_SEEDS:
-        return {"verdict": TOO_FEW_SEEDS}
-    return _shape(of_pairs(matrices[:, places][:, :, places]), (1.0,), margin, flips=False)
-
-
-def _shape(columns: np.ndarray, factors: tuple[float, ...], margin: float, flips: bool = True) -> dict:
-    """Judge the two contrasts; `factors` are those of the experiment and of its control, side by side."""
-    contrasts = {name: Contrast(columns, np.kron(factors, weights), flips) for name, weights in SHAPE.items()}
-    return _judge(
-        contrasts,
-        margin,
-        lambda: all(one.above(margin) for one in contrasts.values()),
-        # Either contrast can give a wrong verdict, so each is tested at half the level.
-        lambda: any(one.below(margin, LEVEL / 2) for one in contrasts.values()),
-    )
-
-
-def _judge(
-    contrasts: dict[str, Contrast], margin: float, holds: Callable[[], bool], fails: Callable[[], bool]
-) -> dict:
-    if min(one.count for one in contrasts.values()) < FEWEST_SEEDS:
-        return {"verdict": TOO_FEW_SEEDS}
-    verdict = HOLDS if holds() else FAILS if fails() else UNDECIDED
-    return {
-        "verdict": verdict,
-        "contrasts": {name: one.summary(margin) for name, one in contrasts.items()},
-    }
-
-
-def fall(values: pd.DataFrame, log_density: pd.Series, retrain: pd.DataFrame | None = None) -> Contrast:
+def fall(values: np.ndarray, log_density: np.ndarray, retrain: np.ndarray | None = None) -> Contrast:
     """Return the fall of a similarity over the rounds, from a line fitted for each seed: first minus last.
 
     The line is a function of the log density; the fall is the slope times the range of the log density. It is
@@ -150,100 +86,62 @@ def fall(values: pd.DataFrame, log_density: pd.Series, retrain: pd.DataFrame | N
 
     Parameters
     ----------
-    values : pandas.DataFrame
-        Seeds × rounds from 1 on, at least two. Seeds with a missing value are left out.
-    log_density : pandas.Series
-        By round.
-    retrain : pandas.DataFrame, optional
-        The same for the control that retrains without pruning; its fall at the same rounds is subtracted.
+    values : array of float, shape (..., n, rounds)
+        In the rounds from 1 on, at least two.
+    log_density : array of float, shape (rounds,)
+    retrain : array of float, shape (..., n, rounds), optional
+        The same for the control that retrains without pruning. Its fall is subtracted.
     """
-    x = log_density.loc[values.columns].to_numpy()
-    centred = x - x.mean()
-    weights = centred / (centred @ centred) * (x[0] - x[-1])
+    centred = log_density - log_density.mean()
+    weights = centred / (centred @ centred) * (log_density[0] - log_density[-1])
     if retrain is None:
-        return Contrast(of_seeds(values.dropna().to_numpy()), weights)
-    both = _side_by_side(values, retrain[values.columns])
-    return Contrast(of_seeds(both), np.concatenate([weights, -weights]))
+        return of_seeds(values, weights)
+    return of_seeds(np.concatenate([values, retrain], axis=-1), np.concatenate([weights, -weights]))
 
 
-def _side_by_side(values: pd.DataFrame, control: pd.DataFrame) -> np.ndarray:
-    """Put the values next to the control's, for seeds with all values in both."""
-    return pd.concat([values, control], axis=1, join="inner").dropna().to_numpy()
+def grows_apart(middle: Contrast, margin: float) -> np.ndarray:
+    """Test whether a similarity to the dense network falls by more than the margin (`fall`)."""
+    return _word({HOLDS: middle.above(margin), FAILS: middle.below(margin)})
 
 
-def grows_apart(middle: Contrast, margin: float) -> dict:
-    """Test whether the middle's similarity to the dense network falls by more than the margin (`fall`)."""
-    return _judge({"fall": middle}, margin, lambda: middle.above(margin), lambda: middle.below(margin))
-
-
-def stays_similar(middle: Contrast, margin: float) -> dict:
+def stays_similar(middle: Contrast, margin: float) -> np.ndarray:
     """Test whether that fall is between minus and plus the margin: equivalence by two one-sided tests."""
-    return _judge(
-        {"fall": middle},
-        margin,
-        lambda: middle.within(margin),
-        lambda: middle.above(margin, LEVEL / 2) or middle.below(-margin, LEVEL / 2),
-    )
+    outside = middle.above(margin, LEVEL / 2) | middle.below(-margin, LEVEL / 2)
+    return _word({HOLDS: middle.within(margin), FAILS: outside})
 
 
-def layers_that_stay(falls: dict[str, Contrast], margin: float) -> dict[str, str]:
-    """Test the same for single layers, with Holm's correction over the layers: verdict by layer."""
-    shown = holm(falls, lambda layer, level: falls[layer].within(margin, level))
-    return {
-        layer: TOO_FEW_SEEDS if one.count < FEWEST_SEEDS else HOLDS if layer in shown else UNDECIDED
-        for layer, one in falls.items()
-    }
+def layers_change(falls: list[Contrast], margin: float) -> np.ndarray:
+    """Test for each layer whether it falls or stays: (..., layers), each with Holm's correction."""
+    falling = holm(len(falls), lambda layer, level: falls[layer].above(margin, level))
+    staying = holm(len(falls), lambda layer, level: falls[layer].within(margin, level))
+    return _word({FALLS: falling, STAYS: staying})
 
 
-def against_ceiling(values: pd.DataFrame, pairs: dict[str, pd.DataFrame]) -> dict[str, dict]:
-    """Compare each layer's similarity to its dense network with that between dense networks of other seeds.
+def changes(layers: np.ndarray) -> np.ndarray:
+    """Return whether pruning changes a layer, from `layers_change`; not if all layers stay similar."""
+    return _word({HOLDS: np.any(layers == FALLS, axis=-1), FAILS: np.all(layers == STAYS, axis=-1)})
 
-    The delete-one-seed jackknife takes into account that pairs share seeds. Holm's correction is over the
-    layers and over both directions of a difference.
 
-    Parameters
-    ----------
-    values : pandas.DataFrame
-        Seeds × layers, in the last round.
-    pairs : dict of str to pandas.DataFrame
-        Seeds × seeds for each layer.
+def against_others(own: np.ndarray, pairs: np.ndarray) -> Contrast:
+    """Subtract the similarity of other seeds' networks, pairs (..., n, n), from a layer's own, (..., n)."""
+    return of_pairs(pairs[..., None, :, :], [1.0, -1.0], own[..., None])
 
-    Returns
-    -------
-    dict of str to dict
-        By layer: ``verdict`` (above, below or no detectable difference), ``contrast`` and ``seeds``, the
-        seeds with all values.
+
+def differ(contrasts: list[Contrast]) -> np.ndarray:
+    """Test whether each contrast is above or below zero: (..., contrasts).
+
+    Holm's correction is over the contrasts and over both directions.
     """
-    seeds, contrasts = {}, {}
-    for layer, table in pairs.items():
-        own, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
-        # Pairs with a seed that has no value itself are not used.
-        places = [
-            place for place in complete(matrix + 0 * np.add.outer(own, own)) if own[place] == own[place]
-        ]
-        seeds[layer] = [int(table.index[place]) for place in places]
-        if len(places) >= FEWEST_SEEDS:
-            columns = [of_seeds(own[places][:, None]), of_pairs(matrix[np.ix_(places, places)][None])]
-            contrasts[layer] = Contrast(np.concatenate(columns, axis=2), np.array([1.0, -1.0]), flips=False)
-    above = holm_two_sided(contrasts)
-    return {
-        layer: {"verdict": above[layer], "contrast": contrasts[layer].summary(), "seeds": seeds[layer]}
-        if layer in contrasts
-        else {"verdict": TOO_FEW_SEEDS, "seeds": seeds[layer]}
-        for layer in pairs
-    }
-
-
-def holm_two_sided(contrasts: dict[str, Contrast]) -> dict[str, str]:
-    """Decide whether each contrast is above or below zero, with a family-wise error rate."""
     shown = holm(
-        contrasts,
-        lambda name, level: contrasts[name].above(0, level / 2) or contrasts[name].below(0, level / 2),
+        len(contrasts),
+        lambda i, level: contrasts[i].above(0, level / 2) | contrasts[i].below(0, level / 2),
     )
-    return {
-        name: NO_DIFFERENCE if name not in shown else ABOVE if one.differences.mean() > 0 else BELOW
-        for name, one in contrasts.items()
-    }
+    positive = np.moveaxis(np.array([one.estimate > 0 for one in contrasts], bool), 0, -1)
+    return _word({ABOVE: shown & positive, BELOW: shown & ~positive})
+
+
+def _word(shown: dict[str, np.ndarray]) -> np.ndarray:
+    return np.select(list(shown.values()), list(shown), UNDECIDED)
 
 
 def complete(matrix: np.ndarray) -> list[int]:
@@ -259,32 +157,3 @@ def complete(matrix: np.ndarray) -> list[int]:
     while missing[np.ix_(left, left)].any():
         left.remove(max(left, key=lambda place: missing[place, left].sum()))
     return left
-
-
-def accuracy(table: pd.DataFrame, last: int) -> dict:
-    """Compare the test accuracy of the last round with that of the dense network, seed by seed.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns seed, round, test_accuracy.
-    last : int
-        The last round.
-
-    Returns
-    -------
-    dict
-        ``verdict``: above, below or no detectable difference; ``dense``, ``last``: spreads over the seeds
-        in which both were measured, None if there are none; ``change``.
-    """
-    rounds = table.pivot(index="seed", columns="round", values="test_accuracy")
-    # Lineages of networks that were trained elsewhere can be shorter.
-    both = rounds[[last, 0]].dropna()
-    change = Contrast(of_seeds(both.to_numpy()), np.array([1.0, -1.0]))
-    enough = change.count >= FEWEST_SEEDS
-    return {
-        "verdict": holm_two_sided({"change": change})["change"] if enough else TOO_FEW_SEEDS,
-        "dense": spread(both[0]),
-        "last": spread(both[last]),
-        "change": change.summary() if enough else None,
-    }

@@ -1,28 +1,22 @@
-"""Findings in words, for the report and for ``text`` in findings.json. The verdict comes first."""
+"""Findings in words, for the report and for ``text`` in findings.json: numbers first, then the verdict."""
 
-from prunescope.findings.statistics import FEWEST_SEEDS
-from prunescope.findings.words import (
-    ABOVE,
-    BELOW,
-    FAILS,
-    HOLDS,
-    NO_DIFFERENCE,
-    NOT_APPLICABLE,
-    TOO_FEW_SEEDS,
-    UNDECIDED,
-)
+from prunescope.findings.statistics import FEWEST_SEEDS, MOST_SEEDS, largest_share
+from prunescope.findings.words import ABOVE, BELOW, FALLS, HOLDS, STAYS, TOO_FEW_SEEDS, UNDECIDED
 
+RECOMMENDED, ASYMMETRIC = 6, "*"
+CHANGE = {
+    FALLS: "fall by more than the margin",
+    STAYS: "stay similar within the margin",
+    UNDECIDED: "undecided",
+    TOO_FEW_SEEDS: "too few seeds with a value",
+}
 CEILING = {
-    ABOVE: "More similar to their own dense network than dense networks of different seeds are to each other",
-    BELOW: "Less similar to their own dense network than dense networks of different seeds are to each other",
-    NO_DIFFERENCE: "No detectable difference from dense networks of different seeds",
+    ABOVE: "more similar than dense networks of different seeds are to each other",
+    BELOW: "less similar than dense networks of different seeds are to each other",
+    UNDECIDED: "undecided",
+    TOO_FEW_SEEDS: "too few seeds with a value",
 }
-UNTRAINED = {
-    HOLDS: "Untrained networks of different seeds show the same shape, so it may not come from training",
-    FAILS: "Untrained networks of different seeds do not show this shape",
-    UNDECIDED: "Whether untrained networks show the same shape is undecided",
-}
-ACCURACY = {ABOVE: "is higher", BELOW: "is lower", NO_DIFFERENCE: "shows no detectable difference"}
+ACCURACY = {ABOVE: "it rises", BELOW: "it falls", UNDECIDED: "undecided whether it changes"}
 
 
 def in_words(found: dict) -> list[str]:
@@ -36,9 +30,8 @@ def in_words(found: dict) -> list[str]:
     Returns
     -------
     list of str
-        Paragraphs; a single sentence if there are too few seeds for any verdict.
+        Paragraphs. With one or two seeds they describe values and contain no verdict.
     """
-    count = len(found["seeds"])
     if not found["last_round"]:
         return ["There are only dense networks, so there is nothing to compare."]
     if not found["measures"]:
@@ -48,132 +41,244 @@ def in_words(found: dict) -> list[str]:
             "There are numbers but no verdicts, because no measure was chosen for them; set findings.measure "
             f"to one of {', '.join(found['measures'])}."
         ]
-    if count < FEWEST_SEEDS:
-        return [
-            f"Verdicts need at least {FEWEST_SEEDS} seeds, and this experiment has {count}; "
-            "docs/statistics.md lists how many seeds each size of difference needs."
-        ]
-    claims = found["claims"]
-    sentences = [
-        _finding(claims["finding"], found),
-        _beyond(claims),
-        _untrained(claims["untrained"]),
-        _trend(claims["grows_apart"], claims["stays_similar"], found),
-        _ceiling(found["layers"]),
-        _accuracy(found["accuracy"], found),
-        _warnings(found["measures"][found["primary"]]["layers"]),
-    ]
-    return [sentence for sentence in sentences if sentence]
+    layers = found["measures"][found["primary"]]["layers"]
+    if len(found["seeds"]) < FEWEST_SEEDS:
+        sentences = [_failed(found), _described(layers, found), _few(len(found["seeds"]))]
+    else:
+        sentences = [_failed(found), *_answers(found)]
+        if "with_failed" in found:
+            everything = _answers(found | found["with_failed"])
+            sentences += [f"With the excluded seeds: {text}" for text in everything if text not in sentences]
+    found_any = any(ASYMMETRIC in sentence for sentence in sentences)
+    note = f"{ASYMMETRIC} The interval is not symmetric, because a similarity cannot exceed 1."
+    return [one for one in [*sentences, note if found_any else "", _warnings(layers)] if one]
 
 
-def _finding(claim: dict, found: dict) -> str:
-    head = (
-        f"{claim['verdict'].capitalize()} (by {found['label']}, {len(found['seeds'])} seeds, margin "
-        f"{found['margin']:g}): after pruning, the first and the output layers stay more similar to the "
-        "dense network than the layers between them (Ansuini et al. 2020)."
-    )
-    if claim["verdict"] in (NOT_APPLICABLE, TOO_FEW_SEEDS):
-        return f"{head} {_reason(claim)}"
-    unequal = claim["rows_per_unit"]
-    bias = (
-        f" {found['label']} is biased upwards when rows are few. The layers have between {unequal[0]:.0f} "
-        f"and {unequal[1]:.0f} rows per unit, so part of the difference may be bias; cka_debiased has no "
-        "such bias."
-        if unequal
-        else ""
-    )
-    return f"{head} Estimates: {_contrasts(claim)}.{bias}"
+def _answers(found: dict) -> list[str]:
+    parts = (_change, _ceiling, _accuracy, _middle, _finding, _beyond, _untrained)
+    return [sentence for part in parts if (sentence := part(found))]
 
 
-def _beyond(claims: dict) -> str:
-    claim = claims["beyond_retrain"]
-    if claim is None:
-        shown = HOLDS in (claims["finding"]["verdict"], claims["grows_apart"]["verdict"])
-        text = "No control retrains unpruned networks, so this may be an effect of longer training."
-        return text if shown else ""
-    if claim["verdict"] == NOT_APPLICABLE:
-        return ""  # the sentence on the finding gives the reason
-    head = f"{claim['verdict'].capitalize()}: the same, beyond the effect of retraining without pruning."
-    if claim["verdict"] == TOO_FEW_SEEDS:
-        return f"{head} {_reason(claim)}"
-    return f"{head} Estimates: {_contrasts(claim)}."
+def _failed(found: dict) -> str:
+    """Name the networks that do not classify."""
+    networks = {"verdicts exclude these seeds": found["failed"]}
+    networks |= {f"control {name}": failed for name, failed in found["failed_controls"].items()}
+    parts = []
+    for what, failed in networks.items():
+        rounds: dict[int, list[str]] = {}
+        for seed, round in failed:
+            rounds.setdefault(seed, []).append(str(round))
+        names = [f"seed {seed} round {', '.join(numbers)}" for seed, numbers in rounds.items()]
+        parts += [f"{'; '.join(names)} ({what})"] if names else []
+    limit = f"{100 * found['least_accuracy']:.3g} %"
+    return f"Test accuracy below {limit}, so these do not classify: {'; '.join(parts)}." if parts else ""
 
 
-def _untrained(claim: dict | None) -> str:
+def _described(layers: list[dict], found: dict) -> str:
+    """Describe the values of too few seeds for a verdict."""
+    parts = [f"{one['layer']} {_range(one['similarity'])}" for one in layers]
+    others = [f"{one['layer']} {_range(one['ceiling'])}" for one in layers if one["ceiling"]]
+    text = f"By {found['label']}, the similarity to the dense network {_after(found)} is {', '.join(parts)}."
+    if others:
+        text += f" Between dense networks of different seeds it is {', '.join(others)}."
+    dense, last = (_range(found["accuracy"][key], 100, 2) for key in ("dense", "last"))
+    return f"{text} The test accuracy in percent is {last}, and {dense} when dense."
+
+
+def _range(numbers: dict | None, scale: float = 1, digits: int = 3) -> str:
+    if numbers is None:
+        return "not known"
+    mean, low, high = (f"{scale * numbers[key]:.{digits}f}" for key in ("mean", "min", "max"))
+    return f"{mean} ({low} to {high})" if numbers["count"] > 1 else mean
+
+
+def _few(count: int) -> str:
+    start = f"Ranges are over {count} seeds, which are" if count > 1 else "One seed is"
     return (
-        f"{UNTRAINED[claim['verdict']]}: {_contrasts(claim)}."
-        if claim and claim["verdict"] in UNTRAINED
-        else ""
+        f"{start} too few for a verdict: it needs at least {FEWEST_SEEDS} seeds, and {RECOMMENDED} are "
+        "recommended; docs/statistics.md lists how many each size of difference needs."
     )
 
 
-def _trend(grows: dict, stays: dict, found: dict) -> str:
-    if "contrasts" not in grows:
+def _after(found: dict) -> str:
+    rounds = f"{found['last_round']} round{'' if found['last_round'] == 1 else 's'}"
+    return f"after {rounds}, with {100 * found['last_density']:.3g} % of the prunable weights left,"
+
+
+def _change(found: dict) -> str:
+    """Say which layers pruning changes, beyond retraining if there is a control."""
+    answers = {layer: one["change"] for layer, one in found["layers"].items() if one["change"]}
+    if not answers:
         return ""
-    against = " relative to retrained networks" if found["claims"]["beyond_retrain"] else ""
+    control = found["claims"]["beyond_retrain"] is not None
     text = (
-        f"{grows['verdict'].capitalize()}: while weights are removed, the similarity of the middle layers "
-        f"to the dense network falls by more than the margin{against}: by "
-        f"{_estimate(grows['contrasts']['fall'])}."
+        f"By {found['label']}, each layer's similarity to the dense network changes while weights are removed"
+        f"{', relative to networks retrained without pruning,' if control else ''} by (90 % intervals; "
+        f"margin {found['margin']:g}) {_by_verdict(answers, found, CHANGE, -1)}"
     )
-    if stays["verdict"] == HOLDS:
-        text += " It stays similar within the margin."
-    layers = [name for name, one in found["layers"].items() if one["stays_similar"] == HOLDS]
-    return text + (f" Layers that stay similar within the margin: {', '.join(layers)}." if layers else "")
+    if not control and FALLS in {one["verdict"] for one in answers.values()}:
+        text += " No control retrains unpruned networks, so this may be an effect of longer training."
+    return text
 
 
-def _ceiling(layers: dict[str, dict]) -> str:
-    groups: dict[str, list[str]] = {}
-    for name, one in layers.items():
-        if one["ceiling"]:
-            groups.setdefault(one["ceiling"]["verdict"], []).append(name)
-    if not groups:
+def _ceiling(found: dict) -> str:
+    """Compare the layers with those of other seeds."""
+    answers = {layer: one["ceiling"] for layer, one in found["layers"].items() if one["ceiling"]}
+    if not answers:
         return (
             "Dense networks of different seeds were not compared (similarity.across_seeds), so there is no "
             "baseline for these values."
         )
-    return " ".join(f"{head}: {', '.join(groups[word])}." for word, head in CEILING.items() if word in groups)
-
-
-def _accuracy(numbers: dict, found: dict) -> str:
-    if numbers["verdict"] not in ACCURACY:
-        return ""
     return (
-        f"Test accuracy {ACCURACY[numbers['verdict']]} with {100 * found['last_density']:.3g} % of the "
-        f"prunable weights: {100 * numbers['last']['mean']:.2f} % after round {found['last_round']}, "
-        f"{100 * numbers['dense']['mean']:.2f} % before."
+        f"The similarity to the dense network {_after(found)} minus the similarity of dense networks of "
+        f"different seeds is (95 % intervals) {_by_verdict(answers, found, CEILING)}"
     )
+
+
+def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], sign: int = 1) -> str:
+    """List the layers of each verdict with their estimates, and the seeds behind them."""
+    parts = []
+    for word, text in words.items():
+        here = {layer: one for layer, one in answers.items() if one["verdict"] == word}
+        numbers = [
+            f"{layer} {_estimate(*one['contrasts'].values(), sign, name='')}" if "contrasts" in one else layer
+            for layer, one in here.items()
+        ]
+        if numbers:
+            needed = _needed([one["seeds_needed"] for one in here.values()]) if word == UNDECIDED else ""
+            parts.append(f"{', '.join(numbers)}: {text}{needed}")
+    seeds = {layer: _seeds(one, found) for layer, one in answers.items()}
+    if len(set(seeds.values())) == 1:
+        behind = f"All from {next(iter(seeds.values()))}"
+    else:
+        behind = f"Seeds: {', '.join(f'{layer} {count}' for layer, count in seeds.items())}"
+    corrected = "; verdicts are corrected for the number of layers" if len(answers) > 1 else ""
+    return f"{'; '.join(parts)}. {behind}{corrected}."
+
+
+def _needed(counts: list[int | None]) -> str:
+    """Say about how many seeds a verdict needs."""
+    few, many = (best(count or MOST_SEEDS + 1 for count in counts) for best in (min, max))
+    texts = [f"more than {MOST_SEEDS}" if count > MOST_SEEDS else str(count) for count in (few, many)]
+    return f" (a verdict needs about {' to '.join(dict.fromkeys(texts))} seeds)"
+
+
+def _accuracy(found: dict) -> str:
+    numbers = found["accuracy"]
+    if "contrasts" not in numbers:
+        return ""
+    dense, last = numbers["dense"], numbers["last"]
+    low, high = (f"{100 * last[key]:.2f}" for key in ("min", "max"))
+    change = _estimate(numbers["contrasts"]["change"], 100, 2, "95 % interval ")
+    return (
+        f"The test accuracy of the typical seed is {100 * last['typical']:.2f} % {_after(found)} and "
+        f"{100 * dense['typical']:.2f} % when dense. It changes by {change} points; seeds end at {low} to "
+        f"{high} % ({_seeds(numbers, found)}): {_verdict(numbers, ACCURACY)}."
+    )
+
+
+def _middle(found: dict) -> str:
+    grows, stays = found["claims"]["grows_apart"], found["claims"]["stays_similar"]
+    if "reason" in grows:
+        return ""
+    margin = f"the margin of {found['margin']:g}"
+    if "contrasts" not in grows:
+        return f"The middle layers fall by more than {margin}: {grows['verdict']}. {_reason(grows, found)}"
+    fall = grows["contrasts"]["fall"]
+    against = ", relative to retrained networks," if found["claims"]["beyond_retrain"] else ""
+    text = (
+        f"While weights are removed, the mean similarity of the middle layers to the dense network{against} "
+        f"changes by {_estimate(fall, -1)} ({_seeds(grows, found)}). It falls by more than {margin}: "
+        f"{_verdict(grows)}. It stays similar within the margin: {_verdict(stays)}."
+    )
+    if 2 * fall["above"] < fall["count"]:
+        text += (
+            f" It falls by more than the margin in {fall['above']} of {fall['count']} seeds, so at most "
+            f"{100 * largest_share(fall['above'], fall['count']):.0f} % of all seeds do so (95 % limit)."
+        )
+    return text
+
+
+def _finding(found: dict) -> str:
+    claim = found["claims"]["finding"]
+    statement = (
+        "The first and the output layers stay more similar to the dense network than the layers between them "
+        f"(Ansuini et al. 2020), by more than the margin of {found['margin']:g}"
+    )
+    if "contrasts" not in claim:
+        return f"{statement}: {claim['verdict']}. {_reason(claim, found)}"
+    text = f"After pruning: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
+    if claim["left_out"]:
+        left_out = (f"{layer} ({status})" for layer, status in claim["left_out"].items())
+        text += f" Left out: {', '.join(left_out)}."
+    if claim["above_classes"]:
+        above = _estimate(claim["above_classes"]["output"])
+        text += f" Of what exceeds chance within classes (chance_classes), output − middle is {above}."
+    if claim["rows_per_unit"]:
+        few, many = claim["rows_per_unit"]
+        text += (
+            f" {found['label']} is biased upwards when rows are few. The layers have between {few:.0f} and "
+            f"{many:.0f} rows per unit, so part of the difference may be bias; cka_debiased has no such bias."
+        )
+    return text
+
+
+def _beyond(found: dict) -> str:
+    claim = found["claims"]["beyond_retrain"]
+    if claim is None or "reason" in claim:
+        return ""  # the sentence on the finding gives the reason
+    statement = "The same beyond the effect of retraining without pruning"
+    if "contrasts" not in claim:
+        return f"{statement}: {claim['verdict']}. {_reason(claim, found)}"
+    return f"Minus retrained networks: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
+
+
+def _untrained(found: dict) -> str:
+    claim = found["claims"]["untrained"]
+    if claim is None or "contrasts" not in claim:
+        return ""
+    text = f"Untrained networks of different seeds: {_contrasts(claim, found)}. The same: {_verdict(claim)}."
+    return text + (" So it may not come from training." if claim["verdict"] == HOLDS else "")
 
 
 def _warnings(layers: list[dict]) -> str:
     parts = [
-        f"{row['layer']}: {status} in {_seeds(seeds)}"
+        f"{row['layer']}: {status} in {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} "
+        f"({', '.join(map(str, seeds))})"
         for row in layers
         for status, seeds in row["warnings"].items()
     ]
     return f"Values with a warning in the last round: {'; '.join(parts)}." if parts else ""
 
 
-def _seeds(seeds: list[int]) -> str:
-    return f"{len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} ({', '.join(map(str, seeds))})"
+def _verdict(claim: dict, words: dict[str, str] | None = None) -> str:
+    needed = _needed([claim["seeds_needed"]]) if claim["verdict"] == UNDECIDED else ""
+    return (words or {}).get(claim["verdict"], claim["verdict"]) + needed
 
 
-def _reason(claim: dict) -> str:
-    if claim["verdict"] == TOO_FEW_SEEDS:
-        return f"Fewer than {FEWEST_SEEDS} seeds have all the values."
-    return f"{claim['reason'][0].upper()}{claim['reason'][1:]}."
+def _seeds(claim: dict, found: dict) -> str:
+    lost = f", dead or rank lost in {len(claim['lost'])}" if claim["lost"] else ""
+    return f"{len(claim['seeds'])} of {len(found['seeds'])} seeds{lost}"
 
 
-def _contrasts(claim: dict) -> str:
-    return ", ".join(f"{name} − middle {_estimate(one)}" for name, one in claim["contrasts"].items())
+def _reason(claim: dict, found: dict) -> str:
+    reason = claim["reason"] if "reason" in claim else f"all the values exist in {_seeds(claim, found)}"
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
-def _estimate(contrast: dict) -> str:
-    if contrast["interval"] is None:
-        return f"{_signed(contrast['estimate'])} (the same in all seeds)"
-    low, high = map(_signed, contrast["interval"])
-    return f"{_signed(contrast['estimate'])} (90 % interval {low} to {high})"
+def _contrasts(claim: dict, found: dict) -> str:
+    parts = [f"{name} − middle {_estimate(one)}" for name, one in claim["contrasts"].items()]
+    return f"{', '.join(parts)} ({_seeds(claim, found)})"
 
 
-def _signed(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
+def _estimate(contrast: dict, scale: float = 1, digits: int = 3, name: str = "90 % interval ") -> str:
+    """Write an estimate with its interval."""
+    value, *limits = (
+        f"{scale * number:+.{digits}f}".replace("-", "−")
+        for number in (contrast["estimate"], *(contrast["interval"] or ())[:: 1 if scale > 0 else -1])
+    )
+    if not limits:
+        return f"{value} (the same in all seeds)"
+    low, high = contrast["interval"]
+    off_centre = abs(2 * contrast["estimate"] - low - high) > (high - low) / 2
+    return f"{value} ({name}{limits[0]} to {limits[1]}{ASYMMETRIC if off_centre else ''})"

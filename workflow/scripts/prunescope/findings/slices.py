@@ -7,13 +7,15 @@ the rows that belong to the slice. They work for any number of seeds, with ``pai
 
 import pandas as pd
 
-from prunescope.similarity.measures import FEW, TRUSTED
+from prunescope.similarity.measures import DEAD, FEW, RANK_LOST, TRUSTED
 
 # Statuses that a verdict may use. Few rows raise all values of a layer, low values more than high ones: the
 # values still show which of two values of the same layer is higher, but neither by how much nor which of two
 # layers is more similar. A value with any other warning shows none of these.
 SIZES = TRUSTED
 ORDER = (*TRUSTED, FEW)
+# Statuses that pruning can cause. Where a value is missing for one of them, the layer did not stay similar.
+LOST = (DEAD, RANK_LOST)
 
 
 def measures(matrix: pd.DataFrame) -> list[str]:
@@ -102,3 +104,21 @@ def by_pair(rows: pd.DataFrame, layer: str) -> pd.DataFrame:
 def each_pair_once(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one of the rows (a, b) and (b, a) of two seeds: the one whose first seed is smaller."""
     return rows[rows["seed_a"] < rows["seed_b"]]
+
+
+def failed(accuracy: pd.DataFrame, least_accuracy: float) -> list[list[int]]:
+    """Return the networks, as [seed, round], whose test accuracy is below `least_accuracy`."""
+    below = accuracy[accuracy["test_accuracy"] < least_accuracy]
+    return sorted(below[["seed", "round"]].to_numpy(int).tolist())
+
+
+def without_seeds(rows: pd.DataFrame | None, seeds: set[int]) -> pd.DataFrame | None:
+    """Return the rows of which neither network belongs to one of the seeds."""
+    return None if rows is None else rows[~(rows["seed_a"].isin(seeds) | rows["seed_b"].isin(seeds))]
+
+
+def mark_failed(rows: pd.DataFrame, networks: list[list[int]]) -> pd.DataFrame:
+    """Return the rows with the column ``failed``: whether one of both networks is in the list of `failed`."""
+    known = [tuple(network) for network in networks]
+    sides = [pd.MultiIndex.from_frame(rows[[f"seed_{side}", f"round_{side}"]]).isin(known) for side in "ab"]
+    return rows.assign(failed=sides[0] | sides[1])

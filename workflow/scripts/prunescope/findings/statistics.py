@@ -2,25 +2,22 @@
 
 The unit is the seed. docs/statistics.md explains the choices, with the simulations behind them
 (``make calibrate``). Similarities are averaged on Fisher's scale, z = atanh(v), where their distribution is
-nearly symmetric even near 1. The back-transformed mean is called the *typical* value. When networks of
-different seeds are compared, pairs share seeds; a delete-one-seed jackknife converts them to one pseudovalue
-per seed.
+nearly symmetric even near 1. The back-transformed mean is called the *typical* value. Arrays may have leading
+dimensions, one experiment for each index, so that simulations run the code that judges real experiments.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
-from itertools import product
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import betaincinv, stdtr, stdtrit
 
 # The chance of a wrong verdict on one question.
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-# Largest number of seeds for which all sign flips are enumerated: 65,536.
-MOST_FLIPPED = 16
+# The chance of a verdict with the recommended number of seeds, and the largest number that is recommended.
+POWER, MOST_SEEDS = 0.8, 100
 # Differences that vary less than this are tied: they differ by rounding, or not at all.
 TIED = 1e-9
 # A distance from 1 below this is float64's rounding of 1.
@@ -34,111 +31,64 @@ def fisher(values: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : array of float, shape (n, k)
+    values : array of float, shape (..., n, k)
 
     Returns
     -------
-    array of float, shape (n, k)
+    array of float, shape (..., n, k)
     """
     room = 1 - np.abs(values)
     inside = room > ROUNDING
-    least = np.where(inside, room, np.inf).min(axis=0, initial=np.inf) / 2
+    least = np.where(inside, room, np.inf).min(axis=-2, keepdims=True, initial=np.inf) / 2
     return np.sign(values) * np.arctanh(1 - np.where(inside, room, np.where(least < 1, least, ROUNDING)))
-
-
-def of_seeds(values: np.ndarray) -> np.ndarray:
-    """Make columns for a `Contrast` from values of single seeds.
-
-    Parameters
-    ----------
-    values : array of float, shape (n, k)
-        n seeds, k quantities.
-
-    Returns
-    -------
-    array of float, shape (2, n, k)
-        The values, and the same on Fisher's scale.
-    """
-    return np.stack([values, fisher(values)])
-
-
-def of_pairs(matrices: np.ndarray) -> np.ndarray:
-    """Make columns for a `Contrast` from comparisons of different seeds.
-
-    Parameters
-    ----------
-    matrices : array of float, shape (k, n, n)
-        k symmetric matrices; the diagonals are ignored. n ≥ 3.
-
-    Returns
-    -------
-    array of float, shape (2, n, k)
-        Jackknife pseudovalues of the mean over pairs, and the same on Fisher's scale.
-    """
-    count, n, _ = matrices.shape
-    above, below = np.triu_indices(n, 1)
-    pairs = matrices[:, above, below].T
-    transformed = np.zeros((count, n, n))
-    transformed[:, above, below] = transformed[:, below, above] = fisher(pairs).T
-    return np.stack([_pseudovalues(matrices), _pseudovalues(transformed)])
-
-
-def _pseudovalues(matrices: np.ndarray) -> np.ndarray:
-    """Return n·U - (n - 1)·U(without seed s), U being the mean over pairs: shape (n, k)."""
-    n = matrices.shape[1]
-    of_seed = np.where(np.eye(n, dtype=bool), 0, matrices).sum(axis=2) / (n - 1)
-    mean = of_seed.mean(axis=1, keepdims=True)
-    return (mean + 2 * (n - 1) / (n - 2) * (of_seed - mean)).T
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A weighted sum of typical values, with its tests and confidence limits.
+    """A weighted sum of typical values, with its tests and confidence limits; made by `of_seeds`, `of_pairs`.
 
     Attributes
     ----------
-    columns : array of float, shape (2, n, k)
-        From `of_seeds`, `of_pairs` or both side by side (`numpy.concatenate` along the last axis).
+    means : array of float, shape (..., k)
+        Means over seeds on Fisher's scale.
+    covariances : tuple of arrays of float, shape (..., k, k)
+        Estimates of the covariance of the means. The one with the wider limit is used.
+    differences : array of float, shape (..., n)
+        The weighted sum of each seed's own values.
     weights : array of float, shape (k,)
-    flips : bool, default True
-        Whether signs may be flipped: not for pseudovalues, which depend on each other.
     """
 
-    columns: np.ndarray
+    means: np.ndarray
+    covariances: tuple[np.ndarray, ...]
+    differences: np.ndarray
     weights: np.ndarray
-    flips: bool = True
 
     @property
     def count(self) -> int:
         """The number of seeds."""
-        return self.columns.shape[1]
-
-    @property
-    def differences(self) -> np.ndarray:
-        """The weighted sum of each seed's own values."""
-        return self.columns[0] @ self.weights
+        return self.differences.shape[-1]
 
     @property
     def negated(self) -> "Contrast":
         """The same with all signs changed."""
-        return Contrast(self.columns, -self.weights, self.flips)
+        return replace(self, differences=-self.differences, weights=-self.weights)
 
     @property
-    def tied(self) -> bool:
+    def tied(self) -> np.ndarray:
         """Whether all seeds have the same weighted sum; their spread is then uninformative."""
-        return bool(np.ptp(self.differences) <= TIED)
+        return np.ptp(self.differences, axis=-1) <= TIED
 
     @property
-    def estimate(self) -> float:
+    def estimate(self) -> np.ndarray:
         """The weighted sum of the typical values."""
-        return float(np.tanh(self.columns[1].mean(axis=0)) @ self.weights)
+        return np.tanh(self.means) @ self.weights
 
-    def limit(self, level: float, upper: bool = False) -> float:
+    def limit(self, level: float, upper: bool = False) -> np.ndarray:
         """Return a one-sided confidence limit of the estimate.
 
-        The limits of the single typical values, which respect -1 and 1, are combined by the method of
-        variance estimates recovery (Zou & Donner, Statistics in Medicine 27, 2008), with the correlations of
-        the columns. For values far from the bounds it is the paired t interval.
+        Student's limits of the single typical values on Fisher's scale, which respect -1 and 1, are combined
+        by the method of variance estimates recovery (Zou & Donner, Statistics in Medicine 27, 2008), with the
+        correlations of the columns. For values far from the bounds it is the paired t interval.
 
         Parameters
         ----------
@@ -146,108 +96,181 @@ class Contrast:
             The chance that the limit is on the wrong side.
         upper : bool, default False
         """
-        weights, z, n = self.weights, self.columns[1], self.count
-        mean, centred = z.mean(axis=0), z - z.mean(axis=0)
-        deviation = np.sqrt((centred**2).sum(axis=0) / (n - 1))
-        half = stdtrit(n - 1, 1 - level) * deviation / math.sqrt(n)
         # A term with a positive weight lowers the sum when it is lower itself.
-        sign = np.sign(weights) if upper else -np.sign(weights)
-        away = weights * np.abs(np.tanh(mean + sign * half) - np.tanh(mean))
-        scaled = centred / np.where(deviation > 0, deviation, 1)
-        together = ((scaled @ away) ** 2).sum() / (n - 1)
-        return self.estimate + (1 if upper else -1) * math.sqrt(together)
+        sign = np.sign(self.weights) * (1 if upper else -1) * stdtrit(self.count - 1, 1 - level)
+        widest = 0.0
+        for covariance in self.covariances:
+            error = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+            away = self.weights * np.abs(np.tanh(self.means + sign * error) - np.tanh(self.means))
+            scaled = away / np.where(error > 0, error, 1)
+            variance = np.einsum("...i,...ij,...j->...", scaled, covariance, scaled)
+            widest = np.maximum(widest, np.sqrt(np.maximum(variance, 0)))
+        return self.estimate + (widest if upper else -widest)
 
-    def p_t(self, margin: float = 0.0) -> float:
+    def p_t(self, margin: float = 0.0) -> np.ndarray:
         """Return the one-sided p-value of Student's t for the hypothesis that the sum is at most `margin`."""
-        differences = self.differences - margin
-        error = differences.std(ddof=1) / math.sqrt(self.count)
-        return float(stdtr(self.count - 1, -differences.mean() / error))
+        error = self.differences.std(axis=-1, ddof=1) / math.sqrt(self.count)
+        distance = self.differences.mean(axis=-1) - margin
+        return stdtr(self.count - 1, -distance / np.where(error > 0, error, np.inf))
 
-    def p_flips(self, margin: float = 0.0) -> float | None:
-        """Return the same p-value from all sign flips; None without `flips` or with more than 16 seeds."""
-        if not self.flips or self.count > MOST_FLIPPED:
-            return None
-        differences = self.differences - margin
-        sums = _signs(self.count) @ differences
-        return float((sums >= differences.sum() - TIED).mean())
-
-    def above(self, margin: float, level: float = LEVEL) -> bool:
+    def above(self, margin: float, level: float = LEVEL) -> np.ndarray:
         """Whether the seeds show that the sum is more than `margin`.
 
-        Student's t, the confidence limit and, if 2⁻ⁿ is at most `level`, the exact sign-flip test must all
-        show it. Always False with fewer than three seeds or with tied seeds.
+        Three tests must agree: the confidence limit; Student's t of the seeds' own sums; and at most one
+        seed, or a quarter of them, may be on the other side of the margin. Always False with fewer than three
+        seeds or with tied seeds.
         """
-        if self.count < FEWEST_SEEDS or self.tied:
-            return False
-        if self.p_t(margin) > level or self.limit(level) <= margin:
-            return False
-        return 2.0**-self.count > level or (self.p_flips(margin) or 0.0) <= level
+        if self.count < FEWEST_SEEDS:
+            return np.zeros(self.differences.shape[:-1], bool)
+        agree = (self.differences <= margin).sum(axis=-1) <= max(1, self.count // 4)
+        return agree & ~self.tied & (self.p_t(margin) <= level) & (self.limit(level) > margin)
 
-    def below(self, margin: float, level: float = LEVEL) -> bool:
+    def below(self, margin: float, level: float = LEVEL) -> np.ndarray:
         """Whether the seeds show that the sum is less than `margin`."""
         return self.negated.above(-margin, level)
 
-    def within(self, margin: float, level: float = LEVEL) -> bool:
+    def within(self, margin: float, level: float = LEVEL) -> np.ndarray:
         """Whether the seeds show that the sum is between -`margin` and `margin`: two one-sided tests."""
-        return self.above(-margin, level) and self.below(margin, level)
+        return self.above(-margin, level) & self.below(margin, level)
 
     def summary(self, margin: float | None = None) -> dict:
-        """Return ``estimate``, ``interval``, ``p``, ``p_flips`` and ``count``, JSON-ready.
+        """Return ``estimate``, ``interval``, ``count`` and ``above`` of one experiment, JSON-ready.
 
         Parameters
         ----------
         margin : float, optional
-            With a margin, ``p`` (Student's t) and ``p_flips`` (None if n is too small for a value below
-            `LEVEL`) are one-sided, for the hypothesis that the sum is at most the margin; ``interval`` is the
-            90 % interval, whose ends are one-sided 95 % limits. Without a margin, they are two-sided, for the
-            hypothesis that the sum is 0, and the interval is the 95 % interval.
+            With a margin, ``interval`` is the 90 % interval, whose ends are one-sided 95 % limits, and
+            ``above`` is the number of seeds above the margin. Without a margin, it is the 95 % interval, and
+            the number of seeds above 0.
 
         Returns
         -------
         dict
-            Interval and p are None if seeds are tied or too few.
+            The interval is None if seeds are tied or too few, the estimate is None without a seed.
         """
-        sides = 2 if margin is None else 1
+        level = LEVEL / 2 if margin is None else LEVEL
         known = self.count >= FEWEST_SEEDS and not self.tied
-        one = self if sides == 1 or self.differences.mean() >= 0 else self.negated
-        flips = one.p_flips(margin or 0.0) if known and sides * 2.0**-self.count <= LEVEL else None
-        limits = [self.limit(LEVEL / sides, upper) for upper in (False, True)] if known else None
         return {
-            "estimate": self.estimate,
-            "interval": limits,
-            "p": min(1.0, sides * one.p_t(margin or 0.0)) if known else None,
-            "p_flips": None if flips is None else min(1.0, sides * flips),
+            "estimate": float(self.estimate) if self.count else None,
+            "interval": [float(self.limit(level, upper)) for upper in (False, True)] if known else None,
             "count": self.count,
+            "above": int((self.differences > (margin or 0.0)).sum()),
         }
 
+    def seeds_needed(self, margin: float, level: float = LEVEL) -> int | None:
+        """Return about how many seeds show in four of five experiments on which side of `margin` the sum is.
 
-@cache
-def _signs(count: int) -> np.ndarray:
-    return np.array(list(product((1.0, -1.0), repeat=count)))
+        The estimate and the spread of this experiment are taken as true, and only the confidence limit is
+        considered. More than there are. None if they are not known, or if more than `MOST_SEEDS` are needed.
+        """
+        if not FEWEST_SEEDS <= self.count < MOST_SEEDS or self.tied:
+            return None
+        one = self if self.estimate > margin else self.negated
+        half = float(one.estimate - one.limit(LEVEL))
+        deviation = half * math.sqrt(self.count) / stdtrit(self.count - 1, 1 - LEVEL)
+        counts = np.arange(self.count + 1, MOST_SEEDS + 1)
+        quantiles = stdtrit(counts - 1, 1 - level) + stdtrit(counts - 1, POWER)
+        enough = np.sqrt(counts) * abs(float(self.estimate) - margin) >= deviation * quantiles
+        return int(counts[enough.argmax()]) if enough.any() else None
 
 
-def holm(items: Iterable[str], shown: Callable[[str, float], bool]) -> set[str]:
+def of_seeds(values: np.ndarray, weights: Sequence[float]) -> Contrast:
+    """Make a contrast of values of single seeds.
+
+    Parameters
+    ----------
+    values : array of float, shape (..., n, k)
+        n seeds, k quantities.
+    weights : sequence of float, length k
+    """
+    weights, columns = np.asarray(weights, float), fisher(values)
+    return Contrast(_mean(columns), (_covariance(columns),), values @ weights, weights)
+
+
+def of_pairs(pairs: np.ndarray, weights: Sequence[float], own: np.ndarray | None = None) -> Contrast:
+    """Make a contrast that contains means over pairs of different seeds, at least three.
+
+    Pairs share seeds. The covariance is that of the delete-one-seed jackknife, or the largest that seeds can
+    cause if they vary so that pairs vary as they do: twice the covariance of the pairs, divided by n, and no
+    correlation with the seeds' own values.
+
+    Parameters
+    ----------
+    pairs : array of float, shape (..., k, n, n)
+        Symmetric matrices; the diagonals are ignored.
+    weights : sequence of float
+        Of the columns of `own`, then of the k matrices.
+    own : array of float, shape (..., n, j), optional
+        Values of single seeds.
+    """
+    weights, n = np.asarray(weights, float), pairs.shape[-1]
+    own = np.zeros((*pairs.shape[:-3], n, 0)) if own is None else own
+    above, below = np.triu_indices(n, 1)
+    columns = fisher(pairs[..., above, below].swapaxes(-1, -2))
+    transformed = np.zeros(pairs.shape)
+    transformed[..., above, below] = transformed[..., below, above] = columns.swapaxes(-1, -2)
+    of_seed = _without_diagonal(transformed).swapaxes(-1, -2)
+    mean = of_seed.mean(axis=-2, keepdims=True)
+    pseudovalues = mean + 2 * (n - 1) / (n - 2) * (of_seed - mean)
+    both = np.concatenate([fisher(own), pseudovalues], axis=-1)
+    jackknife, largest = _covariance(both), np.zeros((*both.shape[:-2], both.shape[-1], both.shape[-1]))
+    j = own.shape[-1]
+    largest[..., :j, :j] = jackknife[..., :j, :j]
+    largest[..., j:, j:] = 2 * _covariance(columns) * len(above) / n
+    with_others = np.concatenate([own, _without_diagonal(pairs).swapaxes(-1, -2)], axis=-1)
+    return Contrast(_mean(both), (jackknife, largest), with_others @ weights, weights)
+
+
+def _without_diagonal(matrices: np.ndarray) -> np.ndarray:
+    """Return the mean of each seed's pairs: (..., n) of (..., n, n)."""
+    n = matrices.shape[-1]
+    return np.where(np.eye(n, dtype=bool), 0, matrices).sum(axis=-1) / (n - 1)
+
+
+def _mean(columns: np.ndarray) -> np.ndarray:
+    return columns.mean(axis=-2) if columns.shape[-2] else columns.sum(axis=-2)
+
+
+def _covariance(columns: np.ndarray) -> np.ndarray:
+    """Return the covariance matrix of the mean of rows: (..., k, k) of (..., n, k)."""
+    n = max(columns.shape[-2], 2)
+    centred = columns - _mean(columns)[..., None, :]
+    return centred.swapaxes(-1, -2) @ centred / (n * (n - 1))
+
+
+def holm(count: int, shown: Callable[[int, float], np.ndarray]) -> np.ndarray:
     """Select the items that are shown; the chance that any is wrong is at most `LEVEL` (Holm 1979).
 
     Parameters
     ----------
-    items : iterable of str
-        All items that are tested.
+    count : int
+        Number of items that are tested.
     shown : callable
-        Takes an item and a level and returns whether a test at this level shows it.
+        Takes the index of an item and a level and returns whether a test at this level shows it.
 
     Returns
     -------
-    set of str
+    array of bool, shape (..., count)
     """
-    left = set(items)
-    chosen: set[str] = set()
-    while left and (more := {item for item in left if shown(item, LEVEL / len(left))}):
-        chosen, left = chosen | more, left - more
+    if not count:
+        return np.zeros(0, bool)
+    steps = [np.stack([shown(i, LEVEL / left) for i in range(count)], -1) for left in range(count, 0, -1)]
+    chosen = np.zeros_like(steps[0])
+    for _ in range(count):
+        done = np.minimum(chosen.sum(axis=-1, keepdims=True), count - 1)
+        chosen = np.select([done == step for step in range(count)], steps, False)
     return chosen
 
 
-def spread(values) -> dict | None:
+def largest_share(found: int, count: int) -> float:
+    """Return the largest share of all seeds that is compatible with `found` of `count` seeds, at 95 %.
+
+    The one-sided limit of Clopper & Pearson (Biometrika 26, 1934).
+    """
+    return 1.0 if found >= count else float(betaincinv(found + 1, count - found, 1 - LEVEL))
+
+
+def spread(values: Sequence[float]) -> dict | None:
     """Summarise the values of several seeds.
 
     Parameters
@@ -267,19 +290,16 @@ def spread(values) -> dict | None:
     values = values[~np.isnan(values)]
     if not len(values):
         return None
-    found = {
-        "mean": float(values.mean()),
-        "min": float(values.min()),
-        "max": float(values.max()),
-        "sd": None,
-        "typical": None,
-        "interval": None,
+    extremes = {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+    if len(values) < FEWEST_SEEDS:
+        return extremes | {"sd": None, "typical": None, "interval": None, "count": len(values)}
+    one = of_seeds(values[:, None], [1.0]).summary()
+    interval = one["interval"]
+    if interval and values.min() >= 0:
+        interval = [max(interval[0], 0.0), interval[1]]
+    return extremes | {
+        "sd": float(values.std(ddof=1)),
+        "typical": one["estimate"],
+        "interval": interval,
         "count": len(values),
     }
-    if len(values) < FEWEST_SEEDS:
-        return found
-    one = Contrast(of_seeds(values[:, None]), np.ones(1))
-    if not one.tied:
-        limits = [one.limit(LEVEL / 2), one.limit(LEVEL / 2, upper=True)]
-        found["interval"] = [max(limits[0], 0.0) if values.min() >= 0 else limits[0], limits[1]]
-    return found | {"sd": float(values.std(ddof=1)), "typical": one.estimate}

@@ -1,17 +1,25 @@
 """The conclusions from an experiment: numbers, their spread over seeds, and verdicts.
 
-Verdicts concern the primary measure, which is chosen before the run (`findings.measure`). Other measures are
-shown without verdicts. `prunescope.findings.claims` defines the questions.
+Verdicts concern the primary measure, which is chosen before the run (`findings.measure`), and the seeds whose
+networks all classify (`findings.least_accuracy`). `prunescope.findings.claims` defines the questions.
 """
 
 import numpy as np
 import pandas as pd
 
 from prunescope.findings import claims, slices
+from prunescope.findings.numbers import of_measure
 from prunescope.findings.sentences import in_words
-from prunescope.findings.statistics import FEWEST_SEEDS, spread
-from prunescope.findings.words import TOO_FEW_SEEDS
-from prunescope.similarity.measures import OK
+from prunescope.findings.statistics import FEWEST_SEEDS, LEVEL, Contrast, of_seeds, spread
+from prunescope.findings.words import (
+    ABOVE,
+    FAILS,
+    HOLDS,
+    NOT_APPLICABLE,
+    STAYS,
+    TOO_FEW_SEEDS,
+    UNDECIDED,
+)
 
 
 def conclude(
@@ -20,10 +28,8 @@ def conclude(
     accuracy: pd.DataFrame,
     shapes: dict[str, list[int]],
     measures: dict[str, dict[str, str]],
-    *,
-    primary: str | None,
-    margin: float,
-    retrain: pd.DataFrame | None = None,
+    settings: dict,
+    controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     untrained: pd.DataFrame | None = None,
 ) -> dict:
     """Compute the findings of an experiment.
@@ -39,12 +45,12 @@ def conclude(
         convolution's maps, one is a fully connected layer.
     measures : dict of str to dict
         From `prunescope.findings.labels.shown`, by name of the measure. Only ``label`` is used.
-    primary : str or None
-        The measure that verdicts use. Without it there are numbers but no verdicts.
-    margin : float
-        The smallest difference of interest between similarities.
-    retrain : pandas.DataFrame, optional
-        Matrix of the control that retrains without pruning, with the same seeds and rounds.
+    settings : dict
+        ``primary``, the measure that verdicts use (without it, None, there are numbers but no verdicts);
+        ``margin``, the smallest difference of interest between similarities; ``least_accuracy``: a network
+        with a lower test accuracy does not classify, and its seed is left out of verdicts.
+    controls : dict of str to (pandas.DataFrame, pandas.DataFrame), optional
+        Matrix and accuracy table of each control. ``retrain`` is the one that retrains without pruning.
     untrained : pandas.DataFrame, optional
         Rows of the same columns that compare untrained networks of different seeds.
 
@@ -54,8 +60,10 @@ def conclude(
         JSON-ready; results/README.md lists the keys. With fewer than three seeds all verdicts are ``too few
         seeds`` and there is neither an interval nor a test.
     """
-    last = int(accuracy["round"].max())
+    last, controls = int(accuracy["round"].max()), controls or {}
+    primary, margin, least_accuracy = (settings[key] for key in ("primary", "margin", "least_accuracy"))
     rows, ceiling = slices.pruned(slices.to_dense(similarity)), slices.ceiling(similarity)
+    failed = slices.failed(accuracy, least_accuracy)
     found = {
         "experiment": name,
         "seeds": sorted(int(seed) for seed in accuracy["seed"].unique()),
@@ -64,140 +72,311 @@ def conclude(
         "primary": primary,
         "label": measures[primary]["label"] if primary else None,
         "margin": margin,
-        "accuracy": claims.accuracy(accuracy, last),
+        "least_accuracy": least_accuracy,
+        "failed": failed,
+        "failed_controls": {
+            control: networks
+            for control, (_, table) in controls.items()
+            if (networks := slices.failed(table, least_accuracy))
+        },
         "measures": {
-            measure: _measure(
+            measure: of_measure(
                 slices.of_measure(rows, measure), slices.of_measure(ceiling, measure), last, list(shapes)
             )
             for measure in slices.measures(rows)
         },
     }
-    if len(rows) and primary:
-        own, others, *controls = (
-            None if table is None else slices.of_measure(table, primary)
-            for table in (rows, ceiling, retrain, untrained)
-        )
-        # A control may have been compared with other measures.
-        controls = [None if table is None or table.empty else table for table in controls]
-        found["claims"] = _claims(own, accuracy, shapes, margin, *controls)
-        found["layers"] = _layers(own, others, accuracy, list(shapes), margin, controls[0])
+    retrain = controls["retrain"][0] if "retrain" in controls else None
+    tables = [
+        None if table is None or not primary or (part := slices.of_measure(table, primary)).empty else part
+        for table in (rows, ceiling, retrain, untrained)
+    ]
+    found |= _answers(accuracy, shapes, margin, *tables)
+    if failed or found["failed_controls"].get("retrain"):
+        found["with_failed"] = {key: found[key] for key in ("accuracy", "claims", "layers") if key in found}
+        rows, ceiling, retrain, untrained = tables
+        classify = accuracy[~accuracy["seed"].isin(_seeds(failed))]
+        tables = [slices.without_seeds(table, _seeds(failed)) for table in (rows, ceiling)]
+        without = _seeds(found["failed_controls"].get("retrain", []))
+        tables += [slices.without_seeds(retrain, without), untrained]
+        found |= _answers(classify, shapes, margin, *tables)
     return found | {"text": in_words(found)}
 
 
-def _claims(
-    rows: pd.DataFrame,
+def _seeds(networks: list[list[int]]) -> set[int]:
+    return {seed for seed, _ in networks}
+
+
+def _answers(
     accuracy: pd.DataFrame,
     shapes: dict[str, list[int]],
     margin: float,
+    rows: pd.DataFrame | None,
+    ceiling: pd.DataFrame | None,
     retrain: pd.DataFrame | None,
     untrained: pd.DataFrame | None,
 ) -> dict:
-    """Answer the questions about groups of layers; the controls' answers are None without a control."""
-    values, last = slices.by_seed(slices.trusted(rows, slices.SIZES)), rows["round_a"].max()
-    names = ["finding", "beyond_retrain", "untrained", "grows_apart", "stays_similar"]
+    """Return ``accuracy``, ``claims`` and ``layers`` from the seeds in these tables of one measure."""
+    found = {"accuracy": _accuracy(accuracy)}
+    if rows is None:
+        return found
     if accuracy["seed"].nunique() < FEWEST_SEEDS:
-        return {question: {"verdict": TOO_FEW_SEEDS} for question in names}
-    try:
-        final = values[last].reindex(columns=list(shapes))
-        members = _with_values(claims.groups(shapes), final, rows[rows["round_a"] == last])
-    except ValueError as reason:
-        return {question: claims.not_applicable(str(reason)) for question in names}
-    shape = claims.group_means(final, members)
-    control = None if retrain is None else _values(retrain)
-    beyond = others = None
-    if control is not None:
-        beyond = claims.finding(shape, margin, claims.group_means(control[last], members))
-    if untrained is not None:
-        table = slices.trusted(untrained, slices.SIZES)
-        pairs = {layer: slices.by_pair(table, layer) for layers in members.values() for layer in layers}
-        others = claims.untrained(pairs, members, margin)
-    finding = claims.finding(shape, margin)
-    finding |= {"groups": members} | {group: spread(numbers) for group, numbers in shape.items()}
-    middle = _falls({"middle": members["middle"]}, values, accuracy, control)
+        few = {"verdict": TOO_FEW_SEEDS, "seeds": sorted(map(int, accuracy["seed"].unique())), "lost": []}
+        answers = dict.fromkeys(("change", "grows_apart", "stays_similar", "finding"), few)
+        answers |= {"beyond_retrain": None if retrain is None else few}
+        answers |= {"untrained": None if untrained is None else few}
+        layer = {"change": few, "ceiling": None if ceiling is None else few}
+        return found | {"claims": answers, "layers": dict.fromkeys(shapes, layer)}
+    data = _Values(rows)
+    control = None if retrain is None else _Values(slices.pruned(slices.to_dense(retrain)))
+    change, middle = _falls(data, accuracy, shapes, margin, control)
+    layers = {layer: {"change": answer} for layer, answer in change.items()}
+    for layer, answer in _against_others(data, ceiling, list(shapes)).items():
+        layers[layer]["ceiling"] = answer
+    return found | {"claims": middle | _shape(data, shapes, margin, control, untrained), "layers": layers}
+
+
+class _Values:
+    """The values of one measure, as tables of seeds × (round, layer).
+
+    Attributes
+    ----------
+    sizes, order : pandas.DataFrame
+        Values that may be compared in size, and those of which only the order can be trusted.
+    above_classes : pandas.DataFrame
+        `sizes` minus the column ``chance_classes``.
+    lost : pandas.DataFrame
+        Whether the layer is dead or lost rank.
+    """
+
+    def __init__(self, rows: pd.DataFrame):
+        trusted = slices.trusted(rows, slices.SIZES)
+        self.rows, self.last = rows, rows["round_a"].max()
+        self.sizes = slices.by_seed(trusted)
+        self.order = slices.by_seed(slices.trusted(rows, slices.ORDER))
+        self.above_classes = slices.by_seed(trusted.assign(value=trusted["value"] - rows["chance_classes"]))
+        self.lost = slices.by_seed(rows.assign(value=rows["status"].isin(slices.LOST))).eq(True)
+
+    def seeds_lost(self, layers: list[str], rounds: pd.Index) -> list[int]:
+        """Return the seeds in which one of the layers is lost in one of the rounds."""
+        columns = self.lost.columns
+        here = columns.get_level_values(0).isin(rounds) & columns.get_level_values(1).isin(layers)
+        return [int(seed) for seed in self.lost.index[self.lost.loc[:, here].any(axis=1)]]
+
+
+def _mean(table: pd.DataFrame, rounds: pd.Index, layers: list[str]) -> pd.DataFrame:
+    """Average some layers: seeds × rounds. A mean over fewer layers than these is missing."""
+    # Networks that were trained elsewhere need not have all layers, and controls need not have all rounds.
+    whole = table.reindex(columns=pd.MultiIndex.from_product([rounds, layers]))
+    return pd.DataFrame({round: whole[round].mean(axis=1, skipna=False) for round in rounds})
+
+
+def _side_by_side(tables: list[pd.DataFrame]) -> tuple[pd.Index, list[np.ndarray]]:
+    """Return the seeds that have all values in all tables, and their values."""
+    both = pd.concat(tables, axis=1, join="inner").dropna()
+    return both.index, np.split(both.to_numpy(), np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
+
+
+def _answer(
+    word: np.ndarray,
+    contrasts: dict[str, Contrast],
+    seeds: pd.Index,
+    margin: float | None = None,
+    limits: tuple[float, ...] = (0.0,),
+    level: float = LEVEL,
+    lost: list[int] | None = None,
+    against: str | None = None,
+) -> dict:
+    """Return the answer to a question: the verdict, the numbers behind it and the seeds that have them.
+
+    The contrasts are compared with `limits`, at `level`. `lost` are seeds in which a layer is lost, which
+    count against the verdict `against`.
+    """
+    about = {"seeds": [int(seed) for seed in seeds], "lost": lost or []}
+    if len(seeds) < FEWEST_SEEDS:
+        return {"verdict": TOO_FEW_SEEDS} | about
+    verdict = UNDECIDED if lost and word == against else str(word)
+    needed = [one.seeds_needed(limit, level) for one in contrasts.values() for limit in limits]
     return {
-        "finding": finding | {"rows_per_unit": _unequal(rows, members)},
-        "beyond_retrain": beyond,
-        "untrained": others,
-        "grows_apart": claims.grows_apart(middle["middle"], margin) if middle else _ONE_ROUND,
-        "stays_similar": claims.stays_similar(middle["middle"], margin) if middle else _ONE_ROUND,
-    }
+        "verdict": verdict,
+        "contrasts": {name: one.summary(margin) for name, one in contrasts.items()},
+        "seeds_needed": None if verdict != UNDECIDED or None in needed else max(needed),
+    } | about
 
 
-_ONE_ROUND = claims.not_applicable("fewer than two densities to fit a line to")
-
-
-def _layers(
-    rows: pd.DataFrame,
-    ceiling: pd.DataFrame,
-    accuracy: pd.DataFrame,
-    layers: list[str],
-    margin: float,
-    retrain: pd.DataFrame | None,
-) -> dict[str, dict]:
-    """Answer the questions about single layers: ``ceiling`` (None without other seeds), ``stays_similar``."""
-    last = rows["round_a"].max()
-    enough = accuracy["seed"].nunique() >= FEWEST_SEEDS
-    against = dict.fromkeys(layers)
-    if len(ceiling) and enough:
-        order = slices.trusted(ceiling, slices.ORDER)
-        pairs = {layer: slices.by_pair(order, layer) for layer in layers}
-        values = slices.by_seed(slices.trusted(rows, slices.ORDER))[last].reindex(columns=layers)
-        against = claims.against_ceiling(values, pairs)
-    elif len(ceiling):
-        against = {layer: {"verdict": TOO_FEW_SEEDS} for layer in layers}
-    stay = dict.fromkeys(layers, TOO_FEW_SEEDS)
-    if enough:
-        control = None if retrain is None else _values(retrain)
-        values = slices.by_seed(slices.trusted(rows, slices.SIZES))
-        falls = _falls({layer: [layer] for layer in layers}, values, accuracy, control)
-        stay = claims.layers_that_stay(falls, margin) if falls else dict.fromkeys(layers)
-    return {layer: {"ceiling": against[layer], "stays_similar": stay[layer]} for layer in layers}
+def _accuracy(table: pd.DataFrame) -> dict:
+    """Compare the test accuracy of the last round with that of the dense network, seed by seed."""
+    rounds = table.pivot(index="seed", columns="round", values="test_accuracy")
+    # Lineages of networks that were trained elsewhere can be shorter.
+    both = rounds.reindex(columns=[rounds.columns.max(), 0]).dropna()
+    change = of_seeds(both.to_numpy(), [1.0, -1.0])
+    answer = _answer(claims.differ([change])[..., 0], {"change": change}, both.index)
+    last, dense = (spread(both.iloc[:, place]) for place in (0, 1))
+    return answer | {"dense": dense, "last": last}
 
 
 def _falls(
-    members: dict[str, list[str]], values: pd.DataFrame, accuracy: pd.DataFrame, control: pd.DataFrame | None
-) -> dict[str, claims.Contrast]:
-    """Return the fall of each group's mean, or nothing if the densities do not differ."""
-    rounds = values.columns.unique(0)
-    rounds = rounds if control is None else rounds.intersection(control.columns.unique(0))
-    log_density = np.log(accuracy.groupby("round")["density"].mean())
-    if log_density.loc[rounds].nunique() < 2:
-        return {}
-    found = {}
-    for name, layers in members.items():
-        means, others = (
-            table if table is None else _over_rounds(table, rounds, layers) for table in (values, control)
+    data: _Values,
+    accuracy: pd.DataFrame,
+    shapes: dict[str, list[int]],
+    margin: float,
+    control: _Values | None,
+) -> tuple[dict[str, dict | None], dict]:
+    """Answer what falls over the rounds, for each layer, and for any layer and the middle together."""
+    rounds = data.sizes.columns.unique(0)
+    rounds = rounds if control is None else rounds.intersection(control.sizes.columns.unique(0))
+    log_density = np.log(accuracy.groupby("round")["density"].mean()).loc[rounds].to_numpy()
+    if len(np.unique(log_density)) < 2:
+        none = _not_applicable("fewer than two densities to fit a line to")
+        return dict.fromkeys(shapes), dict.fromkeys(("change", "grows_apart", "stays_similar"), none)
+
+    def fall(layers: list[str]) -> dict:
+        tables = [_mean(one.sizes, rounds, layers) for one in (data, control) if one is not None]
+        seeds, values = _side_by_side(tables)
+        return {
+            "contrasts": {"fall": claims.fall(values[0], log_density, *values[1:])},
+            "seeds": seeds,
+            "margin": margin,
+            "limits": (margin, -margin),
+            "lost": data.seeds_lost(layers, rounds),
+        }
+
+    falls = {layer: fall([layer]) for layer in shapes}
+    enough = [layer for layer, one in falls.items() if len(one["seeds"]) >= FEWEST_SEEDS]
+    words = claims.layers_change([falls[layer]["contrasts"]["fall"] for layer in enough], margin)
+    words = dict(zip(enough, words, strict=True))
+    level = LEVEL / max(len(enough), 1)
+    layers = {
+        layer: _answer(words.get(layer), **one, level=level, against=STAYS) for layer, one in falls.items()
+    }
+    verdicts = np.array([one["verdict"] for one in layers.values()])
+    change = {"verdict": str(claims.changes(verdicts)) if enough else TOO_FEW_SEEDS}
+    try:
+        middle = fall(_groups(data, shapes)[0]["middle"])
+    except ValueError as reason:
+        none = _not_applicable(str(reason))
+        return layers, {"change": change, "grows_apart": none, "stays_similar": none}
+    one = middle["contrasts"]["fall"]
+    stays = _answer(claims.stays_similar(one, margin), **middle, against=HOLDS)
+    middle |= {"limits": (margin,)}
+    grows = _answer(claims.grows_apart(one, margin), **middle, against=FAILS)
+    return layers, {"change": change, "grows_apart": grows, "stays_similar": stays}
+
+
+def _not_applicable(reason: str) -> dict:
+    return {"verdict": NOT_APPLICABLE, "reason": reason}
+
+
+def _shape(
+    data: _Values,
+    shapes: dict[str, list[int]],
+    margin: float,
+    control: _Values | None,
+    untrained: pd.DataFrame | None,
+) -> dict:
+    """Answer the questions about the paper's finding; the controls' answers are None without a control."""
+    try:
+        members, left_out = _groups(data, shapes)
+    except ValueError as reason:
+        return dict.fromkeys(("finding", "beyond_retrain", "untrained"), _not_applicable(str(reason)))
+
+    def means(table: pd.DataFrame) -> pd.DataFrame:
+        last = pd.Index([data.last])
+        return pd.concat([_mean(table, last, layers) for layers in members.values()], axis=1, keys=members)
+
+    def answer(tables: list[pd.DataFrame]) -> dict:
+        seeds, values = _side_by_side(tables)
+        contrasts = claims.shape(*values)
+        word = claims.has_shape(contrasts, margin)
+        ends, middle = (
+            data.seeds_lost(layers, [data.last])
+            for layers in (members["first"] + members["output"], members["middle"])
         )
-        found[name] = claims.fall(means, log_density, others)
-    return found
+        # A lost layer is not similar. In the middle this agrees with the finding, elsewhere it does not.
+        against = HOLDS if ends and word == HOLDS else FAILS if middle else None
+        lost = sorted({*ends, *middle})
+        return _answer(word, contrasts, seeds, margin, (margin,), lost=lost, against=against)
+
+    own = means(data.sizes)
+    finding, above = answer([own]), _side_by_side([means(data.above_classes)])[1][0]
+    finding |= {"groups": members, "left_out": left_out, "rows_per_unit": _unequal(data.rows, members)}
+    finding |= {group: spread(own.loc[finding["seeds"], group].iloc[:, 0]) for group in members}
+    finding["above_classes"] = (
+        {name: one.summary(margin) for name, one in claims.shape(above).items()}
+        if len(above) >= FEWEST_SEEDS
+        else None
+    )
+    return {
+        "finding": finding,
+        "beyond_retrain": None if control is None else answer([own, means(control.sizes)]),
+        "untrained": None if untrained is None else _untrained(untrained, members, margin),
+    }
 
 
-def _over_rounds(values: pd.DataFrame, rounds: pd.Index, layers: list[str]) -> pd.DataFrame:
-    # Networks that were trained elsewhere need not have all layers.
-    means = {round: values[round].reindex(columns=layers).mean(axis=1, skipna=False) for round in rounds}
-    return pd.DataFrame(means)
+def _untrained(rows: pd.DataFrame, members: dict[str, list[str]], margin: float) -> dict:
+    """Test whether untrained networks of different seeds show the shape of the finding."""
+    trusted = slices.trusted(rows, slices.SIZES)
+    pairs = {layer: slices.by_pair(trusted, layer) for layers in members.values() for layer in layers}
+    tables = [sum(pairs[layer] for layer in layers) / len(layers) for layers in members.values()]
+    matrices = np.stack([table.to_numpy() for table in tables])
+    places = claims.complete(matrices.sum(axis=0))
+    seeds = tables[0].index[places]
+    if len(places) < FEWEST_SEEDS:
+        return _answer(np.array(UNDECIDED), {}, seeds)
+    contrasts = claims.shape_of_pairs(matrices[:, places][:, :, places])
+    return _answer(claims.has_shape(contrasts, margin), contrasts, seeds, margin, (margin,))
 
 
-def _values(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Return the trusted values of a control's matrix: seeds × (round, layer)."""
-    return slices.by_seed(slices.trusted(slices.pruned(slices.to_dense(matrix)), slices.SIZES))
+def _against_others(data: _Values, ceiling: pd.DataFrame, layers: list[str]) -> dict[str, dict | None]:
+    """Compare each layer's similarity in the last round with that of dense networks of different seeds."""
+    if ceiling is None:
+        return dict.fromkeys(layers)
+    trusted = slices.trusted(ceiling, slices.ORDER)
+    values = data.order[data.last].reindex(columns=layers)
+    seeds, contrasts = {}, {}
+    for layer in layers:
+        table = slices.by_pair(trusted, layer)
+        own, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
+        # Pairs with a seed that has no value itself are not used.
+        known = np.flatnonzero(~np.isnan(own))
+        known = known[claims.complete(matrix[np.ix_(known, known)])]
+        seeds[layer] = table.index[known]
+        if len(known) >= FEWEST_SEEDS:
+            contrasts[layer] = claims.against_others(own[known], matrix[np.ix_(known, known)])
+    words = dict(zip(contrasts, claims.differ(list(contrasts.values())), strict=True))
+    return {
+        layer: _answer(
+            words.get(layer),
+            {"difference": contrasts[layer]} if layer in contrasts else {},
+            seeds[layer],
+            level=LEVEL / 2 / len(layers),
+            lost=data.seeds_lost([layer], [data.last]),
+            against=ABOVE,
+        )
+        for layer in layers
+    }
 
 
-def _with_values(
-    members: dict[str, list[str]], values: pd.DataFrame, rows: pd.DataFrame
-) -> dict[str, list[str]]:
-    """Leave out layers without a trusted value in any seed; each group must keep one."""
-    status = rows[rows["status"] != OK].groupby("layer_a")["status"].agg("first")
-    kept = {}
-    for group, layers in members.items():
-        kept[group] = [layer for layer in layers if values[layer].notna().any()]
+def _groups(data: _Values, shapes: dict[str, list[int]]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the layers of each group, and those left out because they have no trusted value in any seed.
+
+    A layer that is lost stays in its group.
+    """
+    final = data.rows[data.rows["round_a"] == data.last]
+    usable = set(final[final["status"].isin([*slices.SIZES, *slices.LOST])]["layer_a"])
+    status = final[~final["layer_a"].isin(usable)].groupby("layer_a")["status"].agg("first")
+    kept, left_out = {}, {}
+    for group, layers in claims.groups(shapes).items():
+        kept[group] = [layer for layer in layers if layer in usable]
+        missing = {layer: str(status.get(layer, "not compared")) for layer in layers if layer not in usable}
         if not kept[group]:
-            why = ", ".join(dict.fromkeys(status.reindex(layers).dropna()))
+            why = ", ".join(dict.fromkeys(missing.values()))
             raise ValueError(
                 f"{group} layers have no value in the last round that can be compared between layers "
                 f"({why}): {', '.join(layers)}"
             )
-    return kept
+        left_out |= missing
+    return kept, left_out
 
 
 def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] | None:
@@ -210,42 +389,3 @@ def _unequal(rows: pd.DataFrame, members: dict[str, list[str]]) -> list[float] |
     if (used["chance"] == 0).all() or rates.nunique() < 2:
         return None
     return [float(rates.min()), float(rates.max())]
-
-
-def _measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: list[str]) -> dict:
-    """Numbers of one measure from its `slices.to_dense` of pruned networks and its `slices.ceiling`."""
-    final = rows[rows["round_a"] == last]
-    values = slices.by_seed(final).reindex(columns=[(last, layer) for layer in layers])[last]
-    return {
-        "layers": [
-            {
-                "layer": layer,
-                "similarity": spread(values[layer]),
-                "ceiling": _of_pairs(ceiling[ceiling["layer_a"] == layer]),
-                "warnings": _warnings(final[final["layer_a"] == layer]),
-            }
-            for layer in layers
-        ],
-        "lowest": _lowest(slices.trusted(rows, slices.SIZES)),
-    }
-
-
-def _of_pairs(rows: pd.DataFrame) -> dict | None:
-    # Pairs share seeds, so they have no meaningful standard deviation or interval.
-    numbers = spread(slices.each_pair_once(rows)["value"])
-    return numbers and {key: numbers[key] for key in ("mean", "min", "max", "count")}
-
-
-def _warnings(rows: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the seeds of each status other than ok."""
-    marked = rows[rows["status"] != OK]
-    return {status: sorted(map(int, part["seed_a"])) for status, part in marked.groupby("status")}
-
-
-def _lowest(rows: pd.DataFrame) -> dict | None:
-    means = rows.groupby(["layer_a", "round_a"])["value"].mean().dropna()
-    if means.empty:
-        return None
-    layer, round = means.idxmin()
-    here = rows[(rows["layer_a"] == layer) & (rows["round_a"] == round)]["value"]
-    return {"layer": layer, "round": int(round), "similarity": spread(here)}

@@ -216,11 +216,23 @@ def primary_measure(experiment: dict) -> str | None:
     return measures[0] if len(measures) == 1 else "cka_debiased" if "cka_debiased" in measures else None
 
 
-def findings_params(experiment: dict) -> dict:
-    """Return what `write_report` reads for the verdicts: the primary measure and the margin."""
-    primary = primary_measure(experiment)
+def findings_params(experiment: dict, classes: int) -> dict:
+    """Return what `write_report` reads for the verdicts: primary measure, margin and lowest accuracy."""
+    primary, given = primary_measure(experiment), experiment["findings"]
     name = None if primary is None else kinds.find("measure", primary).name
-    return {"primary": name, "margin": experiment["findings"]["margin"]}
+    return {
+        "primary": name,
+        "margin": given["margin"],
+        "least_accuracy": least_accuracy(given["least_accuracy"], classes),
+    }
+
+
+def least_accuracy(given: float | None, classes: int) -> float:
+    """Return `findings.least_accuracy`, or its default for a number of classes."""
+    # A chance-corrected accuracy (kappa) below 0.2 is slight agreement (Landis & Koch, Biometrics 33, 1977).
+    # A constant answer, which scores more than chance where classes are unequal, stays below it.
+    chance = 1 / max(classes, 1)
+    return chance + (1 - chance) / 5 if given is None else given
 
 
 def shown(experiment: dict) -> dict:

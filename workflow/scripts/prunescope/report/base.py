@@ -3,8 +3,8 @@
 A chart is a Vega-Lite specification built with Altair, without data. The page selects the rows of the chart's
 table by the menus in `Chart.keys` and gives them to the chart as the data set ``rows``, so a chart never
 filters by a menu. Tables are aggregated beforehand (`prunescope.report.page_tables`): a row holds ``mean``,
-``low`` and ``high`` over the seeds, or those of one seed. Colours that depend on the theme of the page are
-CSS variables.
+``seed_low`` and ``seed_high`` over the seeds, or those of one seed. Colours that depend on the theme of the
+page are CSS variables.
 """
 
 import json
@@ -22,6 +22,15 @@ ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 # Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
 SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
+CHANCE_LEVEL = (
+    "isValid(datum.chance) ? format(datum.chance, '.4f') + "
+    "(isValid(datum.chance_high) ? ' (95 % quantile ' + format(datum.chance_high, '.4f') + ')' : '') + "
+    "(isValid(datum.chance_classes) ? ', within classes ' + format(datum.chance_classes, '.4f') : '') "
+    ": 'not known'"
+)
+INTERVAL = (
+    "isValid(datum.low) ? format(datum.low, '.4f') + ' to ' + format(datum.high, '.4f') : 'not computed'"
+)
 DOTS = "Dots are seeds."
 RANGE = "Bands span the lowest to the highest seed."
 
@@ -110,16 +119,25 @@ def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
     return [
         *first,
         alt.Tooltip("mean:Q", title=mean, format=format),
-        alt.Tooltip("low:Q", title="lowest seed", format=format),
-        alt.Tooltip("high:Q", title="highest seed", format=format),
+        alt.Tooltip("seed_low:Q", title="lowest seed", format=format),
+        alt.Tooltip("seed_high:Q", title="highest seed", format=format),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
 
 
+def with_levels(rows: alt.Chart) -> alt.Chart:
+    """Add the texts of `similarity_tooltip`: chance levels and the interval for other images."""
+    return rows.transform_calculate(chance_level=CHANCE_LEVEL, interval=INTERVAL)
+
+
 def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
-    """Show a similarity with its range over seeds, its chance level and what it was computed from."""
+    """Show a similarity with its range over seeds, its chance level and what it was computed from.
+
+    The rows need `with_levels`.
+    """
     return [
         *tooltip(*first, mean="similarity", format=".4f"),
+        alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("chance_level:N", title="chance level"),
         alt.Tooltip("n:Q", title="n (rows)"),
         alt.Tooltip("images:Q", title="images"),

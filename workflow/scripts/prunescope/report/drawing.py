@@ -108,12 +108,21 @@ def over_seeds(axes: Axes, x, values: pd.DataFrame, color: str, mark: str, label
     axes.plot(x, values.mean(), mark + "-", color=color, label=label)
 
 
+def mark_failed(axes: Axes, x, values: pd.Series, failed: pd.Series, label: str | None = None) -> None:
+    """Put ◇ around the values of networks that do not classify."""
+    shown = failed.to_numpy(bool)
+    if shown.any():
+        place = np.asarray(x)[shown], values.to_numpy()[shown]
+        axes.plot(*place, "D", markersize=5.5, markerfacecolor="none", color="0.1", label=label)
+
+
 def heatmap(
     figure: Figure, axes: Axes, cells: dict[str, np.ndarray], colormap: str, label: str, numbers: bool
 ) -> None:
     """Draw values on the common scale, with a column of chance levels between them and the colour bar.
 
-    Cells that need a warning are hatched; ○ marks values not above chance, × missing values.
+    Cells that need a warning are hatched; ○ marks values not above chance, ◇ networks that do not classify, ×
+    missing values.
 
     Parameters
     ----------
@@ -121,7 +130,7 @@ def heatmap(
     axes : matplotlib.axes.Axes
         With `BESIDE` inches of space on the right.
     cells : dict of str to numpy.ndarray
-        ``value``, ``chance`` and ``warned`` (bool), of the same shape.
+        ``value``, ``chance``, ``chance_high``, ``warned`` and ``failed`` (bool), of the same shape.
     colormap, label : str
         `label` is that of the colour bar.
     numbers : bool
@@ -142,10 +151,11 @@ def heatmap(
             (column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", linewidth=0, edgecolor="0.4"
         )
         axes.add_patch(cell)
-    rows, columns = np.nonzero(values <= chance)
-    if len(rows):
-        inks = [_ink(image, value) for value in values[rows, columns]]
-        axes.scatter(columns + 0.3, rows + 0.25, 5, "none", edgecolors=inks, linewidths=0.6)
+    for shown, mark, shift in ((values <= cells["chance_high"], "o", 0.3), (cells["failed"], "D", -0.3)):
+        rows, columns = np.nonzero(shown & ~np.isnan(values))
+        if len(rows):
+            inks = [_ink(image, value) for value in values[rows, columns]]
+            axes.scatter(columns + shift, rows + 0.25, 5, "none", mark, edgecolors=inks, linewidths=0.6)
     levels = pd.DataFrame(chance).max(axis=1).to_numpy()[:, None]
     if not np.isnan(levels).all():
         beside = panel(figure, left=box.x1 * across + 0.08, width=0.2, **place)

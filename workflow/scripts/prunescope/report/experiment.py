@@ -87,6 +87,11 @@ class Experiment:
         return self.findings["primary"] or self.similarity["measure"].min()
 
     @property
+    def failed(self) -> dict[str, list[list[int]]]:
+        """Its networks that do not classify, and those of its controls, by series."""
+        return {similarity_charts.THIS: self.findings["failed"]} | self.findings["failed_controls"]
+
+    @property
     def dots(self) -> bool:
         """Whether charts draw each seed: there are several, but few."""
         return 1 < len(self.seeds) <= FEW_SEEDS
@@ -121,7 +126,9 @@ def experiment_page(
     densities = tables.layer_densities(networks)
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
     accuracies = {name: accuracy for name, (_, accuracy) in experiment.controls.items()}
-    data = page_tables.similarity_tables(experiment.similarity, matrices, experiment.untrained) | {
+    data = page_tables.similarity_tables(
+        experiment.similarity, matrices, experiment.untrained, experiment.failed
+    ) | {
         "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies),
         "density": page_tables.density_table(densities),
     }
@@ -209,8 +216,9 @@ def _by_layer(experiment: Experiment, data: dict[str, pd.DataFrame], labels: dic
     order = measure_menu(labels, experiment.measure).options
     titles = {measure: summary.headline(experiment, profile, measure, labels[measure]) for measure in order}
     series = [name for name in profile["series"].drop_duplicates() if name != similarity_charts.THIS]
-    chance = bool(profile["chance"].notna().any())
-    charts = [similarity_charts.profile(experiment.layers, series, titles, experiment.dots, chance)]
+    columns = {similarity_charts.CHANCE: "chance", similarity_charts.CLASSES: "chance_classes"}
+    levels = tuple(name for name, column in columns.items() if profile[column].notna().any())
+    charts = [similarity_charts.profile(experiment.layers, series, titles, experiment.dots, levels)]
     if "pairs" in data:
         charts.append(similarity_charts.layer_pairs(experiment.layers, experiment.colormap))
     return Section("profile", "Similarity by layer", charts=tuple(charts))

@@ -59,6 +59,7 @@ def draw_all(
     colormap: str,
     width: float = 5.5,
     models: list[dict] | None = None,
+    least_accuracy: float = 0.0,
 ) -> dict[str, Figure]:
     """Draw every figure of an experiment.
 
@@ -78,6 +79,8 @@ def draw_all(
         In inches.
     models : list of dict, optional
         The key `models` of an experiment whose networks were trained elsewhere.
+    least_accuracy : float, default 0
+        Networks with a lower test accuracy do not classify; ◇ marks them.
 
     Returns
     -------
@@ -87,6 +90,7 @@ def draw_all(
         ``rounds_{measure}_{layer}`` for each layer.
     """
     style = Style(layers, Rounds.of(accuracy, models), colormap, width)
+    similarity = slices.mark_failed(similarity, slices.failed(accuracy, least_accuracy))
     figures = {"density": draw_density(densities, style)}
     if accuracy["test_accuracy"].notna().any():
         figures["accuracy"] = draw_accuracy(accuracy, style)
@@ -164,7 +168,8 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     Parameters
     ----------
     rows, ceiling : pandas.DataFrame
-        `slices.to_dense` and `slices.ceiling` of one measure. Without rows, the baseline is left out.
+        `slices.to_dense` and `slices.ceiling` of one measure, after `slices.mark_failed`. Without rows, the
+        baseline is left out.
     label : str
         Displayed name of the measure.
     style : Style
@@ -177,33 +182,37 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     last = rows["round_a"].max()
     final = rows[rows["round_a"] == last]
     values = final.pivot(index="seed_a", columns="layer_a", values="value").reindex(columns=layers)
-    chance = final.groupby("layer_a")["chance"].mean().reindex(layers)
+    columns = {"chance level": "chance", "chance within classes": "chance_classes"}
+    chance = final.groupby("layer_a")[list(columns.values())].mean().reindex(layers)
     warned = set(final[(final["status"] != "ok") & final["value"].notna()]["layer_a"])
     what = style.rounds.short(last) if style.rounds.labels else f"round {last}"
     name = f"{what}, {style.rounds.texts[last]} % of weights"
-    names = [name, "dense networks of other seeds", "chance level", "needs a warning"]
-    columns = drawing.legend_columns(names, style.width)
+    names = [name, "dense networks of other seeds", *columns, "needs a warning", "does not classify"]
+    across = drawing.legend_columns(names, style.width)
     upright = len(layers) > 6 or max(map(len, layers)) > 7
     below = max(0.42, 0.12 + 0.06 * max(map(len, layers))) if upright else 0.3
-    top = 0.1 + 0.15 * ceil(len(names) / columns)
+    top = 0.1 + 0.15 * ceil(len(names) / across)
     figure, axes = drawing.canvas(style.width, 1.6 + below + top, left=0.5, bottom=below, top=top)
     places = list(range(len(layers)))
     drawing.over_seeds(axes, places, values, palette.EXPERIMENT, "o", names[0])
     if len(ceiling):
         pairs = slices.each_pair_once(ceiling).groupby("layer_a")["value"].mean().reindex(layers)
         axes.plot(places, pairs, "s-", color=palette.BASELINE, markersize=2.5, zorder=1.9, label=names[1])
-    if chance.notna().any():
-        axes.plot(places, chance, ":", color=palette.CHANCE, linewidth=0.9, label=names[2])
+    for (title, column), color in zip(columns.items(), (palette.CHANCE, palette.CLASSES), strict=True):
+        if chance[column].notna().any():
+            axes.plot(places, chance[column], ":", color=color, linewidth=0.9, label=title)
     marked = [place for place in places if layers[place] in warned]
     if marked:
         means = values.mean().to_numpy()[marked]
-        axes.plot(marked, means, "o", color=palette.EXPERIMENT, markerfacecolor="white", label=names[3])
+        axes.plot(marked, means, "o", color=palette.EXPERIMENT, markerfacecolor="white", label=names[-2])
+    failed = final.groupby("layer_a")["failed"].max().reindex(layers, fill_value=False)
+    drawing.mark_failed(axes, places, values.mean(), failed, names[-1])
     step = ceil(0.12 * len(layers) / (style.width - 0.62)) if upright else 1
     axes.set_xticks(places[::step], layers[::step], rotation=90 if upright else 0)
     axes.set(ylim=_scale(values, ceiling["value"], chance), ylabel=label)
     axes.grid(True)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, handlelength=1.6, columnspacing=1.2
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=across, handlelength=1.6, columnspacing=1.2
     )
     return figure
 
@@ -255,6 +264,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
     drawing.over_seeds(axes, places, values, palette.EXPERIMENT, ".")
     chance = rows.groupby("round_a")["chance"].mean().reindex(places.index)
     axes.plot(places, chance, ":", color=palette.CHANCE, linewidth=0.9)
+    failed = rows.groupby("round_a")["failed"].max().reindex(places.index, fill_value=False)
+    drawing.mark_failed(axes, places, values.mean(), failed)
 
 
 def draw_to_dense(rows: pd.DataFrame, label: str, style: Style) -> Figure:
@@ -323,15 +334,15 @@ def draw_rounds(rows: pd.DataFrame, label: str, style: Style) -> Figure:
 
 
 def _cells(rows: pd.DataFrame, **sides: list) -> dict[str, np.ndarray]:
-    """Return tables of both sides: means over seeds, and whether any seed has a status other than ok."""
+    """Return tables of both sides: means over seeds, and whether any seed needs a warning or failed."""
     index, columns = sides
     found = rows.assign(warned=rows["status"] != "ok").groupby([index, columns])
-    found = found.agg(value=("value", "mean"), chance=("chance", "mean"), warned=("warned", "max"))
+    found = found[["value", "chance", "chance_high", "warned", "failed"]].agg("mean").unstack()
     tables = {
-        name: found[name].unstack().reindex(index=sides[index], columns=sides[columns]) for name in found
+        name: found[name].reindex(index=sides[index], columns=sides[columns]).to_numpy(float)
+        for name in found.columns.unique(0)
     }
-    warned = tables.pop("warned").fillna(False)
-    return {name: table.to_numpy() for name, table in tables.items()} | {"warned": warned.to_numpy(bool)}
+    return tables | {name: tables[name] > 0 for name in ("warned", "failed")}
 
 
 def _scale(*values) -> tuple[float, float]:

@@ -58,7 +58,7 @@ def accuracy(
         shift = f"datum.round + 0.02 * ({shift})"
     x = base.sparsity("place:Q", rounds)
     # The same for every seed that can be selected.
-    ends = [float(table["low"].min()), float(table["high"].max())]
+    ends = [float(table["seed_low"].min()), float(table["seed_high"].max())]
     y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(domain=ends, nice=False, padding=8))
     tip = base.tooltip(
         alt.Tooltip("series:N"),
@@ -78,7 +78,8 @@ def accuracy(
         parts.append(single.mark_point(size=20, opacity=0.9).encode(y, color, shape, tooltip=tip))
     else:
         parts.insert(
-            0, rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color)
+            0,
+            rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color),
         )
     beside = (
         " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
@@ -174,7 +175,7 @@ def training(rounds: int) -> Chart:
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
     tip = base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".4f")
     chart = alt.layer(
-        rows.mark_area(opacity=0.15, aria=False).encode(alt.Y("low:Q", title=None), alt.Y2("high")),
+        rows.mark_area(opacity=0.15, aria=False).encode(alt.Y("seed_low:Q", title=None), alt.Y2("seed_high")),
         rows.mark_line(aria=False).encode(y),
         rows.mark_point(filled=True, size=14, opacity=1).encode(y, tooltip=tip),
     ).properties(width="container", height=300)

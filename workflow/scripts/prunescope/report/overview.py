@@ -10,6 +10,7 @@ from prunescope.report.summary import SIGNS, SYMBOLS
 
 # The questions of `prunescope.findings`, as column heads.
 QUESTIONS = {
+    "change": "pruning changes a layer",
     "finding": "first and output layers stay more similar than the middle",
     "beyond_retrain": "beyond retraining without pruning",
     "untrained": "untrained networks show it too",
@@ -44,7 +45,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     )
     data = {"accuracy": accuracies}
     for one in experiments:
-        profile = page_tables.similarity_tables(one.similarity)["profile"]
+        profile = page_tables.similarity_tables(one.similarity, failed=one.failed)["profile"]
         shown = profile[profile["series"] == similarity_charts.THIS].query(_ALL_SEEDS[len(one.seeds) > 1])
         data[f"profile-{one.name}"] = shown.drop(columns="seed")
     links = tuple((f"Report of {name}", f"{name}/report.html") for name in names)

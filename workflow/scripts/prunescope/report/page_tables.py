@@ -10,6 +10,9 @@ from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
 from prunescope.report.similarity_charts import BASELINE, THIS, UNTRAINED
 
+# In the column `status`, next to the statuses of the matrix.
+FAILED = "does not classify"
+
 # --- for charts -------------------------------------------------------------------------------------------
 
 
@@ -17,6 +20,7 @@ def similarity_tables(
     similarity: pd.DataFrame,
     beside: dict[str, pd.DataFrame] | None = None,
     untrained: pd.DataFrame | None = None,
+    failed: dict[str, list[list[int]]] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Aggregate the matrix into the tables that the charts show.
 
@@ -28,6 +32,8 @@ def similarity_tables(
         Matrices of its controls, by name.
     untrained : pandas.DataFrame, optional
         Rows that compare untrained networks of different seeds.
+    failed : dict of str to list, optional
+        From `slices.failed`, by series: the networks that do not classify.
 
     Returns
     -------
@@ -38,11 +44,16 @@ def similarity_tables(
         layers were compared. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over the
         seeds), or a single seed.
     """
+    failed = failed or {}
+    similarity = slices.mark_failed(similarity, failed.get(THIS, []))
     own = _columns(slices.to_dense(similarity))
     profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=THIS)]
     for name, matrix in (beside or {}).items():
-        rows = _columns(slices.to_dense(matrix))
+        rows = _columns(slices.to_dense(slices.mark_failed(matrix, failed.get(name, []))))
         profiles.append(_all_and_each(rows, ["measure", "round", "layer"]).assign(series=name))
+    if untrained is not None:
+        # Untrained networks need not classify.
+        untrained = slices.mark_failed(untrained, [])
     for name, pairs in ((BASELINE, slices.ceiling(similarity)), (UNTRAINED, untrained)):
         if pairs is not None and len(pairs):
             keys = ["measure", "layer"]
@@ -66,40 +77,43 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     rows : pandas.DataFrame
-        Rows of the matrix, with the columns `by`.
+        Rows of the matrix with the column `failed` (`slices.mark_failed`) and the columns `by`.
     by : list of str
 
     Returns
     -------
     pandas.DataFrame
-        `by`; `weights` (%); `mean`, `low`, `high` and `chance` over the seeds; `seeds`, those with a value;
-        `n`, `images` and `ranks`; `warned` (``''``, ``warned`` or ``missing``); and `status`, which names
-        each status and its number of seeds.
+        `by`; `weights` (%); `mean`, `seed_low` and `seed_high` over the seeds; the means of `low`, `high`,
+        `chance`, `chance_high` and `chance_classes`; `seeds`, those with a value; `n`, `images` and `ranks`;
+        `warned` (``''``, ``warned`` or ``missing``); `failed`, whether a network does not classify; and
+        `status`, which names each status and its number of seeds.
     """
     counts = pd.get_dummies(rows["status"]).astype(int)
     names = list(counts)
+    counts[FAILED] = rows["failed"].astype(int)
     groups = rows.join(counts).groupby(by, sort=False)
     table = groups.agg(
         weights=("weights", "mean"),
         mean=("value", "mean"),
-        low=("value", "min"),
-        high=("value", "max"),
-        chance=("chance", "mean"),
+        seed_low=("value", "min"),
+        seed_high=("value", "max"),
+        **{name: (name, "mean") for name in ("low", "high", "chance", "chance_high", "chance_classes")},
         seeds=("value", "count"),
         n=("n", "min"),
         images=("images", "min"),
         rank_a=("rank_a", "min"),
         rank_b=("rank_b", "min"),
     )
-    numbers = groups[names].sum()
-    every = numbers.sum(axis=1)
+    numbers = groups[[*names, FAILED]].sum()
+    every = numbers[names].sum(axis=1)
     alright = numbers["ok"] == every if "ok" in names else pd.Series(False, index=table.index)
     text = pd.Series("ok", index=table.index).where(alright, "")
-    for name in (name for name in names if name != "ok"):
+    for name in (name for name in numbers if name != "ok"):
         part = (" (" + numbers[name].astype(str) + " of " + every.astype(str) + ")").where(
             numbers[name] < every, ""
         )
         text = text.where(numbers[name] == 0, text + ", " + name + part)
+    table["failed"] = numbers[FAILED] > 0
     table["warned"] = np.select([table["seeds"] == 0, ~alright], ["missing", "warned"], "")
     table["status"] = text.str.removeprefix(", ")
     table["ranks"] = table.pop("rank_a").astype(str) + ", " + table.pop("rank_b").astype(str)
@@ -134,12 +148,12 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
     Returns
     -------
     pandas.DataFrame
-        `by`, `seed`, `mean`, `low`, `high`, `seeds` and `more`.
+        `by`, `seed`, `mean`, `seed_low`, `seed_high`, `seeds` and `more`.
     """
     columns = {
         "mean": (value, "mean"),
-        "low": (value, "min"),
-        "high": (value, "max"),
+        "seed_low": (value, "min"),
+        "seed_high": (value, "max"),
         "seeds": (value, "count"),
     }
     columns |= {name: (column, "mean") for name, column in more.items()}

@@ -6,6 +6,7 @@ as well as in hue (Okabe and Ito, 2008, darkened or lightened where needed).
 
 # The experiment, its baselines, and everything that is context.
 EXPERIMENT, BASELINE, CHANCE, CONTEXT = "#0072B2", "#767676", "#767676", "#8C8C8C"
+CLASSES = "#9A6A4B"
 # Part of viridis for layers and rounds, from dark to light with depth.
 DEPTH = (0.0, 0.55)
 # Up to this many seeds are drawn as dots, more as a band.

@@ -54,7 +54,8 @@ async function select(figure) {
   if (figure.dataset.scaled && state.scale === "above") {
     const above = (value, chance) => (value === null || chance === null ? null : value - chance);
     for (const row of found) {
-      for (const key of ["mean", "low", "high"]) row[key] = above(row[key], row.chance);
+      for (const key of ["mean", "seed_low", "seed_high", "low", "high", "chance_high", "chance_classes"])
+        row[key] = above(row[key], row.chance);
       row.chance = row.chance === null ? null : 0;
     }
   }
@@ -84,7 +85,7 @@ async function draw(figure) {
   if (figure.dataset.shown === wanted) return;
   figure.dataset.shown = wanted;
   const rows = await select(figure);
-  const lower = Math.min(0, ...rows.map((row) => row.low ?? row.mean ?? 0));
+  const lower = Math.min(0, ...rows.flatMap((row) => [row.low ?? 0, row.seed_low ?? row.mean ?? 0]));
   const titles = JSON.parse(figure.dataset.titles);
   const heading = figure.querySelector("h3"), before = heading.textContent;
   figure.firstTitle ??= before;

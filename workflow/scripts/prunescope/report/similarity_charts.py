@@ -13,22 +13,31 @@ from prunescope.report.base import Chart
 from prunescope.report.panels import blocks
 from prunescope.report.rounds import Rounds
 
-THIS, CHANCE = "this experiment", "chance level"
+THIS, CHANCE, CLASSES = "this experiment", "chance level", "chance within classes"
 BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
 IDENTICAL = "1 means identical up to the measure's invariances."
+MEANING = (
+    "The chance level is what shuffled images would score, within classes what other images of the same "
+    "class would score. It is not what unrelated networks would score."
+)
+BARS = "Vertical lines: 95 % intervals for other images, where they were computed."
+FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
-    "Column on the right: highest chance level of the row. ○: not above its chance level. Hatched: the "
-    "value needs a warning. ×: no value. The table below the chart gives the reasons."
+    "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
+    f"Hatched: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the reasons."
 )
 SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
-CHANCE_LEVEL = "isValid(datum.chance) ? format(datum.chance, '.4f') : 'not known'"
 
 
 def profile(
-    layers: list[str], series: list[str], titles: dict[str, str], dots: bool, chance: bool = True
+    layers: list[str],
+    series: list[str],
+    titles: dict[str, str],
+    dots: bool,
+    levels: tuple[str, ...] = (CHANCE,),
 ) -> Chart:
     """Make the main chart: similarity to the dense network in one round by layer, with baselines.
 
@@ -40,8 +49,8 @@ def profile(
     titles : dict of str to str
         The chart's finding by measure, starting with the measure shown first.
     dots : bool
-    chance : bool, default True
-        Whether any measure has a chance level.
+    levels : tuple of str, default (CHANCE,)
+        Those of `CHANCE` and `CLASSES` that any measure has.
 
     Returns
     -------
@@ -49,24 +58,27 @@ def profile(
         Of the table ``profile``; the menu `round` selects the round.
     """
     others = [name for name in series if name not in (THIS, BASELINE)]
-    names = [THIS, *others, *([BASELINE] if BASELINE in series else []), *([CHANCE] if chance else [])]
+    names = [THIS, *others, *([BASELINE] if BASELINE in series else []), *levels]
     known = dict(zip([THIS, *others], palette.colors(1 + len(others)), strict=True))
-    known |= {BASELINE: palette.BASELINE, CHANCE: palette.CHANCE}
+    known |= {BASELINE: palette.BASELINE, CHANCE: palette.CHANCE, CLASSES: palette.CLASSES}
     color, shape = base.series_scales(
         names,
         [known[name] for name in names],
-        [*palette.marks(len(names) - chance, "vega"), "stroke"][: len(names)],
+        [*palette.marks(len(names) - len(levels), "vega"), *["stroke"] * len(levels)],
     )
     x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
-    rows = _levels(base.chart(base.SUMMARY)).encode(x)
+    rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
     line = rows.mark_line(aria=False).encode(SIMILARITY, color)
     parts = [line]
     if dots:
-        single = _levels(base.chart(base.SINGLE)).encode(x)
+        single = base.with_levels(base.chart(base.SINGLE)).encode(x)
         parts.append(single.mark_point(size=22, opacity=0.9).encode(SIMILARITY, color, shape, tooltip=tip))
     else:
-        parts.insert(0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("low:Q"), alt.Y2("high"), color))
+        parts.insert(
+            0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color)
+        )
+    parts.append(_intervals(rows).encode(color))
     solid = rows.transform_filter("datum.warned == ''")
     hollow = rows.transform_filter("datum.warned == 'warned'")
     parts.append(
@@ -77,19 +89,19 @@ def profile(
             SIMILARITY, color, shape, tooltip=tip
         )
     )
-    if chance:
-        level = _levels(base.chart(base.SUMMARY, f"datum.series == '{THIS}'")).encode(x)
+    parts.append(_failing(rows).encode(SIMILARITY))
+    for name in levels:
+        level = base.chart(base.SUMMARY, f"datum.series == '{THIS}'").encode(x)
+        column = {CHANCE: "chance:Q", CLASSES: "chance_classes:Q"}[name]
         parts.append(
-            level.mark_line(**CHANCE_LINE).encode(
-                alt.Y("chance:Q", title="similarity"), alt.ColorDatum(CHANCE)
-            )
+            level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
         )
     chart = alt.layer(*parts).properties(width="container", height=300)
     first, *more = titles.items()
     caption = (
         "Layers in the order of the network, in the selected round. "
-        f"{base.DOTS if dots else base.RANGE} Hollow marks need a warning (few rows, lost rank, …). "
-        f"{IDENTICAL} The chance level is what two unrelated networks would score on these images."
+        f"{base.DOTS if dots else base.RANGE} {BARS} Hollow marks need a warning (few rows, lost rank, …). "
+        f"{FAILING} {IDENTICAL} {MEANING}"
     )
     return Chart(
         "profile",
@@ -138,12 +150,15 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
         alt.Tooltip("seed:N"),
     )
-    marks = _levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.EXPERIMENT)
+    marks = base.with_levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.EXPERIMENT)
+    bars = _intervals(this, color=palette.EXPERIMENT)
     parts = [
         others.encode(x, y, detail),
         line.encode(x, y, detail),
         level.encode(x, alt.Y("chance:Q", title=None), detail),
+        bars.encode(x),
         marks.encode(x, y, tooltip=tip),
+        _failing(this).encode(x, y),
     ]
     if dots:
         single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
@@ -166,7 +181,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         "layers",
         f"Similarity to the dense network {rounds.against}",
         "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
-        f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
+        f"Dotted: chance level. {BARS} {FAILING} {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
@@ -295,8 +310,25 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
     )
 
 
-def _levels(rows: alt.Chart) -> alt.Chart:
-    return rows.transform_calculate(chance_level=CHANCE_LEVEL)
+def _intervals(rows: alt.Chart, **style) -> alt.Chart:
+    """Draw the intervals of the matrix as vertical lines."""
+    known = rows.transform_filter("isValid(datum.low)")
+    return known.mark_rule(aria=False, **style).encode(alt.Y("low:Q"), alt.Y2("high"))
+
+
+def _failing(rows: alt.Chart, **style) -> alt.Chart:
+    """Put ◇ around the marks of networks that do not classify."""
+    return rows.transform_filter("datum.failed").mark_point(
+        **{
+            "shape": "diamond",
+            "size": 170,
+            "stroke": base.INK,
+            "strokeWidth": 1.2,
+            "opacity": 1,
+            "aria": False,
+        }
+        | style
+    )
 
 
 def _heatmap(
@@ -304,15 +336,25 @@ def _heatmap(
 ) -> alt.LayerChart:
     """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
 
-    Cells have numbers if they fit, hatching for warnings, ○ if not above chance, × if missing.
+    Cells have numbers if they fit, hatching for warnings, ◇ for networks that do not classify, ○ if not above
+    chance, × if missing.
     """
     bar = alt.Legend(title=None, gradientLength=alt.ExprRef("height"), offset=CHANCE_COLUMN[1] + 14)
     color = alt.Color("mean:Q", scale=alt.Scale(scheme=colormap, domain=[0, 1], clamp=True), legend=bar)
     ink = alt.ExprRef("luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'")
-    cells = _levels(rows).encode(x, y, tooltip=tooltip)
+    cells = base.with_levels(rows).encode(x, y, tooltip=tooltip)
     known = cells.transform_filter("isValid(datum.mean)")
     hatched = known.transform_filter("datum.warned == 'warned'").mark_rect(fill="url(#hatch)", aria=False)
-    rings = known.transform_filter("isValid(datum.chance) && datum.mean <= datum.chance").mark_point(
+    failing = _failing(
+        known,
+        size=24,
+        stroke=ink,
+        xOffset=alt.ExprRef("6 - bandwidth('x') / 2"),
+        yOffset=alt.ExprRef("bandwidth('y') / 2 - 6"),
+    )
+    rings = known.transform_filter(
+        "isValid(datum.chance_high) && datum.mean <= datum.chance_high"
+    ).mark_point(
         size=24,
         stroke=ink,
         opacity=1,
@@ -327,6 +369,7 @@ def _heatmap(
         hatched,
         _numbers(known, ink, "bandwidth('x') > 26"),
         rings,
+        failing,
         missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
     ).properties(width="container", height=height)
 

@@ -18,30 +18,31 @@ SIGNS = {
     words.TOO_FEW_SEEDS: "few",
     words.NOT_APPLICABLE: "none",
 }
+NO_ANSWER = {"verdict": "–"}
 # Symbols for verdicts where there is no room for words.
 SYMBOLS = {"yes": "✓", "no": "✗", "open": "?", "few": "…", "none": "–"}
-FINDING = {
-    words.HOLDS: "The first and output layers stay more similar to the dense network than the middle layers.",
-    words.FAILS: "The first and output layers do not stay more similar than the middle layers.",
-    words.UNDECIDED: "It is undecided whether the first and output layers stay more similar than the middle.",
-}
 
 
 def verdict(found: dict) -> Verdict:
-    """Return whether the paper's finding holds, as one sentence.
+    """Return whether pruning changes a layer, as a statement that the verdict follows.
 
     Parameters
     ----------
     found : dict
         From `prunescope.findings.verdicts.conclude`.
     """
-    finding = found.get("claims", {}).get("finding")
-    if finding is None or finding["verdict"] not in FINDING:
-        word = finding["verdict"] if finding else words.NOT_APPLICABLE
+    claims = found.get("claims", {})
+    word = claims.get("change", {"verdict": words.NOT_APPLICABLE})["verdict"]
+    if word in (words.NOT_APPLICABLE, words.TOO_FEW_SEEDS):
         return Verdict(SIGNS[word], word, found["text"][0])
-    word = finding["verdict"]
-    how = f"By {found['label']}, {len(found['seeds'])} seeds, margin {found['margin']:g}."
-    return Verdict(SIGNS[word], word, f"{FINDING[word]} {how}")
+    beyond = " beyond retraining" if claims["beyond_retrain"] else ""
+    falling = [name for name, one in found["layers"].items() if one["change"]["verdict"] == words.FALLS]
+    which = ", ".join(falling) or "at least one layer"
+    seeds = len(found["seeds"]) - len({seed for seed, _ in found["failed"]})
+    how = f"By {found['label']}, {seeds} of {len(found['seeds'])} seeds"
+    return Verdict(
+        SIGNS[word], word, f"{how}: pruning changes {which}{beyond} by more than {found['margin']:g}:"
+    )
 
 
 def facts(experiment, profile: pd.DataFrame, label: str) -> list[Fact]:
@@ -68,7 +69,7 @@ def facts(experiment, profile: pd.DataFrame, label: str) -> list[Fact]:
         Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", experiment.rounds.after),
         _accuracy(found["accuracy"], count),
         Fact("Least similar layer", *(_low(low, label) if low is not None else ("–", "no value"))),
-        Fact("Seeds", str(count), "" if count >= 3 else "verdicts need at least 3"),
+        Fact("Seeds", str(count), "6 are recommended" if count >= 3 else "verdicts need at least 3"),
         Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
         Fact(
             "Baseline",
@@ -87,6 +88,8 @@ def headline(experiment, profile: pd.DataFrame, measure: str, label: str) -> str
     if pd.isna(low["chance"]):
         return f"{label}: {low['layer']} is least similar {after} ({low['mean']:.3f})"
     numbers = f"{low['mean']:.3f}, chance {low['chance']:.3f}"
+    if low["mean"] <= low["chance_high"]:
+        return f"{label}: {low['layer']} is not above chance {after} ({numbers})"
     return f"{label}: {low['layer']} has the lowest similarity above chance {after} ({numbers})"
 
 
@@ -127,14 +130,16 @@ def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.
     for layer in experiment.layers:
         row = rows.loc[layer]
         curve = curves[curves["layer"] == layer].sort_values("weights", ascending=False)["mean"]
-        against = found.get("layers", {}).get(layer, {}).get("ceiling")
+        answers = found.get("layers", {}).get(layer, {})
         lines.append(
             {
                 "layer": layer,
                 "last round": _value(row["mean"]),
                 "chance": _value(row["chance"]),
+                "chance within classes": _value(row["chance_classes"]),
                 "baseline": _value(others.get(layer)),
-                "against the baseline": against["verdict"] if against else "–",
+                "against the baseline": (answers.get("ceiling") or NO_ANSWER)["verdict"],
+                "change": (answers.get("change") or NO_ANSWER)["verdict"],
                 "while pruning": Sparkline(layer, tuple(curve)),
                 "status": row["status"] if isinstance(row["status"], str) else "not compared",
             }

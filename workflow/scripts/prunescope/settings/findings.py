@@ -24,6 +24,13 @@ class Findings(Settings):
         description="Smallest difference between similarities that is of interest; smaller ones do not "
         "count as a finding.",
     )
+    least_accuracy: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Test accuracy below which a network does not classify: verdicts leave out its seed. "
+        "null means a fifth of the way from 1 / classes to 1, e.g. 0.28 for ten classes.",
+    )
 
 
 def _offered(width: float) -> float:
