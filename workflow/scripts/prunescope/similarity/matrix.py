@@ -20,7 +20,7 @@ from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
-from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.pairs import LEVELS, Pair, compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import Representation, represent
 
@@ -37,6 +37,8 @@ COLUMNS = pa.schema(
         ("measure", pa.string()),
         ("value", pa.float64()),
         ("chance", pa.float64()),
+        ("chance_high", pa.float64()),
+        ("chance_classes", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("density_a", pa.float64()),
@@ -164,7 +166,7 @@ class _Comparison:
                 for name, matrix in other.matrices.items()
                 if self.pairs == "all-layers" or name in group
             ]
-            found = list(self._of_group(own, theirs, itself))
+            found = list(self._of_group(own, theirs, itself, recording.labels))
             few = Counter(row["status"] for row in found if row["status"] != OK)
             log.info(
                 "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
@@ -178,9 +180,11 @@ class _Comparison:
             rows += found
         return rows
 
-    def _of_group(self, matrices: list[Matrix], others: list[Matrix], itself: bool) -> Iterator[dict]:
+    def _of_group(
+        self, matrices: list[Matrix], others: list[Matrix], itself: bool, labels: np.ndarray | None
+    ) -> Iterator[dict]:
         positions = matrices[0].rows_per_image
-        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals)
+        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals, labels)
 
         def within(places: tuple[int, int]) -> list[dict]:
             i, j = places
@@ -220,10 +224,10 @@ class _Comparison:
                 "spectrum": score.spectrum,
             }
             first, second = _side(a, score.rank_a), _side(b, score.rank_b)
-            numbers = {"value": score.value, "chance": score.chance}
+            numbers = {key: getattr(score, key) for key in ("value", *LEVELS)}
             rows.append(common | _named(first, "a") | _named(second, "b") | numbers)
             if a is not b:
-                numbers = {"value": score.reverse, "chance": score.reverse_chance}
+                numbers = {key: getattr(score, f"reverse_{key}") for key in LEVELS} | {"value": score.reverse}
                 rows.append(common | _named(second, "a") | _named(first, "b") | numbers)
         return rows
 

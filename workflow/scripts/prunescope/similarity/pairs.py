@@ -14,19 +14,19 @@ import numpy as np
 from scipy import special
 from scipy.linalg import blas, lapack
 
-from prunescope.similarity.chance import Unrelated
+from prunescope.similarity import chance, classes
+from prunescope.similarity.chance import SHARED
 from prunescope.similarity.folds import FOLDS
-from prunescope.similarity.measures import GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Measure, gravest
+from prunescope.similarity.measures import CHANCE, GIVEN, ILL, NOT_UNIQUE, UNDEFINED, Measure, gravest
 from prunescope.similarity.moments import Cross
+from prunescope.similarity.unrelated import Unrelated
 from prunescope.similarity.whitening import Representation
 
 # The directions of correlations below this value require an SVD. With an eigendecomposition of MᵀM, the left
 # vectors are orthogonal only to about 1e-16 divided by the square of this value.
 SMALL = 1e-4
-# Each half of the images gives directions for the other, so the two estimates of unrelated representations
-# correlate: for Gaussian matrices, the correlation is the square of the mean of the quarter-circle law. In
-# simulations, it falls approximately as 1 - value⁴ (tests/benchmarks/statistics_similarity.py).
-SHARED = (8 / (3 * np.pi)) ** 2
+# Columns of chance levels.
+LEVELS = ("chance", "chance_high", "chance_classes")
 # Correlations closer to each other than this are equal within rounding. A value is not unique if the choice
 # of their directions changes it by more than `MOVED`.
 EQUAL, MOVED = 1e-10, 1e-6
@@ -138,6 +138,10 @@ class Pair:
         """Moments between a and b when their images are permuted; for a mirror, between b and a."""
         return Unrelated(self.a, self.b) if self.mirror is None else self.mirror.unrelated
 
+    def with_cross(self, cross: Cross) -> "Pair":
+        """Return a pair with other cross-moments, for example after permuting the images of b."""
+        return replace(self, cross=cross, whitened=None, mirror=None, replica=None, whole=None)
+
     def swapped(self) -> "Pair":
         """Return (b, a)."""
         whitened = None if self.whitened is None else self.whitened.swapped()
@@ -197,6 +201,10 @@ class Score:
         would be misleading.
     chance, reverse_chance : float
         Expected value of (a, b) and of (b, a) when images are permuted; NaN if not known.
+    chance_high, reverse_chance_high : float
+        95 % quantiles of these values.
+    chance_classes, reverse_chance_classes : float
+        Values for other images of the same classes.
     low, high : float
         95 % interval of `value`; NaN unless requested and known to be valid. The same for both orders.
     rank_a, rank_b : int
@@ -212,6 +220,10 @@ class Score:
     reverse: float
     chance: float
     reverse_chance: float
+    chance_high: float
+    reverse_chance_high: float
+    chance_classes: float
+    reverse_chance_classes: float
     low: float
     high: float
     rank_a: int
@@ -234,7 +246,7 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
         In the order of `measures`.
     """
     pair = replace(pair, directions=any(measure.directions for measure in measures))
-    scores = [_score(pair, measure) for measure in measures]
+    scores = _with_chance(pair, measures, [_score(pair, measure) for measure in measures])
     if pair.replica is None or pair.a.moments.images < 2 * FOLDS:
         return scores
     bounded = {
@@ -290,18 +302,30 @@ def _score(pair: Pair, measure: Measure) -> Score:
     value = float(measure.function(pair)) if status in GIVEN else np.nan
     if np.isnan(value):
         status = UNDEFINED if status in GIVEN else status
-        return Score(measure.name, *[np.nan] * 6, *ranks, status)
-    reverse, chance, reverse_chance = value, np.nan, np.nan
-    if measure.chance:
-        chance = reverse_chance = float(measure.chance(pair, ranks))
-    if not measure.symmetric:
-        back = pair.swapped()
-        reverse = float(measure.function(back))
-        if measure.chance:
-            reverse_chance = float(measure.chance(back, ranks[::-1]))
+        return Score(measure.name, *[np.nan] * 10, *ranks, status)
+    reverse = value if measure.symmetric else measure.value(pair, back=True)
     spectrum = pair.correlations if measure.spectrum else None
-    low, high = np.nan, np.nan
-    return Score(measure.name, value, reverse, chance, reverse_chance, low, high, *ranks, status, spectrum)
+    return Score(measure.name, value, reverse, *[np.nan] * 8, *ranks, status, spectrum)
+
+
+def _with_chance(pair: Pair, measures: Sequence[Measure], scores: list[Score]) -> list[Score]:
+    """Add chance levels to scores that have a value."""
+    given = [measure for measure, score in zip(measures, scores, strict=True) if score.status in GIVEN]
+    permuted, of_classes = chance.levels(pair, given), classes.levels(pair, given)
+    for place, score in enumerate(scores):
+        levels: dict[str, float | str] = {}
+        if score.measure in permuted:
+            # For a symmetric measure, there is one for both orders.
+            (mean, high), *_, (back, back_high) = permuted[score.measure] * 2
+            levels |= {"chance": mean, "chance_high": high}
+            levels |= {"reverse_chance": back, "reverse_chance_high": back_high}
+            if np.isnan([mean, back]).any():
+                levels["status"] = gravest([score.status, CHANCE])
+        if score.measure in of_classes:
+            there, *_, back = of_classes[score.measure] * 2
+            levels |= {"chance_classes": there, "reverse_chance_classes": back}
+        scores[place] = replace(score, **levels)
+    return scores
 
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:

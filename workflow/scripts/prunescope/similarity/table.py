@@ -33,8 +33,9 @@ MEASURES = {
             "rows_per_unit": 20,
             "halves": True,
             "intervals": True,
+            "centred": True,
         },
-        functions={"chance": "similarity.chance:zero"},
+        functions={"chance": "similarity.chance:cross_validated"},
     ),
     "cca_r2": Kind(
         "similarity.measures.correlations:cca_r2",
@@ -68,8 +69,13 @@ MEASURES = {
         reference="L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt: Feature Selection via Dependence "
         "Maximization. JMLR 13, 2012.",
         url="https://jmlr.org/papers/v13/song12a.html",
-        facts={"unchanged_by": "orthogonal maps, isotropic scaling", "fewest_rows": 4, "intervals": True},
-        functions={"chance": "similarity.chance:zero"},
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "fewest_rows": 4,
+            "intervals": True,
+            "centred": True,
+        },
+        functions={"chance": "similarity.chance:debiased"},
     ),
     "nbs": Kind(
         "similarity.measures.bures:nbs",
@@ -97,7 +103,7 @@ MEASURES = {
             "rows_per_unit": 20,
             "rotation_suffices": False,
         },
-        functions={"chance": "similarity.chance:weighted"},
+        functions={"chance": "similarity.chance:correlation"},
     ),
     "svcca": Kind(
         "similarity.measures.correlations:svcca",
@@ -111,7 +117,7 @@ MEASURES = {
             "saturates": True,
             "rows_per_unit": 20,
         },
-        functions={"chance": "similarity.chance:truncated"},
+        functions={"chance": "similarity.chance:correlation"},
     ),
     "svcca_trim98": Kind(
         "similarity.measures.correlations:svcca_trim98",

@@ -3,13 +3,16 @@
 In all equations the columns of X (n × p) are centred, C = XᵀX / n, and W (p × r) whitens: WᵀCW = 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
 
+from prunescope.similarity.classes import means
 from prunescope.similarity.moments import Moments
+from prunescope.similarity.sample import Sample
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance.
 CONSTANT = 1e-13
@@ -52,6 +55,10 @@ class Representation:
         Whether the columns are an orthogonal rotation of the units, to which only PWCCA is sensitive.
     precise : ndarray, shape (2, rank, rank), optional
         `halves`, if they are known from whitened rows.
+    rows : array-like, shape (n, p), optional
+        The matrix itself, of which some pairs need a sample.
+    labels : ndarray of int, shape (images,), optional
+        Classes of the images, -1 where there is none.
     """
 
     moments: Moments
@@ -63,6 +70,8 @@ class Representation:
     tied: bool = False
     rotated: bool = False
     precise: np.ndarray | None = None
+    rows: Any = field(default=None, repr=False)
+    labels: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def rank(self) -> int:
@@ -105,16 +114,32 @@ class Representation:
             return self.variance
         return self.rank if basis == "units" else self.components.shape[1]
 
-    def folds(self, basis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return `Moments.folds` in a basis, and the squared length of each fold."""
-        if basis not in self._folds:
-            folds = self.coordinates(basis, self.moments.folds)
-            self._folds[basis] = folds, np.square(folds).sum(axis=(1, 2))
-        return self._folds[basis]
+    @cached_property
+    def sample(self) -> Sample:
+        """Rows of some images."""
+        return Sample.of(self.rows, self.moments.images, self.moments.mean + self.moments.map)
 
     @cached_property
-    def _folds(self) -> dict:
-        return {}
+    def class_means(self) -> np.ndarray:
+        """Mean images of the classes, shape (classes, positions, p), relative to the mean over all images."""
+        return means(self.sample.rows[self.sample.order], self.sample.classes(self.labels))
+
+    @cached_property
+    def varying(self) -> np.ndarray:
+        """Covariance of the columns, centred at each position."""
+        return self.moments.covariance - self.moments.map.T @ self.moments.map / self.moments.positions
+
+    @cached_property
+    def evenness(self) -> float:
+        """How many images carry the variance, as a fraction of all: n_a / N, n_a = (Σ|x|²)² / Σ|x|⁴.
+
+        The smaller value of raw and whitened rows, for one row per image. The covariances of whitened rows
+        within halves of the images differ by 4 (Σ|x|⁴ / N - rank) / N on average.
+        """
+        apart = np.square(self.halves[0] - self.halves[1]).sum() * self.moments.n / 4
+        whitened = self.rank**2 / (apart + self.rank) if self.rank else 1.0
+        raw = self.variance**2 / self.moments.lengths if self.moments.lengths else 1.0
+        return float(min(raw, whitened))
 
     @cached_property
     def spread(self) -> float:

@@ -11,6 +11,7 @@ from prunescope.errors import InputError, guess
 
 OK = "ok"
 FEW = "few rows"
+CHANCE = "chance unknown"
 RANK_LOST = "rank lost"
 NOT_UNIQUE = "not unique"
 ILL = "ill-conditioned"
@@ -46,6 +47,7 @@ STATUSES = (
     Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
     Status(RANK_LOST, True, meaning="One side varies in fewer than half as many directions as the other."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
+    Status(CHANCE, True, meaning="So few images carry the variance that chance cannot be told within 5 %."),
     Status(OK, True, meaning="None of the other cases."),
 )
 GIVEN = tuple(status.name for status in STATUSES if status.given)
@@ -108,11 +110,13 @@ class Measure:
     rotation_suffices : bool, default True
         Whether the value is the same for an orthogonal rotation of the units. If not, no value is given if
         only a rotation is stored.
+    centred : bool, default False
+        Whether its mean is 0 when images are permuted.
     function : callable, optional
         Takes the pair and returns the value; NaN if it is undefined. None if the measure is only `described`.
     chance : callable, optional
-        Takes the pair and the two ranks and returns the average score of unrelated representations. None if
-        that is not known.
+        Takes the pair and the two ranks and returns what the measure gives when images are permuted, for one
+        row per image: its mean, or a tuple of the mean and the 95 % quantile. None if that is not known.
     """
 
     name: str
@@ -131,6 +135,7 @@ class Measure:
     halves: bool = False
     intervals: bool = False
     rotation_suffices: bool = True
+    centred: bool = False
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
 
@@ -138,6 +143,10 @@ class Measure:
     def biased(self) -> bool:
         """Whether few rows bias the value; if so, layers of unequal widths are not comparable."""
         return self.rows_per_unit > 0
+
+    def value(self, pair, back: bool = False) -> float:
+        """Return the value of (a, b), or with `back` of (b, a)."""
+        return float(self.function(pair.swapped() if back else pair))
 
     def status(
         self, n: int, units: float, ranks: tuple[int, int], rotated: bool = False, rows: float | None = None
