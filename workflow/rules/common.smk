@@ -359,8 +359,15 @@ def comparison_mb(wildcards, attempt):
     positions = [matrix.rows // matrix.images for matrix in matrices]
     recordings = max(this["rounds"] + 1, len(this["seeds"]))
     similarity = this["similarity"]
+    images = max((matrix.images for matrix in matrices), default=0)
     peak = memory.peak_bytes(
-        widths, recordings, similarity["threads"], similarity["pairs"], positions, similarity["intervals"]
+        widths,
+        recordings,
+        similarity["threads"],
+        similarity["pairs"],
+        positions,
+        similarity["intervals"],
+        images,
     )
     return attempt * ((TORCH_MB if similarity["gpu"] else 500) + mega(peak, 1))
 

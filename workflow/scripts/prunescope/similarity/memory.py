@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
+from prunescope.similarity.sample import MOST_NUMBERS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
@@ -14,6 +15,8 @@ SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 KEPT, NEEDED, REPLICA = 8, 8, 12
 # Number of maps of all folds that a representation stores, in several coordinates.
 KEPT_MAPS = 5
+# Matrices of the size of a sample needed to compute its levels, with the sample.
+SAMPLE_WORK = 4
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
 
@@ -40,10 +43,11 @@ def peak_bytes(
     pairs: str = "same-layer",
     positions: Sequence[int] | None = None,
     intervals: bool = False,
+    images: int = 0,
 ) -> int:
     """Return a bound on the memory of a comparison, in addition to the interpreter and the libraries.
 
-    It does not depend on the number of images. docs/similarity.md explains the terms.
+    It hardly depends on the number of images. docs/similarity.md explains the terms.
 
     Parameters
     ----------
@@ -58,6 +62,8 @@ def peak_bytes(
         Rows of an image in each layer; by default 1.
     intervals : bool, optional
         Whether intervals are computed.
+    images : int, optional
+        Number of images, of which a sample is kept.
 
     Returns
     -------
@@ -69,7 +75,13 @@ def peak_bytes(
     together = [(list(widths), 1)] if all_layers else [([width], count) for width, count in set(sizes)]
     rows = 2 * recordings * len(widths) ** (2 if all_layers else 1) * (ROWS + max(widths))
     peaks = [_peak_numbers(own, recordings, threads, count, intervals) for own, count in together]
-    return 8 * (rows + max(peaks))
+    # Samples of all layers that are compared together and of one other for each thread, with work on them.
+    samples = [
+        sum(min(MOST_NUMBERS, images * count * width) for width in own)
+        + SAMPLE_WORK * threads * min(MOST_NUMBERS, images * count * max(own))
+        for own, count in together
+    ]
+    return 8 * (rows + max(peaks) + max(samples))
 
 
 def _maps(positions: int) -> int:
