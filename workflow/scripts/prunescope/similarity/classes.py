@@ -20,11 +20,10 @@ def members(labels: np.ndarray) -> np.ndarray:
     return np.where(used, np.cumsum(used) - 1, -1)[found]
 
 
-def means(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Class means of images, shape (images, ...) to (classes, ...)."""
-    sums = np.zeros((classes.max(initial=-1) + 1, *rows.shape[1:]))
-    np.add.at(sums, classes[classes >= 0], rows[classes >= 0])
-    return sums / np.bincount(classes[classes >= 0], minlength=len(sums)).reshape(-1, *[1] * (rows.ndim - 1))
+def sums(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Sums of the images of each class, shape (images, positions, p) to (classes, positions, p)."""
+    member = (classes == np.arange(classes.max(initial=-1) + 1)[:, None]).astype(float)
+    return (member @ rows.reshape(len(rows), -1)).reshape(-1, *rows.shape[1:])
 
 
 def levels(pair, measures: Sequence) -> dict[str, list[float]]:
@@ -51,34 +50,30 @@ def _other_images(pair) -> list[Cross]:
     unrelated, sides = pair.unrelated, (pair.a, pair.b)
     if unrelated.a is not pair.a:
         sides = sides[::-1]
-    classes = pair.a.sample.classes(pair.a.labels)
-    sizes = np.bincount(classes[classes >= 0])
-    free = sizes.sum() - sizes.size
-    if not sizes.size or free < 1:
-        return []
-    rows, scale = pair.a.moments.positions * sizes.sum(), sizes[:, None, None]
-    a, b = (side.class_means * np.sqrt(scale) for side in sides)
-    together = _product(a, b) / rows
+    classes = pair.a.classes
     kept = classes >= 0
+    sizes = np.bincount(classes[kept])
+    free = int(sizes.sum()) - sizes.size
+    if free < 1:
+        return []
+    together = _product(*(side.class_means for side in sides))
     if kept.all() and pair.a.sample.complete:
         total = pair.cross.covariance - unrelated.mean
     else:
+        rows = pair.a.moments.positions * sizes.sum()
         total = _product(*(side.sample.rows[side.sample.order][kept] for side in sides)) / rows
-    mean = unrelated.mean + together - (total - together) * (sizes.size / free)
+    centred = together - (total - together) * (sizes.size / free)
+    mean = centred + unrelated.mean
     overlap = unrelated.variance("raw") / (unrelated.varying or 1.0)
     images = pair.a.moments.images * free / sizes.sum()
-    roots = [
-        _root(side.varying - _product(means, means) / rows) for side, means in zip(sides, (a, b), strict=True)
-    ]
-    noise = np.random.default_rng(0).standard_normal((2, len(roots[0]), len(roots[1])))
-    first, second = roots[0] @ noise @ roots[1].T * np.sqrt(overlap / images)
+    noise = np.random.default_rng(0).standard_normal((2, together.shape[0], together.shape[1]))
+    first, second = sides[0].within_root @ noise @ sides[1].within_root.T * np.sqrt(overlap / images)
     squares = [side.sample.lengths(side, "raw")[kept] ** 2 for side in sides]
-    met = [means_of[classes[kept]] for means_of in (means(square, classes[kept]) for square in squares)]
-    centred = mean - unrelated.mean
+    met = [np.bincount(classes[kept], square) for square in squares]
     return [
         Cross(
             mean + sign * (first + second) / np.sqrt(2),
-            float(met[0] @ met[1]) / kept.sum(),
+            float(np.sum(met[0] * met[1] / sizes)) / sizes.sum(),
             np.array([centred + sign * np.sqrt(2) * one for one in (first, second)]),
         )
         for sign in (1, -1)
@@ -87,8 +82,3 @@ def _other_images(pair) -> list[Cross]:
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a.reshape(-1, a.shape[2]).T @ b.reshape(-1, b.shape[2])
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.clip(values, 0, None))

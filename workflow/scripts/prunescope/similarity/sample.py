@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from prunescope.similarity.classes import members
 from prunescope.similarity.folds import Images
 
 # Numbers of a sample; it has all images if their rows are not more.
@@ -73,10 +72,6 @@ class Sample:
             found = rows @ rows.T
             self._agreement[basis] = found / (np.trace(found) or 1.0)
         return self._agreement[basis]
-
-    def classes(self, labels: np.ndarray) -> np.ndarray:
-        """Class of each image in random order, see `classes.members`."""
-        return members(labels[self.images])
 
     @cached_property
     def _agreement(self) -> dict:

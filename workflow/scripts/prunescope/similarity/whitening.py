@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from prunescope.similarity.classes import means
+from prunescope.similarity.classes import members, sums
 from prunescope.similarity.moments import Moments
 from prunescope.similarity.sample import Sample
 
@@ -120,9 +120,27 @@ class Representation:
         return Sample.of(self.rows, self.moments.images, self.moments.mean + self.moments.map)
 
     @cached_property
+    def classes(self) -> np.ndarray:
+        """Class of each image of the sample in random order, see `classes.members`."""
+        return members(self.labels[self.sample.images])
+
+    @cached_property
     def class_means(self) -> np.ndarray:
-        """Mean images of the classes, shape (classes, positions, p), relative to the mean over all images."""
-        return means(self.sample.rows[self.sample.order], self.sample.classes(self.labels))
+        """Mean images of the classes, shape (classes, positions, p), centred and weighted.
+
+        Their products are covariances between classes.
+        """
+        stored = np.empty_like(self.classes)
+        stored[self.sample.order] = self.classes
+        sizes = np.bincount(self.classes[self.classes >= 0])[:, None, None]
+        return sums(self.sample.rows, stored) / np.sqrt(sizes * sizes.sum() * self.moments.positions)
+
+    @cached_property
+    def within_root(self) -> np.ndarray:
+        """A root L of the covariance within classes, LLᵀ, shape (p, p)."""
+        between = self.class_means.reshape(-1, self.moments.mean.size)
+        values, vectors = np.linalg.eigh(self.varying - between.T @ between)
+        return vectors * np.sqrt(np.clip(values, 0, None))
 
     @cached_property
     def varying(self) -> np.ndarray:
