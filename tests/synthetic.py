@@ -166,7 +166,7 @@ MEASURES = {
     "pwcca": {"label": "PWCCA", "reference": "A made-up paper on CCA.", "url": "https://example.org/cca"},
     "svcca": {"label": "SVCCA", "reference": "A made-up book."},
 }
-# What `prunescope.config.stages.findings_params` returns.
+# What `prunescope.plan.stages.findings_params` returns.
 VERDICTS = {"primary": "cca", "margin": 0.05, "least_accuracy": 0.28}
 SETTINGS = {
     "description": "A made-up experiment",

@@ -1,12 +1,14 @@
-"""Simulations behind docs/similarity.md: bias with few rows, coverage of intervals.
+"""Simulations behind docs/similarity.md: bias with few rows, coverage of intervals, chance levels.
 
-    python tests/benchmarks/statistics_similarity.py [bias] [coverage] [leverage] [--repeat 200]
+    python tests/benchmarks/statistics_similarity.py [bias] [coverage] [leverage] [chance] [--repeat 200]
 
 Two synthetic representations have known canonical correlations ρ, and units whose standard deviations fall
 from 1 to 0.1. `bias` prints the mean value for several numbers of images per unit and, as the truth, that of
 very many images. `coverage` prints how often the 95 % interval contains the mean value of all samples of that
 size, and how often it contains the truth. `leverage` prints the first of these for images of unequal length,
-and how often there is an interval. Everything is drawn from fixed seeds.
+and how often there is an interval. `chance` prints a table: chance divided by the mean of `--repeat`
+permutations, and in parentheses the percentage of them above `chance_high`. Everything is drawn from fixed
+seeds.
 """
 
 import argparse
@@ -141,13 +143,65 @@ def leverage(repeat: int) -> None:
         print(f"   {structure}: {'; '.join(text)}", flush=True)
 
 
+def _student(rng, images, p, freedom):
+    return rng.standard_normal((images, p)) / np.sqrt(rng.chisquare(freedom, (images, 1)) / freedom)
+
+
+def _maps(rng, images, side, p, active):
+    """Half of the channels are the same at all positions of an image, the others differ between positions."""
+    rows = rng.standard_normal((images, side * side, p))
+    rows[..., : p // 2] = rows[:, :1, : p // 2]
+    return (rows * (rng.random((images, 1, p)) < active)).reshape(-1, p)
+
+
+LAYERS = {
+    "Gaussian, 600 × 20": (1, lambda rng: rng.standard_normal((600, 20)) * np.geomspace(1, 0.1, 20)),
+    "ReLU active on .6 %, 600 × 20": (1, lambda rng: np.maximum(rng.standard_normal((600, 20)) - 2.512, 0)),
+    "5 % of images active, 600 × 20": (
+        1,
+        lambda rng: rng.standard_normal((600, 20)) * (rng.random((600, 1)) < 0.05),
+    ),
+    "Student t2, 600 × 20": (1, lambda rng: _student(rng, 600, 20, 2)),
+    "ReLU active on .6 %, 2000 × 64": (1, lambda rng: np.maximum(rng.standard_normal((2000, 64)) - 2.512, 0)),
+    "5 % of images active, 2000 × 64": (
+        1,
+        lambda rng: rng.standard_normal((2000, 64)) * (rng.random((2000, 1)) < 0.05),
+    ),
+    "Student t2.2, 2000 × 64": (1, lambda rng: _student(rng, 2000, 64, 2.2)),
+    "maps 500 × 49 × 32, unequally smooth": (49, lambda rng: _maps(rng, 500, 7, 32, 1.0)),
+    "the same, channels active on 3 %": (49, lambda rng: _maps(rng, 500, 7, 32, 0.03)),
+}
+
+
+def chance(repeat: int) -> None:
+    measures = [load_measure(name) for name in kinds.known("measure")]
+    measures = [measure for measure in measures if measure.chance and not measure.centred]
+    print(f"| {repeat} permutations | " + " | ".join(f"`{measure.name}`" for measure in measures) + " |")
+    print("|---|" + "---:|" * len(measures))
+    for name, (positions, draw) in LAYERS.items():
+        rng = np.random.default_rng(0)
+        a, b = draw(rng), draw(rng)
+        own = Own([a, b], lambda _, found: represent(found), positions=positions)
+        found, images = compare(own.pair(0, 1), measures), b.reshape(-1, positions, b.shape[1])
+        values = []
+        for _ in range(repeat):
+            shuffled = images[rng.permutation(len(images))].reshape(b.shape)
+            pair = Own([a, shuffled], lambda _, found: represent(found), positions=positions).pair(0, 1)
+            values.append([measure.value(pair) for measure in measures])
+        cells = [
+            f"{score.chance / column.mean():.2f} ({100 * np.mean(column > score.chance_high):.0f})"
+            for score, column in zip(found, np.array(values).T, strict=True)
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=["bias", "coverage", "leverage"])
     parser.add_argument("--repeat", type=int, default=200)
     arguments = parser.parse_args()
     for name in arguments.what:
-        {"bias": bias, "coverage": coverage, "leverage": leverage}[name](arguments.repeat)
+        {"bias": bias, "coverage": coverage, "leverage": leverage, "chance": chance}[name](arguments.repeat)
 
 
 if __name__ == "__main__":

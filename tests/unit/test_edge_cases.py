@@ -205,8 +205,7 @@ def represented(covariance, mean=None, variance=0.99, halves=None):
     covariance = np.array(covariance)
     mean = np.zeros(len(covariance)) if mean is None else np.array(mean)
     halves = np.stack([covariance, covariance] if halves is None else halves)
-    nothing = np.zeros((1, len(mean)))
-    return represent(Moments(100, 100, mean, covariance, 1.0, halves, nothing, nothing[:0, None]), variance)
+    return represent(Moments(100, 100, mean, covariance, 1.0, halves, np.zeros((1, len(mean)))), variance)
 
 
 def test_a_unit_varies_beyond_rounding():

@@ -8,8 +8,9 @@ from scipy import stats
 from prunescope import hdf5, kinds
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.folds import FOLDS, Images
+from prunescope.similarity.intervals import jackknife
 from prunescope.similarity.matrix import compare_round
-from prunescope.similarity.pairs import SHARED, jackknife
+from prunescope.similarity.pairs import SHARED
 
 KNOWN = ["cca_cv", "cka", "cka_debiased"]
 

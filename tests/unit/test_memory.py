@@ -73,9 +73,10 @@ def test_the_bound_holds_and_is_not_far_off(
     compare_round(paths, Similarity(measures=ALL, pairs=pairs, intervals=intervals), threads)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    sizes = [positions] * len(widths)
+    sizes, images = [positions] * len(widths), n // positions
     without, bound = (
-        peak_bytes(widths, recordings, threads, pairs, sizes, intervals, sample) for sample in (False, True)
+        peak_bytes(widths, recordings, threads, pairs, sizes, intervals, sample, images)
+        for sample in (False, True)
     )
     print(f"bound / peak {bound / peak:.2f}")
     # A sample has room for 1,000 images, even if there are fewer.
@@ -172,6 +173,10 @@ def test_the_bound_grows_with_what_needs_memory():
     assert peak_bytes([64, 1024], 5) > small
     assert peak_bytes([64, 512], 5, threads=4) > small
     assert peak_bytes([64, 512], 5, positions=[1024, 16]) > small
+    assert small < peak_bytes([64, 512], 5, images=100) < peak_bytes([64, 512], 5, images=10**4)
+    assert peak_bytes([64, 512], 5, images=10**4) == peak_bytes([64, 512], 5, images=10**6), (
+        "at most 2²² numbers"
+    )
     assert peak_bytes([64, 512], 5, intervals=True) > 1.5 * small
     assert peak_bytes([512] * 9, 5, pairs="all-layers") > peak_bytes([512] * 9, 5)
 

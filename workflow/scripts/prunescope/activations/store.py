@@ -121,6 +121,8 @@ class Recording:
         What was recorded: the data set's checksum, the view, and the requested positions.
     examples : h5py.Dataset
         Indices of the images in the test set.
+    labels : ndarray of int, shape (images,), or None
+        Classes of the images, -1 where there is none.
     matrices : dict of str to Matrix
         By layer, in the network's order.
     """
@@ -132,6 +134,7 @@ class Recording:
     view: str
     positions: str
     examples: h5py.Dataset
+    labels: np.ndarray | None
     matrices: dict[str, Matrix]
 
 
@@ -177,7 +180,10 @@ def _recording(path: str, stack: ExitStack) -> Recording:
             for layer, data in recorded
         }
         facts = {key: file.attrs[key] for key in ("dataset", "view", "positions")}
-        return Recording(path, seed, number, **facts, examples=file["examples"], matrices=matrices)
+        labels = file["labels"][:] if "labels" in file else None
+        return Recording(
+            path, seed, number, **facts, examples=file["examples"], labels=labels, matrices=matrices
+        )
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a damaged file can make the reader raise anything

@@ -64,11 +64,11 @@ def compare(
     pandas.DataFrame
         One row for each measure, in the order of `measures`, with some of the columns of
         ``similarity.parquet``: ``measure``; ``value``, 1 if x and y are identical up to the measure's
-        invariances; ``chance``, the expected value when the images are permuted; ``low`` and ``high``, the
-        interval, if requested; ``n`` rows of ``images``; ``width_a`` and ``width_b``, the columns of x and y;
-        ``rank_a`` and ``rank_b``, how many of them are linearly independent (or the principal components
-        used); ``status``, which is ``ok``, a warning (``few rows``), or the reason why `value` is NaN. For a
-        measure that is not symmetric the value is that of (x, y).
+        invariances; ``chance`` and ``chance_high``, the mean and the 95 % quantile when the images are
+        permuted; ``low`` and ``high``, the interval, if requested; ``n`` rows of ``images``; ``width_a`` and
+        ``width_b``, the columns of x and y; ``rank_a`` and ``rank_b``, how many of them are linearly
+        independent (or the principal components used); ``status``, which is ``ok``, a warning (``few rows``),
+        or the reason why `value` is NaN. For a measure that is not symmetric the value is that of (x, y).
 
     Raises
     ------
@@ -214,6 +214,7 @@ def scores(pair: Pair | None, measures: Sequence[Measure], **columns: Any) -> li
         found = pairs.compare(pair, measures)
     rows = [common | vars(score) | columns for score in found]
     unknown = {"spectrum"} | ({"low", "high"} if pair is None or pair.replica is None else set())
+    unknown |= {"chance_classes"} if pair is None or pair.a.labels is None else set()
     return [{key: value for key, value in row.items() if key not in unknown} for row in rows]
 
 

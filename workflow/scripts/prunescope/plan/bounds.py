@@ -52,7 +52,7 @@ def recording_mb(experiment: dict, sizes: dict) -> int:
 
 def comparison_mb(experiment: dict, sizes: dict) -> int:
     """The bound of docs/similarity.md, and the interpreter's own memory."""
-    matrices = notes.matrices(experiment, sizes).values()
+    matrices = list(notes.matrices(experiment, sizes).values())
     similarity = experiment["similarity"]
     peak = memory.peak_bytes(
         [matrix.columns for matrix in matrices],
@@ -62,5 +62,6 @@ def comparison_mb(experiment: dict, sizes: dict) -> int:
         [matrix.rows // matrix.images for matrix in matrices],
         similarity["intervals"],
         any(described(name).needs == "rows" for name in similarity["measures"]),
+        max((matrix.images for matrix in matrices), default=0),
     )
     return (TORCH_MB if similarity["gpu"] else PYTHON_MB) + megabytes(peak, 1)

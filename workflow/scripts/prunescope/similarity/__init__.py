@@ -13,9 +13,13 @@ Modules import only from those listed below them:
 ``measures``
     the measures, each a kind of its own (see `prunescope.kinds`)
 ``chance``
-    expected values of measures for unrelated representations
+    chance levels of measures
+``unrelated``
+    two representations after permuting the images of one
 ``whitening``
     second moments → independent units, whitened, and principal components
+``sample``
+    the rows of some images
 ``moments``, ``moments_gpu``
     matrices → second moments
 """

@@ -1,102 +1,219 @@
-"""Chance levels: the expected values of measures when whole images are permuted.
+"""Chance levels: what measures give when the images of one side are permuted; mean and 95 % quantile.
 
-Images are exchangeable; rows of one image are not. With rows as (image, position t), m_t the mean over the
-images at position t of centred columns and A° the rows minus m_t, permuting the images of b leaves C_ab with
+There are two ways to know them:
 
-    mean      D = Σ_t m_t^a (m_t^b)ᵀ / positions,
-    variance  v = E‖C_ab - D‖_F² = Σ_tu G^a_tu G^b_tu / ((N - 1) n²), with G_tu = Σ_i ⟨A°_it, A°_iu⟩,
-
-in raw, whitened or principal coordinates. With one position D = 0 and v = tr C_aa tr C_bb / (N - 1). With
-more, G is estimated from sums over random folds of images; its trace is known exactly.
-
-Functions of a pair and its ranks can be the `chance` of a measure.
+- One row per image, and many images carry the variance: C_ab is like a Gaussian matrix, and each measure has
+  a formula, its `chance`.
+- Maps, or few images that carry the variance (leverage): images are really permuted, see `Unrelated`, and the
+  measures computed, more often if they vary more. The mean of ‖C_ab‖_F² is known, which reduces the error.
+  With leverage, values follow from which large images meet: Σ_i |x_i| |y_π(i)| and Σ_i |x_i|² |y_π(i)|² are
+  known for as many permutations as there are images.
 """
 
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+from scipy.special import gammaincinv, stdtrit
 
-from prunescope.similarity.whitening import Representation
+from prunescope.similarity.unrelated import Unrelated
 
+# Permutations: more are drawn until the standard error of each mean is at most `ENOUGH` of it. With more than
+# `MOST_ERROR` after the last stage, no chance is given. Leverage needs the second stage at once.
+STAGES, ENOUGH, MOST_ERROR = (4, 16, 64), 0.025, 0.05
+QUANTILE, NORMAL = 0.95, 1.6448536269514722
 # Numbers of singular values and of draws: the more values, the fewer draws are needed.
 VALUES, MOST_DRAWS = 256, 32
+# Correlation of the two estimates that cross-validation averages, for unrelated representations: each half
+# of the images gives directions for the other. It is the square of the mean of the quarter-circle law.
+SHARED = (8 / (3 * np.pi)) ** 2
 
 
-class Unrelated:
-    """Moments between two representations when the images of one are permuted, each computed once.
+def levels(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
+    """Return the mean and the 95 % quantile of measures when images are permuted.
 
     Parameters
     ----------
-    a, b : Representation
+    pair : Pair
+    measures : sequence of Measure
+
+    Returns
+    -------
+    dict of str to list of tuple
+        By measure: (mean, quantile) for (a, b), and if it is not symmetric for (b, a). NaN where they are not
+        known.
     """
+    found, drawn = {}, []
+    for measure in measures:
+        if not measure.chance:
+            continue
+        ranks = pair.ranks(measure.basis)
+        sides = [(pair, ranks)] + [(pair.swapped(), ranks[::-1])] * (not measure.symmetric)
+        formula = measure.any_images or not pair.unrelated.drawn
+        levels = [measure.chance(*side) for side in sides] if formula else [None]
+        if None in levels:
+            drawn.append(measure)
+        else:
+            found[measure.name] = [_both(level) for level in levels]
+    return found | (_from_permutations(pair, drawn) if drawn else {})
 
-    def __init__(self, a: Representation, b: Representation):
-        self.a, self.b = a, b
-        self._moments, self._singular = {}, {}
 
-    def moments(self, basis: str) -> tuple[np.ndarray, float]:
-        """Return D and v in a basis, see `Measure.basis`."""
-        if basis not in self._moments:
-            self._moments[basis] = self._moments_in(basis)
-        return self._moments[basis]
+def _both(level: float | tuple[float, float]) -> tuple[float, float]:
+    return level if isinstance(level, tuple) else (float(level), np.nan)
 
-    def rows(self, basis: str) -> float:
-        """Return how many independent rows would vary as much: the number of images, if each has one row."""
-        variance = self.moments(basis)[1]
-        with np.errstate(divide="ignore"):
-            return float(np.divide(self.a.size(basis) * self.b.size(basis), variance)) + 1
 
-    def singular(self, basis: str) -> np.ndarray:
-        """Singular values of draws, descending, shape (draws, smaller side)."""
-        if basis == "components" and self._ranks("components") == self._ranks("units"):
-            basis = "units"  # they span the same
-        if basis not in self._singular:
-            mean, variance = self.moments(basis)
-            if basis != "raw" and self.a.moments.positions > 1:
-                # Equivalent to D, and independent of the order in which units were whitened.
-                mean = _diagonal(_values(mean[None])[0], mean.shape)
-            self._singular[basis] = _values(self._draws(basis, mean, variance))
-        return self._singular[basis]
+def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
+    unrelated, found = pair.unrelated, {}
+    columns = [(measure, back) for measure in measures for back in range(2 - measure.symmetric)]
+    values, sizes = {column: [] for column in columns}, {measure.basis: [] for measure in measures}
+    # Of one row per image, few permutations tell less than of maps.
+    stops = STAGES if unrelated.drawn and not unrelated.leveraged else STAGES[1:]
+    for start, stop in zip((0, *stops), stops, strict=False):
+        # Only measures whose mean is not yet known well.
+        left = [column for column in columns if column not in found or found[column][2] > ENOUGH]
+        for cross in unrelated.permuted(start, stop) if left else ():
+            drawn = pair.with_cross(cross)
+            for basis, known in sizes.items():
+                known.append(unrelated.size(cross.covariance, basis))
+            for measure, back in left:
+                values[measure, back].append(measure.value(drawn, back))
+        for measure, back in left:
+            found[measure, back] = _summary(
+                unrelated, measure, np.array(values[measure, back]), np.array(sizes[measure.basis])
+            )
+    known: dict = {measure.name: [] for measure in measures}
+    for (measure, _), (mean, high, error) in found.items():
+        known[measure.name].append((mean, high) if error <= MOST_ERROR else (np.nan, np.nan))
+    return known
 
-    @cached_property
-    def directions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Left vectors (columns), correlations and right vectors (columns) of draws of M."""
-        left, values, right = np.linalg.svd(self._draws("units", *self.moments("units")), full_matrices=False)
-        return left, np.minimum(values, 1), right.transpose(0, 2, 1)
 
-    def _draws(self, basis: str, mean: np.ndarray, variance: float) -> np.ndarray:
-        """Add Gaussian noise to D, shape (draws, k_a, k_b), from a fixed seed.
+def _summary(
+    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+) -> tuple[float, float, float]:
+    """Return mean, 95 % quantile and the relative standard error of the mean, infinite if unknown.
 
-        In raw coordinates, the noise has the correlations of the columns.
-        """
-        count = int(np.clip(VALUES // min(mean.shape), 1, MOST_DRAWS))
-        noise = np.random.default_rng(0).standard_normal((count, *mean.shape))
-        noise *= np.sqrt(variance / (self.a.size(basis) * self.b.size(basis)))
-        if basis == "raw":
-            noise = self.a.root @ noise @ self.b.root.T
-        return mean + noise
-
-    def _ranks(self, basis: str) -> tuple[int, int]:
-        return int(self.a.size(basis)), int(self.b.size(basis))
-
-    def _moments_in(self, basis: str) -> tuple[np.ndarray, float]:
-        sides, moments = (self.a, self.b), self.a.moments
-        a, b = (side.coordinates(basis, side.moments.map) for side in sides)
-        # tr G / n: the variance that remains after subtracting the means at each position.
-        left_a, left_b = (
-            max(side.size(basis) - np.square(m).sum() / moments.positions, 0.0)
-            for side, m in zip(sides, (a, b), strict=True)
+    `sizes` are ‖C_ab‖_F² after the same permutations.
+    """
+    count, leveraged = values.size, unrelated.leveraged
+    if count < 3 or (leveraged and not unrelated.a.sample.complete):
+        return (0.0, np.nan, 0.0) if measure.centred else (np.nan, np.nan, np.inf)
+    mean, spread = values.mean(), values.std(ddof=1)
+    if leveraged:
+        fitted, every = min(
+            (_follow(unrelated, measure, values, power) for power in (1, 2)), key=lambda x: x[0]
         )
-        variance = left_a * left_b / max(moments.images - 1, 1)
-        overlap = self._overlap(basis) if moments.positions > 1 else 1.0
-        return a.T @ b / moments.positions, variance * overlap
+        high = np.quantile(every, QUANTILE)
+    if measure.centred:
+        limit = stdtrit(count, QUANTILE) * np.sqrt(np.mean(values**2))
+        return 0.0, float(high - every.mean() if leveraged else limit), 0.0
+    if not leveraged:
+        # A limit for one more value, because mean and spread are known from few.
+        wider = spread * stdtrit(count - 1, QUANTILE) / NORMAL * np.sqrt(1 + 1 / count)
+        high = mean * _stretch((mean / wider) ** 2) if wider > 1e-9 * mean else mean
+    ratio = high / (every.mean() if leveraged else mean)
+    if leveraged:
+        mean, spread = every.mean(), fitted
+    if leveraged and unrelated.sized:
+        slope, residuals = _fit(values, sizes)
+        if _spread(residuals) < spread:
+            mean = values.mean() + slope * (unrelated.expected(measure.basis) - sizes.mean())
+            spread = _spread(residuals)
+    elif not leveraged and sizes.min() > 0:
+        # Values are nearly proportional to ‖C_ab‖_F, or to its square.
+        known = unrelated.expected(measure.basis)
+        for power in (0.5, 1):
+            scaled = values * (known / sizes) ** power
+            if scaled.std(ddof=1) < spread:
+                mean, spread = scaled.mean(), scaled.std(ddof=1)
+    return float(mean), float(ratio * mean), float(spread / np.sqrt(count) / mean) if mean > 0 else np.inf
 
-    def _overlap(self, basis: str) -> float:
-        """tr(G^a G^b) / (tr G^a tr G^b), from folds of a and different folds of b."""
-        (a, lengths_a), (b, lengths_b) = (side.folds(basis) for side in (self.a, self.b))
-        both = sum(np.square(a[fold - 1].T @ b[fold]).sum() for fold in range(len(a)))
-        apart = np.roll(lengths_a, 1) @ lengths_b
-        return float(both / apart) if apart else 0.0
+
+def _fit(values: np.ndarray, known: np.ndarray) -> tuple[float, np.ndarray]:
+    """Slope and residuals of a line through values."""
+    centred = known - known.mean()
+    square = centred @ centred
+    slope = float(centred @ values / square) if square else 0.0
+    return slope, values - values.mean() - slope * centred
+
+
+def _spread(residuals: np.ndarray) -> float:
+    return float(np.sqrt(residuals @ residuals / max(residuals.size - 2, 1)))
+
+
+def _follow(unrelated: Unrelated, measure, values: np.ndarray, power: int) -> tuple[float, np.ndarray]:
+    """Return the spread of residuals, and likely values after every permutation, from known products."""
+    drawn, every = unrelated.products(measure.basis, power)
+    drawn = drawn[: values.size]
+    slope, residuals = _fit(values, drawn)
+    noise = np.random.default_rng(2).choice(residuals, every.size)
+    return _spread(residuals), values.mean() + slope * (every - drawn.mean()) + noise - noise.mean()
+
+
+# --- formulas for one row per image ----------------------------------------------------------------------
+
+
+def _stretch(shape: float) -> float:
+    """95 % quantile of a Gamma distribution with this shape, divided by its mean."""
+    return float(gammaincinv(shape, QUANTILE) / shape)
+
+
+def _shape(pair, ranks: tuple[int, int] | None = None) -> float:
+    """Shape of the Gamma distribution that ‖C_ab‖_F² has, raw or of whitened columns: mean² / variance."""
+    return float(np.prod(ranks)) / 2 if ranks else pair.a.spread * pair.b.spread / 2
+
+
+def correlation(pair, ranks: tuple[int, int]) -> tuple[float, float]:
+    """Mean canonical correlation: Wachter's law."""
+    mean = float(wachter(pair.n, *ranks).mean())
+    return mean, mean * np.sqrt(_stretch(_shape(pair, ranks)))
+
+
+def trimmed(pair, ranks: tuple[int, int]) -> tuple[float, float]:
+    """Mean of the largest correlations that make up 98 % of the sum."""
+    mean, high = correlation(pair, ranks)
+    longer = _longer(*sorted(ranks))
+    return mean * longer, high * longer
+
+
+def squared_correlation(pair, ranks: tuple[int, int]) -> tuple[float, float]:
+    """Mean squared canonical correlation, max(r_a, r_b) / (N - 1)."""
+    mean = max(ranks) / (pair.n - 1)
+    return mean, mean * _stretch(_shape(pair, ranks))
+
+
+def alignment(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
+    """Linear CKA, tr C_aa tr C_bb / ((N - 1) ‖C_aa‖_F ‖C_bb‖_F)."""
+    mean = float(np.sqrt(pair.a.spread * pair.b.spread)) / (pair.n - 1)
+    return mean, mean * _stretch(_shape(pair))
+
+
+def nuclear(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
+    """Normalised Bures similarity: draws of a Gaussian matrix with the correlations of the columns."""
+    a, b = pair.a.root, pair.b.root
+    count = int(np.clip(VALUES // min(len(a), len(b)), 1, MOST_DRAWS))
+    noise = np.random.default_rng(0).standard_normal((count, len(a), len(b)))
+    values = _values(a @ noise @ b.T).sum(axis=1).mean()
+    mean = float(values / np.sqrt(pair.a.variance * pair.b.variance * (pair.n - 1)))
+    return mean, mean * np.sqrt(_stretch(_shape(pair)))
+
+
+def debiased(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
+    """Debiased CKA: the variance over all permutations is exactly 2 / (N (N - 3))."""
+    shape, n = _shape(pair), pair.n
+    return 0.0, float(np.sqrt(2 / (n * (n - 3)) * shape) * (_stretch(shape) - 1))
+
+
+def cross_validated(pair, ranks: tuple[int, int]) -> tuple[float, float]:
+    """Cross-validated CCA: the mean of min(ranks) correlations of half of the rows, twice."""
+    return 0.0, float(NORMAL * np.sqrt((1 + SHARED) / (pair.n * min(ranks))))
+
+
+@lru_cache(maxsize=4096)
+def _longer(smaller: int, larger: int) -> float:
+    """Factor by which trimming raises the mean of the singular values of a Gaussian matrix."""
+    count = int(np.clip(8 * VALUES // smaller, 1, 8 * MOST_DRAWS))
+    draws = _values(np.random.default_rng(0).standard_normal((count, smaller, larger)))
+    return float(np.mean([top(values).mean() for values in draws]) / draws.mean())
 
 
 def _values(matrices: np.ndarray) -> np.ndarray:
@@ -107,75 +224,10 @@ def _values(matrices: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(values[:, ::-1], 0, None))
 
 
-def _diagonal(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    matrix = np.zeros(shape)
-    np.fill_diagonal(matrix, values)
-    return matrix
-
-
-def correlation(pair, ranks: tuple[int, int]) -> float:
-    """Mean canonical correlation of unrelated representations."""
-    return float(_correlations(pair, ranks, "units").mean())
-
-
-def truncated(pair, ranks: tuple[int, int]) -> float:
-    """Mean canonical correlation between the principal components of unrelated representations."""
-    return float(_correlations(pair, ranks, "components").mean())
-
-
-def trimmed(pair, ranks: tuple[int, int]) -> float:
-    """Mean of the largest correlations that make up 98 % of the sum, of unrelated representations."""
-    draws = np.minimum(pair.unrelated.singular("components"), 1)
-    longer = np.mean([top(values).mean() for values in draws]) / draws.mean()
-    return truncated(pair, ranks) * float(longer)
-
-
-def weighted(pair, ranks: tuple[int, int]) -> float:
-    """PWCCA of unrelated representations; for independent rows, it is the mean correlation."""
-    if pair.a.moments.positions == 1:
-        return correlation(pair, ranks)
-    unrelated = pair.unrelated
-    left, values, right = unrelated.directions
-    directions = left if unrelated.a is pair.a else right
-    weights = np.abs(directions.transpose(0, 2, 1) @ pair.a.loadings).sum(axis=2)
-    return float(np.mean((weights * values).sum(axis=1) / weights.sum(axis=1)))
-
-
-def squared_correlation(pair, ranks: tuple[int, int]) -> float:
-    """Mean squared canonical correlation over all permutations of images, (‖D‖_F² + v) / min(r_a, r_b)."""
-    mean, variance = pair.unrelated.moments("units")
-    return (np.square(mean).sum() + variance) / min(ranks)
-
-
-def alignment(pair, _ranks: tuple[int, int]) -> float:
-    """Mean CKA over all permutations of images, (‖D‖_F² + v) / (‖C_aa‖_F ‖C_bb‖_F)."""
-    mean, variance = pair.unrelated.moments("raw")
-    own = np.linalg.norm(pair.a.moments.covariance) * np.linalg.norm(pair.b.moments.covariance)
-    return (np.square(mean).sum() + variance) / own
-
-
-def nuclear(pair, _ranks: tuple[int, int]) -> float:
-    """Mean normalised Bures similarity of unrelated representations."""
-    values = pair.unrelated.singular("raw").sum(axis=1).mean()
-    return float(values / np.sqrt(pair.a.variance * pair.b.variance))
-
-
-def zero(_pair, _ranks: tuple[int, int]) -> float:
-    """Chance level of a measure that is unbiased for unrelated representations."""
-    return 0.0
-
-
 def top(values: np.ndarray) -> np.ndarray:
     """Return the first of the descending values, up to 98 % of their sum."""
     total = np.cumsum(values)
     return values[: np.searchsorted(total, 0.98 * total[-1]) + 1]
-
-
-def _correlations(pair, ranks: tuple[int, int], basis: str) -> np.ndarray:
-    """Rows of drawn canonical correlations, descending; for independent rows, quantiles of Wachter's law."""
-    if pair.a.moments.positions == 1:
-        return wachter(pair.n, *ranks)[None]
-    return np.minimum(pair.unrelated.singular(basis), 1)
 
 
 @lru_cache(maxsize=4096)

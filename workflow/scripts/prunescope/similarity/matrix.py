@@ -20,7 +20,7 @@ from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import OK, Measure, load
 from prunescope.similarity.moments import Gram, Moments
-from prunescope.similarity.pairs import Pair, compare, not_comparable
+from prunescope.similarity.pairs import LEVELS, Pair, compare, not_comparable
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import Representation, constant_share, represent
 
@@ -37,6 +37,8 @@ COLUMNS = pa.schema(
         ("measure", pa.string()),
         ("value", pa.float64()),
         ("chance", pa.float64()),
+        ("chance_high", pa.float64()),
+        ("chance_classes", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("density_a", pa.float64()),
@@ -190,7 +192,8 @@ class _Comparison:
                 for name, matrix in other.matrices.items()
                 if every or name in names
             ]
-            found = list(self._of_group(own, [other for other in theirs if other.places == places], itself))
+            fitting = [other for other in theirs if other.places == places]
+            found = list(self._of_group(own, fitting, itself, recording.labels))
             apart = [other for other in theirs if other.places != places]
             apart += seen if itself and every else []
             seen += own
@@ -208,9 +211,11 @@ class _Comparison:
             rows += found
         return rows
 
-    def _of_group(self, matrices: list[Matrix], others: list[Matrix], itself: bool) -> Iterator[dict]:
+    def _of_group(
+        self, matrices: list[Matrix], others: list[Matrix], itself: bool, labels: np.ndarray | None
+    ) -> Iterator[dict]:
         positions = matrices[0].rows_per_image
-        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals)
+        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals, labels)
 
         def within(places: tuple[int, int]) -> list[dict]:
             i, j = places
@@ -255,10 +260,10 @@ class _Comparison:
                 "spectrum": score.spectrum,
             }
             first, second = _side(a, score.rank_a), _side(b, score.rank_b)
-            numbers = {"value": score.value, "chance": score.chance}
+            numbers = {key: getattr(score, key) for key in ("value", *LEVELS)}
             rows.append(common | _named(first, "a") | _named(second, "b") | numbers)
             if a is not b:
-                numbers = {"value": score.reverse, "chance": score.reverse_chance}
+                numbers = {key: getattr(score, f"reverse_{key}") for key in LEVELS} | {"value": score.reverse}
                 rows.append(common | _named(second, "a") | _named(first, "b") | numbers)
         return rows
 

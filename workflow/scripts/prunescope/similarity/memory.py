@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
+from prunescope.similarity.sample import MOST_NUMBERS
 from prunescope.similarity.vectors import MOST_IMAGES, READ_ROWS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
@@ -17,6 +18,8 @@ KEPT, NEEDED, REPLICA = 8, 8, 12
 KEPT_MAPS = 5
 # Matrices of the size images × images that a measure needs which compares images.
 IMAGE_PAIRS = 6
+# Matrices of the size of a sample needed to compute its levels, with the sample.
+SAMPLE_WORK = 4
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
 
@@ -44,10 +47,11 @@ def peak_bytes(
     positions: Sequence[int] | None = None,
     intervals: bool = False,
     sample: bool = False,
+    images: int = 0,
 ) -> int:
     """Return a bound on the memory of a comparison, in addition to the interpreter and the libraries.
 
-    It does not depend on the number of images. docs/similarity.md explains the terms.
+    It hardly depends on the number of images. docs/similarity.md explains the terms.
 
     Parameters
     ----------
@@ -64,6 +68,8 @@ def peak_bytes(
         Whether intervals are computed.
     sample : bool, optional
         Whether a measure needs rows of a sample of images.
+    images : int, optional
+        Number of images, of which a sample is kept.
 
     Returns
     -------
@@ -80,7 +86,13 @@ def peak_bytes(
         _peak_numbers(own, recordings, threads, count, intervals) + sample * _sample_numbers(own, threads)
         for own, count in together
     ]
-    return 8 * (rows + max(peaks))
+    # Samples of all layers that are compared together and of one other for each thread, with work on them.
+    samples = [
+        sum(min(MOST_NUMBERS, images * count * width) for width in own)
+        + SAMPLE_WORK * threads * min(MOST_NUMBERS, images * count * max(own))
+        for own, count in together
+    ]
+    return 8 * (rows + max(peaks) + max(samples))
 
 
 def _sample_numbers(own: Sequence[int], threads: int) -> int:

@@ -48,8 +48,6 @@ class Moments:
         Covariance within each half of the images, centred over these images at each position.
     map : ndarray, shape (positions, p)
         Mean over the images at each position, minus `mean`. Zero if there is one position.
-    folds : ndarray, shape (folds, positions, p)
-        Sum over each fold's images after subtracting `mean` and `map`; empty if there is one position.
     leverage : float
         How many times their share of Σ|x|² the longest 1 % of the images hold, measured from a rough mean.
     """
@@ -61,7 +59,6 @@ class Moments:
     lengths: float
     halves: np.ndarray
     map: np.ndarray
-    folds: np.ndarray
     leverage: float = 1.0
 
     @property
@@ -221,13 +218,8 @@ class Gram:
         cross, mean = self._centred(i, i, without)
         kept = self._kept(without)
         images, map_ = self._images.among(kept), np.zeros((1, mean.size))
-        folds = np.empty((0, *map_.shape))
         if self._images.positions > 1:
-            sums = self._sums(i, kept)
-            counts = self._images.sizes[kept, None, None]
-            map_ = sums.sum(axis=0) / images
-            folds = sums - counts * map_
-            map_ = map_ - mean
+            map_ = self._sums(i, kept).sum(axis=0) / images - mean
         shift = self._shifts[i]
         return Moments(
             images * self._images.positions,
@@ -237,7 +229,6 @@ class Gram:
             cross.lengths,
             cross.halves,
             map_,
-            folds,
             self._longest.leverage(i),
         )
 

@@ -11,13 +11,15 @@ from functools import cached_property
 from typing import Optional
 
 import numpy as np
-from scipy import special
 from scipy.linalg import blas, lapack
 
-from prunescope.similarity.chance import Unrelated
+from prunescope.similarity import chance, classes
+from prunescope.similarity.chance import SHARED
 from prunescope.similarity.folds import FOLDS
+from prunescope.similarity.intervals import jackknife
 from prunescope.similarity.leverage import MOST
 from prunescope.similarity.measures import (
+    CHANCE,
     GIVEN,
     ILL,
     LEVERAGE,
@@ -29,15 +31,14 @@ from prunescope.similarity.measures import (
     gravest,
 )
 from prunescope.similarity.moments import Cross
+from prunescope.similarity.unrelated import Unrelated
 from prunescope.similarity.whitening import Representation
 
 # The directions of correlations below this value require an SVD. With an eigendecomposition of MᵀM, the left
 # vectors are orthogonal only to about 1e-16 divided by the square of this value.
 SMALL = 1e-4
-# Each half of the images gives directions for the other, so the two estimates of unrelated representations
-# correlate: for Gaussian matrices, the correlation is the square of the mean of the quarter-circle law. In
-# simulations, it falls approximately as 1 - value⁴ (tests/benchmarks/statistics_similarity.py).
-SHARED = (8 / (3 * np.pi)) ** 2
+# Columns of chance levels.
+LEVELS = ("chance", "chance_high", "chance_classes")
 # Correlations closer to each other than this are equal within rounding. A value is not unique if the choice
 # of their directions changes it by more than `MOVED`.
 EQUAL, MOVED = 1e-10, 1e-6
@@ -154,6 +155,10 @@ class Pair:
         """Moments between a and b when their images are permuted; for a mirror, between b and a."""
         return Unrelated(self.a, self.b) if self.mirror is None else self.mirror.unrelated
 
+    def with_cross(self, cross: Cross) -> "Pair":
+        """Return a pair with other cross-moments, for example after permuting the images of b."""
+        return replace(self, cross=cross, whitened=None, mirror=None, replica=None, whole=None)
+
     def swapped(self) -> "Pair":
         """Return (b, a)."""
         whitened = None if self.whitened is None else self.whitened.swapped()
@@ -215,6 +220,10 @@ class Score:
         would be misleading.
     chance, reverse_chance : float
         Expected value of (a, b) and of (b, a) when images are permuted; NaN if not known.
+    chance_high, reverse_chance_high : float
+        95 % quantiles of these values.
+    chance_classes, reverse_chance_classes : float
+        Values for other images of the same classes.
     low, high : float
         95 % interval of `value`; NaN unless requested and known to be valid. The same for both orders.
     rank_a, rank_b : int
@@ -230,6 +239,10 @@ class Score:
     reverse: float
     chance: float
     reverse_chance: float
+    chance_high: float
+    reverse_chance_high: float
+    chance_classes: float
+    reverse_chance_classes: float
     low: float
     high: float
     rank_a: int
@@ -252,7 +265,7 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
         In the order of `measures`.
     """
     pair = replace(pair, directions=any(measure.directions for measure in measures))
-    scores = [_score(pair, measure) for measure in measures]
+    scores = _with_chance(pair, measures, [_score(pair, measure) for measure in measures])
     if pair.replica is None or pair.a.moments.images < 2 * FOLDS:
         return scores
     bounded = {
@@ -273,44 +286,6 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
     return scores
 
 
-def jackknife(
-    value: float, without: np.ndarray, shared: float = 0.0, least: float = -1.0
-) -> tuple[float, float]:
-    """Return a 95 % interval for the expected value of a similarity over samples of as many images.
-
-    Student's t interval for Fisher's z = artanh(value), from the values that leave out one fold of images at
-    a time. If few of these differ much, there are as few degrees of freedom. It does not leave [least, 1].
-
-    Parameters
-    ----------
-    value : float
-        Value for all images.
-    without : ndarray, shape (folds,)
-        Values without each fold.
-    shared : float, default 0
-        Correlation, at value 0, of the two estimates whose mean is the value; the jackknife treats them as
-        independent.
-    least : float, default -1
-        The smallest value of the measure.
-
-    Returns
-    -------
-    low, high : float
-        Both equal the value if it is 1 for any images; NaN if a value without a fold is NaN.
-    """
-    nearly = 1 - 1e-12
-    if min(value, without.min()) >= nearly:
-        return value, value
-    z = np.arctanh(np.clip([value, *without], -nearly, nearly))
-    folds = without.size
-    squares = np.square(z[1:] - z[1:].mean())
-    error = np.sqrt((folds - 1) / folds * np.sum(squares))
-    # Satterthwaite's: as many as there are squares, if all are equal.
-    freedom = np.clip(np.sum(squares) ** 2 / np.sum(squares**2), 1, folds - 1) if error else folds - 1
-    half = special.stdtrit(freedom, 0.975) * error * np.sqrt(1 + shared * (1 - value**4))
-    return max(float(np.tanh(z[0] - half)), least), float(np.tanh(z[0] + half))
-
-
 def _score(pair: Pair, measure: Measure) -> Score:
     ranks = pair.ranks(measure.basis)
     status = _status(pair, measure, ranks)
@@ -318,17 +293,29 @@ def _score(pair: Pair, measure: Measure) -> Score:
     if np.isnan(value):
         status = UNDEFINED if status in GIVEN else status
         return _absent(measure, ranks, status)
-    reverse, chance, reverse_chance = value, np.nan, np.nan
-    if measure.chance:
-        chance = reverse_chance = float(measure.chance(pair, ranks))
-    if not measure.symmetric:
-        back = pair.swapped()
-        reverse = float(measure.function(back))
-        if measure.chance:
-            reverse_chance = float(measure.chance(back, ranks[::-1]))
+    reverse = value if measure.symmetric else measure.value(pair, back=True)
     spectrum = pair.correlations if measure.spectrum else None
-    low, high = np.nan, np.nan
-    return Score(measure.name, value, reverse, chance, reverse_chance, low, high, *ranks, status, spectrum)
+    return Score(measure.name, value, reverse, *[np.nan] * 8, *ranks, status, spectrum)
+
+
+def _with_chance(pair: Pair, measures: Sequence[Measure], scores: list[Score]) -> list[Score]:
+    """Add chance levels to scores that have a value."""
+    given = [measure for measure, score in zip(measures, scores, strict=True) if score.status in GIVEN]
+    permuted, of_classes = chance.levels(pair, given), classes.levels(pair, given)
+    for place, score in enumerate(scores):
+        levels: dict[str, float | str] = {}
+        if score.measure in permuted:
+            # For a symmetric measure, there is one for both orders.
+            (mean, high), *_, (back, back_high) = permuted[score.measure] * 2
+            levels |= {"chance": mean, "chance_high": high}
+            levels |= {"reverse_chance": back, "reverse_chance_high": back_high}
+            if np.isnan([mean, back]).any():
+                levels["status"] = gravest([score.status, CHANCE])
+        if score.measure in of_classes:
+            there, *_, back = of_classes[score.measure] * 2
+            levels |= {"chance_classes": there, "reverse_chance_classes": back}
+        scores[place] = replace(score, **levels)
+    return scores
 
 
 def not_comparable(measure: Measure) -> Score:
@@ -337,7 +324,7 @@ def not_comparable(measure: Measure) -> Score:
 
 
 def _absent(measure: Measure, ranks: tuple[int, int], status: str) -> Score:
-    return Score(measure.name, *[np.nan] * 6, *ranks, status)
+    return Score(measure.name, *[np.nan] * 10, *ranks, status)
 
 
 def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:

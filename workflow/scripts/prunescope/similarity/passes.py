@@ -59,6 +59,8 @@ class Own:
         Consecutive rows that belong to one image.
     replicas : bool, optional
         Whether pairs that leave out a fold of images can be made; requires a `gram` that sums by fold.
+    labels : ndarray of int, shape (images,), optional
+        Classes of the images, -1 where there is none.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class Own:
         gram: Callable[..., Gram] = Gram,
         positions: int = 1,
         replicas: bool = False,
+        labels: np.ndarray | None = None,
     ):
-        self.matrices = list(matrices)
+        self.matrices, self._labels = list(matrices), labels
         self._represent, self._run, self._replicas = represent, run, replicas
         self._sums = {"gram": gram, "positions": positions}
         self._gram = moments.all_pairs(self.matrices, **self._sums)
@@ -88,7 +91,7 @@ class Own:
         return any(side.ill for side in self.sides)
 
     def _side(self, matrix, gram: Gram, i: int) -> Representation:
-        return replace(self._represent(matrix, gram.moments(i)), rows=matrix)
+        return replace(self._represent(matrix, gram.moments(i)), rows=matrix, labels=self._labels)
 
     def pair(self, i: int, j: int) -> Pair:
         """Return matrices i and j as a pair."""

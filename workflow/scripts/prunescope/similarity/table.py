@@ -33,8 +33,9 @@ MEASURES = {
             "rows_per_unit": 20,
             "halves": True,
             "intervals": True,
+            "centred": True,
         },
-        functions={"chance": "similarity.chance:zero"},
+        functions={"chance": "similarity.chance:cross_validated"},
     ),
     "cca_r2": Kind(
         "similarity.measures.correlations:cca_r2",
@@ -73,8 +74,13 @@ MEASURES = {
         reference="L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt: Feature Selection via Dependence "
         "Maximization. JMLR 13, 2012.",
         url="https://jmlr.org/papers/v13/song12a.html",
-        facts={"unchanged_by": "orthogonal maps, isotropic scaling", "fewest_rows": 4, "intervals": True},
-        functions={"chance": "similarity.chance:zero"},
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling",
+            "fewest_rows": 4,
+            "intervals": True,
+            "centred": True,
+        },
+        functions={"chance": "similarity.chance:debiased"},
     ),
     "knn_jaccard": Kind(
         "similarity.measures.neighbours:knn_jaccard",
@@ -89,6 +95,7 @@ MEASURES = {
             "robust": True,
             "fewest_rows": 21,
             "least": 0.0,
+            "any_images": True,
         },
         functions={"chance": "similarity.measures.neighbours:chance"},
     ),
@@ -118,7 +125,7 @@ MEASURES = {
             "rows_per_unit": 20,
             "rotation_suffices": False,
         },
-        functions={"chance": "similarity.chance:weighted"},
+        functions={"chance": "similarity.chance:correlation"},
     ),
     "svcca": Kind(
         "similarity.measures.correlations:svcca",
@@ -132,7 +139,7 @@ MEASURES = {
             "saturates": True,
             "rows_per_unit": 20,
         },
-        functions={"chance": "similarity.chance:truncated"},
+        functions={"chance": "similarity.chance:correlation"},
     ),
     "svcca_trim98": Kind(
         "similarity.measures.correlations:svcca_trim98",
@@ -159,6 +166,7 @@ MEASURES = {
             "unchanged_by": "positive scaling and shifts of units; permutations of matched units",
             "fewest_rows": 3,
             "rotation_suffices": False,
+            "any_images": True,
         },
         functions={"chance": "similarity.measures.units:chance"},
     ),

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
+from prunescope.similarity.classes import members, sums
 from prunescope.similarity.moments import LEAST_ROWS, Moments
+from prunescope.similarity.sample import Sample
 from prunescope.similarity.vectors import image_vectors
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
@@ -61,7 +63,9 @@ class Representation:
     varying : ndarray of bool, shape (p,)
         Units that are not constant.
     rows : array-like, shape (n, p), optional
-        The matrix itself.
+        The matrix itself, of which some pairs and measures need a sample.
+    labels : ndarray of int, shape (images,), optional
+        Classes of the images, -1 where there is none.
     """
 
     moments: Moments
@@ -75,6 +79,7 @@ class Representation:
     precise: np.ndarray | None = None
     varying: np.ndarray | None = None
     rows: Any = field(default=None, repr=False)
+    labels: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def rank(self) -> int:
@@ -136,16 +141,50 @@ class Representation:
             return self.variance
         return self.rank if basis == "units" else self.components.shape[1]
 
-    def folds(self, basis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return `Moments.folds` in a basis, and the squared length of each fold."""
-        if basis not in self._folds:
-            folds = self.coordinates(basis, self.moments.folds)
-            self._folds[basis] = folds, np.square(folds).sum(axis=(1, 2))
-        return self._folds[basis]
+    @cached_property
+    def sample(self) -> Sample:
+        """Rows of some images."""
+        return Sample.of(self.rows, self.moments.images, self.moments.mean + self.moments.map)
 
     @cached_property
-    def _folds(self) -> dict:
-        return {}
+    def classes(self) -> np.ndarray:
+        """Class of each image of the sample in random order, see `classes.members`."""
+        return members(self.labels[self.sample.images])
+
+    @cached_property
+    def class_means(self) -> np.ndarray:
+        """Mean images of the classes, shape (classes, positions, p), centred and weighted.
+
+        Their products are covariances between classes.
+        """
+        stored = np.empty_like(self.classes)
+        stored[self.sample.order] = self.classes
+        sizes = np.bincount(self.classes[self.classes >= 0])[:, None, None]
+        return sums(self.sample.rows, stored) / np.sqrt(sizes * sizes.sum() * self.moments.positions)
+
+    @cached_property
+    def within_root(self) -> np.ndarray:
+        """A root L of the covariance within classes, LLᵀ, shape (p, p)."""
+        between = self.class_means.reshape(-1, self.moments.mean.size)
+        values, vectors = np.linalg.eigh(self.within_positions - between.T @ between)
+        return vectors * np.sqrt(np.clip(values, 0, None))
+
+    @cached_property
+    def within_positions(self) -> np.ndarray:
+        """Covariance of the columns, centred at each position, shape (p, p)."""
+        return self.moments.covariance - self.moments.map.T @ self.moments.map / self.moments.positions
+
+    @cached_property
+    def evenness(self) -> float:
+        """How many images carry the variance, as a fraction of all: n_a / N, n_a = (Σ|x|²)² / Σ|x|⁴.
+
+        The smaller value of raw and whitened rows, for one row per image. The covariances of whitened rows
+        within halves of the images differ by 4 (Σ|x|⁴ / N - rank) / N on average.
+        """
+        apart = np.square(self.halves[0] - self.halves[1]).sum() * self.moments.n / 4
+        whitened = self.rank**2 / (apart + self.rank) if self.rank else 1.0
+        raw = self.variance**2 / self.moments.lengths if self.moments.lengths else 1.0
+        return float(min(raw, whitened))
 
     @cached_property
     def spread(self) -> float:

@@ -13,6 +13,7 @@ from prunescope.similarity.folds import smaller_half
 
 OK = "ok"
 FEW = "few rows"
+CHANCE = "chance unknown"
 RANK_LOST = "rank lost"
 NOT_UNIQUE = "not unique"
 ILL = "ill-conditioned"
@@ -64,6 +65,7 @@ STATUSES = (
     ),
     Status(SILENT, True, meaning="Directions that do not vary in both halves of the images are left out."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
+    Status(CHANCE, True, meaning="So few images carry the variance that chance cannot be told within 5 %."),
     Status(OK, True, meaning="None of the other cases."),
 )
 GIVEN = tuple(status.name for status in STATUSES if status.given)
@@ -132,11 +134,16 @@ class Measure:
     rotation_suffices : bool, default True
         Whether the value is the same for an orthogonal rotation of the units. If not, no value is given if
         only a rotation is stored.
+    centred : bool, default False
+        Whether its mean is 0 when images are permuted.
     function : callable, optional
         Takes the pair and returns the value; NaN if it is undefined. None if the measure is only `described`.
+    any_images : bool, default False
+        Whether `chance` also holds for several rows of an image, and where few images carry the variance.
     chance : callable, optional
-        Takes the pair and the two ranks and returns the average score of unrelated representations. None if
-        that is not known.
+        Takes the pair and the two ranks and returns what the measure gives when images are permuted, for one
+        row per image: its mean, or a tuple of the mean and the 95 % quantile; None if images have to be
+        permuted. None if that is not known.
     """
 
     name: str
@@ -157,6 +164,8 @@ class Measure:
     robust: bool = False
     least: float = -1.0
     rotation_suffices: bool = True
+    centred: bool = False
+    any_images: bool = False
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
 
@@ -164,6 +173,10 @@ class Measure:
     def biased(self) -> bool:
         """Whether few rows bias the value; if so, layers of unequal widths are not comparable."""
         return self.rows_per_unit > 0
+
+    def value(self, pair, back: bool = False) -> float:
+        """Return the value of (a, b), or with `back` of (b, a)."""
+        return float(self.function(pair.swapped() if back else pair))
 
     def status(
         self,

@@ -6,6 +6,8 @@ from scipy.stats import hypergeom
 K = 10
 # Cosines that differ by rounding only are equal; of equal ones, the first images are taken.
 DIGITS = 9
+# 95 % quantile of the standard normal distribution.
+NORMAL = 1.6448536269514722
 
 
 def knn_jaccard(pair):
@@ -19,13 +21,17 @@ def knn_jaccard(pair):
     return np.mean(both / (2 * K - both))
 
 
-def chance(pair, _ranks: tuple[int, int]) -> float:
-    """Mean over permutations of images: an image's neighbours become K random ones of the others.
+def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
+    """Mean when images are shuffled, and about the 95 % quantile: neighbours become K random other images.
 
-    The number in common is hypergeometric, whatever the neighbourhoods look like.
+    The number in common is hypergeometric, whatever the neighbourhoods look like. Neighbours are mostly
+    mutual, so each image in common counts twice in the variance of the mean.
     """
-    common = np.arange(K + 1)
-    return float(hypergeom.pmf(common, len(pair.a.vectors) - 1, K, K) @ (common / (2 * K - common)))
+    common, images = np.arange(K + 1), len(pair.a.vectors)
+    likely, index = hypergeom.pmf(common, images - 1, K, K), common / (2 * K - common)
+    mean = likely @ index
+    deviation = np.sqrt(2 * (likely @ (index - mean) ** 2) / images)
+    return float(mean), float(mean + NORMAL * deviation)
 
 
 def _neighbours(side) -> np.ndarray:

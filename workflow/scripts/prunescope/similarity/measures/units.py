@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-# Numbers of units and of draws for chance: the more units, the fewer draws are needed.
-UNITS, LEAST_DRAWS, MOST_DRAWS = 256, 4, 32
+# 95 % quantile of the standard normal distribution.
+NORMAL = 1.6448536269514722
 
 
 def units(pair):
@@ -19,22 +19,30 @@ def units(pair):
     return _mean(pair, _correlations(pair, pair.cross.covariance))
 
 
-def chance(pair, _ranks: tuple[int, int]) -> float:
-    """Mean over permutations of images: exact if units correspond, otherwise from Gaussian draws."""
-    a, b = pair.a, pair.b
-    fixed = a.moments.map.T @ b.moments.map / a.moments.positions
-    if pair.aligned:
-        return _mean(pair, _correlations(pair, fixed))
-    count = int(np.clip(UNITS // min(fixed.shape), LEAST_DRAWS, MOST_DRAWS))
-    noise = np.random.default_rng(0).standard_normal((count, *fixed.shape))
-    noise = a.root @ noise @ b.root.T / np.sqrt(pair.unrelated.rows("raw") - 1)
-    return float(np.mean([_mean(pair, _correlations(pair, fixed + one)) for one in noise]))
+def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float] | None:
+    """Mean and 95 % quantile when images are shuffled, if units correspond; None where they are matched.
+
+    Var(Σ_j r_jj) = Σ_jk R^a_jk R^b_jk / (N - 1) with the correlations R of the units of each side.
+    """
+    if not pair.aligned:
+        return None
+    a, b = pair.a.moments, pair.b.moments
+    mean = _mean(pair, _correlations(pair, a.map.T @ b.map / a.positions))
+    both = np.sum(_scaled(pair.a, pair.a, a.covariance) * _scaled(pair.b, pair.b, b.covariance))
+    deviation = np.sqrt(max(both, 0) / (pair.unrelated.rows("raw") - 1)) / np.sum(
+        pair.a.varying | pair.b.varying
+    )
+    return mean, float(mean + NORMAL * deviation)
 
 
 def _correlations(pair, covariance: np.ndarray) -> np.ndarray:
     """Correlations of all units of a with all units of b, shape (p_a, p_b); 0 where a unit is constant."""
+    return _scaled(pair.a, pair.b, covariance)
+
+
+def _scaled(a, b, covariance: np.ndarray) -> np.ndarray:
     scales = []
-    for side in (pair.a, pair.b):
+    for side in (a, b):
         deviation = np.sqrt(np.diagonal(side.moments.covariance))
         scales.append(np.divide(1, deviation, out=np.zeros_like(deviation), where=side.varying))
     return covariance * scales[0][:, None] * scales[1]

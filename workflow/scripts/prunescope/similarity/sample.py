@@ -1,0 +1,82 @@
+"""A sample of the images behind a matrix: their rows, kept in memory."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from prunescope.similarity.folds import Images
+
+# Numbers of a sample; it has all images if their rows are not more.
+MOST_NUMBERS = 2**22
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of images in random order, the same images in the same order for every matrix.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (images, positions, p)
+        Centred over all images at each position.
+    order : ndarray of int, shape (images,)
+        Places of the images in `rows`, in random order.
+    images : ndarray of int, shape (images,)
+        These images among all.
+    half : ndarray of int, shape (images,)
+        The half that each image of `order` belongs to, 0 or 1; see `folds.Images`.
+    complete : bool
+        Whether it has all images.
+    """
+
+    rows: np.ndarray
+    order: np.ndarray
+    images: np.ndarray
+    half: np.ndarray
+    complete: bool
+
+    @classmethod
+    def of(cls, matrix: Any, images: int, centre: np.ndarray) -> "Sample":
+        """Read a sample of a matrix whose mean image is `centre`, shape (positions, p)."""
+        positions, p = centre.shape
+        known = Images.of(images, positions)
+        second = known.fold >= known.halves()[1].start
+        order = np.random.default_rng(0).permutation(images)
+        count = min(images, max(MOST_NUMBERS // max(centre.size, 1), 2))
+        if count == images:
+            rows = np.asarray(matrix[0 : images * positions]).reshape(images, positions, p) - centre
+            return cls(rows, order, order, second[order].astype(int), True)
+        kept = np.sort(order[:count])
+        rows = np.empty((count, positions, p))
+        for place, image in enumerate(kept):
+            np.subtract(matrix[image * positions : (image + 1) * positions], centre, out=rows[place])
+        order = order[:count]
+        return cls(rows, np.searchsorted(kept, order), order, second[order].astype(int), False)
+
+    def lengths(self, side, basis: str, count: int | None = None) -> np.ndarray:
+        """Norms of the first images in random order, in a basis of the matrix' representation."""
+        if (basis, count) not in self._lengths:
+            rows = self.rows if count is None else self.rows[self.order[:count]]
+            flat = rows.reshape(-1, rows.shape[2])
+            if basis != "raw":
+                flat = flat @ side.coordinates(basis, np.eye(rows.shape[2]))
+            squares = np.einsum("ij,ij->i", flat, flat).reshape(len(rows), -1).sum(axis=1)
+            self._lengths[basis, count] = np.sqrt(squares if count is not None else squares[self.order])
+        return self._lengths[basis, count]
+
+    def agreement(self, side, basis: str) -> np.ndarray:
+        """G / tr G, shape (positions, positions): G_tu = Σ_i ⟨x_it, x_iu⟩ in a basis."""
+        if basis not in self._agreement:
+            rows = side.coordinates(basis, self.rows).transpose(1, 0, 2).reshape(self.rows.shape[1], -1)
+            found = rows @ rows.T
+            self._agreement[basis] = found / (np.trace(found) or 1.0)
+        return self._agreement[basis]
+
+    @cached_property
+    def _agreement(self) -> dict:
+        return {}
+
+    @cached_property
+    def _lengths(self) -> dict:
+        return {}
