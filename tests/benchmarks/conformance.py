@@ -13,9 +13,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
-from prunescope.similarity import moments
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.pairs import compare
+from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 N, P = 2000, 64
@@ -102,8 +102,7 @@ def main():
     print(f"| | {' | '.join(cases)} |\n|---|{'---:|' * len(cases)}")
     rows = {}
     for a, b in cases.values():
-        gram = moments.all_pairs([a, b])
-        pair = Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1))
+        pair = Own([a, b], lambda _, found: represent(found)).pair(0, 1)
         for score in compare(pair, [load_measure(name) for name in kinds.known("measure")]):
             rows.setdefault(f"**`{score.measure}`**", []).append(score.value)
         for name, rule in RULES.items():

@@ -56,7 +56,7 @@ def test_status_rules(name):
     assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name in ("pwcca", "units") else OK)
     assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
     assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
-    assert this.biased == (name not in ("cka_debiased", "units", "knn_jaccard"))
+    assert this.biased == (name not in ("cka_debiased", "knn_jaccard"))
 
 
 @pytest.mark.parametrize("name", ALL)

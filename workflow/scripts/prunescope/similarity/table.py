@@ -165,6 +165,7 @@ MEASURES = {
         facts={
             "unchanged_by": "positive scaling and shifts of units; permutations of matched units",
             "fewest_rows": 3,
+            "rows_per_unit": 20,
             "rotation_suffices": False,
             "any_images": True,
         },

@@ -25,6 +25,8 @@ DEPENDENT = 1e-13
 # Moments square the condition number, so whitening with them loses digits if a direction has less than this
 # fraction of its units' variance; `refine` restores the digits.
 ILL = 1e-6
+# Whitened columns whose Cholesky factor has no smaller squared diagonal all vary within halves of the images.
+WELL = 1e-2
 # Within this factor of the tolerance it is unclear whether a unit depends on others.
 UNCLEAR = 10.0
 # A direction is silent in a half of the images that holds at most this fraction of its variance.
@@ -327,6 +329,10 @@ def _components(moments: Moments, alive: np.ndarray, rank: int, variance: float)
 
 def _root(covariance: np.ndarray) -> np.ndarray:
     """Return R with RᵀCR = 1, for all directions of C that vary."""
+    factor, failed = lapack.dpotrf(covariance, lower=1)
+    if not failed and np.square(np.diagonal(factor)).min(initial=1.0) > WELL:
+        # Several times faster than eigenvectors.
+        return np.tril(lapack.dtrtri(factor, lower=1)[0]).T
     values, vectors = np.linalg.eigh(covariance)
     kept = values > ILL
     return vectors[:, kept] / np.sqrt(values[kept])
