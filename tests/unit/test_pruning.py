@@ -237,7 +237,7 @@ def test_a_weight_that_two_layers_share_counts_once_and_is_pruned_in_both():
     masks = weights.zeros(network, trained_further=False)
     assert sorted(masks) == ["1.weight", "2.weight"] and not masks["2.weight"][:3].any()
     counts = census(network, masks, (1, 2, 2))
-    assert [layer["kept"] for layer in counts["layers"]] == [16, 4, 4]
+    assert [layer["kept"] for layer in counts["layers"]] == [16, 4], "reported once"
     assert (counts["macs_dense"], counts["macs_effective"]) == (48, 24)
     assert (counts["parameters"], counts["parameters_kept"], counts["density"]) == (32, 20, 20 / 32)
 
