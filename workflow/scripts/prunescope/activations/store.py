@@ -96,11 +96,14 @@ class Matrix:
             raise damaged(f"{self.path}: layer {self.layer}")
         return found
 
-    def count_not_finite(self) -> tuple[int, int]:
-        """Return how many activations are NaN or infinite, and how many there are."""
+    def not_finite(self) -> str:
+        """Return a message that says how many activations are NaN or infinite."""
         starts = range(0, self.shape[0], ROWS)
         broken = sum(int(np.sum(~np.isfinite(self[start : start + ROWS]))) for start in starts)
-        return broken, int(np.prod(self.shape))
+        return (
+            f"{self.path}: layer {self.layer} of round {self.round}: {broken} of {int(np.prod(self.shape))} "
+            "activations are NaN or infinite; check this round's training"
+        )
 
 
 def places(data: h5py.Dataset) -> tuple:

@@ -1,27 +1,21 @@
 """Compare two arrays of activations, without files and without torch."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity import pairs
 from prunescope.similarity.matrix import COLUMNS
 from prunescope.similarity.measures import Measure, load
-from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import Pair
-from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import Representation, constant_share, represent
+from prunescope.similarity.passes import engine
 
 # Numbers up to this power of two, or its inverse, are not scaled. Float32 has none beyond.
 LARGEST_EXPONENT = 150
@@ -125,9 +119,9 @@ def compare_named(
     if images is not None and (not isinstance(images, Integral) or images < 1 or len(a) % images):
         raise InputError(f"images = {images}: must be an integer that divides the number of rows, {len(a)}")
     chosen = load_measures(measures)
-    with engine(chosen, intervals) as whitened:
-        rows = [Rows(one, a, a.shape[1]), Rows(other, b, b.shape[1])]
-        return table(scores(whitened(rows, positions=len(a) // (images or len(a))).pair(0, 1), chosen))
+    rows = [Rows(one, a, a.shape[1]), Rows(other, b, b.shape[1])]
+    with engine(chosen, Similarity().variance, cores(), intervals) as compared:
+        return table(scores(compared(rows, positions=len(a) // (images or len(a))).pair(0, 1), chosen))
 
 
 @dataclass(frozen=True)
@@ -155,8 +149,17 @@ class Rows:
     def shape(self) -> tuple[int, int]:
         return self.data.shape
 
+    @property
+    def rotated(self) -> bool:
+        return self.width != self.shape[1]
+
     def __getitem__(self, rows: slice) -> np.ndarray:
         return self.data[rows]
+
+    def not_finite(self) -> str:
+        """Return a message that says how many numbers are NaN or infinite."""
+        broken, total = int(np.sum(~np.isfinite(self[:]))), int(np.prod(self.shape))
+        return f"{self.name}: {broken} of {total} numbers are NaN or infinite; remove these rows"
 
 
 def load_measures(names: Sequence[str] | None) -> list[Measure]:
@@ -173,31 +176,6 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     if not names:
         raise InputError("measures = []: must name at least one measure")
     return [load(name, "measures") for name in names]
-
-
-@contextmanager
-def engine(measures: Sequence[Measure], intervals: bool = False) -> Iterator[Callable[..., Own]]:
-    """Provide a function that whitens matrices for these measures, on all cores.
-
-    It takes the matrices and, as ``positions``, the number of rows of an image.
-
-    As in a job of the workflow, matrices are processed in parallel, with one thread per LAPACK call.
-    """
-    truncates = any(measure.basis == "components" for measure in measures)
-    variance = Similarity().variance if truncates else None
-
-    def whitened(rows: Rows, moments: Moments) -> Representation:
-        if not np.isfinite(moments.lengths):
-            broken = int(np.sum(~np.isfinite(rows[:])))
-            total = rows.shape[0] * rows.shape[1]
-            raise InputError(
-                f"{rows.name}: {broken} of {total} numbers are NaN or infinite; remove these rows"
-            )
-        return represent(moments, variance, rows.width != rows.shape[1], constant_share(rows.data))
-
-    with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
-        gram = partial(Gram, run=pool.map, by_fold=intervals)
-        yield partial(Own, represent=whitened, run=pool.map, gram=gram, replicas=intervals)
 
 
 def scores(pair: Pair | None, measures: Sequence[Measure], **columns: Any) -> list[dict]:

@@ -18,11 +18,13 @@ from prunescope.activations import store
 from prunescope.activations.record import record_modules
 from prunescope.errors import InputError, guess, listed, shrinking
 from prunescope.networks.modules import select
-from prunescope.notebook.arrays import Rows, engine, load_measures, scores, table
+from prunescope.notebook.arrays import Rows, cores, load_measures, scores, table
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.base import load
+from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import Measure
 from prunescope.similarity.pairs import Pair
+from prunescope.similarity.passes import engine
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -137,7 +139,7 @@ def _compare(
 ) -> list[dict]:
     """Within each group, compare all layers of one network with all layers of the other."""
     found: list[dict] = []
-    with engine(measures) as whitened:
+    with engine(measures, Similarity().variance, cores(), intervals=False) as compared:
         for left, right in groups:
 
             def scored(other: Rows, pairs: Iterator[Pair | None], left: list[Rows] = left) -> list[dict]:
@@ -155,7 +157,7 @@ def _compare(
                     "images; use the view pooled or flatten"
                 )
             if same:
-                for few in whitened(left, positions=left[0].shape[0] // images).against(same, scored):
+                for few in compared(left, positions=left[0].shape[0] // images).against(same, scored):
                     found += few
             for other in apart:
                 found += scored(other, repeat(None, len(left)))

@@ -4,25 +4,20 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from prunescope.activations import store
 from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.measures import OK, Measure, load
-from prunescope.similarity.moments import Gram, Moments
 from prunescope.similarity.pairs import LEVELS, Pair, compare, not_comparable
-from prunescope.similarity.passes import Own
-from prunescope.similarity.whitening import Representation, constant_share, represent
+from prunescope.similarity.passes import Own, engine
 
 log = logging.getLogger("prunescope")
 
@@ -169,14 +164,12 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A way to compare: `run` is a `map` that may use several threads; `gram` makes the sums of products."""
+    """A way to compare: `run` is a `map` that may use several threads; `own` is from `passes.engine`."""
 
     measures: list[Measure]
-    variance: float | None
     pairs: str
-    intervals: bool
     run: Callable
-    gram: Callable[..., Gram]
+    own: Callable[..., Own]
 
     def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
         """Compare one recording with others, and with itself."""
@@ -215,7 +208,7 @@ class _Comparison:
         self, matrices: list[Matrix], others: list[Matrix], itself: bool, labels: np.ndarray | None
     ) -> Iterator[dict]:
         positions = matrices[0].rows_per_image
-        own = Own(matrices, self._represent, self.run, self.gram, positions, self.intervals, labels)
+        own = self.own(matrices, positions=positions, labels=labels)
 
         def within(places: tuple[int, int]) -> list[dict]:
             i, j = places
@@ -232,15 +225,6 @@ class _Comparison:
                 yield from rows
         for rows in own.against(others, between):
             yield from rows
-
-    def _represent(self, matrix: Matrix, moments: Moments) -> Representation:
-        if not np.isfinite(moments.lengths):
-            broken, total = matrix.count_not_finite()
-            raise InputError(
-                f"{matrix.path}: layer {matrix.layer} of round {matrix.round}: {broken} of {total} "
-                "activations are NaN or infinite; check this round's training"
-            )
-        return represent(moments, self.variance, matrix.rotated, constant_share(matrix.data))
 
     def _rows(self, a: Matrix, b: Matrix, pair: Pair | None = None) -> list[dict]:
         """Return the rows of a pair, in both orders; without a pair, its rows do not correspond."""
@@ -270,22 +254,9 @@ class _Comparison:
 
 @contextmanager
 def _comparison(settings: Similarity, threads: int, device: str) -> Iterator[_Comparison]:
-    """Compute matrices in parallel, with one thread per LAPACK call.
-
-    Matrices of a few hundred columns are too small for LAPACK to use two threads well.
-    """
     measures = [load(name) for name in sorted(settings.measures)]
-    truncates = any(measure.basis == "components" for measure in measures)
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        run = map if threads == 1 else pool.map
-        if str(device) == "cpu":
-            gram = partial(Gram, run=run, by_fold=settings.intervals)
-        else:
-            from prunescope.similarity.moments_gpu import DeviceGram
-
-            gram = partial(DeviceGram, device=device, by_fold=settings.intervals)
-        variance = settings.variance if truncates else None
-        yield _Comparison(measures, variance, settings.pairs, settings.intervals, run, gram)
+    with engine(measures, settings.variance, threads, settings.intervals, device) as own:
+        yield _Comparison(measures, settings.pairs, own.keywords["run"], own)
 
 
 def _side(matrix: Matrix, rank: int) -> dict:

@@ -6,16 +6,22 @@ layers need this.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from prunescope.errors import InputError
 from prunescope.similarity import moments
+from prunescope.similarity.measures import Measure
 from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS, batch_numbers
 from prunescope.similarity.moments import Cross, Gram, Moments
 from prunescope.similarity.pairs import Pair
-from prunescope.similarity.whitening import Representation, refine, whiten
+from prunescope.similarity.whitening import Representation, constant_share, refine, represent, whiten
 
 T = TypeVar("T")
 
@@ -40,6 +46,44 @@ class Whitened:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         return whiten(self.side, self.matrix[rows])
+
+
+@contextmanager
+def engine(
+    measures: Sequence[Measure], variance: float | None, threads: int, intervals: bool, device: Any = "cpu"
+) -> Iterator[Callable[..., "Own"]]:
+    """Provide `Own` for these measures; it takes matrices, the rows of an image, and labels.
+
+    Matrices of a few hundred columns are too small for LAPACK to use two threads well, so they are processed
+    in parallel, with one thread per call. The result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    measures : sequence of Measure
+    variance : float or None
+        See `similarity.variance`.
+    threads : int
+    intervals : bool
+        Whether measures get intervals.
+    device : torch.device or str, optional
+        Where to sum products; everything else is computed on the CPU.
+    """
+    kept = variance if any(measure.basis == "components" for measure in measures) else None
+
+    def represented(matrix, moments: Moments) -> Representation:
+        if not np.isfinite(moments.lengths):
+            raise InputError(matrix.not_finite())
+        return represent(moments, kept, matrix.rotated, constant_share(matrix.data))
+
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        run = map if threads == 1 else pool.map
+        if str(device) == "cpu":
+            gram = partial(Gram, run=run, by_fold=intervals)
+        else:
+            from prunescope.similarity.moments_gpu import DeviceGram
+
+            gram = partial(DeviceGram, device=device, by_fold=intervals)
+        yield partial(Own, represent=represented, run=run, gram=gram, replicas=intervals)
 
 
 class Own:
