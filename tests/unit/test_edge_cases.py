@@ -22,7 +22,10 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of NumPy, wh
 
 
 def score(a, b, measures=ALL, variance=0.99, positions=1):
-    own = Own([a, b], lambda _, found: represent(found, variance), positions=positions)
+    def represented(matrix, found):
+        return represent(found, variance, constant=constant_share(matrix))
+
+    own = Own([a, b], represented, positions=positions)
     found = compare(own.pair(0, 1), [load_measure(name) for name in measures])
     return {one.measure: one for one in found}
 

@@ -227,7 +227,7 @@ def represent(
         A unit is constant if its variance is at most this fraction of its squared mean, see `constant_share`.
     """
     alive, unclear = _alive(moments, constant)
-    units, whitening, least, near = _whitening(moments, alive)
+    units, whitening, least, near = _whitening(moments, alive, constant == PRECISE)
     components, tied = (
         (None, False) if variance is None else _components(moments, alive, units.size, variance)
     )
@@ -291,18 +291,23 @@ def _alive(moments: Moments, constant: float) -> tuple[np.ndarray, bool]:
     return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
 
 
-def _whitening(moments: Moments, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, bool]:
+def _whitening(
+    moments: Moments, alive: np.ndarray, precise: bool
+) -> tuple[np.ndarray, np.ndarray, float, bool]:
     if not alive.size:
         return alive, np.zeros((0, 0)), 1.0, False
     scale = 1 / np.sqrt(np.diagonal(moments.covariance)[alive])
     correlation = moments.covariance[np.ix_(alive, alive)] * scale * scale[:, None]
-    tolerance = max(DEPENDENT, alive.size * np.finfo(float).eps)
+    rounding = alive.size * np.finfo(float).eps
+    tolerance = max(DEPENDENT, rounding)
     factor, pivots, rank, _ = lapack.dpstrf(correlation, tol=tolerance, lower=1)
     taken = pivots[:rank] - 1
     inverse, _ = lapack.dtrtri(np.tril(factor[:rank, :rank]), lower=1)
     least = np.square(np.diagonal(factor)[:rank]).min()
     left = 1 - np.square(factor[rank:, :rank]).sum(axis=1)
-    near = least < UNCLEAR * tolerance or left.max(initial=0.0) > tolerance / UNCLEAR
+    # Sums that were rounded to float32 leave more than the rounding of float64.
+    explained = min(rounding / 2, tolerance / UNCLEAR) if precise else tolerance / UNCLEAR
+    near = least < UNCLEAR * tolerance or left.max(initial=0.0) > explained
     return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least), bool(near)
 
 
