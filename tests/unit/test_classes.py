@@ -10,8 +10,8 @@ from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
-NAMES = [name for name in kinds.known("measure") if name not in ("cka_within",)]
-MEASURES = [load_measure(name) for name in NAMES]
+# The others have no such level, or are 0 there.
+MEASURES = [measure for measure in map(load_measure, kinds.known("measure")) if measure.needs == "moments"]
 
 
 def pair_of(a, b, positions=1, labels=None):
