@@ -177,10 +177,14 @@ def test_it_is_no_default_and_arrays_have_no_classes():
 
 
 def test_a_sample_of_the_images(monkeypatch):
-    """With more numbers than a sample holds, it is the value of these images, up to their mean."""
+    """With more numbers than a sample holds, both layers use the images of the wider one."""
     labels = of_classes(10, 100)
-    a, b = networks(labels, 4, 8, 8)
+    a, b = networks(labels, 4, 8, 6)
     whole = score(a, b, labels, 4).value
     monkeypatch.setattr(sample, "MOST_NUMBERS", 500 * 4 * 8)
     found = score(a, b, labels, 4).value
-    assert found != whole and found == pytest.approx(whole, abs=0.05)
+    chosen = np.random.default_rng(0).permutation(1000)[:500]
+    alone = np.where(np.isin(np.arange(1000), chosen), labels, -1)
+    monkeypatch.undo()
+    assert found != whole == pytest.approx(found, abs=0.05)
+    assert found == pytest.approx(score(a, b, alone, 4).value, abs=1e-9)
