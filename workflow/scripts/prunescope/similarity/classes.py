@@ -35,14 +35,16 @@ def levels(pair, measures: Sequence) -> dict[str, list[float]]:
     measures = [measure for measure in measures if measure.needs == "moments"]
     if pair.a.labels is None or not measures:
         return known
-    crosses = _other_images(pair)
+    # Measures share what they compute of a pair.
+    others = [pair.with_cross(cross) for cross in _other_images(pair)]
+
     return known | {
         measure.name: [
-            float(np.mean([measure.value(pair.with_cross(cross), back) for cross in crosses]))
+            float(np.mean([measure.value(other, back) for other in others]))
             for back in range(2 - measure.symmetric)
         ]
         for measure in measures
-        if crosses
+        if others
     }
 
 
