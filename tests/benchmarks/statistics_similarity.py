@@ -61,7 +61,7 @@ def truths(p: int, profile: str, measures) -> dict[str, float]:
 
 
 def bias(repeat: int) -> None:
-    measures = list(kinds.known("measure"))
+    measures = [name for name, kind in kinds.known("measure").items() if kind.facts.get("needs") != "labels"]
     print("mean value by images per unit, and with very many")
     for p in (16, 64):
         for profile in PROFILES:

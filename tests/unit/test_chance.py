@@ -15,7 +15,8 @@ from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
-MEASURES = [load_measure(name) for name in kinds.known("measure")]
+# Without those of classes.
+MEASURES = [measure for measure in map(load_measure, kinds.known("measure")) if measure.needs != "labels"]
 
 
 def pair_of(a, b, positions=1, variance=0.99):
@@ -34,7 +35,7 @@ def permuted(a, b, positions, count, measures):
 
 def agree(a, b, positions, count=100, names=None, allowed=0.03):
     """Check chance against permutations: the mean, and how often values exceed the 95 % quantile."""
-    measures = [load_measure(name) for name in names or kinds.known("measure")]
+    measures = [load_measure(name) for name in names] if names else MEASURES
     allowed = allowed if min(a.shape[1], b.shape[1]) >= 10 else max(allowed, 0.05)
     values = permuted(a, b, positions, count, measures)
     for score, found in zip(compare(pair_of(a, b, positions), measures), values.T, strict=True):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from prunescope import kinds
-from prunescope.similarity import classes
+from prunescope.similarity import classes, sample
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
-NAMES = [name for name in kinds.known("measure") if name not in ("cka_within",)]
-MEASURES = [load_measure(name) for name in NAMES]
+# The others have no such level, or are 0 there.
+MEASURES = [measure for measure in map(load_measure, kinds.known("measure")) if measure.needs == "moments"]
 
 
 def pair_of(a, b, positions=1, labels=None):
@@ -75,3 +75,20 @@ def test_images_without_a_label_and_classes_of_one_image_are_left_out():
 def test_without_classes_there_is_no_level(labels):
     a, b = networks(np.zeros(200, dtype=int), 1, 5, 4)
     assert all(np.isnan(score.chance_classes) for score in compare(pair_of(a, b, labels=labels), MEASURES))
+
+
+@pytest.mark.parametrize("positions", [1, 4])
+def test_layers_of_unequal_width_are_sampled_alike(monkeypatch, positions):
+    """A sample has fewer images of a wider layer, so a pair uses those that both have."""
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 40))
+    a, b = networks(labels, positions, 14, 10)
+    whole = compare(pair_of(a, b, positions, labels), MEASURES)
+    monkeypatch.setattr(sample, "MOST_NUMBERS", 300 * positions * 14)
+    assert pair_of(a, b, positions).a.sample_size == 300 < pair_of(a, b, positions).b.sample_size
+    names = [measure.name for measure in MEASURES]
+    for one, other in ((a, b), (b, a)):
+        found = compare(pair_of(one, other, positions, labels), MEASURES)
+        for name, score, expected in zip(names, found, whole, strict=True):
+            assert score.value == expected.value or name == "pwcca" or one is b, name
+            assert score.chance_classes == pytest.approx(expected.chance_classes, rel=0.15), name
+            assert score.chance == pytest.approx(expected.chance, rel=0.15), name

@@ -10,7 +10,7 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
 from prunescope.similarity.folds import Images
-from prunescope.similarity.measures import DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
+from prunescope.similarity.measures import CHANCE, DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair, compare
 from prunescope.similarity.passes import Own
@@ -25,7 +25,7 @@ def test_the_table_says_all_but_the_functions(name):
     literal = set(Measure.__dataclass_fields__) - {"function", "chance"}
     assert all(getattr(described, key) == getattr(loaded, key) for key in literal)
     assert described.function is None and callable(loaded.function)
-    assert loaded.needs in ("moments", "rows") and loaded.basis in ("raw", "units", "components")
+    assert loaded.needs in ("moments", "rows", "labels") and loaded.basis in ("raw", "units", "components")
     assert loaded.url.startswith("https://") and not loaded.reference.startswith("http")
 
 
@@ -51,12 +51,12 @@ def test_status_rules(name):
     assert this.status(400, 20, (20, 20)) == OK
     assert this.status(4000, 20, (20, 20), rows=399.0) == few
     assert this.status(3, 1, (1, 1)) == (
-        TOO_FEW if name in ("cka_debiased", "cca_cv", "knn_jaccard") else few
+        TOO_FEW if name in ("cka_debiased", "cka_within", "cca_cv", "knn_jaccard") else few
     )
     assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name in ("pwcca", "units") else OK)
     assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
     assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
-    assert this.biased == (name not in ("cka_debiased", "knn_jaccard"))
+    assert this.biased == (name not in ("cka_debiased", "cka_within", "knn_jaccard"))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -68,8 +68,9 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
             matrices = [rng.standard_normal((n, width)) for width in widths]
             status = compare(Own(matrices, lambda _, found: represent(found)).pair(0, 1), [this])[0].status
             expected = measures.described(name).foreseen(n, *widths)
-            # An estimate can be negative with any number of rows, and 8 units are always more than 3.
-            if status not in (UNDEFINED, RANK_LOST):
+            # An estimate can be negative with any number of rows, and 8 units are always more than 3. Chance
+            # follows from the numbers.
+            if status not in (UNDEFINED, RANK_LOST, CHANCE):
                 order = [one.name for one in measures.STATUSES]
                 best, worst = (order.index(one) for one in expected)
                 assert worst <= order.index(status) <= best, (n, widths)
@@ -150,7 +151,7 @@ def test_an_unknown_measure_is_one_line():
         ({"symmetric": 1}, "the fact symmetric of mine is 1, which is not true or false"),
         ({"symetric": True}, r"mine has the unknown fact symetric \(did you mean 'symmetric'\?\)"),
         ({"basis": "rows"}, "the fact basis of mine must be raw or units or components"),
-        ({"needs": "images"}, "the fact needs of mine must be moments or rows"),
+        ({"needs": "images"}, "the fact needs of mine must be moments or rows or labels"),
     ],
 )
 def test_wrong_facts_of_a_measure_are_one_line(monkeypatch, facts, words):

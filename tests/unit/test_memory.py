@@ -29,6 +29,7 @@ def record(path, round, widths, n, ill, positions=1):
             schema=3, seed=0, round=round, view="pooled", positions="all", dataset="", density=1.0
         )
         file["examples"] = np.arange(n // positions)
+        file["labels"] = np.arange(n // positions) % 10
         for order, width in enumerate(widths):
             rows = shared @ rng.standard_normal((8, width), np.float32)
             rows *= 10 if ill else 1

@@ -33,7 +33,8 @@ from prunescope.similarity.whitening import represent
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
 MEASURES = {name: load_measure(name) for name in kinds.known("measure")}
-ALL = list(MEASURES)
+# Without those of classes.
+ALL = [name for name, measure in MEASURES.items() if measure.needs != "labels"]
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 

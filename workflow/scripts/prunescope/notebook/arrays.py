@@ -168,14 +168,21 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     Raises
     ------
     InputError
-        When there is no such measure, or `names` is empty.
+        When there is no such measure, it needs labels, or `names` is empty.
     """
     if isinstance(names, str):
         raise InputError(f"measures = {names!r}: must be a list of names; write [{names!r}]")
     names = list(dict.fromkeys(Similarity().measures if names is None else names))
     if not names:
         raise InputError("measures = []: must name at least one measure")
-    return [load(name, "measures") for name in names]
+    found = [load(name, "measures") for name in names]
+    for measure in found:
+        if measure.needs == "labels":
+            raise InputError(
+                f"measures = {measure.name!r}: needs the classes of the images, which are unknown here; "
+                "name it in similarity.measures of an experiment"
+            )
+    return found
 
 
 def scores(pair: Pair | None, measures: Sequence[Measure], **columns: Any) -> list[dict]:

@@ -23,25 +23,28 @@ def members(labels: np.ndarray) -> np.ndarray:
 def sums(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Sums of the images of each class, shape (images, positions, p) to (classes, positions, p)."""
     member = (classes == np.arange(classes.max(initial=-1) + 1)[:, None]).astype(float)
-    return (member @ rows.reshape(len(rows), -1)).reshape(-1, *rows.shape[1:])
+    return np.tensordot(member, rows, 1)
 
 
 def levels(pair, measures: Sequence) -> dict[str, list[float]]:
     """Return measures for other images of the same classes: of (a, b), and of (b, a) if not symmetric.
 
-    Empty if there are no labels.
+    Empty if there are no labels. 0 for centred measures of what is left within classes.
     """
+    known = {measure.name: [0.0] for measure in measures if measure.needs == "labels" and measure.centred}
     measures = [measure for measure in measures if measure.needs == "moments"]
     if pair.a.labels is None or not measures:
-        return {}
-    crosses = _other_images(pair)
-    return {
+        return known
+    # Measures share what they compute of a pair.
+    others = [pair.with_cross(cross) for cross in _other_images(pair)]
+
+    return known | {
         measure.name: [
-            float(np.mean([measure.value(pair.with_cross(cross), back) for cross in crosses]))
+            float(np.mean([measure.value(other, back) for other in others]))
             for back in range(2 - measure.symmetric)
         ]
         for measure in measures
-        if crosses
+        if others
     }
 
 

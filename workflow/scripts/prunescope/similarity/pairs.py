@@ -264,7 +264,10 @@ def compare(pair: Pair, measures: Sequence[Measure]) -> list[Score]:
     list of Score
         In the order of `measures`.
     """
-    pair = replace(pair, directions=any(measure.directions for measure in measures))
+    # Wider layers have samples of fewer images.
+    count = min(pair.a.sample_size, pair.b.sample_size)
+    sides = {name: getattr(pair, name).with_sample_of(count) for name in "ab"}
+    pair = replace(pair, **sides, directions=any(measure.directions for measure in measures))
     scores = _with_chance(pair, measures, [_score(pair, measure) for measure in measures])
     if pair.replica is None or pair.a.moments.images < 2 * FOLDS:
         return scores

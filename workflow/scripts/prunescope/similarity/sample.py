@@ -36,14 +36,24 @@ class Sample:
     half: np.ndarray
     complete: bool
 
+    @staticmethod
+    def size(images: int, numbers: int) -> int:
+        """Return the number of images of a sample, with this many numbers in each."""
+        return min(images, max(MOST_NUMBERS // max(numbers, 1), 2))
+
+    def first(self, count: int) -> "Sample":
+        """Return a sample of the first images in random order."""
+        rows = self.rows[self.order[:count]]
+        return Sample(rows, np.arange(count), self.images[:count], self.half[:count], False)
+
     @classmethod
     def of(cls, matrix: Any, images: int, centre: np.ndarray) -> "Sample":
         """Read a sample of a matrix whose mean image is `centre`, shape (positions, p)."""
         positions, p = centre.shape
+        count = cls.size(images, centre.size)
         known = Images.of(images, positions)
         second = known.fold >= known.halves()[1].start
         order = np.random.default_rng(0).permutation(images)
-        count = min(images, max(MOST_NUMBERS // max(centre.size, 1), 2))
         if count == images:
             rows = np.asarray(matrix[0 : images * positions]).reshape(images, positions, p) - centre
             return cls(rows, order, order, second[order].astype(int), True)

@@ -82,6 +82,22 @@ MEASURES = {
         },
         functions={"chance": "similarity.chance:debiased"},
     ),
+    "cka_within": Kind(
+        "similarity.measures.within:cka_within",
+        "Debiased CKA of what is left when the mean of each class is subtracted; 0 is expected by chance",
+        label="CKA within classes",
+        reference="L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt: Feature Selection via Dependence "
+        "Maximization. JMLR 13, 2012.",
+        url="https://jmlr.org/papers/v13/song12a.html",
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling; shifts of whole classes",
+            "needs": "labels",
+            "fewest_rows": 4,
+            "centred": True,
+            "any_images": True,
+        },
+        functions={"chance": "similarity.measures.within:chance"},
+    ),
     "knn_jaccard": Kind(
         "similarity.measures.neighbours:knn_jaccard",
         "Mean Jaccard index of the 10 nearest images of each image, in a sample of at most 1,000 images",

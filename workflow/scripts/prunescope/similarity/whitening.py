@@ -3,6 +3,7 @@
 In all equations the columns of X (n × p) are centred, C = XᵀX / n, and W (p × r) whitens: WᵀCW = 1.
 """
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -147,6 +148,22 @@ class Representation:
     def sample(self) -> Sample:
         """Rows of some images."""
         return Sample.of(self.rows, self.moments.images, self.moments.mean + self.moments.map)
+
+    @property
+    def sample_size(self) -> int:
+        """Number of images of `sample`."""
+        known = self.__dict__.get("sample")
+        return len(known.order) if known else Sample.size(self.moments.images, self.moments.map.size)
+
+    def with_sample_of(self, count: int) -> "Representation":
+        """Return the same with a sample of at most this many images, to compare it with a wider layer."""
+        if self.sample_size <= count:
+            return self
+        shorter = copy(self)
+        for name in ("memo", "classes", "class_means", "within_root"):
+            shorter.__dict__.pop(name, None)
+        shorter.__dict__["sample"] = self.sample.first(count)
+        return shorter
 
     @cached_property
     def classes(self) -> np.ndarray:

@@ -81,7 +81,7 @@ def gravest(names: Iterable[str]) -> str:
 
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
 BASES = ("raw", "units", "components")
-NEEDS = ("moments", "rows")
+NEEDS = ("moments", "rows", "labels")
 NOT_FACTS = ("name", "label", "reference", "url", "function", "chance")
 # `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
 RANK_KEPT = 0.5
@@ -104,8 +104,9 @@ class Measure:
     url : str, default ''
         Of the reference.
     needs : str, default 'moments'
-        What of a `prunescope.similarity.pairs.Pair` it is computed from: ``moments``, or ``rows`` of a sample
-        of images, `prunescope.similarity.whitening.Representation.vectors`.
+        What of a `prunescope.similarity.pairs.Pair` it is computed from: ``moments``; ``rows`` of a sample of
+        images, `prunescope.similarity.whitening.Representation.vectors`; or ``labels`` of another sample with
+        `classes`, for measures of what is left within classes.
     basis : str, default 'raw'
         The data that it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened
         principal ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
