@@ -66,8 +66,8 @@ def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, 
     unrelated, found = pair.unrelated, {}
     columns = [(measure, back) for measure in measures for back in range(2 - measure.symmetric)]
     values, sizes = {column: [] for column in columns}, {measure.basis: [] for measure in measures}
-    # Of one row per image, few permutations tell less than of maps.
-    stops = STAGES if unrelated.drawn and not unrelated.leveraged else STAGES[1:]
+    # Without a formula for one row per image, the quantile needs all of them.
+    stops = STAGES[2:] if not unrelated.drawn else STAGES[1:] if unrelated.leveraged else STAGES
     for start, stop in zip((0, *stops), stops, strict=False):
         # Only measures whose mean is not yet known well.
         left = [column for column in columns if column not in found or found[column][2] > ENOUGH]
