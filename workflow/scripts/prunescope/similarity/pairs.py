@@ -352,6 +352,8 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
         found.append(NOT_UNIQUE)
     if measure.directions and gravest(found) in GIVEN and _undetermined(pair):
         found.append(NOT_UNIQUE)
+    if measure.unique and gravest(found) in GIVEN and pair.a is not pair.b and not measure.unique(pair):
+        found.append(NOT_UNIQUE)
     return gravest(found)
 
 
