@@ -343,6 +343,7 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     if (
         measure.halves
         and measure.basis == "units"
+        and gravest(found) in GIVEN  # a half may have no images
         and any(side.half_whitenings.shape[2] < side.rank for side in (pair.a, pair.b))
     ):
         found.append(SILENT)
