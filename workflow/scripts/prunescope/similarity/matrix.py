@@ -56,7 +56,11 @@ COLUMNS = pa.schema(
 
 
 def compare_round(
-    paths: Sequence[str | Path], settings: Similarity, threads: int = 1, device: str = "cpu"
+    paths: Sequence[str | Path],
+    settings: Similarity,
+    threads: int = 1,
+    device: str = "cpu",
+    same_units: bool = True,
 ) -> pa.Table:
     """Compare the last round of one seed with every round up to itself: one row of the similarity matrix.
 
@@ -69,6 +73,8 @@ def compare_round(
         The result does not depend on it.
     device : torch.device or str, optional
         Where to sum products; everything else is computed on the CPU.
+    same_units : bool, default True
+        Whether rounds keep their units. They do not if their weights are drawn anew.
 
     Returns
     -------
@@ -85,6 +91,7 @@ def compare_round(
     """
     with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
         check_correspondence(recordings, settings.pairs)
+        this = replace(this, same_units=same_units)
         return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings)
 
 
@@ -177,6 +184,7 @@ class _Comparison:
     intervals: bool
     run: Callable
     gram: Callable[..., Gram]
+    same_units: bool = True
 
     def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
         """Compare one recording with others, and with itself."""
@@ -248,7 +256,7 @@ class _Comparison:
         if pair:
             # Rounds of a lineage keep the order of units, which masks do not change.
             same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
-            pair = replace(pair, aligned=same)
+            pair = replace(pair, aligned=same and (self.same_units or a.round == b.round))
         for score in compare(pair, self.measures) if pair else map(not_comparable, self.measures):
             common = {
                 "measure": score.measure,
