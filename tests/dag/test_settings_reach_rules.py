@@ -25,6 +25,7 @@ include: {str(REPOSITORY / "Snakefile")!r}
 def jobs_of(name):
     this = experiment(name)
     absent = ("train_dense", "prune_round") if "models" in this else ("import_model",)
+    absent += () if trains_again(name) else ("compare_siblings", "assemble_siblings")
     for stage in workflow.rules:
         if "experiment" in stage.wildcard_names and stage.name not in absent:
             several = {{"train_dense": [(0, 0), (1, 0)], "prune_round": [(0, 1), (0, 2)]}}
@@ -147,6 +148,7 @@ ROWS = [
     row("network.weights", "first.pt", TRAINED, {"extract_untrained"}, REPORT),
     row("network.classes", 10, {"import_model", "extract_untrained"}, REPORT, given=MODELS),
     row("models[].weights", models(1, weights="first.pt"), {"import_model"}, FIGURES, REPORT, given=MODELS),
+    row("models[].zeros", models(1, zeros="all"), {"import_model"}, FIGURES, REPORT, given=MODELS),
     row("models[].lineage", models(2, lineage=1), COLLECTED, REPORT, given=MODELS),
     row("models[].label", models(1, label="half"), FIGURES, REPORT, given=MODELS),
     row(

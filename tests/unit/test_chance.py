@@ -153,6 +153,13 @@ def test_no_chance_that_is_not_known():
         )
 
 
+@pytest.mark.parametrize("n", [4, 5, 8])
+def test_no_level_is_above_the_largest_value_of_a_measure(n):
+    a, b = np.random.default_rng(0).standard_normal((2, n, 3))
+    for score in compare(pair_of(a, b), MEASURES):
+        assert np.isnan(score.chance_high) or score.chance_high <= 1, score.measure
+
+
 def test_levels_do_not_depend_on_the_order_of_pairs_and_units():
     """Permutations are the same for every pair, for (b, a), and for any basis."""
     rng = np.random.default_rng(0)

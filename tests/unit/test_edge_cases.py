@@ -9,7 +9,7 @@ import pytest
 from prunescope import kinds
 from prunescope.notebook import arrays as notebook
 from prunescope.similarity import moments
-from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, UNDEFINED
+from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, TOO_FEW, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
 from prunescope.similarity.moments_gpu import DeviceGram
@@ -335,6 +335,14 @@ def test_leverage_is_what_the_longest_images_hold(positions, rows):
     for gram in (moments.Gram, partial(DeviceGram, device="cpu")):
         found = moments.all_pairs([matrix[:, :2], matrix], rows=rows, positions=positions, gram=gram)
         assert found.moments(1).leverage == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_few_images_with_many_rows_have_halves_without_variance(images):
+    a, b = np.random.default_rng(0).standard_normal((2, 30, 3))
+    found = score(a, b, positions=30 // images)
+    assert found["cca_cv"].status == TOO_FEW
+    assert not any(one.status == OK for name, one in found.items() if name != "cka_debiased")
 
 
 def test_one_image_that_two_unrelated_layers_share():

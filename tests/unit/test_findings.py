@@ -223,6 +223,7 @@ def test_untrained_networks_may_show_the_shape_anyway(middle, verdict):
     [
         ({"fc": [32], "output": [10]}, "no convolutional layer"),
         ({"conv1": [8, 8, 8], "conv2": [16, 4, 4]}, "not fully connected"),
+        ({"conv1": [8, 8, 8], "conv2": [16, 4, 4], "block": [17, 32]}, "not fully connected"),
         ({"conv1": [8, 8, 8], "output": [10]}, "between the first and the last"),
     ],
 )
@@ -661,3 +662,27 @@ def test_labels_need_no_heavy_import():
     code = f"import sys, prunescope.findings.labels; sys.exit(bool({heavy} & set(sys.modules)))"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_without_a_control_nothing_is_relative_to_retrained_networks():
+    """Also where the finding does not apply."""
+    table = matrix()
+    table = marked(table, "few rows", layer_rows(table, MIDDLE))
+    found = conclude(table)
+    assert found["claims"]["finding"]["verdict"] == words.NOT_APPLICABLE
+    assert found["claims"]["beyond_retrain"] is found["claims"]["untrained"] is None
+    assert not any("relative to" in text for text in found["text"])
+    found = conclude(table, retrain=matrix(middle=0.9, seed=2))
+    assert found["claims"]["beyond_retrain"]["verdict"] == words.NOT_APPLICABLE
+    assert "relative to networks retrained without pruning" in about(found, "By mean CCA")
+
+
+def test_no_number_of_seeds_is_given_that_would_not_decide():
+    """Where a lost layer prevents the verdict, and where all seeds have the same contrast."""
+    table = matrix(6)
+    found = conclude(marked(table, "dead layer", layer_rows(table, ["output"], [3]), keep=False))
+    claim = found["claims"]["finding"]
+    assert claim["verdict"] == words.UNDECIDED and claim["seeds_needed"] is None
+    assert "undecided. " in about(found, "After pruning")
+    found = conclude(matrix(3), failed=[(seed, 3) for seed in range(3)])
+    assert "undecided whether it changes." in about(found, "With the excluded seeds: The test accuracy")

@@ -8,7 +8,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from prunescope.similarity import vectors
-from prunescope.similarity.measures import OK, TOO_FEW, UNDEFINED, load
+from prunescope.similarity.measures import NOT_UNIQUE, OK, TOO_FEW, UNDEFINED, load
 from prunescope.similarity.measures.neighbours import K, chance
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
@@ -80,13 +80,29 @@ def test_images_at_the_same_place_are_taken_in_their_order():
     assert score(a, a.copy()).value == 1
 
 
+def test_neighbours_chosen_among_equal_images_are_not_unique():
+    """With one unit, all cosines are 1 or -1: unrelated layers have the same first images."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200, 1))
+    found = score(a, b)
+    assert found.status == NOT_UNIQUE and found.value > 10 * found.chance
+    own = Own([a], lambda _, found: represent(found, None))
+    assert compare(own.pair(0, 0), [KNN])[0].status == OK
+    a, b = related(1000)
+    for silent, expected in ((100, NOT_UNIQUE), (5, OK)):
+        x = a.copy()
+        x[:silent] = 0
+        assert score(x, b).status == score(b, x).status == expected
+
+
 def test_chance_is_exact():
     """The mean over all pairs of sets of 10 among 12 others; and over permutations."""
     sets = [set(one) for one in combinations(range(12), K)]
     expected = np.mean([len(one & other) / len(one | other) for one in sets for other in sets])
     pair = mock.Mock()
     pair.a.vectors = np.empty((13, 1))
-    assert chance(pair, (1, 1)) == pytest.approx(expected, abs=1e-14)
+    mean, high = chance(pair, (1, 1))
+    assert mean == pytest.approx(expected, abs=1e-14) and high > mean
     a, b = related(60)
     rng = np.random.default_rng(0)
     found = [score(a, b[rng.permutation(60)]).value for _ in range(100)]

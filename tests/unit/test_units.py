@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prunescope import hdf5
+from prunescope.activations.store import SCHEMA
 from prunescope.notebook.arrays import compare as compare_arrays
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.matrix import compare_round, compare_seeds
@@ -26,12 +27,13 @@ def score(a, b, aligned=False, positions=1, rotated=False):
 
 def write(path, seed, round, **layers):
     with h5py.File(path, "w") as file:
-        file.attrs.update(schema=2, seed=seed, round=round, view="pooled", positions="all", dataset="")
+        file.attrs.update(schema=SCHEMA, seed=seed, round=round, view="pooled", positions="all", dataset="")
         file.attrs.update(density=1.0)
         file["examples"] = np.arange(len(next(iter(layers.values()))))
         for order, (name, matrix) in enumerate(layers.items()):
             data = file.create_dataset(f"layers/{name}", data=matrix)
-            data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:], positions=[0])
+            data.attrs.update(order=order, width=matrix.shape[1], shape=matrix.shape[1:])
+            data.attrs.update(grid=np.zeros(0, int), positions=[0])
     hdf5.seal(path)
     return path
 
@@ -130,6 +132,9 @@ def test_lineages_and_layers_decide_what_corresponds(tmp_path):
         expected = score(x, moved, aligned=True).value
         assert found[2, one] == found[one, 2] == pytest.approx(expected, abs=1e-12)
     assert found[2, 2] == pytest.approx(1)
+    drawn = compare_round(paths, settings, same_units=False).to_pandas()
+    drawn = drawn.set_index(["round_a", "round_b"])["value"]
+    assert drawn[2, 0] == drawn[0, 2] == pytest.approx(1) and drawn[2, 2] == pytest.approx(1)
     paths = [write(tmp_path / f"s{i}.h5", i, 0, x=x) for i, x in enumerate((a, moved))]
     np.testing.assert_allclose(compare_seeds(paths, settings).to_pandas()["value"], 1)
     path = write(tmp_path / "all.h5", 0, 0, x=a, y=moved, narrow=b[:, :3])

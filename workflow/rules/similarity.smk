@@ -24,6 +24,7 @@ rule compare_round:
         runtime=bound(60),
     params:
         comparison="round",
+        same_units=of_experiment(lambda this, _: not stages.control_facts(this).get("fresh", False)),
         similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
         code=code("compare"),
         user_code=user_code("compare"),
@@ -115,7 +116,7 @@ rule compare_siblings:
         runtime=bound(60),
     params:
         comparison="siblings",
-        experiments=lambda wildcards: [controlled(wildcards.experiment), wildcards.experiment],
+        experiments=lambda wildcards: [name for name, _ in lineage(wildcards.experiment)[-2:]],
         similarity=of_experiment(lambda this, _: stages.own_layer_params(this)),
         code=code("compare"),
         user_code=user_code("compare"),

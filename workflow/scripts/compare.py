@@ -9,6 +9,6 @@ with jobs.job(snakemake):
     settings = Similarity(**params.similarity)
     device = jobs.device(snakemake) if settings.gpu else "cpu"
     compare = matrix.COMPARISONS[params.comparison]
-    names = {"experiments": params.experiments} if params.get("experiments") else {}
-    rows = compare(snakemake.input.activations, settings, snakemake.threads, device, **names)
+    more = {key: params.get(key) for key in ("experiments", "same_units") if params.get(key) is not None}
+    rows = compare(snakemake.input.activations, settings, snakemake.threads, device, **more)
     files.write_parquet(snakemake.output.similarity, rows)

@@ -40,7 +40,7 @@ def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
     middle = [layer for layer in layers[:-1] if layer not in first]
     if not maps:
         raise ValueError("no convolutional layer was recorded")
-    if len(shapes[layers[-1]]) == 3:
+    if len(shapes[layers[-1]]) != 1:
         raise ValueError("the last recorded layer is not fully connected")
     if not middle:
         raise ValueError("no layer was recorded between the first and the last")

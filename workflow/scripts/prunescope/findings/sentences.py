@@ -1,5 +1,7 @@
 """Findings in words, for the report and for ``text`` in findings.json: numbers first, then the verdict."""
 
+from collections.abc import Iterable
+
 from prunescope.findings.statistics import FEWEST_SEEDS, MOST_SEEDS, largest_share
 from prunescope.findings.words import ABOVE, BELOW, FALLS, HOLDS, STAYS, TOO_FEW_SEEDS, UNDECIDED
 
@@ -145,7 +147,7 @@ def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], si
             for layer, one in here.items()
         ]
         if numbers:
-            needed = _needed([one["seeds_needed"] for one in here.values()]) if word == UNDECIDED else ""
+            needed = _needed(here.values()) if word == UNDECIDED else ""
             parts.append(f"{', '.join(numbers)}: {text}{needed}")
     seeds = {layer: _seeds(one, found) for layer, one in answers.items()}
     if len(set(seeds.values())) == 1:
@@ -156,11 +158,21 @@ def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], si
     return f"{'; '.join(parts)}. {behind}{corrected}."
 
 
-def _needed(counts: list[int | None]) -> str:
-    """Say about how many seeds a verdict needs."""
-    few, many = (best(count or MOST_SEEDS + 1 for count in counts) for best in (min, max))
-    texts = [f"more than {MOST_SEEDS}" if count > MOST_SEEDS else str(count) for count in (few, many)]
-    return f" (a verdict needs about {' to '.join(dict.fromkeys(texts))} seeds)"
+def _needed(answers: Iterable[dict]) -> str:
+    """Say about how many seeds a verdict needs, where that is known."""
+    counts = [
+        one["seeds_needed"] or MOST_SEEDS + 1
+        for one in answers
+        # Lost layers can prevent a verdict, and equal contrasts have no spread.
+        if not (one["lost"] and one["seeds_needed"] is None)
+        and all(contrast["interval"] for contrast in one["contrasts"].values())
+    ]
+    if not counts:
+        return ""
+    few, many = min(counts), max(counts)
+    texts = [f"more than {MOST_SEEDS}" if count > MOST_SEEDS else f"{count}" for count in (few, many)]
+    about = "" if few > MOST_SEEDS else "about "
+    return f" (a verdict needs {about}{' to '.join(dict.fromkeys(texts))} seeds)"
 
 
 def _accuracy(found: dict) -> str:
@@ -252,7 +264,7 @@ def _warnings(layers: list[dict]) -> str:
 
 
 def _verdict(claim: dict, words: dict[str, str] | None = None) -> str:
-    needed = _needed([claim["seeds_needed"]]) if claim["verdict"] == UNDECIDED else ""
+    needed = _needed([claim]) if claim["verdict"] == UNDECIDED else ""
     return (words or {}).get(claim["verdict"], claim["verdict"]) + needed
 
 

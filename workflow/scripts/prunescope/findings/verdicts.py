@@ -195,12 +195,13 @@ def _answer(
     about = {"seeds": [int(seed) for seed in seeds], "lost": lost or []}
     if len(seeds) < FEWEST_SEEDS:
         return {"verdict": TOO_FEW_SEEDS} | about
-    verdict = UNDECIDED if lost and word == against else str(word)
+    blocked = bool(lost) and word == against
+    verdict = UNDECIDED if blocked else str(word)
     needed = [one.seeds_needed(limit, level) for one in contrasts.values() for limit in limits]
     return {
         "verdict": verdict,
         "contrasts": {name: one.summary(margin) for name, one in contrasts.items()},
-        "seeds_needed": None if verdict != UNDECIDED or None in needed else max(needed),
+        "seeds_needed": None if verdict != UNDECIDED or blocked or None in needed else max(needed),
     } | about
 
 
@@ -278,7 +279,9 @@ def _shape(
     try:
         members, left_out = _groups(data, shapes)
     except ValueError as reason:
-        return dict.fromkeys(("finding", "beyond_retrain", "untrained"), _not_applicable(str(reason)))
+        none = _not_applicable(str(reason))
+        others = {"beyond_retrain": control, "untrained": untrained}
+        return {"finding": none} | {name: None if one is None else none for name, one in others.items()}
 
     def means(table: pd.DataFrame) -> pd.DataFrame:
         last = pd.Index([data.last])

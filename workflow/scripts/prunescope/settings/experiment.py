@@ -23,7 +23,7 @@ class Experiment(Settings):
     control: named("control") = Field(
         "none",
         description="Makes the experiment a control of the one that it extends, round by round, see "
-        "docs/controls.md. It shares that experiment's round 0.",
+        "docs/controls.md. It shares that experiment's round 0, except for `siblings`.",
     )
     grid: Grid = absent(
         description="Values by dotted key, e.g. `{pruning.rate: [0.2, 0.5]}`: one experiment for each "

@@ -55,7 +55,9 @@ def levels(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
             drawn.append(measure)
         else:
             found[measure.name] = [_both(level) for level in levels]
-    return found | (_from_permutations(pair, drawn) if drawn else {})
+    found |= _from_permutations(pair, drawn) if drawn else {}
+    # With very few images, the tails of formulas leave the range of the measures.
+    return {name: [(mean, float(np.minimum(high, 1))) for mean, high in both] for name, both in found.items()}
 
 
 def _both(level: float | tuple[float, float]) -> tuple[float, float]:

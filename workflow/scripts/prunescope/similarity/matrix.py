@@ -51,7 +51,11 @@ COLUMNS = pa.schema(
 
 
 def compare_round(
-    paths: Sequence[str | Path], settings: Similarity, threads: int = 1, device: str = "cpu"
+    paths: Sequence[str | Path],
+    settings: Similarity,
+    threads: int = 1,
+    device: str = "cpu",
+    same_units: bool = True,
 ) -> pa.Table:
     """Compare the last round of one seed with every round up to itself: one row of the similarity matrix.
 
@@ -64,6 +68,8 @@ def compare_round(
         The result does not depend on it.
     device : torch.device or str, optional
         Where to sum products; everything else is computed on the CPU.
+    same_units : bool, default True
+        Whether rounds keep their units. They do not if their weights are drawn anew.
 
     Returns
     -------
@@ -80,6 +86,7 @@ def compare_round(
     """
     with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
         check_correspondence(recordings, settings.pairs)
+        this = replace(this, same_units=same_units)
         return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings)
 
 
@@ -170,6 +177,7 @@ class _Comparison:
     pairs: str
     run: Callable
     own: Callable[..., Own]
+    same_units: bool = True
 
     def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
         """Compare one recording with others, and with itself."""
@@ -232,7 +240,7 @@ class _Comparison:
         if pair:
             # Rounds of a lineage keep the order of units, which masks do not change.
             same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
-            pair = replace(pair, aligned=same)
+            pair = replace(pair, aligned=same and (self.same_units or a.round == b.round))
         for score in compare(pair, self.measures) if pair else map(not_comparable, self.measures):
             common = {
                 "measure": score.measure,

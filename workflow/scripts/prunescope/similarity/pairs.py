@@ -346,6 +346,7 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     if (
         measure.halves
         and measure.basis == "units"
+        and gravest(found) in GIVEN  # a half may have no images
         and any(side.half_whitenings.shape[2] < side.rank for side in (pair.a, pair.b))
     ):
         found.append(SILENT)
@@ -354,6 +355,8 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     if measure.basis == "components" and (pair.a.tied or pair.b.tied) and pair.a is not pair.b:
         found.append(NOT_UNIQUE)
     if measure.directions and gravest(found) in GIVEN and _undetermined(pair):
+        found.append(NOT_UNIQUE)
+    if measure.unique and gravest(found) in GIVEN and pair.a is not pair.b and not measure.unique(pair):
         found.append(NOT_UNIQUE)
     return gravest(found)
 

@@ -113,7 +113,10 @@ MEASURES = {
             "least": 0.0,
             "any_images": True,
         },
-        functions={"chance": "similarity.measures.neighbours:chance"},
+        functions={
+            "chance": "similarity.measures.neighbours:chance",
+            "unique": "similarity.measures.neighbours:unique",
+        },
     ),
     "nbs": Kind(
         "similarity.measures.bures:nbs",

@@ -54,7 +54,11 @@ STATUSES = (
     Status(TOO_FEW, False, meaning="There are so few rows that their number alone determines the value."),
     Status(UNDEFINED, False, meaning="The measure is not defined for these matrices."),
     Status(ILL, True, meaning="Some directions vary so little that they may be rounding errors."),
-    Status(NOT_UNIQUE, True, meaning="The measure uses directions that are not unique, because of ties."),
+    Status(
+        NOT_UNIQUE,
+        True,
+        meaning="The measure uses directions or neighbours that are not unique, because of ties.",
+    ),
     Status(
         RANK_LOST,
         True,
@@ -65,7 +69,11 @@ STATUSES = (
     ),
     Status(SILENT, True, meaning="Directions that do not vary in both halves of the images are left out."),
     Status(FEW, True, meaning="There are too few images for the number of units, so the value is biased."),
-    Status(CHANCE, True, meaning="So few images carry the variance that chance cannot be told within 5 %."),
+    Status(
+        CHANCE,
+        True,
+        meaning="Chance is not known within 5 %: few images carry the variance, or there are few units.",
+    ),
     Status(OK, True, meaning="None of the other cases."),
 )
 GIVEN = tuple(status.name for status in STATUSES if status.given)
@@ -82,7 +90,7 @@ def gravest(names: Iterable[str]) -> str:
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
 BASES = ("raw", "units", "components")
 NEEDS = ("moments", "rows", "labels")
-NOT_FACTS = ("name", "label", "reference", "url", "function", "chance")
+NOT_FACTS = ("name", "label", "reference", "url", "function", "chance", "unique")
 # `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
 RANK_KEPT = 0.5
 
@@ -145,6 +153,8 @@ class Measure:
         Takes the pair and the two ranks and returns what the measure gives when images are permuted, for one
         row per image: its mean, or a tuple of the mean and the 95 % quantile; None if images have to be
         permuted. None if that is not known.
+    unique : callable, optional
+        Takes the pair and returns whether the value does not depend on a choice among ties.
     """
 
     name: str
@@ -169,6 +179,7 @@ class Measure:
     any_images: bool = False
     function: Callable[..., float] | None = None
     chance: Callable[..., float] | None = None
+    unique: Callable[..., bool] | None = None
 
     @property
     def biased(self) -> bool:

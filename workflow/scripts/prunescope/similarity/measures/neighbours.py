@@ -6,6 +6,8 @@ from scipy.stats import hypergeom
 K = 10
 # Cosines that differ by rounding only are equal; of equal ones, the first images are taken.
 DIGITS = 9
+# Largest share of neighbours that may depend on which of equal images are taken.
+TIED = 0.01
 # 95 % quantile of the standard normal distribution.
 NORMAL = 1.6448536269514722
 
@@ -34,6 +36,17 @@ def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
     return float(mean), float(mean + NORMAL * deviation)
 
 
+def unique(pair) -> bool:
+    """Whether the neighbours are determined: equal cosines hardly matter.
+
+    Of images without any activation, or of a layer with one direction, all cosines are equal. The first ones
+    are then the same in layers that have nothing in common.
+    """
+    if len(pair.a.vectors) <= 2 * K:
+        return True
+    return max(side.memo["tied"] for side in (pair.a, pair.b) if _neighbours(side).size) <= TIED
+
+
 def _neighbours(side) -> np.ndarray:
     """Which images are among the K nearest of each image, shape (images, images)."""
     if "neighbours" not in side.memo:
@@ -44,5 +57,6 @@ def _neighbours(side) -> np.ndarray:
         last = -np.partition(-cosines, K - 1, axis=1)[:, K - 1 : K]
         nearer, equal = cosines > last, cosines == last
         room = K - nearer.sum(axis=1, keepdims=True)
+        side.memo["tied"] = float(np.mean(np.where(equal.sum(axis=1, keepdims=True) > room, room, 0)) / K)
         side.memo["neighbours"] = nearer | (equal & (np.cumsum(equal, axis=1) <= room))
     return side.memo["neighbours"]
