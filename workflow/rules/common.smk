@@ -180,22 +180,27 @@ def result(file):
     return lambda wildcards: f"results/{wildcards.experiment}/{file}"
 
 
+def side_by_side():
+    """The selected experiments that the overview shows: those whose rounds follow from each other."""
+    return [name for name in CONFIG["experiments"] if not trains_again(name)]
+
+
 def results_of_all(file):
-    return lambda _: [f"results/{name}/{file}" for name in CONFIG["experiments"]]
+    return lambda _: [f"results/{name}/{file}" for name in side_by_side()]
 
 
 def overview():
     """The page that compares several experiments."""
-    return ["results/overview.html"] if len(CONFIG["experiments"]) > 1 else []
+    return ["results/overview.html"] if len(side_by_side()) > 1 else []
 
 
 def products(name):
     """Targets of one experiment."""
+    if trains_again(name):
+        return [f"results/{name}/{file}" for file in ("siblings.parquet", "accuracy.parquet")]
     files = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
-    if trains_again(name):
-        files.append("siblings.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)
 
 

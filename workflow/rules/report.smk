@@ -130,8 +130,8 @@ rule write_overview:
         mem_mb=bound(2000),
         runtime=bound(10),
     params:
-        experiments=lambda _: {name: stages.shown(experiment(name)) for name in CONFIG["experiments"]},
-        measures=lambda _: labels_of(CONFIG["experiments"]),
+        experiments=lambda _: {name: stages.shown(experiment(name)) for name in side_by_side()},
+        measures=lambda _: labels_of(side_by_side()),
         template=TEMPLATE,
         code=code("write_overview"),
     script:
