@@ -10,8 +10,9 @@ import pytest
 import torch
 
 COLUMNS = [
-    "seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "measure", "value", "chance", "low",
-    "high", "density_a", "density_b", "n", "images", "width_a", "width_b", "rank_a", "rank_b", "status",
+    "seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "measure",
+    "value", "chance", "chance_high", "chance_classes", "low", "high",
+    "density_a", "density_b", "n", "images", "width_a", "width_b", "rank_a", "rank_b", "status",
 ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ ENTRIES = {
 }
 ADDED = {
     "similarity/measures/regression.py": "regression",
-    "pruning/criteria/lamp.py": "lamp",
+    "pruning/lamp.py": "lamp",
     "networks/all_conv.py": "all_conv",
 }
 LABEL = re.search('label="(.*?)"', MINE["mine/measures.py"])[1]
@@ -115,7 +115,7 @@ def test_the_page_has_a_section_for_each_family():
 
 def test_the_page_lists_every_fact_of_a_measure_and_all_that_a_criterion_may_ask_for():
     section = PAGE.partition("## Measures")[2].partition("\n## ")[0]
-    arguments = {"name", "function", "label", "reference", "url", "chance"}
+    arguments = {"name", "function", "label", "reference", "url", "chance", "unique"}
     assert {field.name for field in fields(Measure)} - arguments <= rows(section)
     section = PAGE.partition("## Pruning criteria")[2].partition("\n## ")[0]
     assert rows(section) == set(OFFERED)

@@ -70,7 +70,7 @@ def test_values_are_those_of_recorded_activations(recorded, tmp_path, form, numb
     expected = pd.concat(rows)[found.columns]
     assert set(found.layer_a) == ({"0", "2", "3"} if form == "h5" else {"2", "3"})
     expected = expected[expected.layer_a.isin(found.layer_a)].reset_index(drop=True)
-    unknown = ["density_a", "density_b"]
+    unknown = ["density_a", "density_b", "chance_classes"]
     narrow = (
         expected.layer_a != "3"
     )  # the view `channels` does not rotate the layer that has more columns than rows

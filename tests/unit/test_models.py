@@ -399,9 +399,14 @@ def test_a_file_that_changes_after_planning_is_refused(folder):
 
 def test_outputs_that_are_not_finite_are_refused(folder):
     state = make(0).state_dict()
-    state["head.bias"][0] = float("inf")
+    for name in ("conv1.weight", "head.weight"):
+        state[name] = state[name].sign() * 3e38
     torch.save(state, "dense.pt")
     with pytest.raises(InputError, match="outputs for the test images are NaN or infinite"):
+        bring()
+    state["head.bias"][0] = float("inf")
+    torch.save(state, "dense.pt")
+    with pytest.raises(InputError, match=r"1 of 4 values of head\.bias are NaN or infinite"):
         bring()
 
 

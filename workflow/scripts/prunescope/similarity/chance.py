@@ -20,7 +20,7 @@ from prunescope.similarity.unrelated import Unrelated
 
 # Permutations: more are drawn until the standard error of each mean is at most `ENOUGH` of it. With more than
 # `MOST_ERROR` after the last stage, no chance is given. Leverage needs the second stage at once.
-STAGES, ENOUGH, MOST_ERROR = (4, 16, 64), 0.025, 0.05
+STAGES, ENOUGH, MOST_ERROR = (8, 16, 64), 0.025, 0.05
 QUANTILE, NORMAL = 0.95, 1.6448536269514722
 # Numbers of singular values and of draws: the more values, the fewer draws are needed.
 VALUES, MOST_DRAWS = 256, 32
@@ -107,7 +107,7 @@ def _summary(
         high = np.quantile(every, QUANTILE)
     if measure.centred:
         limit = stdtrit(count, QUANTILE) * np.sqrt(np.mean(values**2))
-        return 0.0, float(high - every.mean() if leveraged else limit), 0.0
+        return 0.0, float(max(limit, high - every.mean()) if leveraged else limit), 0.0
     if not leveraged:
         # A limit for one more value, because mean and spread are known from few.
         wider = spread * stdtrit(count - 1, QUANTILE) / NORMAL * np.sqrt(1 + 1 / count)
