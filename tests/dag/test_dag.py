@@ -47,7 +47,9 @@ def test_every_shipped_experiment_can_be_planned(tmp_path, create):
     project.edit("config/config.yaml", "[tiny]", f"[{', '.join(names)}]")
     planned = project.jobs()
     assert len(names) >= 23
-    assert all(f"write_report {name}" in planned for name in names)
+    again = {name for name in names if name.endswith("-siblings")}
+    assert all(f"write_report {name}" in planned for name in {*names} - again)
+    assert all(f"assemble_siblings {name}" in planned for name in again) and again
     assert "compare_round svhn-vgg 0 20" in planned, "twenty rounds, as in the paper"
 
 
@@ -354,7 +356,8 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     assert [line for line in lines if " tiny: " in line] == [
         "prunescope: tiny: activations will take 7.6 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
-        "choose a view with fewer columns or add a measure without this bias (cka_debiased, knn_jaccard)",
+        "choose a view with fewer columns or add a measure without this bias "
+        "(cka_debiased, cka_within, knn_jaccard)",
     ]
     # 7,754 prunable weights: after 13 halvings one is left, and half of one weight is none.
     assert any("long: from round 14 on, pruning removes nothing; set rounds to 13" in line for line in lines)
