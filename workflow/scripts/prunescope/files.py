@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -236,11 +236,23 @@ def read_table(path: str | Path):
     InputError
         When the file is missing, damaged or not Parquet.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    return _parquet(path, lambda: pq.read_table(path, page_checksum_verification=True))
+
+
+def read_schema(path: str | Path):
+    """Read the schema of a Parquet file, with its metadata; errors are those of `read_table`."""
+    import pyarrow.parquet as pq
+
+    return _parquet(path, lambda: pq.read_schema(path))
+
+
+def _parquet(path: str | Path, read: Callable):
+    import pyarrow as pa
+
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        return read()
     except (OSError, ValueError, pa.ArrowException) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from prunescope.errors import InputError
-from prunescope.files import read_csv, read_json, read_table
+from prunescope.files import read_csv, read_json, read_schema, read_table
 
 ACCURACY = (
     "seed",
@@ -33,7 +33,7 @@ def concatenate(paths: list[str]) -> pa.Table:
     checksums = [(table.schema.metadata or {}).get(b"dataset", b"").decode() for table in tables]
     shapes: dict[str, list[int]] = {}
     for path, table in zip(paths, tables, strict=True):
-        shapes |= {name: shape for name, shape in _layers(path, table).items() if name not in shapes}
+        shapes |= {name: shape for name, shape in _layers(path, table.schema).items() if name not in shapes}
     for path, checksum in zip(paths, checksums, strict=True):
         if checksum != checksums[0]:
             raise InputError(
@@ -54,11 +54,11 @@ def layers(path: str | Path) -> dict[str, list[int]]:
     InputError
         When the file cannot be used.
     """
-    return _layers(path, read_table(path))
+    return _layers(path, read_schema(path))
 
 
-def _layers(path: str | Path, table: pa.Table) -> dict[str, list[int]]:
-    written = (table.schema.metadata or {}).get(b"layers")
+def _layers(path: str | Path, schema: pa.Schema) -> dict[str, list[int]]:
+    written = (schema.metadata or {}).get(b"layers")
     if written is None:
         raise InputError(f"{path}: does not contain the order of the layers; delete it and run again")
     return json.loads(written)

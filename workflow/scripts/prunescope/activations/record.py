@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from prunescope.errors import InputError, shrinking
 from prunescope.networks.build import normalise
 from prunescope.networks.modules import chosen
 from prunescope.networks.outline import Module, outline
-from prunescope.networks.probe import check_repeatable, is_storable
+from prunescope.networks.probe import check_repeatable, check_storable, hooked
 from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 
@@ -185,27 +184,23 @@ def record_modules(
     first, start = 0, time.monotonic()
     names = {module: name for name, module in network.named_modules()}
 
-    def keep(layer: str, _module, _inputs, output: Tensor) -> None:
+    def keep(layer: str, output: Tensor) -> None:
         # No other reference to the output is kept, because outputs are large.
         recorders[layer].write(output, first)
 
     # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
-    with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ExitStack() as stack,
-    ):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         found = {one.name: one for one in outline(network, lambda: network(load(0, 1)), settings.axes)}
         check_repeatable(network, modules, load(0, min(TRIED, images)))
         recorders = {
             layer: Recorder(group, layer, order, found[names[module]], images, settings)
             for order, (layer, module) in enumerate(modules.items())
         }
-        for layer, module in modules.items():
-            stack.callback(module.register_forward_hook(partial(keep, layer)).remove)
-        for first in range(0, images, settings.batch_size):
-            network(load(first, min(settings.batch_size, images - first)))
-            done = min(first + settings.batch_size, images)
-            log.info("%d of %d images after %.1f s", done, images, time.monotonic() - start)
+        with hooked((module, partial(keep, layer)) for layer, module in modules.items()):
+            for first in range(0, images, settings.batch_size):
+                network(load(first, min(settings.batch_size, images - first)))
+                done = min(first + settings.batch_size, images)
+                log.info("%d of %d images after %.1f s", done, images, time.monotonic() - start)
     for recorder in recorders.values():
         recorder.finish(where)
 
@@ -243,11 +238,7 @@ class Recorder:
         if module.obstacle:
             raise InputError(f"activations.layers: module {name} {module.obstacle}; choose other layers")
         self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
-        if not is_storable(name):
-            raise InputError(
-                f"activations.layers: {name!r} contains a slash or a null character, so it cannot be the "
-                "name of a layer; rename this module"
-            )
+        check_storable(name)
         self._settings, self._axis, self._positions = settings, module.axis or 1, None
         shape = units_first(settings.view, name, module.output, module.axis)
         grid, places = sample(settings.view, shape, settings.sampled)

@@ -13,7 +13,7 @@ from prunescope import kinds, own
 from prunescope.errors import InputError
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import resize
-from prunescope.networks.probe import eager, obstacle
+from prunescope.networks.probe import eager, hooked, obstacle
 
 
 def build(
@@ -147,15 +147,12 @@ def trace(
     tuple of int
         Shape of the network's output.
     """
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, hook=hook: hook(output))
-        for module, hook in (hooks or {}).items()
-    ]
     mode = network.training
     image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)
     try:
         network.eval()  # its result may be None: a user's train() need not return the network
-        output = network(image)
+        with hooked((hooks or {}).items()):
+            output = network(image)
         if problem := obstacle(output):
             raise InputError(
                 f"network: {type(network).__name__} {problem}; it must return one tensor, (n, classes)"
@@ -163,8 +160,6 @@ def trace(
         return tuple(output.shape)
     finally:
         network.train(mode)
-        for handle in handles:
-            handle.remove()
 
 
 def normalise(

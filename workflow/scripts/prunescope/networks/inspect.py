@@ -15,7 +15,7 @@ from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks, density
 from prunescope.networks.outline import outline
 from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
-from prunescope.networks.probe import check_repeatable, fault_in_training, is_storable
+from prunescope.networks.probe import check_repeatable, check_storable, fault_in_training
 
 
 def inspect(
@@ -97,11 +97,7 @@ def inspect(
                 f"activations.layers: module {module.name!r} {module.obstacle}, so it cannot be recorded; "
                 "choose other layers, e.g. the block around it"
             )
-        if not is_storable(layer):
-            raise InputError(
-                f"activations.layers: {layer!r} contains a slash or a null character, so it cannot be the "
-                "name of a layer; rename this module"
-            )
+        check_storable(layer)
     counts = census(net, {}, shape)
     alone = _try_out(net, chosen, shape, trains=not trained_elsewhere)
     return {

@@ -9,7 +9,7 @@ from torch import nn
 
 from prunescope.errors import InputError
 from prunescope.networks import modules
-from prunescope.networks.probe import obstacle
+from prunescope.networks.probe import hooked, obstacle
 
 FIRST, LAST = "first", "last"
 # Modules that work on axis 1, by the file of torch that defines them, and on the last axis.
@@ -65,17 +65,13 @@ def outline(network: nn.Module, run: Callable, axes: str | Mapping[str, str] | N
     named = {name: module for name, module in network.named_modules() if name}
     runs, outputs, problems = Counter(), {}, {}
 
-    def note(name: str, _module, _inputs, output) -> None:
+    def note(name: str, output) -> None:
         runs[name] += 1
         problems[name] = obstacle(output)
         outputs[name] = None if problems[name] else tuple(output.shape)
 
-    handles = [module.register_forward_hook(partial(note, name)) for name, module in named.items()]
-    try:
+    with hooked((module, partial(note, name)) for name, module in named.items()):
         run()
-    finally:
-        for handle in handles:
-            handle.remove()
     types = {name: _side(module) for name, module in named.items()}
     found = []
     for name, module in named.items():

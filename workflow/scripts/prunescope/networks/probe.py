@@ -1,6 +1,8 @@
 """Trying out a network: outputs that depend on more than their own image, and training on one image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +27,29 @@ def obstacle(output) -> str:
     return ""
 
 
-def is_storable(name: str) -> bool:
-    """Whether a layer of this name can be a data set of an activation file."""
-    return "/" not in name and "\0" not in name
+def check_storable(layer: str) -> None:
+    """Refuse the name of a layer that cannot be that of a data set in an activation file."""
+    if "/" in layer or "\0" in layer:
+        raise InputError(
+            f"activations.layers: {layer!r} contains a slash or a null character, so it cannot be the "
+            "name of a layer; rename this module"
+        )
+
+
+@contextmanager
+def hooked(hooks: Iterable[tuple[nn.Module, Callable[[object], object]]]) -> Iterator[None]:
+    """Pass the outputs of modules to functions after each run, until the block ends."""
+
+    def call(use: Callable) -> Callable:
+        def hook(_module, _inputs, output) -> None:  # a returned value would replace the output
+            use(output)
+
+        return hook
+
+    with ExitStack() as stack:
+        for module, use in hooks:
+            stack.callback(module.register_forward_hook(call(use)).remove)
+        yield
 
 
 def eager(network: nn.Module) -> nn.Module:
@@ -94,21 +116,14 @@ def _outputs(network: nn.Module, modules: dict[str, nn.Module], images: Tensor) 
     found: dict[str, Tensor] = {}
     counts = dict.fromkeys(modules, 0)
 
-    def keep(name: str) -> Callable:
-        def hook(_module, _inputs, output) -> None:
-            counts[name] += 1
-            if not obstacle(output):
-                # A later module may change it in place.
-                found[name] = output.detach().clone()
+    def keep(name: str, output) -> None:
+        counts[name] += 1
+        if not obstacle(output):
+            # A later module may change it in place.
+            found[name] = output.detach().clone()
 
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
-    try:
+    with hooked((module, partial(keep, name)) for name, module in modules.items()):
         network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: output for name, output in found.items() if counts[name] == 1}
 
 

@@ -12,14 +12,20 @@ Modules import only from those listed below them:
     two representations and their cross-moments → scores
 ``measures``
     the measures, each a kind of its own (see `prunescope.kinds`)
+``intervals``
+    intervals of a similarity over samples of images
 ``chance``
     chance levels of measures
 ``unrelated``
     two representations after permuting the images of one
 ``whitening``
     second moments → independent units, whitened, and principal components
-``sample``
-    the rows of some images
+``classes``
+    what measures give for other images of the same classes
+``sample``, ``vectors``
+    rows of some images, and one vector for each
 ``moments``, ``moments_gpu``
     matrices → second moments
+``leverage``, ``folds``
+    whether few images carry the variance; images and their random folds
 """

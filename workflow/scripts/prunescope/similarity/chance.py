@@ -6,8 +6,8 @@ There are two ways to know them:
   a formula, its `chance`.
 - Maps, or few images that carry the variance (leverage): images are really permuted, see `Unrelated`, and the
   measures computed, more often if they vary more. The mean of ‖C_ab‖_F² is known, which reduces the error.
-  With leverage, values follow from which large images meet: Σ_i |x_i| |y_π(i)| and Σ_i |x_i|² |y_π(i)|² are
-  known for as many permutations as there are images.
+  With leverage, values depend mostly on which images with long rows meet: Σ_i |x_i| |y_π(i)| and
+  Σ_i |x_i|² |y_π(i)|² are known for as many permutations as there are images.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from prunescope.similarity.unrelated import Unrelated
 # Permutations: more are drawn until the standard error of each mean is at most `ENOUGH` of it. With more than
 # `MOST_ERROR` after the last stage, no chance is given. Leverage needs the second stage at once.
 STAGES, ENOUGH, MOST_ERROR = (8, 16, 64), 0.025, 0.05
+# The quantile that is given, and that of the standard normal distribution.
 QUANTILE, NORMAL = 0.95, 1.6448536269514722
 # Numbers of singular values and of draws: the more values, the fewer draws are needed.
 VALUES, MOST_DRAWS = 256, 32
@@ -96,37 +97,57 @@ def _summary(
 
     `sizes` are ‖C_ab‖_F² after the same permutations.
     """
-    count, leveraged = values.size, unrelated.leveraged
-    if count < 3 or (leveraged and not unrelated.a.sample.complete):
+    if values.size < 3 or (unrelated.leveraged and not unrelated.a.sample.complete):
         return (0.0, np.nan, 0.0) if measure.centred else (np.nan, np.nan, np.inf)
-    mean, spread = values.mean(), values.std(ddof=1)
-    if leveraged:
-        fitted, every = min(
-            (_follow(unrelated, measure, values, power) for power in (1, 2)), key=lambda x: x[0]
-        )
-        high = np.quantile(every, QUANTILE)
+    return (_with_leverage if unrelated.leveraged else _without_leverage)(unrelated, measure, values, sizes)
+
+
+def _with_leverage(
+    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+) -> tuple[float, float, float]:
+    """Values depend mostly on which images with long rows meet, or on ‖C_ab‖_F²."""
+    spread, every = min(
+        (_follow(unrelated, measure, values, power) for power in (1, 2)), key=lambda found: found[0]
+    )
+    mean, high = every.mean(), np.quantile(every, QUANTILE)
     if measure.centred:
-        limit = stdtrit(count, QUANTILE) * np.sqrt(np.mean(values**2))
-        return 0.0, float(max(limit, high - every.mean()) if leveraged else limit), 0.0
-    if not leveraged:
-        # A limit for one more value, because mean and spread are known from few.
-        wider = spread * stdtrit(count - 1, QUANTILE) / NORMAL * np.sqrt(1 + 1 / count)
-        high = mean * _stretch((mean / wider) ** 2) if wider > 1e-9 * mean else mean
-    ratio = high / (every.mean() if leveraged else mean)
-    if leveraged:
-        mean, spread = every.mean(), fitted
-    if leveraged and unrelated.sized:
+        return 0.0, float(max(_limit(values), high - mean)), 0.0
+    ratio = high / mean
+    if unrelated.sized:
         slope, residuals = _fit(values, sizes)
         if _spread(residuals) < spread:
             mean = values.mean() + slope * (unrelated.expected(measure.basis) - sizes.mean())
             spread = _spread(residuals)
-    elif not leveraged and sizes.min() > 0:
-        # Values are nearly proportional to ‖C_ab‖_F, or to its square.
+    return _with_error(mean, ratio, spread, values.size)
+
+
+def _without_leverage(
+    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+) -> tuple[float, float, float]:
+    """Values are nearly proportional to ‖C_ab‖_F, or to its square."""
+    count = values.size
+    if measure.centred:
+        return 0.0, float(_limit(values)), 0.0
+    mean, spread = values.mean(), values.std(ddof=1)
+    # A limit for one more value, because mean and spread are known from few.
+    wider = spread * stdtrit(count - 1, QUANTILE) / NORMAL * np.sqrt(1 + 1 / count)
+    high = mean * _stretch((mean / wider) ** 2) if wider > 1e-9 * mean else mean
+    ratio = high / mean
+    if sizes.min() > 0:
         known = unrelated.expected(measure.basis)
         for power in (0.5, 1):
             scaled = values * (known / sizes) ** power
             if scaled.std(ddof=1) < spread:
                 mean, spread = scaled.mean(), scaled.std(ddof=1)
+    return _with_error(mean, ratio, spread, count)
+
+
+def _limit(values: np.ndarray) -> float:
+    """95 % quantile of a measure with mean 0."""
+    return stdtrit(values.size, QUANTILE) * np.sqrt(np.mean(values**2))
+
+
+def _with_error(mean: float, ratio: float, spread: float, count: int) -> tuple[float, float, float]:
     return float(mean), float(ratio * mean), float(spread / np.sqrt(count) / mean) if mean > 0 else np.inf
 
 

@@ -2,8 +2,8 @@
 
 Image i of a meets another image of its class in b. With N images in C classes, B = Σ n_c m_c^a (m_c^b)ᵀ of
 the class means and R the rest of Σ x_i y_iᵀ, cross-moments have the mean (B - R C / (N - C)) / N, because no
-image meets itself. Around it they vary as rows within classes do. Images without a label, and classes of one
-image, are left out.
+image meets itself. They vary around this mean as rows vary within classes. Images without a label, and
+classes of one image, are left out.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,6 @@ def levels(pair, measures: Sequence) -> dict[str, list[float]]:
         return known
     # Measures share what they compute of a pair.
     others = [pair.with_cross(cross) for cross in _other_images(pair)]
-
     return known | {
         measure.name: [
             float(np.mean([measure.value(other, back) for other in others]))

@@ -3,13 +3,13 @@
 import numpy as np
 from scipy.stats import hypergeom
 
+from prunescope.similarity.chance import NORMAL
+
 K = 10
 # Cosines that differ by rounding only are equal; of equal ones, the first images are taken.
 DIGITS = 9
 # Largest share of neighbours that may depend on which of equal images are taken.
 TIED = 0.01
-# 95 % quantile of the standard normal distribution.
-NORMAL = 1.6448536269514722
 
 
 def knn_jaccard(pair):

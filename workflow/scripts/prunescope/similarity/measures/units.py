@@ -3,8 +3,7 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-# 95 % quantile of the standard normal distribution.
-NORMAL = 1.6448536269514722
+from prunescope.similarity.chance import NORMAL
 
 
 def units(pair):

@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from prunescope.similarity.chance import NORMAL
 from prunescope.similarity.classes import sums
 
 # Of all variance, a fraction below which variance within classes is rounding error.
 LOST = 1e-12
-# 95 % quantile of the standard normal distribution.
-NORMAL = 1.6448536269514722
 
 
 def cka_within(pair):
