@@ -8,7 +8,7 @@ import pandas as pd
 
 
 class Network(NamedTuple):
-    """One network: round 0 is dense. Networks of a control and of the experiment it controls differ by name."""
+    """One network of an experiment or of a control; round 0 is dense."""
 
     experiment: str
     seed: int
