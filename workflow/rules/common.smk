@@ -221,8 +221,18 @@ def overview():
 def products(name):
     """Targets of one experiment."""
     if trains_again(name):
-        return [f"results/{name}/{file}" for file in ("siblings.parquet", "accuracy.parquet")]
-    files = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
+        return [
+            f"results/{name}/{file}"
+            for file in ("siblings.parquet", "accuracy.parquet", "predictions.parquet")
+        ]
+    files = [
+        "similarity.parquet",
+        "accuracy.parquet",
+        "predictions.parquet",
+        "figures",
+        "report.html",
+        "findings.json",
+    ]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)
