@@ -15,6 +15,8 @@ class Network(NamedTuple):
     round: int
 
 
+# The status of a value that needs no warning.
+OK = "ok"
 # Of both networks of a pair, in front of the columns of a level.
 COLUMNS = [f"{key}_{side}" for side in "ab" for key in Network._fields]
 
