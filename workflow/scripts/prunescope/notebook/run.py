@@ -72,6 +72,8 @@ class Run:
         explains the columns.
     accuracy : pandas.DataFrame
         One row for each network: density, accuracy, loss.
+    barriers : pandas.DataFrame
+        With ``landscape`` in the experiment: loss and error along the lines between networks.
 
     Examples
     --------
@@ -98,6 +100,10 @@ class Run:
     @cached_property
     def accuracy(self) -> pd.DataFrame:
         return read_parquet(self._there(self.folder / "accuracy.parquet"))
+
+    @cached_property
+    def barriers(self) -> pd.DataFrame:
+        return read_parquet(self._there(self.folder / "barriers.parquet"))
 
     def network(self, seed: int = 0, round: int = 0) -> "nn.Module":
         """Return a network with its trained weights, in evaluation mode, on the CPU.

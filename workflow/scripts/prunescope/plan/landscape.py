@@ -68,7 +68,8 @@ def notes(name: str, experiment: dict, sizes: dict, found: dict) -> list[str]:
     if not count:
         return []
     images, points = count * images_per_line(experiment, sizes), experiment["landscape"]["points"]
-    text = f"{name}: barriers need {images:,} images, forward ({count} lines of {points} points)"
+    lines_of_points = f"{count} line{'s' * (count > 1)} of {points} points"
+    text = f"{name}: barriers need {images:,} images, forward ({lines_of_points})"
     if "models" in experiment:
         return [text]
     epochs = experiment["training"]["epochs"]
