@@ -6,21 +6,24 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from prunescope import checkpoints, own
 from prunescope.checkpoints import Checkpoint
 from prunescope.data import datasets
 from prunescope.errors import InputError
+from prunescope.files import sha256
 from prunescope.levels import landscape
 from prunescope.levels.pairs import COLUMNS, Network
 from prunescope.networks.build import build
 from prunescope.plan import landscape as planned
 from prunescope.plan import stages
-from prunescope.pruning import dense
+from prunescope.plan.sizes import describe as described
+from prunescope.pruning import dense, imported
 from prunescope.pruning.rounds import Round
 from prunescope.settings.landscape import LineSettings
 from prunescope.settings.load import Catalogue, load_experiment, load_lineage
-from prunescope.settings.training import Training
+from prunescope.settings.training import Forward, Training
 
 NETS = """
 from torch import nn
@@ -255,6 +258,26 @@ def test_the_ends_are_the_loss_and_accuracy_that_were_measured_after_training(
         assert end["error"] == 1 - measured["test_accuracy"]
 
 
+def test_the_ends_are_the_loss_and_accuracy_of_imported_networks(prepared, saved, tmp_path):
+    given = {"normalisation": {"mean": [0.4], "std": [0.3]}}
+    metrics, networks = [], []
+    for place in (0, 1):
+        path = tmp_path / f"weights{place}.pt"
+        torch.save(checkpoint(prepared, "normalised", place).weights, path)
+        named = {"name": "file:nets.py:normalised", "arguments": {}}
+        named["more"] = {"weights": str(path), "digest": sha256(path)}
+        this = Round("mine", 0, place, named, Forward(**given), prepared)
+        made, measured, *_ = imported.bring(this)
+        metrics.append(measured)
+        networks.append(made)
+    table = saved(*networks)
+    table = table[(table["batch_norm"] == "interpolated") & (table["round_a"] == 0)]
+    for alpha, measured in zip((1, 0), metrics, strict=True):
+        end = table[table["alpha"] == alpha].set_index("metric")["value"]
+        assert end["loss"] == measured["test_loss"]
+        assert end["error"] == 1 - measured["test_accuracy"]
+
+
 def test_both_directions_are_in_the_table(prepared, saved):
     a, b, c = (checkpoint(prepared, "normalised", 1, round) for round in (2, 0, 1))
     for other, seed in ((b, 2), (c, 3)):
@@ -409,6 +432,26 @@ def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
 def test_images_of_a_point(changes, given, expected):
     experiment = load(landscape={"points": 7, **changes})
     assert planned.images_per_line(experiment, sizes(**given)) == 7 * expected
+
+
+def test_images_without_a_loss_are_refused_while_planning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("train/a/0", "test/a/0", "test/b/1"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / f"photos/{name}.png")
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 8, 8), np.uint8))
+    data = {"datasets": {"photos": "imagefolder:photos", "array": "numpy:x.npz"}, "root": str(tmp_path)}
+
+    def refused(dataset: str, split: str) -> str:
+        experiment = {"dataset": dataset, "activations": {"examples": None}, "landscape": {"split": split}}
+        with pytest.raises(InputError) as caught:
+            described(experiment, "x.yaml", data)
+        return str(caught.value)
+
+    assert refused("array", "test").startswith("x.yaml: landscape: the images of array have no labels")
+    (tmp_path / "photos/train/a/0.png").unlink()
+    expected = "x.yaml: landscape.split = 'train': photos has no training images; choose test"
+    assert refused("photos", "train") == expected
 
 
 @pytest.mark.parametrize(("training", "used"), [({"validation": 5}, 5995), ({"examples": 50}, 50)])

@@ -16,7 +16,7 @@ from prunescope.plan import sizes
 from prunescope.settings.training import Training
 from prunescope.training import data as placing
 from prunescope.training.data import Gathered, place
-from prunescope.training.evaluate import evaluate, gradients
+from prunescope.training.evaluate import gradients, predict, score
 from prunescope.training.loop import Task, train
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
@@ -53,7 +53,7 @@ def test_a_training_from_the_file_gives_the_same_bits(prepared, monkeypatch):
         assert [len(split) for split in (data.train, data.test, data.validation)] == [90, 40, 20]
         network = build("lenet_small", {}, (3, 8, 8), 5, 0)
         train(network, data, SETTINGS, Task(seed=1, round=0))
-        numbers = evaluate(network, data.validation, data, SETTINGS)
+        numbers = score(predict(network, data.validation, data, SETTINGS), data.validation.labels)
         found.append((network.state_dict(), gradients(network, ["conv1.weight"], data, SETTINGS), numbers))
     (weights, slopes, numbers), (again, same, equal) = found
     assert all(torch.equal(weights[name], again[name]) for name in weights)
@@ -135,6 +135,7 @@ def test_an_experiment_is_refused_while_planning_when_nothing_can_be_trained(tmp
     monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 8, 8), np.uint8))
     experiment = {"dataset": "photos", "activations": {"examples": None}, "training": {}, "pruning": {}}
+    experiment["landscape"] = None
     data = {"datasets": {"photos": "numpy:x.npz"}, "root": str(tmp_path)}
     with pytest.raises(InputError, match=r"x\.yaml: dataset = 'photos': its images have no labels"):
         sizes.describe(experiment, "x.yaml", data)

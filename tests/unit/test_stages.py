@@ -45,6 +45,7 @@ def test_kinds_that_a_rule_runs(rule):
         "train_dense": trained,
         "prune_round": (NETWORK, ("control", "none"), ("criterion", "magnitude"), SGD, SCHEDULE),
         "import_model": (NETWORK,),
+        "measure_barriers": (NETWORK,),
         "extract_activations": (NETWORK, VIEW),
         "extract_untrained": (NETWORK, VIEW),
         "compare": COMPARED,
@@ -62,6 +63,7 @@ def test_kinds_that_rounds_of_other_experiments_run():
     models = load(experiment=MODELS)
     networks = (NETWORK, ("network", "lenet300"))
     assert stages.kinds_of("import_model", models) == networks
+    assert stages.kinds_of("measure_barriers", models) == networks
     assert stages.kinds_of("extract_activations", models) == (*networks, ("view", "channels"))
 
 

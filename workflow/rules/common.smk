@@ -220,11 +220,19 @@ def overview():
 
 def products(name):
     """Targets of one experiment."""
-    files = ["barriers.parquet"] if lines_of(name) else []
+    barriers = ["barriers.parquet"] if lines_of(name) else []
     if trains_again(name):
-        files += ["siblings.parquet", "accuracy.parquet"]
+        files = ["siblings.parquet", "accuracy.parquet", "predictions.parquet", *barriers]
         return [f"results/{name}/{file}" for file in files]
-    files += ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
+    files = [
+        "similarity.parquet",
+        "accuracy.parquet",
+        "predictions.parquet",
+        "figures",
+        "report.html",
+        "findings.json",
+        *barriers,
+    ]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)

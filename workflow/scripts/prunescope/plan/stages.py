@@ -27,6 +27,7 @@ PACKAGES = {
     "compare_untrained": COMPARING,
     "compare_siblings": COMPARING,
     "measure_barriers": (*LEARNING, *TABLES),
+    "compare_predictions": ("numpy", "scipy", "h5py", *TABLES),
     "assemble_matrix": TABLES,
     "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,

@@ -46,19 +46,6 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return float(torch.stack(losses).sum()) / len(labels), float(correct) / len(labels)
 
 
-@torch.no_grad()
-def evaluate(network: nn.Module, split: Split, data: Data, settings: Forward) -> tuple[float, float]:
-    """Return mean cross-entropy (without label smoothing) and accuracy, in the precision of the training."""
-    network.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    for images, labels in split.batches():
-        logits = forward(network, images, data, settings)
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    return float(loss) / len(split), float(correct) / len(split)
-
-
 def gradients(network: nn.Module, names: list[str], data: Data, settings: Forward) -> dict[str, Tensor]:
     """Return the gradient of the training images' mean loss, in evaluation mode and without augmentation."""
     reproducible(data.train.labels.device)
