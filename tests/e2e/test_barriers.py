@@ -54,3 +54,29 @@ def test_what_reruns(measured, tmp_path):
     longer.add_keys("rounds: 3")
     found = {job for job in longer.jobs() if "barriers" in job}
     assert found == measuring({(0, 3), (1, 3)}), "a new round costs its own lines"
+
+
+def test_lines_of_siblings_lead_to_the_networks_of_the_experiment(measured, tmp_path):
+    project = measured.copy(tmp_path / "project")
+    text = "extends: tiny\ncontrol: siblings\nseeds: [1]\nrounds: 1\nlandscape: {pairs: [dense, control]}\n"
+    (project.folder / "config/experiments/again.yaml").write_text(text)
+    assert project.jobs("results/again/barriers.parquet") == {
+        "train_dense again 1",
+        "prune_round again 1 1",
+        "measure_barriers again 1 0",
+        "measure_barriers again 1 1",
+        "assemble_barriers again",
+    }
+    plan = project.snakemake("--dry-run", "results/again/seed1/round1/barriers.parquet").stdout
+    (inputs,) = [line for line in plan.splitlines() if "input:" in line and "again/seed1/round1" in line]
+    assert "tiny/seed1/round1/checkpoint.pt" in inputs and "round0" not in inputs
+
+
+@pytest.mark.parametrize("file", ["barriers.parquet", "seed0/round1/barriers.parquet"])
+def test_without_a_landscape_there_is_one_line(built, file):
+    done = built.snakemake("--dry-run", f"results/tiny/{file}", check=False)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    expected = (
+        f"prunescope: results/tiny/{file}: no lines are asked for; add landscape, or more of landscape.pairs"
+    )
+    assert done.stdout.splitlines()[-1] == expected

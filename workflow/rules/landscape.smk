@@ -3,21 +3,22 @@
 
 def ends_of_lines(wildcards):
     """The networks to which lines lead from a network."""
-    network = int(wildcards.seed), int(wildcards.round)
-    if network not in lines_of(wildcards.experiment):
-        refuse_without_lines(wildcards.experiment)
-    return lines_of(wildcards.experiment)[network]
+    name, network = wildcards.experiment, (int(wildcards.seed), int(wildcards.round))
+    if network not in lines_of(name):
+        refuse_without_lines(f"results/{name}/seed{wildcards.seed}/round{wildcards.round}")
+    return lines_of(name)[network]
 
 
 def rows_of_lines(wildcards):
+    """The files of all networks from which lines lead to others."""
     name = wildcards.experiment
     if not lines_of(name):
-        refuse_without_lines(name)
+        refuse_without_lines(f"results/{name}")
     return [f"results/{name}/seed{seed}/round{round}/barriers.parquet" for seed, round in lines_of(name)]
 
 
-def refuse_without_lines(name):
-    refuse(f"results/{name}: landscape.pairs of the experiment has no such line; choose another file")
+def refuse_without_lines(folder):
+    refuse(f"{folder}/barriers.parquet: no lines are asked for; add landscape, or more of landscape.pairs")
 
 
 rule measure_barriers:
