@@ -407,7 +407,7 @@ def test_jobs_reserve_the_threads_and_gpus_that_they_use(evaluated, key, part, r
 
 
 def test_a_repeated_attempt_gets_more_memory_and_time(evaluated):
-    for jobs in (evaluated["base"], evaluated[name_of(MODELS)]):
+    for jobs in (evaluated[name_of(given)] for given in ({}, MODELS, LANDSCAPE)):
         for job in jobs.keys() - {"all"}:
             first, second = jobs[job]["bounds"]
             assert all(more > bound for more, bound in zip(second, first, strict=True)), job

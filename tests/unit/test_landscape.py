@@ -16,14 +16,15 @@ from prunescope.files import sha256
 from prunescope.levels import landscape
 from prunescope.levels.pairs import COLUMNS, Network
 from prunescope.networks.build import build
+from prunescope.plan import bounds, stages
 from prunescope.plan import landscape as planned
-from prunescope.plan import stages
 from prunescope.plan.sizes import describe as described
 from prunescope.pruning import dense, imported
 from prunescope.pruning.rounds import Round
 from prunescope.settings.landscape import LineSettings
 from prunescope.settings.load import Catalogue, load_experiment, load_lineage
 from prunescope.settings.training import Forward, Training
+from prunescope.training.data import place as training_data
 
 NETS = """
 from torch import nn
@@ -207,6 +208,9 @@ def test_images_for_batch_norm_are_training_images_in_random_order(prepared, cod
         every[split], measured[split] = images.estimated.numpy(), images.measured
     assert np.array_equal(every["test"], every["train"]) and len(every["test"]) == 200
     assert len(measured["test"]) == 90 and len(measured["train"]) == 200
+    settings = Training(epochs=1, optimizer={"name": "sgd", "lr": 1.0}, examples=200, validation=50)
+    data = training_data(prepared, settings, torch.device("cpu"))
+    assert torch.equal(measured["train"].images, data.train.images)
     trained = {image.tobytes() for image in measured["train"].images.numpy()}
     assert {image.tobytes() for image in every["test"]} == trained
     # They are sorted by class in the file, and brighter from class to class.
@@ -458,6 +462,18 @@ def test_images_without_a_loss_are_refused_while_planning(tmp_path, monkeypatch)
 def test_only_images_that_networks_are_trained_on_are_training_images(training, used):
     experiment = load(landscape={"split": "train"}, training=EXPERIMENT["training"] | training)
     assert planned.images_per_line(experiment, sizes()) == 11 * used
+
+
+def test_a_slow_core_has_time_for_all_lines_and_memory_for_all_losses():
+    given = sizes(batch_norm=1, shape=[1, 10, 10])
+    given["network"] |= {"macs": 10**8, "floats": 100, "parameters": 1000}
+    found = {points: load(landscape={"points": points, "pairs": ["seeds"]}) for points in (10, 1000)}
+    # Two lines to other seeds; three times as long as 2 × 10⁹ operations per second take.
+    needed = 2 * planned.images_per_line(found[10], given) * 10**8 / 2e9 / 60
+    assert 3 * needed < bounds.landscape_minutes(found[10], given) < 12 * needed
+    more = [bounds.landscape_mb(one, given) - bounds.training_mb(one, given) for one in found.values()]
+    # Loss and error of at most 6,000 images, float64, for both kinds of batch norm.
+    assert more == [pytest.approx(2 * 2 * 8 * points * 6000 / 1e6, abs=1) for points in found]
 
 
 def test_what_a_job_reads_is_all_that_evaluations_depend_on():

@@ -105,6 +105,12 @@ def test_threads_change_no_rule_and_no_report():
     assert stages.shown(load())["similarity"]["measures"] == ["cca", "cka"]
 
 
+def test_networks_are_evaluated_with_the_threads_that_measured_their_accuracy():
+    several = {"training": {"threads": 3}, "activations": {"threads": 2}}
+    assert stages.evaluation_threads(load(several)) == 3
+    assert stages.evaluation_threads(load({"activations": {"threads": 2}}, experiment=MODELS)) == 2
+
+
 def test_reports_show_of_models_what_they_use():
     shown = stages.shown(load(experiment=MODELS))
     assert not {"pruning", "rounds", "seeds", "control"} & shown.keys()

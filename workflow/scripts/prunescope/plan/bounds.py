@@ -62,7 +62,7 @@ def landscape_minutes(experiment: dict, sizes: dict) -> int:
     """All lines of one network on a slow core."""
     if not experiment["landscape"]:
         return 10
-    lines = 3 + len(experiment["seeds"])
+    lines = 2 + len(experiment["seeds"])
     images = lines * landscape.images_per_line(experiment, sizes)
     return 10 + int(3 * images * sizes["network"]["macs"] / SLOW / 60)
 

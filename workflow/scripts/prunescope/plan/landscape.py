@@ -14,8 +14,7 @@ def others(lineage: sharing.Lineage, seed: int, round: int) -> list[tuple[str, i
     `lineage` is from `prunescope.settings.load.load_lineage`.
     """
     name, this = lineage[-1]
-    pairs = this["landscape"]["pairs"] if this["landscape"] else ()
-    found = []
+    pairs, found = this["landscape"]["pairs"], []
     # Rounds that are trained again do not follow from each other.
     if round and not stages.control_facts(this).get("again"):
         found += [(name, seed, 0)] if "dense" in pairs else []
@@ -32,6 +31,8 @@ def others(lineage: sharing.Lineage, seed: int, round: int) -> list[tuple[str, i
 
 def lines(lineage: sharing.Lineage) -> dict[tuple[int, int], list[tuple[str, int, int]]]:
     """Return `others` of each network that has any, by seed and round."""
+    if not lineage[-1][1]["landscape"]:
+        return {}
     found = {network: others(lineage, *network) for network in stages.networks(lineage[-1][1])}
     return {network: ends for network, ends in found.items() if ends}
 
