@@ -106,8 +106,9 @@ TRAINED = {"train_dense", "prune_round"}
 PRUNED = {"prune_round"}
 RECORDED = {"extract_activations", "extract_untrained"}
 COMPARED = {"compare_round", "compare_seeds", "compare_untrained"}
+LEVELS = {"compare_predictions"}
 # Rules that read the files of all seeds and rounds.
-COLLECTED = {"assemble_matrix", "assemble_spectrum", "assemble_accuracy", "draw_figures"}
+COLLECTED = {"assemble_matrix", "assemble_spectrum", "assemble_accuracy", "draw_figures", *LEVELS}
 BARRIERS = {"measure_barriers"}
 FIGURES = {"draw_figures"}
 REPORT = {"write_report"}
@@ -135,7 +136,7 @@ def row(key, value, *rules, given=None):
 # all settings that affect results.
 ROWS = [
     row("description", "other", REPORT),
-    row("control", "retrain", PRUNED, REPORT, given={"extends": "controlled"}),
+    row("control", "retrain", PRUNED, LEVELS, REPORT, given={"extends": "controlled"}),
     row("dataset", "again", TRAINED, RECORDED, REPORT),
     row("seeds", [0, 1], COLLECTED, {"compare_seeds"}, REPORT),
     row("rounds", 3, COLLECTED, REPORT),
@@ -346,11 +347,10 @@ def test_all_parameters_of_all_rules_are_values_of_json(evaluated, once):
 
 
 def pair(evaluated, number: int, given: dict) -> list[dict]:
-    """The jobs before and after a change, without the name of the experiment."""
+    """The jobs before and after a change; files of the experiment itself have no name of an experiment."""
     found = []
     for name in (name_of(given), f"changed{number}"):
         text = re.sub(f"results/(?:controlled|{name})/", "results/", json.dumps(evaluated[name]))
-        text = text.replace(f'"{name}"', '"this"')
         found.append(json.loads(text))
     return found
 

@@ -195,6 +195,11 @@ def shares(name, above, seed, round):
     return len({network_file(each, seed, round, "checkpoint.pt") for each in (name, above)}) == 1
 
 
+def identities(name):
+    """The parameter `networks` of rules that use `of_compared`: experiment (null for this one), seed, round."""
+    return [[None if each == name else each, seed, round] for each, seed, round in compared(name)]
+
+
 def of_compared(file):
     """One file of each of the networks in `compared`."""
     return lambda wildcards: [network_file(*network, file) for network in compared(wildcards.experiment)]

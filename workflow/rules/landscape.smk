@@ -46,9 +46,13 @@ rule measure_barriers:
         mem_mb=bound(bounds.landscape_mb),
         runtime=bound(bounds.landscape_minutes),
     params:
+        # As in `identities`: null stands for this experiment.
         networks=lambda wildcards: [
-            [wildcards.experiment, int(wildcards.seed), int(wildcards.round)],
-            *map(list, ends_of_lines(wildcards)),
+            [None, int(wildcards.seed), int(wildcards.round)],
+            *(
+                [None if name == wildcards.experiment else name, seed, round]
+                for name, seed, round in ends_of_lines(wildcards)
+            ),
         ],
         landscape=of_experiment(lambda this, _: stages.landscape_params(this)),
         # Another number of threads rounds differently.

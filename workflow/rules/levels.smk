@@ -21,7 +21,7 @@ rule compare_predictions:
         mem_mb=bound(bounds.predictions_mb),
         runtime=bound(60),
     params:
-        networks=lambda wildcards: compared(wildcards.experiment),
+        networks=lambda wildcards: identities(wildcards.experiment),
         lineage=lambda wildcards: not trains_again(wildcards.experiment),
         code=code("compare_predictions"),
     script:

@@ -3,13 +3,13 @@
 from prunescope import files, jobs
 from prunescope.data import datasets
 from prunescope.levels import landscape
-from prunescope.levels.pairs import Network
+from prunescope.levels.pairs import identified
 from prunescope.settings.landscape import LineSettings
 
 with jobs.job(snakemake):
     given, params = snakemake.input, snakemake.params
     rows = landscape.measure_lines(
-        [Network(*names) for names in params.networks],
+        identified(params.networks, snakemake.wildcards.experiment),
         [given.checkpoint, *given.others],
         datasets.load(given.dataset),
         LineSettings(**params.landscape),

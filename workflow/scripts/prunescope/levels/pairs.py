@@ -21,6 +21,11 @@ OK = "ok"
 COLUMNS = [f"{key}_{side}" for side in "ab" for key in Network._fields]
 
 
+def identified(networks: Sequence[Sequence], name: str) -> list[Network]:
+    """Return networks from experiment, seed and round; an experiment of None is the one of this `name`."""
+    return [Network(experiment or name, seed, round) for experiment, seed, round in networks]
+
+
 def pairs(networks: Sequence[Network], name: str, lineage: bool = True) -> list[tuple[int, int]]:
     """Return the pairs of networks that are compared, as places in `networks`, each pair once.
 

@@ -22,7 +22,7 @@ from scipy.special import gammaln, softmax
 
 from prunescope import logits
 from prunescope.errors import InputError
-from prunescope.levels.pairs import OK, Network, both_orders, named, pairs
+from prunescope.levels.pairs import OK, Network, both_orders, identified, named, pairs
 from prunescope.logits import Logits
 
 MEASURES = ("agreement", "agreement_minmax", "error_consistency", "error_overlap", "jsd")
@@ -345,12 +345,12 @@ def tables(
     ----------
     paths : sequence of path
         predictions.h5 of each network.
-    networks : sequence of (str, int, int)
-        Experiment, seed and round of each file.
+    networks : sequence of (str or None, int, int)
+        Experiment, seed and round of each file; see `prunescope.levels.pairs.identified`.
     name, lineage
         See `prunescope.levels.pairs.pairs`.
     """
-    networks = [Network(*each) for each in networks]
+    networks = identified(networks, name)
     compared = pairs(networks, name, lineage)
     answers = read(paths, networks, compared)
     return compare(answers, compared), exemplars(answers, name), by_class(answers, name)
