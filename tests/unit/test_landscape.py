@@ -398,6 +398,8 @@ def test_no_landscape_no_lines():
     assert load()["landscape"] is None
     assert planned.lines(load_lineage("x", Catalogue((), {"x": EXPERIMENT}))) == {}
     assert planned.notes("x", load(), sizes(), {}) == []
+    inline = {"x": EXPERIMENT | {"landscape": {}}, "off": {"extends": "x", "landscape": None}}
+    assert load_experiment("off", Catalogue((), inline))["landscape"] is None
 
 
 def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
