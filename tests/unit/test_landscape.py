@@ -166,7 +166,7 @@ def test_pruned_weights_stay_zero_and_the_ends_are_exact(prepared, code):
 def test_statistics_of_batch_norm_are_means_over_batches(prepared, code, monkeypatch):
     monkeypatch.setattr(landscape, "BATCH", 60)
     a = checkpoint(prepared, "normalised", 1)
-    images, network = images_of(a, prepared), a.build()
+    images, network = images_of(a, prepared), a.build().train()
     landscape.estimate_batch_norm(network, images)
     state, found = {key: value.double() for key, value in a.weights.items()}, {}
     # 300 images, in five batches.
