@@ -304,6 +304,13 @@ def test_both_directions_are_in_the_table(prepared, saved):
     assert {*table["status"]} == {"ok"} and {*table["split"]} == {"test"}
 
 
+def test_one_image_has_no_standard_error():
+    images = np.array([[0.0, 4], [1, 1]])
+    curve = landscape.Curve(images.mean(1), images)
+    assert curve.errors.tolist() == [2, 0] and curve.barrier == (0.5, 1)
+    assert np.isnan(landscape.Curve(images[:, 0], images[:, :1]).errors).all()
+
+
 def test_networks_without_a_line_have_a_status(prepared, saved):
     a, other = checkpoint(prepared, "linear", 1), checkpoint(prepared, "normalised", 1, 1)
     scaled = dataclasses.replace(checkpoint(prepared, "linear", 2), mean=[0.1])
@@ -325,11 +332,22 @@ def test_outputs_that_are_not_finite_have_no_loss(prepared, saved):
     assert table["value"].isna().tolist() == [True, True, False, True]
 
 
-def test_a_checkpoint_of_another_network_is_refused(prepared, saved):
-    a = checkpoint(prepared, "linear", 1)
-    other = dataclasses.replace(a, seed=2, dataset="other")
-    with pytest.raises(InputError, match=r"1\.pt: dataset is other, expected \w+; delete the file"):
-        saved(a, other)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "other"}, r"dataset is other, expected \w+; delete the file"),
+        ({"seed": 3}, r"seed is 3, expected 2"),
+        ({"round": 1}, r"round is 1, expected 0"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(prepared, code, tmp_path, change, words):
+    a, b = (checkpoint(prepared, "linear", seed) for seed in (1, 2))
+    paths = [tmp_path / "a.pt", tmp_path / "b.pt"]
+    names = [Network("mine", 1, 0), Network("mine", 2, 0)]
+    for path, network in zip(paths, (a, dataclasses.replace(b, **change)), strict=True):
+        checkpoints.save(path, network)
+    with pytest.raises(InputError, match=rf"b\.pt: {words}"):
+        landscape.measure_lines(names, paths, prepared, how())
 
 
 # --- which lines ------------------------------------------------------------------------------------------
@@ -345,7 +363,8 @@ EXPERIMENT = {
 
 
 def lines(pairs: list[str], **control) -> dict:
-    inline = {"x": EXPERIMENT | {"landscape": {"pairs": pairs}}}
+    inline = {"y": EXPERIMENT, "x": {"extends": "y", "landscape": {"pairs": pairs}}}
+    inline["x"]["training"] = {"epochs": 3}
     if control:
         inline["c"] = {"extends": "x", **control}
     return planned.lines(load_lineage("c" if control else "x", Catalogue((), inline)))
@@ -374,16 +393,18 @@ def test_lines_of_controls():
 
 
 def test_lines_of_models_of_lineages_of_unequal_length():
-    models = [{"weights": "w.pt", "lineage": lineage} for lineage in (0, 0, 0, 7, 7)]
+    models = [{"weights": "w.pt", "lineage": lineage} for lineage in (0, 0, 7, 7, 7)]
     given = {key: EXPERIMENT[key] for key in ("dataset", "network", "activations")}
     inline = {"x": given | {"models": models, "landscape": {"pairs": ["dense", "seeds"]}}}
     found = planned.lines(load_lineage("x", Catalogue((), inline)))
     assert found == {
         (0, 1): [("x", 0, 0)],
-        (0, 2): [("x", 0, 0)],
         (7, 0): [("x", 0, 0)],
         (7, 1): [("x", 7, 0), ("x", 0, 1)],
+        (7, 2): [("x", 7, 0)],
     }
+    (note,) = planned.notes("x", load_experiment("x", Catalogue((), inline)), sizes(), found)
+    assert note == "x: barriers need 22,000 images, forward (5 lines of 11 points)"
 
 
 def load(**changes) -> dict:

@@ -279,4 +279,4 @@ def rows(
                 "status": [missing if math.isnan(value) else OK for value in values],
             }
             tables.append(named([pair] * len(values), columns))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables)

@@ -41,9 +41,9 @@ def images_per_line(experiment: dict, sizes: dict) -> int:
     """Return how many images pass through networks for one line; `sizes` are from `plan.sizes.describe`."""
     available, landscape = sizes["dataset"]["train"], experiment["landscape"]
     used = trained_on(experiment, sizes) if landscape["split"] == "train" else sizes["dataset"]["test"]
-    estimated = min(ESTIMATED, trained_on(experiment, sizes)) if available else 0
-    again = sizes["network"]["batch_norm"] and available
-    return landscape["points"] * (2 * used + estimated if again else used)
+    if sizes["network"]["batch_norm"] and available:
+        used = 2 * used + min(ESTIMATED, trained_on(experiment, sizes))
+    return landscape["points"] * used
 
 
 def trained_on(experiment: dict, sizes: dict) -> int:
