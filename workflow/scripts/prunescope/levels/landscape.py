@@ -197,19 +197,17 @@ def line(a: Checkpoint, b: Checkpoint, images: Images, points: int) -> Curves:
     names = [INTERPOLATED if normalised else NONE]
     names += [RE_ESTIMATED] if normalised and len(images.estimated) else []
     found = {name: [] for name in names}
+
+    def curve(measured: list[dict], metric: str) -> Curve:
+        return Curve(*(np.array([one[metric][part] for one in measured]) for part in (0, 1)))
+
     for alpha in np.linspace(0, 1, points).tolist():
         network.load_state_dict(between(a, b, alpha))
         for name in names:
             if name == RE_ESTIMATED:
                 estimate_batch_norm(network, images)
             found[name].append(measure(network, images))
-    return {
-        name: {
-            metric: Curve(*map(np.array, zip(*(one[metric] for one in own), strict=True)))
-            for metric in METRICS
-        }
-        for name, own in found.items()
-    }
+    return {name: {metric: curve(own, metric) for metric in METRICS} for name, own in found.items()}
 
 
 def no_line(points: int) -> Curves:
@@ -254,14 +252,16 @@ def measure(network: nn.Module, images: Images) -> dict[str, tuple[float, np.nda
         return dict.fromkeys(METRICS, (math.nan, np.full(len(labels), math.nan)))
     loss, accuracy = score(logits, labels)
     losses, wrong = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) != labels
-    single = [values.double().cpu().numpy() for values in (losses, wrong)]
-    return dict(zip(METRICS, zip((loss, 1 - accuracy), single, strict=True), strict=True))
+    return {
+        "loss": (loss, losses.double().cpu().numpy()),
+        "error": (1 - accuracy, wrong.double().cpu().numpy()),
+    }
 
 
 def rows(
     a: Network, b: Network, curves: Curves, settings: LineSettings, missing: str = NOT_FINITE
 ) -> pd.DataFrame:
-    """Return the rows of a line, in both directions; `missing` is the status where there is no value."""
+    """Return the rows of a line in both directions; `missing` is the status where there is no value."""
     tables = []
     for pair, step in (((a, b), 1), ((b, a), -1)):
         for name, metric in [(name, metric) for name in curves for metric in METRICS]:
