@@ -207,6 +207,8 @@ def test_images_for_batch_norm_are_training_images_in_random_order(prepared, cod
         images = images_of(a, prepared, split=split, examples=200, validation=50)
         every[split], measured[split] = images.estimated.numpy(), images.measured
     assert np.array_equal(every["test"], every["train"]) and len(every["test"]) == 200
+    scaled = images_of(a, prepared, channels_last=False, precision="bfloat16").settings
+    assert (scaled.channels_last, scaled.precision) == (False, "bfloat16")
     assert len(measured["test"]) == 90 and len(measured["train"]) == 200
     settings = Training(epochs=1, optimizer={"name": "sgd", "lr": 1.0}, examples=200, validation=50)
     data = training_data(prepared, settings, torch.device("cpu"))
