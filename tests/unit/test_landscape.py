@@ -209,6 +209,11 @@ def test_images_for_batch_norm_are_training_images_in_random_order(prepared, cod
     assert np.array_equal(every["test"], every["train"]) and len(every["test"]) == 200
     scaled = images_of(a, prepared, channels_last=False, precision="bfloat16").settings
     assert (scaled.channels_last, scaled.precision) == (False, "bfloat16")
+    assert images_of(a, prepared).data.resizing is None
+    resizing = {"size": 9}
+    resized = dataclasses.replace(a, network=a.network | {"more": {"resizing": resizing}})
+    assert images_of(resized, prepared).data.resizing == resizing
+    assert landscape.obstacle(a, resized, CLASSES) == "other network"
     assert len(measured["test"]) == 90 and len(measured["train"]) == 200
     settings = Training(epochs=1, optimizer={"name": "sgd", "lr": 1.0}, examples=200, validation=50)
     data = training_data(prepared, settings, torch.device("cpu"))
@@ -290,7 +295,7 @@ def test_both_directions_are_in_the_table(prepared, saved):
         other.weights.update(checkpoint(prepared, "normalised", seed).weights)
     table = saved(a, b, c, points=4)
     assert list(table) == [*COLUMNS, "batch_norm", "split", "metric", "alpha", "value", "se", "n", "status"]
-    assert len(table) == 2 * 2 * 2 * 2 * (4 + 1)
+    assert len(table) == 2 * 2 * 2 * 2 * (4 + 1) and table.index.is_unique
     keys = ["batch_norm", "metric", "alpha"]
     for other in (0, 1):
         there = table[(table["round_a"] == 2) & (table["round_b"] == other)].set_index(keys)
@@ -443,6 +448,8 @@ def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
     assert planned.notes("x", measured, sizes(), {(3, 2): found[3, 2]}) == []
     finetuned = load(landscape={}, pruning={"retraining": "finetune", "finetune": {"epochs": 1}})
     assert "training needs 108,000," in planned.notes("x", finetuned, sizes(), found)[0]
+    dense = load(landscape={"pairs": ["seeds"]}, rounds=0)
+    assert "training needs 72,000," in planned.notes("x", dense, sizes(), {(4, 0): [("x", 3, 0)]})[0]
     (note,) = planned.notes("x", load(landscape={"pairs": ["control"]}), sizes(), {})
     assert note == "x: landscape.pairs: [control] connects no two of its networks; add another kind"
 
