@@ -26,6 +26,7 @@ def jobs_of(name):
     this = experiment(name)
     absent = ("train_dense", "prune_round") if "models" in this else ("import_model",)
     absent += () if trains_again(name) else ("compare_siblings", "assemble_siblings")
+    absent += () if lines_of(name) else ("measure_barriers", "assemble_barriers")
     for stage in workflow.rules:
         if "experiment" in stage.wildcard_names and stage.name not in absent:
             several = {{"train_dense": [(0, 0), (1, 0)], "prune_round": [(0, 1), (0, 2)]}}
@@ -108,11 +109,13 @@ COMPARED = {"compare_round", "compare_seeds", "compare_untrained"}
 LEVELS = {"compare_predictions"}
 # Rules that read the files of all seeds and rounds.
 COLLECTED = {"assemble_matrix", "assemble_spectrum", "assemble_accuracy", "draw_figures", *LEVELS}
+BARRIERS = {"measure_barriers"}
 FIGURES = {"draw_figures"}
 REPORT = {"write_report"}
 REWINDS = {"pruning.retraining": "rewind"}
 FINETUNES = {"pruning.retraining": "finetune", "pruning.finetune": {"epochs": 2}}
 ADAM = {"training.optimizer": {"name": "adam", "lr": 0.1}}
+LANDSCAPE = {"landscape": {}}
 MODELS = {"models": [{"weights": "first.pt"}, {"weights": "second.pt"}, {"weights": "second.pt"}]}
 
 
@@ -265,6 +268,25 @@ ROWS = [
     row("similarity.spectrum", True, {"all"}, REPORT),
     row("similarity.gpu", True, COMPARED, REPORT),
     row("similarity.threads", 2),
+    row("landscape.points", 5, BARRIERS, REPORT, given=LANDSCAPE),
+    row("landscape.split", "train", BARRIERS, REPORT, given=LANDSCAPE),
+    # In round 1, the dense network is the round before.
+    row("landscape.pairs", ["successive"], REPORT, given=LANDSCAPE),
+    row(
+        "landscape.pairs",
+        ["dense", "seeds"],
+        BARRIERS,
+        {"assemble_barriers"},
+        REPORT,
+        given={"landscape": {"pairs": ["dense"]}, "seeds": [1, 0]},
+    ),
+    # A loss depends on how it is computed, and statistics of batch norm on the training images.
+    row("training.precision", "bfloat16", TRAINED, BARRIERS, REPORT, given=LANDSCAPE),
+    row("training.channels_last", False, TRAINED, BARRIERS, REPORT, given=LANDSCAPE),
+    row("training.examples", 100, TRAINED, BARRIERS, REPORT, given=LANDSCAPE),
+    row("training.validation", 100, TRAINED, BARRIERS, REPORT, given=LANDSCAPE),
+    row("training.threads", 2, TRAINED, BARRIERS, REPORT, given=LANDSCAPE),
+    row("training.epochs", 5, TRAINED, REPORT, given=LANDSCAPE),
     row("findings.measure", "svcca", REPORT),
     row("findings.margin", 0.1, REPORT),
     row("findings.least_accuracy", 0.5, FIGURES, REPORT),
@@ -374,7 +396,9 @@ def test_each_round_prunes_to_its_own_density(evaluated):
     ],
 )
 def test_jobs_reserve_the_threads_and_gpus_that_they_use(evaluated, key, part, rules):
-    (number,) = (number for number, one in enumerate(ROWS) if one.values[0] == key)
+    (number,) = (
+        n for n, (name, *_, given) in enumerate(one.values for one in ROWS) if (name, given) == (key, {})
+    )
     before, after = pair(evaluated, number, {})
     assert {job.split()[0] for job in differing(before, after, "threads", "gpu")} == rules
     for job in before:
@@ -383,7 +407,7 @@ def test_jobs_reserve_the_threads_and_gpus_that_they_use(evaluated, key, part, r
 
 
 def test_a_repeated_attempt_gets_more_memory_and_time(evaluated):
-    for jobs in (evaluated["base"], evaluated[name_of(MODELS)]):
+    for jobs in (evaluated[name_of(given)] for given in ({}, MODELS, LANDSCAPE)):
         for job in jobs.keys() - {"all"}:
             first, second = jobs[job]["bounds"]
             assert all(more > bound for more, bound in zip(second, first, strict=True)), job

@@ -18,10 +18,13 @@ import yaml
 
 from prunescope import kinds
 from prunescope.activations.record import extract
+from prunescope.checkpoints import Checkpoint
 from prunescope.data import datasets
+from prunescope.levels import landscape
 from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.settings.activations import RecordingSettings
+from prunescope.settings.landscape import LineSettings
 from prunescope.settings.similarity import Similarity
 from prunescope.settings.training import Training
 from prunescope.similarity.matrix import compare_round
@@ -168,6 +171,32 @@ def test_no_step_of_cifar10_resnet_waits_for_the_device(create, tmp_path, monkey
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert steps == 2 * list(range(8))
+
+
+def test_lines_between_networks_are_the_same():
+    rng, half = np.random.default_rng(0), np.full(3, 0.5)
+    images, labels = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8), np.arange(300) % 10
+    noise = datasets.Prepared(
+        "noise", "", images, labels, images, labels, tuple("0123456789"), half, half, ""
+    )
+    described = {"name": "resnet20", "arguments": {}, "shape": (3, 32, 32), "classes": 10}
+    ends = [
+        Checkpoint("x", seed, 0, described, [0.5] * 3, [0.5] * 3, build(**described, seed=seed).state_dict(),
+                   {}, 1.0, 0.1, "")
+        for seed in (0, 1)
+    ]  # fmt: skip
+    settings = LineSettings(
+        points=3, split="test", precision="float32", channels_last=True, examples=None, validation=0
+    )
+    cpu, gpu = (
+        landscape.line(*ends, landscape.place(ends[0], noise, settings, torch.device(device)), 3)
+        for device in ("cpu", DEVICE)
+    )
+    assert list(gpu) == ["interpolated", "re-estimated"]
+    for name, metrics in cpu.items():
+        loss, other = metrics["loss"], gpu[name]["loss"]
+        np.testing.assert_allclose(other.values, loss.values, rtol=2e-3)
+        np.testing.assert_allclose(other.barrier, loss.barrier, rtol=0.05, atol=2e-3)
 
 
 @card

@@ -135,6 +135,7 @@ def test_an_experiment_is_refused_while_planning_when_nothing_can_be_trained(tmp
     monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 8, 8), np.uint8))
     experiment = {"dataset": "photos", "activations": {"examples": None}, "training": {}, "pruning": {}}
+    experiment["landscape"] = None
     data = {"datasets": {"photos": "numpy:x.npz"}, "root": str(tmp_path)}
     with pytest.raises(InputError, match=r"x\.yaml: dataset = 'photos': its images have no labels"):
         sizes.describe(experiment, "x.yaml", data)

@@ -378,6 +378,7 @@ def test_facts_of_a_network_by_hand():
         "floats": sum(outputs),
         "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
         "axes": {"pool1": 1, "pool2": 1},
+        "batch_norm": 0,
         "alone": "",
     }
     with pytest.raises(

@@ -68,9 +68,10 @@ def refusal(call, *arguments) -> str:
 
 
 def test_defaults_are_filled_in_everywhere(write):
-    write("x", MINIMAL)
+    assert load_experiment("x", Catalogue((), {"x": MINIMAL}))["landscape"] is None
+    write("x", changed(landscape={}))
     experiment = load_experiment("x")
-    given = {"activations.examples", "training.schedule"}
+    given = {"landscape", "activations.examples", "training.schedule"}
     other = {"training.optimizer.betas", "training.schedule.gamma", "training.schedule.final"}
     for key, part, _ in reference.keys("experiment"):
         if "default" in part and part["default"] != {} and key not in given | other and "[]" not in key:
@@ -107,6 +108,14 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"similarity__variance": 1.5}, ["similarity.variance = 1.5", "at most 1"]),
         ({"activations__positions": "some"}, ["activations.positions", "at least 1", "all"]),
         ({"activations__layers": "ReLU"}, ["activations.layers", "a list", "[ReLU]"]),
+        ({"landscape": True}, ["landscape = true", "must be a mapping or null, not a boolean"]),
+        ({"landscape__points": 2}, ["landscape.points = 2", "at least 3"]),
+        ({"landscape__pairs": []}, ["landscape.pairs = []", "must not be empty"]),
+        (
+            {"landscape__pairs": ["dens"]},
+            ["landscape.pairs[0]", "did you mean 'dense'", "allowed: dense, successive, seeds, control"],
+        ),
+        ({"landscape__split": "validation"}, ["landscape.split", "allowed: test, train"]),
         ({"seeds": [1, 1]}, ["seeds", "duplicates"]),
         ({"training__optimizer__name": "sdg"}, ["training.optimizer.name", "did you mean 'sgd'", "adamw"]),
         ({"training__optimizer__betas": [0.9, 0.9]}, ["training.optimizer.betas", "unknown key", "momentum"]),

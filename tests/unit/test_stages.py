@@ -45,6 +45,7 @@ def test_kinds_that_a_rule_runs(rule):
         "train_dense": trained,
         "prune_round": (NETWORK, ("control", "none"), ("criterion", "magnitude"), SGD, SCHEDULE),
         "import_model": (NETWORK,),
+        "measure_barriers": (NETWORK,),
         "extract_activations": (NETWORK, VIEW),
         "extract_untrained": (NETWORK, VIEW),
         "compare": COMPARED,
@@ -62,6 +63,7 @@ def test_kinds_that_rounds_of_other_experiments_run():
     models = load(experiment=MODELS)
     networks = (NETWORK, ("network", "lenet300"))
     assert stages.kinds_of("import_model", models) == networks
+    assert stages.kinds_of("measure_barriers", models) == networks
     assert stages.kinds_of("extract_activations", models) == (*networks, ("view", "channels"))
 
 
@@ -101,6 +103,12 @@ def test_threads_change_no_rule_and_no_report():
         assert params(load(several)) == params(load()), params
     assert "threads" not in stages.shown(load(several))["similarity"]
     assert stages.shown(load())["similarity"]["measures"] == ["cca", "cka"]
+
+
+def test_networks_are_evaluated_with_the_threads_that_measured_their_accuracy():
+    several = {"training": {"threads": 3}, "activations": {"threads": 2}}
+    assert stages.evaluation_threads(load(several)) == 3
+    assert stages.evaluation_threads(load({"activations": {"threads": 2}}, experiment=MODELS)) == 2
 
 
 def test_reports_show_of_models_what_they_use():

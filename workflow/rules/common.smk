@@ -205,6 +205,26 @@ def of_compared(file):
     return lambda wildcards: [network_file(*network, file) for network in compared(wildcards.experiment)]
 
 
+def ends_of_lines(wildcards):
+    """The networks to which lines lead from a network."""
+    name, network = wildcards.experiment, (int(wildcards.seed), int(wildcards.round))
+    if network not in lines_of(name):
+        refuse_without_lines(f"results/{name}/seed{wildcards.seed}/round{wildcards.round}")
+    return lines_of(name)[network]
+
+
+def rows_of_lines(wildcards):
+    """The files of all networks from which lines lead to others."""
+    name = wildcards.experiment
+    if not lines_of(name):
+        refuse_without_lines(f"results/{name}")
+    return [f"results/{name}/seed{seed}/round{round}/barriers.parquet" for seed, round in lines_of(name)]
+
+
+def refuse_without_lines(folder):
+    refuse(f"{folder}/barriers.parquet: no lines are asked for; add landscape, or more of landscape.pairs")
+
+
 def result(file):
     return lambda wildcards: f"results/{wildcards.experiment}/{file}"
 
@@ -225,11 +245,10 @@ def overview():
 
 def products(name):
     """Targets of one experiment."""
+    barriers = ["barriers.parquet"] if lines_of(name) else []
     if trains_again(name):
-        return [
-            f"results/{name}/{file}"
-            for file in ("siblings.parquet", "accuracy.parquet", "predictions.parquet")
-        ]
+        files = ["siblings.parquet", "accuracy.parquet", "predictions.parquet", *barriers]
+        return [f"results/{name}/{file}" for file in files]
     files = [
         "similarity.parquet",
         "accuracy.parquet",
@@ -237,6 +256,7 @@ def products(name):
         "figures",
         "report.html",
         "findings.json",
+        *barriers,
     ]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")

@@ -58,7 +58,8 @@ def inspect(
         parameters), ``macs`` (multiply–accumulates of convolutions and linear layers per image), ``floats``
         (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
         one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
-        known; and ``alone``: why it cannot be trained on a batch of one image, or an empty text.
+        known; ``batch_norm``, the number of modules with running statistics; and ``alone``: why it cannot be
+        trained on a batch of one image, or an empty text.
 
     Raises
     ------
@@ -108,6 +109,7 @@ def inspect(
         "floats": sum(math.prod(module.output) for module in found.values() if module.output is not None),
         "shapes": {layer: list(module.output) for layer, module in layers.items()},
         "axes": {layer: module.axis for layer, module in layers.items()},
+        "batch_norm": len(modules.batch_norms(net)),
         "alone": alone,
     }
 

@@ -126,6 +126,15 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in found.items() if value.ndim >= 2}
 
 
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Return the modules that normalise with running statistics of the batches seen in training."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+    ]
+
+
 def first_names(network: nn.Module) -> dict[str, str]:
     """Return the first name of each parameter by all its names: modules can share a parameter.
 

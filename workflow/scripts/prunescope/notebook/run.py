@@ -74,6 +74,8 @@ class Run:
         One row for each network: density, accuracy, loss.
     predictions, exemplars, classes : pandas.DataFrame
         Predictions of pairs of networks compared; images whose predictions pruning changes; accuracy by class.
+    barriers : pandas.DataFrame
+        With ``landscape`` in the experiment: loss and error along the lines between networks.
 
     Examples
     --------
@@ -93,25 +95,12 @@ class Run:
     def __repr__(self) -> str:
         return f"prunescope.load({str(self.folder)!r})"
 
-    @cached_property
-    def similarity(self) -> pd.DataFrame:
-        return self._table("similarity")
-
-    @cached_property
-    def accuracy(self) -> pd.DataFrame:
-        return self._table("accuracy")
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        return self._table("predictions")
-
-    @cached_property
-    def exemplars(self) -> pd.DataFrame:
-        return self._table("exemplars")
-
-    @cached_property
-    def classes(self) -> pd.DataFrame:
-        return self._table("classes")
+    similarity = cached_property(lambda self: self._table("similarity"))
+    accuracy = cached_property(lambda self: self._table("accuracy"))
+    predictions = cached_property(lambda self: self._table("predictions"))
+    exemplars = cached_property(lambda self: self._table("exemplars"))
+    classes = cached_property(lambda self: self._table("classes"))
+    barriers = cached_property(lambda self: self._table("barriers"))
 
     def _table(self, name: str) -> pd.DataFrame:
         return read_parquet(self._there(self.folder / f"{name}.parquet"))

@@ -7,7 +7,7 @@ They are what a cluster is asked for, and what Snakemake schedules by. `sizes` a
 from math import prod
 
 from prunescope.data.images import IN_MEMORY
-from prunescope.plan import notes
+from prunescope.plan import landscape, notes
 from prunescope.similarity import memory
 from prunescope.similarity.measures import described
 
@@ -48,6 +48,23 @@ def recording_mb(experiment: dict, sizes: dict) -> int:
     matrices = notes.matrices(experiment, sizes)
     rotated = max((m.rows * m.units for m in matrices.values() if m.rotated), default=0)
     return TORCH_MB + megabytes(batch) + megabytes(rotated, 16)
+
+
+def landscape_mb(experiment: dict, sizes: dict) -> int:
+    """What training needs, and the losses and errors of all images at each point of a line, twice."""
+    if not experiment["landscape"]:
+        return training_mb(experiment, sizes)
+    images = max(sizes["dataset"]["test"], landscape.trained_on(experiment, sizes))
+    return training_mb(experiment, sizes) + megabytes(4 * experiment["landscape"]["points"] * images, 8)
+
+
+def landscape_minutes(experiment: dict, sizes: dict) -> int:
+    """All lines of one network on a slow core."""
+    if not experiment["landscape"]:
+        return 10
+    lines = 2 + len(experiment["seeds"])
+    images = lines * landscape.images_per_line(experiment, sizes)
+    return 10 + int(3 * images * sizes["network"]["macs"] / SLOW / 60)
 
 
 def predictions_mb(experiment: dict, sizes: dict) -> int:

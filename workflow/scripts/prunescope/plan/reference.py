@@ -94,7 +94,13 @@ def keys(name: str) -> Iterator[tuple[str, dict, bool]]:
 
 
 def _merged(part: dict) -> dict:
-    """Return one schema with the keys of all kinds; each description names the kinds, unless all have it."""
+    """Return one schema with the keys of a mapping that may be null, or of all kinds.
+
+    In the second case, each description names the kinds, unless all have it.
+    """
+    options = [one for one in part.get("anyOf", ()) if one != {"type": "null"}]
+    if len(options) == 1:
+        return options[0]
     kinds_of = [one for one in part.get("anyOf", ()) if "const" in one.get("properties", {}).get("name", {})]
     if not kinds_of:
         return part

@@ -29,6 +29,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     activations = experiment["activations"]
     try:
         _check_count("activations.examples", activations.get("examples"), dataset["test"], "test images")
+        _check_landscape(experiment, dataset)
         if "models" in experiment:
             return {"dataset": dataset, "network": _models(experiment, dataset)}
         training, pruning = experiment["training"], experiment["pruning"]
@@ -78,7 +79,7 @@ def _models(experiment: dict, dataset: dict) -> dict:
                 _check_rows(experiment["activations"], found["shapes"], own["shapes"])
         except InputError as error:
             raise InputError(f"models[{place}]: {error}") from None
-        sizes = ("parameters", "macs", "floats")
+        sizes = ("parameters", "macs", "floats", "batch_norm")
         shapes = found.get("shapes", {})
         found = own | {key: max(own[key], found.get(key, 0)) for key in sizes}
         found["shapes"] = {
@@ -126,6 +127,20 @@ def _check_training(experiment: dict, dataset: dict) -> None:
         raise InputError(
             f"pruning.rewind_step = {pruning['rewind_step']}: must be less than {steps}, the number of "
             "training steps"
+        )
+
+
+def _check_landscape(experiment: dict, dataset: dict) -> None:
+    """Check that there are images whose loss can be measured."""
+    landscape = experiment["landscape"]
+    if landscape and not dataset["classes"]:
+        raise InputError(
+            f"landscape: the images of {experiment['dataset']} have no labels, so networks have no loss; "
+            "remove the key"
+        )
+    if landscape and landscape["split"] == "train" and not dataset["train"]:
+        raise InputError(
+            f"landscape.split = 'train': {experiment['dataset']} has no training images; choose test"
         )
 
 

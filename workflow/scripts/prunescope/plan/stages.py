@@ -26,11 +26,13 @@ PACKAGES = {
     "compare_seeds": COMPARING,
     "compare_untrained": COMPARING,
     "compare_siblings": COMPARING,
+    "measure_barriers": (*LEARNING, *TABLES),
     "compare_predictions": ("numpy", "scipy", "h5py", *TABLES),
     "assemble_matrix": TABLES,
     "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,
     "assemble_accuracy": TABLES,
+    "assemble_barriers": TABLES,
 }
 
 
@@ -203,6 +205,18 @@ def own_layer_params(experiment: dict) -> dict:
     return similarity_params(experiment) | {"pairs": "same-layer"}
 
 
+def landscape_params(experiment: dict) -> dict:
+    """Return what `measure_barriers` reads; of the training, what the loss of a network depends on."""
+    landscape, training = experiment["landscape"], experiment["training"]
+    own = {key: landscape[key] for key in ("points", "split")}
+    return own | {key: training[key] for key in ("precision", "channels_last", "examples", "validation")}
+
+
+def evaluation_threads(experiment: dict) -> int:
+    """Return the threads of the jobs that measure the accuracy of networks."""
+    return experiment["activations" if "models" in experiment else "training"]["threads"]
+
+
 def with_spectrum(experiment: dict) -> list[str]:
     """Return the measures whose rows contain the canonical correlations."""
     measures = [kinds.find("measure", name) for name in experiment["similarity"]["measures"]]
@@ -250,6 +264,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
     recorded = [*_networks(experiment), ("view", experiment["activations"]["view"])]
     named = {
         "import_model": lambda: _networks(experiment),
+        "measure_barriers": lambda: _networks(experiment),
         "train_dense": lambda: [network, *_steps(experiment["training"])],
         "prune_round": lambda: [
             network,

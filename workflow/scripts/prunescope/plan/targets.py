@@ -91,7 +91,7 @@ def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -
         raise InputError(
             f"target {target}: nothing is trained in {name}, which has models; choose another file"
         )
-    if "seed" in found and folder == "round0":
+    if "seed" in found and folder == "round0" and file in sharing.ROUND0:
         shared = sharing.network_file(load_lineage(name, catalogue), int(found["seed"]), 0, file)
         if shared != target:
             raise InputError(

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, model_validator
 from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
 from prunescope.settings.findings import Figures, Findings
+from prunescope.settings.landscape import Landscape
 from prunescope.settings.network import Model, Network, Seed
 from prunescope.settings.optimization import check_length
 from prunescope.settings.pruning import Pruning
@@ -49,6 +50,11 @@ class Experiment(Settings):
     pruning: Pruning = Pruning()
     activations: Activations
     similarity: Similarity = Similarity()
+    landscape: Landscape | None = Field(
+        None,
+        description="Loss and error along the line between two networks, in barriers.parquet, see "
+        "docs/levels.md; `{}` uses the defaults below, null measures nothing.",
+    )
     findings: Findings = Findings()
     figures: Figures = Figures()
 

@@ -144,12 +144,15 @@ def place(
             f"training.examples: {settings.examples} and training.validation: {settings.validation} need "
             f"more than the {available} training images of {dataset.name}; lower one of them"
         )
-    shuffled = torch.randperm(available, generator=torch.Generator().manual_seed(derive_seed(0, "examples")))
-    end = None if settings.examples is None else wanted
-    held_out = shuffled[: settings.validation].sort().values
-    chosen = shuffled[settings.validation : end].sort().values
-
+    chosen, held_out = chosen_images(available, settings.examples, settings.validation)
     return _placed(dataset, settings, device, expected, chosen, held_out)
+
+
+def chosen_images(available: int, examples: int | None, validation: int) -> tuple[Tensor, Tensor]:
+    """Return the indices of the images to train on and of those held out, the same for every seed."""
+    shuffled = torch.randperm(available, generator=torch.Generator().manual_seed(derive_seed(0, "examples")))
+    end = None if examples is None else validation + examples
+    return shuffled[validation:end].sort().values, shuffled[:validation].sort().values
 
 
 def place_test(
@@ -157,9 +160,13 @@ def place_test(
     settings: Forward,
     device: torch.device,
     expected: Preprocessing | None = None,
+    chosen: Tensor | None = None,
 ) -> Data:
-    """Put the test images of a data set on a device, see `place`. Labels and training images are optional."""
-    return _placed(dataset, settings, device, expected, None, torch.empty(0, dtype=torch.int64))
+    """Put the test images of a data set on a device, see `place`. Labels and training images are optional.
+
+    `chosen` are the indices of the training images, in the order that they will have.
+    """
+    return _placed(dataset, settings, device, expected, chosen, torch.empty(0, dtype=torch.int64))
 
 
 def _placed(
