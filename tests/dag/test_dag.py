@@ -28,9 +28,9 @@ def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
     return found
 
 
-TABLES = ("assemble_matrix", "assemble_accuracy", "draw_figures", "write_report")
+TABLES = ("assemble_matrix", "assemble_accuracy", "compare_weights", "draw_figures", "write_report")
 COMPARISON = ("compare_round", "assemble_matrix", "draw_figures", "write_report")
-EXTRACTION = ("extract_activations", *COMPARISON)
+EXTRACTION = ("extract_activations", "compare_weights", *COMPARISON)
 PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
 TRAINED = ("train_dense", "prune_round", *EXTRACTION, *TABLES)
 TRAINING = jobs(*TRAINED)
@@ -140,6 +140,12 @@ EDITS = {
         "ranked.kthvalue(count + 1)",
         PRUNING,
     ),
+    "the comparison of weights": (
+        "levels/weights.py",
+        '"mask_iou"',
+        '"iou"',
+        jobs("compare_weights", "write_report"),
+    ),
     "the figures": (
         "report/drawing.py",
         '"axes.linewidth": 0.6',
@@ -201,7 +207,9 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
         ("similarity.parquet", REMADE | DENSE | jobs("assemble_matrix")),
         ("accuracy.parquet", jobs("train_dense", "prune_round", "assemble_accuracy", rounds=(1, 2))),
         ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
-        ("findings.json", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "write_report")),
+        ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
+         | jobs("compare_weights")),
+        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
         ("seed1/round2/similarity.parquet", {job for job in REMADE | DENSE if " tiny 1" in job}
          - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
     ],

@@ -15,8 +15,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
+from prunescope.checkpoints import Checkpoint
 from prunescope.levels.pairs import Network, named, pairs
+from prunescope.networks import modules
 
 MEASURES = ("mask_iou", "sign_agreement", "weight_cosine", "distance")
 # In place of the name of a layer.
@@ -90,6 +93,18 @@ def compare(
             "status": status[rows],
         },
     )
+
+
+def layers_of(checkpoint: Checkpoint, network: nn.Module) -> dict[str, Layer]:
+    """Return the weights of a checkpoint that can be pruned, by layer; `network` is the one that they fit."""
+    masks = checkpoint.masks
+    return {
+        layer: {
+            name: (checkpoint.weights[name].numpy(), masks[name].numpy() if name in masks else None)
+            for name in weights
+        }
+        for layer, weights in modules.weighted(network).items()
+    }
 
 
 def _of_layers(

@@ -50,6 +50,12 @@ def recording_mb(experiment: dict, sizes: dict) -> int:
     return TORCH_MB + megabytes(batch) + megabytes(rotated, 16)
 
 
+def weights_mb(experiment: dict, sizes: dict) -> int:
+    """One network and its outputs for two images; blocks of the others, which are mapped; the tables."""
+    network = 4 * sizes["network"]["parameters"] + 8 * sizes["network"]["floats"]
+    return TORCH_MB + PYTHON_MB + megabytes(network)
+
+
 def comparison_mb(experiment: dict, sizes: dict) -> int:
     """The bound of docs/similarity.md, and the interpreter's own memory."""
     matrices = list(notes.matrices(experiment, sizes).values())

@@ -25,6 +25,7 @@ ROUND0 = {
     "training.csv": (),
     "metrics.json": (),
     "activations.h5": (_recording,),
+    "units.json": (_recording,),
     "similarity.parquet": (_recording, _comparison),
 }
 

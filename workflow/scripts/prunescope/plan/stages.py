@@ -26,6 +26,7 @@ PACKAGES = {
     "compare_seeds": COMPARING,
     "compare_untrained": COMPARING,
     "compare_siblings": COMPARING,
+    "compare_weights": (*LEARNING, "pandas", "pyarrow"),
     "assemble_matrix": TABLES,
     "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,
@@ -259,6 +260,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
         "compare": lambda: _compared(experiment),
+        "compare_weights": lambda: _networks(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
 
