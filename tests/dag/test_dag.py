@@ -29,10 +29,10 @@ def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
 
 
 # What compares networks other than by their representations.
-LEVELS = ("compare_predictions",)
+LEVELS = ("compare_predictions", "compare_weights")
 TABLES = ("assemble_matrix", "assemble_accuracy", *LEVELS, "draw_figures", "write_report")
 COMPARISON = ("compare_round", "assemble_matrix", "draw_figures", "write_report")
-EXTRACTION = ("extract_activations", *COMPARISON)
+EXTRACTION = ("extract_activations", "compare_weights", *COMPARISON)
 PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
 TRAINED = ("train_dense", "prune_round", *EXTRACTION, *TABLES)
 TRAINING = jobs(*TRAINED)
@@ -142,6 +142,12 @@ EDITS = {
         "ranked.kthvalue(count + 1)",
         PRUNING,
     ),
+    "the comparison of weights": (
+        "levels/weights.py",
+        '"mask_iou"',
+        '"iou"',
+        jobs("compare_weights", "write_report"),
+    ),
     "the figures": (
         "report/drawing.py",
         '"axes.linewidth": 0.6',
@@ -203,7 +209,9 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
         ("similarity.parquet", REMADE | DENSE | jobs("assemble_matrix")),
         ("accuracy.parquet", jobs("train_dense", "prune_round", "assemble_accuracy", rounds=(1, 2))),
         ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
-        ("findings.json", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "write_report")),
+        ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
+         | jobs("compare_weights")),
+        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
         ("seed1/round2/similarity.parquet", {job for job in REMADE | DENSE if " tiny 1" in job}
          - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
     ],

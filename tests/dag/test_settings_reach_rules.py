@@ -351,6 +351,8 @@ def pair(evaluated, number: int, given: dict) -> list[dict]:
     found = []
     for name in (name_of(given), f"changed{number}"):
         text = re.sub(f"results/(?:controlled|{name})/", "results/", json.dumps(evaluated[name]))
+        # Tables name the experiments of both networks.
+        text = text.replace(f'"{name}"', '"this"')
         found.append(json.loads(text))
     return found
 

@@ -416,3 +416,43 @@ for settings in {formats}:
     assert done.returncode == 0 and not list(tmp_path.iterdir()), done.stderr
     line = f"InputError: {path}: cannot be written: File too large"
     assert [text[: len(line)] for text in done.stdout.splitlines()] == len(formats) * [line]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_units_that_never_vary(tmp_path, view):
+    """They are constant in all positions of the output, whichever are recorded."""
+    network = tiny()
+    with torch.no_grad():
+        network.norm.bias[1] = -100  # so the unit is zero behind the activation function
+        network.conv.weight[2] = 0
+        network.norm.running_mean[3] = 1e4  # so the unit is constant up to rounding
+        network.norm.weight[3] = 1e-5
+        network.output.weight[4] = 0
+    layers = ["conv", "relu", "pool", "output"]
+    settings = RecordingSettings(layers=layers, view=view, positions=3, batch_size=7)
+    found = extract(tmp_path / "a.h5", network, IMAGES, LABELS, prepare, settings, ORIGIN)
+    assert {layer: one["constant"] for layer, one in found.items()} == {
+        "conv": [2],
+        "relu": [1, 2, 3],
+        "pool": [1, 2, 3],
+        "output": [4],
+    }
+    assert [found[layer]["units"] for layer in layers] == [5, 5, 5, 10]
+
+
+def test_units_on_the_last_axis_and_units_that_are_not_known(tmp_path):
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.odd, self.output = nn.Linear(6, 4), nn.Identity(), nn.Linear(24, 10)
+
+        def forward(self, x):
+            x = self.embed(x[:, 0])
+            return self.output(self.odd(x.flatten(1).unflatten(1, (3, 8))).flatten(1))
+
+    network = Tokens()
+    with torch.no_grad():
+        network.embed.weight[3] = 0
+    settings = RecordingSettings(layers=["embed", "odd"], view="flatten")
+    found = extract(tmp_path / "a.h5", network, IMAGES, LABELS, prepare, settings, ORIGIN)
+    assert found == {"embed": {"units": 4, "constant": [3]}}

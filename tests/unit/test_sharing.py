@@ -33,6 +33,7 @@ def owners(*chain: dict, seed=0) -> dict[str, str]:
 
 ALL = dict.fromkeys(sharing.ROUND0, "a")
 OWN = dict.fromkeys(sharing.ROUND0, "b")
+RECORDED = dict.fromkeys(("activations.h5", "units.json", "similarity.parquet"), "b")
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,8 @@ OWN = dict.fromkeys(sharing.ROUND0, "b")
         ({"pruning": {"retraining": "finetune", "finetune": {"epochs": 2}}}, ALL),
         ({"control": "retrain"}, ALL),
         # With other layers or measures, the network is the same.
-        ({"activations": {"layers": ["output"]}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
-        ({"activations": {"threads": 2}}, ALL | {"activations.h5": "b", "similarity.parquet": "b"}),
+        ({"activations": {"layers": ["output"]}}, ALL | RECORDED),
+        ({"activations": {"threads": 2}}, ALL | RECORDED),
         ({"similarity": {"measures": ["cka"]}}, ALL | {"similarity.parquet": "b"}),
         ({"similarity": {"measures": ["cka_debiased", "cca"], "threads": 2, "across_seeds": True}}, ALL),
         # Everything that changes the bits of the dense network.

@@ -49,6 +49,7 @@ def test_kinds_that_a_rule_runs(rule):
         "extract_activations": (NETWORK, VIEW),
         "extract_untrained": (NETWORK, VIEW),
         "compare": COMPARED,
+        "compare_weights": (NETWORK,),
     }
     assert stages.kinds_of(rule, load()) == expected.get(rule, ())
 

@@ -8,6 +8,7 @@ rule extract_activations:
         receipts=receipts("extract_activations"),
     output:
         activations="results/{experiment}/seed{seed}/round{round}/activations.h5",
+        units="results/{experiment}/seed{seed}/round{round}/units.json",
         receipt="results/{experiment}/seed{seed}/round{round}/receipts/extract_activations.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/extract_activations.log",

@@ -245,19 +245,12 @@ def overview():
 
 def products(name):
     """Targets of one experiment."""
-    barriers = ["barriers.parquet"] if lines_of(name) else []
+    levels = ["predictions.parquet", "weights.parquet", "channels.parquet"]
+    levels += ["barriers.parquet"] if lines_of(name) else []
     if trains_again(name):
-        files = ["siblings.parquet", "accuracy.parquet", "predictions.parquet", *barriers]
-        return [f"results/{name}/{file}" for file in files]
-    files = [
-        "similarity.parquet",
-        "accuracy.parquet",
-        "predictions.parquet",
-        "figures",
-        "report.html",
-        "findings.json",
-        *barriers,
-    ]
+        files = ["siblings.parquet", "accuracy.parquet"]
+        return [f"results/{name}/{file}" for file in (*files, *levels)]
+    files = ["similarity.parquet", "accuracy.parquet", *levels, "figures", "report.html", "findings.json"]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)

@@ -61,6 +61,7 @@ rule write_report:
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),
+        channels=result("channels.parquet"),
         receipts=receipts("write_report"),
     output:
         report=report(

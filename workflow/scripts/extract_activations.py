@@ -1,11 +1,11 @@
 """Record what each layer computes on the same test images."""
 
-from prunescope import jobs
+from prunescope import files, jobs
 from prunescope.activations import record
 from prunescope.settings.activations import RecordingSettings
 
 with jobs.job(snakemake) as log:
-    record.record(
+    varying = record.record(
         snakemake.output.activations,
         snakemake.input.checkpoint,
         snakemake.input.dataset,
@@ -13,3 +13,4 @@ with jobs.job(snakemake) as log:
         snakemake.params.code,
         jobs.device(snakemake),
     )
+    files.write_json(snakemake.output.units, varying)

@@ -3,6 +3,7 @@
 from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet, write_json, write_text
 from prunescope.findings import verdicts
+from prunescope.findings.connections import with_connections
 from prunescope.report.experiment import Experiment, commit, experiment_page
 
 with jobs.job(snakemake) as log:
@@ -25,6 +26,7 @@ with jobs.job(snakemake) as log:
         controls,
         untrained,
     )
+    found = with_connections(found, read_parquet(snakemake.input.channels))
     page = experiment_page(
         Experiment(name, given.experiment, list(shapes), similarity, accuracy, found, controls, untrained),
         networks,

@@ -97,15 +97,15 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     write(path, {"schema": SCHEMA, **vars(checkpoint)})
 
 
-def load(path: str | Path) -> Checkpoint:
-    """Read a checkpoint.
+def load(path: str | Path, mapped: bool = False) -> Checkpoint:
+    """Read a checkpoint; if `mapped`, weights and masks stay in the file until they are used.
 
     Raises
     ------
     InputError
         When the file is missing, damaged or not a checkpoint of this version.
     """
-    content = read(path, "checkpoint")
+    content = read(path, "checkpoint", mapped)
     fields = {field.name for field in dataclasses.fields(Checkpoint)}
     if content.pop("schema", None) != SCHEMA or set(content) != fields:
         raise InputError(f"{path}: not a checkpoint of this version; delete it and run again")
@@ -169,7 +169,7 @@ def _canonical(value):
     return value
 
 
-def read(path: str | Path, kind: str) -> dict:
+def read(path: str | Path, kind: str, mapped: bool = False) -> dict:
     """Read a file that `write` wrote, after verifying the checksums of its archive.
 
     Raises
@@ -179,7 +179,8 @@ def read(path: str | Path, kind: str) -> dict:
     """
     try:
         intact = damaged_member(path) is None
-        content = torch.load(path, map_location="cpu", weights_only=True) if intact else None
+        options = {"map_location": "cpu", "weights_only": True, "mmap": mapped}
+        content = torch.load(path, **options) if intact else None
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can make the reader raise anything

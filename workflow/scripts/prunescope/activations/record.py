@@ -30,6 +30,8 @@ log = logging.getLogger("prunescope")
 BLOCK = 2**23
 # Images on which a network is tried out before it is recorded.
 TRIED = 3
+# An output is constant if its range is at most this fraction of its size: the rounding error of a constant.
+CONSTANT = 1e-6
 
 
 def record(
@@ -39,7 +41,7 @@ def record(
     settings: RecordingSettings,
     code: str,
     device: torch.device | str = "cpu",
-) -> None:
+) -> dict[str, dict]:
     """Record the layers of a checkpoint's network on test images and write the activation file, atomically.
 
     Parameters
@@ -53,6 +55,11 @@ def record(
         Version of the code, for the file's attributes.
     device : torch.device
 
+    Returns
+    -------
+    dict of str to dict
+        See `record_modules`.
+
     Raises
     ------
     InputError
@@ -62,7 +69,7 @@ def record(
     prepared, network = datasets.load(dataset), checkpoints.load(checkpoint)
     if network.dataset != prepared.digest:
         raise InputError(f"{checkpoint}: not trained on {dataset}; delete the checkpoint and run again")
-    record_network(path, network, prepared, settings, code, device)
+    return record_network(path, network, prepared, settings, code, device)
 
 
 def record_network(
@@ -72,7 +79,7 @@ def record_network(
     settings: RecordingSettings,
     code: str,
     device: torch.device | str = "cpu",
-) -> None:
+) -> dict[str, dict]:
     """Record the layers of a network that is in memory; see `record`."""
 
     def prepare(images: Tensor) -> Tensor:
@@ -88,7 +95,7 @@ def record_network(
         "code": code,
     }
     images, labels = dataset.test_images, dataset.test_labels
-    extract(path, network.build(), images, labels, prepare, settings, attributes, device)
+    return extract(path, network.build(), images, labels, prepare, settings, attributes, device)
 
 
 def extract(
@@ -100,7 +107,7 @@ def extract(
     settings: RecordingSettings,
     attributes: dict,
     device: torch.device | str = "cpu",
-) -> None:
+) -> dict[str, dict]:
     """Record layers on chosen test images and write the activation file, atomically.
 
     After each out-of-memory error, it restarts with half the batch size.
@@ -120,6 +127,11 @@ def extract(
         File attributes that identify the network: experiment, seed, round, network, density, dataset, code.
     device : torch.device
 
+    Returns
+    -------
+    dict of str to dict
+        See `record_modules`.
+
     Raises
     ------
     InputError
@@ -135,7 +147,7 @@ def extract(
         batch = torch.from_numpy(images[examples[first : first + count]]).to(device)
         return prepare(batch).contiguous(memory_format=torch.channels_last)
 
-    def run(batch_size: int) -> None:
+    def run(batch_size: int) -> dict[str, dict]:
         own = settings.model_copy(update={"batch_size": batch_size})
         network.to(device, memory_format=torch.channels_last)
         network.eval()  # not chained: a user's train() need not return the network
@@ -144,9 +156,9 @@ def extract(
             torch.inference_mode(),
         ):
             where = f" of round {attributes.get('round')}"
-            record_modules(group, network, modules, load, len(examples), own, where)
+            return record_modules(group, network, modules, load, len(examples), own, where)
 
-    shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
+    return shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
 
 
 def record_modules(
@@ -157,7 +169,7 @@ def record_modules(
     images: int,
     settings: RecordingSettings,
     where: str = "",
-) -> None:
+) -> dict[str, dict]:
     """Record the outputs of modules.
 
     Parameters
@@ -175,6 +187,12 @@ def record_modules(
     settings : RecordingSettings
     where : str, optional
         Follows the name of a layer in messages.
+
+    Returns
+    -------
+    dict of str to dict
+        For each layer whose axis of units is known: ``units``, their number, and ``constant``, those whose
+        outputs are the same for all images, in every position of the output.
 
     Raises
     ------
@@ -203,6 +221,7 @@ def record_modules(
                 log.info("%d of %d images after %.1f s", done, images, time.monotonic() - start)
     for recorder in recorders.values():
         recorder.finish(where)
+    return {layer: recorder.units for layer, recorder in recorders.items() if recorder.units}
 
 
 def choose_examples(available: int, wanted: int | None) -> np.ndarray:
@@ -240,6 +259,7 @@ class Recorder:
         self._view, self._name = kinds.load("view", settings.view, "activations.view"), name
         check_storable(name)
         self._settings, self._axis, self._positions = settings, module.axis or 1, None
+        self._known, self._range = module.axis is not None, None
         shape = units_first(settings.view, name, module.output, module.axis)
         grid, places = sample(settings.view, shape, settings.sampled)
         if len(places) < math.prod(self._view.grid(shape)):
@@ -268,8 +288,22 @@ class Recorder:
         if not torch.isfinite(rows.sum(dtype=torch.float32)):
             self._broken += int((~torch.isfinite(rows)).sum())
         self._images += len(output)
+        if self._known:
+            low, high = torch.aminmax(output, dim=0)
+            before = self._range or (low, high)
+            self._range = torch.minimum(low, before[0]), torch.maximum(high, before[1])
         self._device = output.device
         self._writer.write(rows.contiguous().cpu().numpy(), first)
+
+    @property
+    def units(self) -> dict | None:
+        """What `record_modules` returns of a layer."""
+        if self._range is None:
+            return None
+        low, high = (limit.double().movedim(self._axis - 1, 0) for limit in self._range)
+        varies = high - low > CONSTANT * torch.maximum(low.abs(), high.abs())
+        constant = ~varies.reshape(len(varies), -1).any(1)
+        return {"units": len(constant), "constant": constant.nonzero().flatten().tolist()}
 
     def finish(self, where: str = "") -> None:
         """Check what was written, and rotate the layer if it has more units than rows."""

@@ -166,6 +166,7 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         }
         if not kept:
             continue
+        rows = [modules.by_output(network.get_submodule(name), mask) for mask in kept.values()]
         total, left = (sum(int(count(mask)) for mask in kept.values()) for count in (torch.numel, torch.sum))
         layers.append(
             {
@@ -173,8 +174,8 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
                 "total": total,
                 "kept": left,
                 "density": left / total,
-                "channels": sum(len(mask) for mask in kept.values()),
-                "dead_channels": sum(int((~mask.flatten(1).any(1)).sum()) for mask in kept.values()),
+                "channels": sum(len(mask) for mask in rows),
+                "dead_channels": sum(int((~mask.any(1)).sum()) for mask in rows),
                 "macs_dense": sum(mask.numel() * uses[full] for full, mask in kept.items()),
                 "macs_effective": sum(int(mask.sum()) * uses[full] for full, mask in kept.items()),
             }

@@ -145,6 +145,26 @@ def first_names(network: nn.Module) -> dict[str, str]:
     return {name: first[parameter] for name, parameter in everything}
 
 
+def weighted(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """Return the weights that can be pruned by their names, for each module that has any.
+
+    A weight that several modules share belongs to the first one.
+    """
+    first, found = first_names(network), {}
+    for prefix, module in network.named_modules():
+        names = {f"{prefix}.{key}" if prefix else key: weight for key, weight in weights_of(module).items()}
+        if own := {name: weight for name, weight in names.items() if first[name] == name}:
+            found[prefix] = own
+    return found
+
+
+def by_output(module: nn.Module, weight: Tensor) -> Tensor:
+    """Return a module's weight, or its mask, with a row for each output channel."""
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):  # (in, out / groups, ...)
+        weight = weight.unflatten(0, (module.groups, -1)).transpose(1, 2).flatten(0, 1)
+    return weight.flatten(1)
+
+
 def owners(network: nn.Module) -> dict[str, tuple[str, nn.Module]]:
     """Return the module of every prunable weight, with its dotted name, by each of the weight's names."""
     return {

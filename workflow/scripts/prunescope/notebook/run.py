@@ -73,7 +73,7 @@ class Run:
     accuracy : pandas.DataFrame
         One row for each network: density, accuracy, loss.
     predictions, exemplars, classes : pandas.DataFrame
-        Predictions of pairs of networks compared; images whose predictions pruning changes; accuracy by class.
+        Pairs of networks by their predictions; images whose predictions pruning changes; accuracy by class.
     barriers : pandas.DataFrame
         With ``landscape`` in the experiment: loss and error along the lines between networks.
 

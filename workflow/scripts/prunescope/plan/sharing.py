@@ -26,6 +26,7 @@ ROUND0 = {
     "metrics.json": (),
     "predictions.h5": (),
     "activations.h5": (_recording,),
+    "units.json": (_recording,),
     "similarity.parquet": (_recording, _comparison),
 }
 

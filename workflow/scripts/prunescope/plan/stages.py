@@ -28,6 +28,7 @@ PACKAGES = {
     "compare_siblings": COMPARING,
     "measure_barriers": (*LEARNING, *TABLES),
     "compare_predictions": ("numpy", "scipy", "h5py", *TABLES),
+    "compare_weights": (*LEARNING, "pandas", "pyarrow"),
     "assemble_matrix": TABLES,
     "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,
@@ -275,6 +276,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
         "compare": lambda: _compared(experiment),
+        "compare_weights": lambda: _networks(experiment),
     }
     return tuple(named[rule]()) if rule in named else ()
 
