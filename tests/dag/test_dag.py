@@ -190,6 +190,11 @@ def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
 
 
+def test_rounds_that_are_pruned_from_the_dense_network_do_not_need_each_other(project):
+    project.add_keys("pruning: {from: dense}")
+    assert project.jobs("results/tiny/seed0/round2/checkpoint.pt") == {"prune_round tiny 0 2"}
+
+
 REMADE = jobs("prune_round", "extract_activations", "compare_round", rounds=(1, 2))
 # Another pruning rate does not affect round 0; it is recomputed because its files are missing here.
 DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", rounds=(0,))

@@ -33,8 +33,12 @@ def kept(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
-def prune(values, masks, rates=None, scope="global", rate=0.2, density=None):
-    return selection.prune(values, masks, scope, rate, rates or {}, density)
+def prune(values, masks, rates=None, scope="global", rate=0.2, density=None, times=1):
+    totals, left = (
+        {name: int(count(mask)) for name, mask in masks.items()} for count in (torch.numel, torch.sum)
+    )
+    counts = amounts.kept(totals, left, scope, rate, rates or {}, density, times)
+    return selection.prune(values, masks, counts)
 
 
 def scores(criterion, weights, gradients=None, seed=0):
@@ -105,6 +109,18 @@ def test_density_leaves_the_ceiling_in_one_shot_or_many():
         assert torch.equal(direct[name], higher[name]), "no weight comes back"
 
 
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_the_dense_network_is_pruned_at_once_to_where_rounds_end(scope, times):
+    values = dict(zip("ab", random(701, 303), strict=True))
+    rates = {"b": 0.1} if scope == "layer" else {}
+    stepwise = everything(values)
+    for _ in range(times):
+        stepwise = prune(values, stepwise, rates, scope, 0.29)
+    direct = prune(values, everything(values), rates, scope, 0.29, times=times)
+    assert all(torch.equal(direct[name], mask) for name, mask in stepwise.items())
+
+
 def test_layer_scope_prunes_each_layer_by_its_own_rate():
     network = build("lenet300", {}, (1, 28, 28), 10, 0)
     weights = modules.prunable(network, ["Linear"])
@@ -123,16 +139,13 @@ def test_layer_scope_prunes_each_layer_by_its_own_rate():
         assert weight[~masks[name]].abs().max() <= weight[masks[name]].abs().min()
 
 
-def test_rates_without_effect_are_errors():
+def test_a_rate_without_effect_is_an_error():
     network = build("lenet5", {}, (1, 28, 28), 10, 0)
     names = list(modules.prunable(network, ["Conv2d"]))
     with pytest.raises(
         InputError, match=r"pruning.rates: pattern 'output' matches no prunable module.*conv1, conv2"
     ):
         modules.layer_rates(network, names, {"output": 0.1})
-    values = {"a": torch.ones(3)}
-    with pytest.raises(InputError, match="scope: layer"):
-        prune(values, everything(values), {"a": 0.1})
 
 
 def test_prunable_are_kernels_and_matrices_only():

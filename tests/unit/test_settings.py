@@ -543,7 +543,7 @@ def test_untrained_networks_have_the_seeds_of_the_experiment_and_at_least_two(wr
 
 def test_a_control_is_given_only_what_it_starts_from(write):
     write("x", changed(pruning__retraining="rewind"))
-    needed = {"none": {"previous", "rewind"}, "retrain": {"rewind"}}
+    needed = {"none": {"origin", "rewind"}, "retrain": {"rewind"}}
     needed |= {"shuffled-masks": {"masks", "rewind"}, "new-weights": {"masks"}}
     for control, files in needed.items():
         write("y", {"extends": "x", "control": control})

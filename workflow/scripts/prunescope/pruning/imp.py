@@ -13,7 +13,7 @@ from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.provenance import derive_seed
-from prunescope.pruning import selection
+from prunescope.pruning import amounts, selection
 from prunescope.pruning.dense import Outcome, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
@@ -26,21 +26,22 @@ log = logging.getLogger("prunescope")
 
 
 def read(
-    this: Round, paths: dict[str, str]
+    this: Round, settings: PruningSettings, paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
     """Read the files that a later round starts from.
 
     Parameters
     ----------
     this : Round
+    settings : PruningSettings
     paths : dict of str to path
-        ``previous``, the checkpoint of the previous round; ``rewind``, the weights of round 0 to rewind to;
-        ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
+        ``origin``, the checkpoint that the round is pruned from; ``rewind``, the weights of round 0 to rewind
+        to; ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
 
     Returns
     -------
     tuple of (Checkpoint, (int, dict), dict)
-        The previous round, the step and weights to rewind to, and masks; None for those not in `paths`.
+        The network to prune, the step and weights to rewind to, and masks; None for those not in `paths`.
 
     Raises
     ------
@@ -48,34 +49,35 @@ def read(
         When a file is missing or damaged, or belongs to another seed, round, network or data set.
     """
     same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
-    previous = rewind = masks = None
-    if "previous" in paths:
-        previous = checkpoints.load(paths["previous"])
-        checkpoints.expect(paths["previous"], previous, round=this.number - 1, **same)
+    origin = rewind = masks = None
+    if "origin" in paths:
+        origin = checkpoints.load(paths["origin"])
+        before = 0 if settings.origin == "dense" else this.number - 1
+        checkpoints.expect(paths["origin"], origin, round=before, **same)
     if "rewind" in paths:
         rewind = checkpoints.load_rewind(paths["rewind"], **same)
     if "masks" in paths:
         pruned = checkpoints.load(paths["masks"])
         checkpoints.expect(paths["masks"], pruned, round=this.number, **same)
         masks = pruned.masks
-    return previous, rewind, masks
+    return origin, rewind, masks
 
 
 def prune(
     this: Round,
     settings: PruningSettings,
-    previous: Checkpoint | None = None,
+    origin: Checkpoint | None = None,
     early: tuple[int, dict[str, Tensor]] | None = None,
     controlled: Masks | None = None,
 ) -> Outcome:
-    """Prune the network of the previous round and retrain it; or do what a control does instead.
+    """Prune the network of an earlier round and retrain it; or do what a control does instead.
 
     Parameters
     ----------
     this : Round
     settings : PruningSettings
-    previous : Checkpoint, optional
-        Of the round before.
+    origin : Checkpoint, optional
+        The network to prune: of the previous round, or the dense one.
     early : tuple of (int, dict of str to Tensor), optional
         Step and weights of round 0 to which ``retraining: rewind`` returns.
     controlled : dict of str to Tensor of bool, optional
@@ -89,15 +91,15 @@ def prune(
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
-            masks = remaining(this, settings, previous, data)
+            masks = remaining(this, settings, origin, data)
         else:
             generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
             masks = kinds.load("control", settings.control)(controlled, generator)
         # A network that was initially sparse can have masks for weights that are not prunable.
-        if previous is not None:
-            masks = masks | {n: mask for n, mask in previous.masks.items() if n not in masks}
+        if origin is not None:
+            masks = masks | {n: mask for n, mask in origin.masks.items() if n not in masks}
 
-        # Their values: newly drawn, those of an early step of round 0, or those of the previous round.
+        # Their values: newly drawn, those of an early step of round 0, or those of the network to prune.
         start = 0
         if control.get("fresh"):
             network = build(**this.built, seed=derive_seed(this.seed, "new weights", this.number))
@@ -106,7 +108,7 @@ def prune(
             network = build(**this.built, seed=0)
             network.load_state_dict(weights)
         else:
-            network = previous.build()
+            network = origin.build()
         apply_masks(network, masks)
         log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
 
@@ -115,19 +117,22 @@ def prune(
     return outcome(this, network, data, task, trained, state, started)
 
 
-def remaining(this: Round, settings: PruningSettings, previous: Checkpoint, data: Data) -> Masks:
-    """Score the weights that the previous round left, and return masks without the lowest."""
-    network = previous.build()
+def remaining(this: Round, settings: PruningSettings, origin: Checkpoint, data: Data) -> Masks:
+    """Score the weights that an earlier round left, and return masks without the lowest."""
+    network = origin.build()
     weights = modules.prunable(network, settings.prunable)
-    scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
-    return selection.prune(
-        scores,
-        selection.survivors(previous, weights),
+    masks = selection.survivors(origin, weights)
+    counts = amounts.kept(
+        {name: mask.numel() for name, mask in masks.items()},
+        {name: int(mask.sum()) for name, mask in masks.items()},
         settings.scope,
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),
         settings.density,
+        times=this.number - origin.round,
     )
+    scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
+    return selection.prune(scores, masks, counts)
 
 
 class Offered:

@@ -1,9 +1,10 @@
 """Tables of pruning criteria and of controls.
 
-Facts of a control: `reads` names the checkpoints that its masks are made from, of the ``previous`` round or,
-as ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses weights; with `fresh`,
-their values are newly drawn. With `again`, its rounds start from the files of the controlled experiment in
-place of its own, and the seeds of order and augmentation differ; round 0 is trained again, too.
+Facts of a control: `reads` names the checkpoints that its masks are made from: the ``origin``, of the round
+that is pruned, or ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses
+weights; with `fresh`, their values are newly drawn. With `again`, its rounds start from the files of the
+controlled experiment in place of its own, and the seeds of order and augmentation differ; round 0 is trained
+again, too.
 """
 
 from prunescope.kinds import Kind
@@ -12,7 +13,7 @@ OFFERED = {
     "weights": "the prunable weights by parameter name, on the CPU",
     "gradients": "the gradients of the training images' mean loss, on the CPU",
     "generator": "a torch.Generator on the CPU, seeded for this seed and round",
-    "network": "the network of the previous round, on the training device",
+    "network": "the network that is pruned, on the training device",
     "untrained": "the same network with its initial weights, on the CPU",
     "data": "the images and labels on the training device, see prunescope.training.data.Data",
 }
@@ -44,7 +45,7 @@ CONTROLS = {
     "none": Kind(
         "pruning.imp:remaining",
         "No control: score the remaining weights and remove the lowest",
-        facts={"reads": ("previous",), "prunes": True},
+        facts={"reads": ("origin",), "prunes": True},
     ),
     "retrain": Kind(
         "pruning.controls:retrain",

@@ -26,6 +26,12 @@ class Selection(Settings):
     criterion: named("criterion") = Field(
         "magnitude", description="Score of the weights; those with the lowest scores are removed."
     )
+    origin: Literal["previous", "dense"] = Field(
+        "previous",
+        alias="from",
+        description="What each round is pruned from: the `previous` round, or the `dense` network, at the "
+        "density of the round. `dense` is one-shot pruning at several densities.",
+    )
     scope: Literal["global", "layer"] = Field(
         "global", description="One threshold for all prunable weights (`global`) or one per layer (`layer`)."
     )
@@ -68,7 +74,7 @@ class Pruning(Selection):
     densities: Annotated[list[Fraction], Field(min_length=1)] | None = Field(
         None,
         description="Fraction of prunable weights left after round 1, 2, ... instead of a constant rate; "
-        "must decrease and have one entry for each round. One entry and `rounds: 1` is one-shot pruning.",
+        "must decrease and have one entry for each round.",
     )
     rewind_epoch: int = Field(
         0, ge=0, description="Epoch of round 0 whose weights `rewind` goes back to; 0 is the initial weights."
