@@ -214,6 +214,7 @@ ROWS = [
     row("training.threads", 2, TRAINED, REPORT),
     row("pruning.criterion", "random", PRUNED, REPORT),
     row("pruning.from", "dense", PRUNED, REPORT),
+    row("pruning.at", "initialisation", PRUNED, REPORT),
     row("pruning.scope", "layer", PRUNED, REPORT),
     row("pruning.prunable", ["Linear"], PRUNED, REPORT),
     row("pruning.rate", 0.3, PRUNED, REPORT),

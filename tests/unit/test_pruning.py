@@ -34,10 +34,9 @@ def kept(masks):
 
 
 def prune(values, masks, rates=None, scope="global", rate=0.2, density=None, times=1):
-    totals, left = (
-        {name: int(count(mask)) for name, mask in masks.items()} for count in (torch.numel, torch.sum)
-    )
-    counts = amounts.kept(totals, left, scope, rate, rates or {}, density, times)
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    left = {name: int(mask.sum()) for name, mask in masks.items()}
+    counts = amounts.kept(shapes, left, scope, rate, rates or {}, density, times)
     return selection.prune(values, masks, counts)
 
 
@@ -214,12 +213,11 @@ def test_applied_masks_leave_plain_zeros():
 def test_later_rounds_prune_the_weights_that_the_first_one_pruned():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
     half = {"a": torch.tensor([True, False, True])}
-    dense = SimpleNamespace(round=0, masks={})
-    assert kept(selection.survivors(dense, weights)) == 6
-    assert kept(selection.survivors(SimpleNamespace(round=0, masks=half), weights)) == 5, "initially sparse"
+    assert kept(selection.survivors({}, weights, pruned=False)) == 6
+    assert kept(selection.survivors(half, weights, pruned=False)) == 5, "initially sparse"
     with pytest.raises(InputError, match=r"pruning\.prunable: .* did not prune b"):
-        selection.survivors(SimpleNamespace(round=1, masks=half), weights)
-    assert set(selection.survivors(SimpleNamespace(round=1, masks=half), {"a": weights["a"]})) == {"a"}
+        selection.survivors(half, weights, pruned=True)
+    assert set(selection.survivors(half, {"a": weights["a"]}, pruned=True)) == {"a"}
 
 
 def test_census_by_hand():
@@ -271,7 +269,7 @@ def test_a_weight_that_two_layers_share_counts_once_and_is_pruned_in_both():
 def test_the_round_from_which_nothing_changes(sizes, pruning, first):
     """Checked by pruning: halving 64 weights gives 32, 16, 8, 4, 2, 1; the last weight is never removed."""
     rounds = 3 if pruning["densities"] else 20
-    assert amounts.idle_round({str(i): size for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
+    assert amounts.idle_round({str(i): [size] for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
     if first is None:
         return
     masks = {str(i): torch.ones(size, dtype=torch.bool) for i, size in enumerate(sizes)}

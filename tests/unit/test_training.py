@@ -611,7 +611,7 @@ def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(pre
     assert set(this.built) == {"name", "arguments", "shape", "classes"}
     step, weights = train_dense(this).rewind
     assert step == 0
-    assert all(torch.equal(weights[name], value) for name, value in this.initial().state_dict().items())
+    assert all(torch.equal(weights[name], value) for name, value in this.initial()[0].state_dict().items())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts it there")
@@ -679,7 +679,7 @@ def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(pr
 
 
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
-    first, second = (job(prepared, seed=seed).initial().state_dict() for seed in (0, 1))
+    first, second = (job(prepared, seed=seed).initial()[0].state_dict() for seed in (0, 1))
     assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
     untrained = rounds.untrained(job(prepared, seed=1)).weights
     assert all(torch.equal(untrained[name], value) for name, value in second.items())
@@ -764,6 +764,7 @@ class Chain:
             "rate": 0.3,
             "rates": {},
             "from": "previous",
+            "at": "training",
         }
         self.pruning |= {"density": None, "retraining": retraining, "control": "none", **pruned}
 

@@ -54,7 +54,7 @@ def inspect(
     Returns
     -------
     dict
-        ``parameters``, ``prunable`` (number of prunable weights by parameter name), ``rates`` (of single
+        ``parameters``, ``prunable`` (shapes of the prunable weights by parameter name), ``rates`` (of single
         parameters), ``macs`` (multiply–accumulates of convolutions and linear layers per image), ``floats``
         (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
         one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
@@ -102,7 +102,7 @@ def inspect(
     alone = _try_out(net, chosen, shape, trains=not trained_elsewhere)
     return {
         "parameters": counts["parameters"],
-        "prunable": {name: weight.numel() for name, weight in weights.items()},
+        "prunable": {name: list(weight.shape) for name, weight in weights.items()},
         "rates": own_rates,
         "macs": counts["macs_dense"],
         "floats": sum(math.prod(module.output) for module in found.values() if module.output is not None),

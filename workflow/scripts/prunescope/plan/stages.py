@@ -119,7 +119,7 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    own = {"control": experiment["control"]} | {key: pruning[key] for key in ("from", "retraining")}
+    own = {"control": experiment["control"]} | {key: pruning[key] for key in ("at", "from", "retraining")}
     if prunes(experiment):
         own |= {key: pruning[key] for key in Selection.by_key()}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
@@ -148,10 +148,13 @@ def starts_from(experiment: dict) -> set[str]:
     rewind to, and the checkpoint of the same round of the controlled experiment. The first two are that
     experiment's own in a control that trains its rounds again.
     """
-    control = control_facts(experiment)
+    control, pruning = control_facts(experiment), experiment["pruning"]
     needed = set(control["reads"])
+    if pruning["at"] == "initialisation":
+        # The untrained network is built again; of the previous round, only the masks are needed.
+        return needed - {"origin"} if pruning["from"] == "dense" else needed
     if not control.get("fresh"):
-        needed.add("rewind" if experiment["pruning"]["retraining"] == "rewind" else "origin")
+        needed.add("rewind" if pruning["retraining"] == "rewind" else "origin")
     return needed
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
-from prunescope.networks import weights as given_weights
 from prunescope.networks.inspect import census
 from prunescope.pruning.rounds import Round, checkpoint, measured
 from prunescope.training.data import Data, place, steps_per_epoch
@@ -59,10 +58,7 @@ def train_dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = No
     """
     started = time.monotonic()
     state = unfinished(this, rewind={"epoch": rewind_epoch, "step": rewind_step})
-    network = this.initial()
-    # Zeros in given weights belong to a sparse network.
-    given = "weights" in this.network.get("more", {})
-    masks = given_weights.zeros(network, trained_further=True) if given else {}
+    network, masks = this.initial()
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
         rewind = rewind_epoch * steps_per_epoch(data, this.training) if rewind_step is None else rewind_step

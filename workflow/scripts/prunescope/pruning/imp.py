@@ -1,6 +1,7 @@
 """Iterative Magnitude Pruning: one round, which scores, prunes, chooses the weights to start from, trains."""
 
 import copy
+import dataclasses
 import logging
 import time
 
@@ -17,12 +18,15 @@ from prunescope.pruning import amounts, selection
 from prunescope.pruning.dense import Outcome, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
-from prunescope.training.data import Data, place
+from prunescope.settings.training import Forward
+from prunescope.training.data import Data, Split, place
 from prunescope.training.evaluate import gradients
 from prunescope.training.execution import enough_memory
 from prunescope.training.loop import Task, train
 
 log = logging.getLogger("prunescope")
+# Images for criteria that need few. SNIP, GraSP and Wanda were published with 100 to 128.
+SAMPLED = 512
 
 
 def read(
@@ -89,17 +93,18 @@ def prune(
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
 
+        network, before = earlier(this, settings, origin)
+
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
-            masks = remaining(this, settings, origin, data)
+            masks = remaining(this, settings, network, before, origin.round if origin else 0, data)
         else:
             generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
             masks = kinds.load("control", settings.control)(controlled, generator)
         # A network that was initially sparse can have masks for weights that are not prunable.
-        if origin is not None:
-            masks = masks | {n: mask for n, mask in origin.masks.items() if n not in masks}
+        masks = masks | {name: mask for name, mask in before.items() if name not in masks}
 
-        # Their values: newly drawn, those of an early step of round 0, or those of the network to prune.
+        # Their values: those before this round, newly drawn, or those of an early step of round 0.
         start = 0
         if control.get("fresh"):
             network = build(**this.built, seed=derive_seed(this.seed, "new weights", this.number))
@@ -107,8 +112,6 @@ def prune(
             start, weights = early
             network = build(**this.built, seed=0)
             network.load_state_dict(weights)
-        else:
-            network = origin.build()
         apply_masks(network, masks)
         log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
 
@@ -117,22 +120,43 @@ def prune(
     return outcome(this, network, data, task, trained, state, started)
 
 
-def remaining(this: Round, settings: PruningSettings, origin: Checkpoint, data: Data) -> Masks:
-    """Score the weights that an earlier round left, and return masks without the lowest."""
-    network = origin.build()
+def earlier(
+    this: Round, settings: PruningSettings, origin: Checkpoint | None
+) -> tuple[nn.Module | None, Masks]:
+    """Return the network before this round, trained or not, and its masks; None if no round needs it."""
+    if settings.at == "initialisation":
+        network, masks = this.initial()
+        return network, masks if origin is None else origin.masks
+    return (None, {}) if origin is None else (origin.build(), origin.masks)
+
+
+def remaining(
+    this: Round,
+    settings: PruningSettings,
+    network: nn.Module,
+    before: Masks,
+    done: int,
+    data: Data,
+) -> Masks:
+    """Score the weights that are left after round `done`, and return masks without the lowest."""
     weights = modules.prunable(network, settings.prunable)
-    masks = selection.survivors(origin, weights)
+    masks = selection.survivors(before, weights, pruned=done > 0)
+    left = {name: int(mask.sum()) for name, mask in masks.items()}
     counts = amounts.kept(
-        {name: mask.numel() for name, mask in masks.items()},
-        {name: int(mask.sum()) for name, mask in masks.items()},
+        {name: mask.shape for name, mask in masks.items()},
+        left,
         settings.scope,
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),
         settings.density,
-        times=this.number - origin.round,
+        times=this.number - done,
     )
-    scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
-    return selection.prune(scores, masks, counts)
+    steps = kinds.find("criterion", settings.criterion).facts.get("iterations", 1)
+    for step in range(1, steps + 1):
+        apply_masks(network, before | masks)
+        scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
+        masks = selection.prune(scores, masks, amounts.on_the_way(left, counts, step / steps))
+    return masks
 
 
 class Offered:
@@ -163,5 +187,20 @@ class Offered:
         return copy.deepcopy(self._network).to(self.data.train.labels.device)
 
     @property
+    def shape(self) -> list[int]:
+        return self._round.built["shape"]
+
+    @property
     def untrained(self) -> nn.Module:
-        return self._round.initial()
+        return self._round.initial()[0]
+
+    @property
+    def sample(self) -> Data:
+        train = self.data.train
+        generator = torch.Generator().manual_seed(derive_seed(self._round.seed, "sample"))
+        rows = torch.randperm(len(train), generator=generator)[:SAMPLED].sort().values.to(train.labels.device)
+        return dataclasses.replace(self.data, train=Split(train.images[rows], train.labels[rows]))
+
+    @property
+    def settings(self) -> Forward:
+        return self._round.training

@@ -3,24 +3,23 @@
 import torch
 from torch import Tensor
 
-from prunescope.checkpoints import Checkpoint
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks
 
 
-def survivors(origin: Checkpoint, weights: dict[str, Tensor]) -> Masks:
-    """Return the masks that the prunable weights have in the network that is pruned.
+def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
+    """Return the masks that the prunable weights have before a round.
 
-    The dense network has none, unless it was initially sparse: then those of some weights.
+    A network that is not `pruned` has none, unless it was initially sparse: then those of some weights.
 
     Raises
     ------
     InputError
         When an earlier round pruned other weights.
     """
-    masks = {name: mask for name, mask in origin.masks.items() if name in weights}
+    masks = {name: mask for name, mask in before.items() if name in weights}
     missing = [name for name in weights if name not in masks]
-    if origin.round and missing:
+    if pruned and missing:
         raise InputError(
             f"pruning.prunable: the previous round did not prune {', '.join(missing)}; prune the "
             "same weights in every round"

@@ -14,11 +14,21 @@ OFFERED = {
     "gradients": "the gradients of the training images' mean loss, on the CPU",
     "generator": "a torch.Generator on the CPU, seeded for this seed and round",
     "network": "the network that is pruned, on the training device",
+    "shape": "channels, height and width of its input for one image",
     "untrained": "the same network with its initial weights, on the CPU",
     "data": "the images and labels on the training device, see prunescope.training.data.Data",
+    "sample": "the same with at most 512 training images, drawn at random for this seed",
+    "settings": "how images are passed through the network, see prunescope.training.evaluate.forward",
 }
 
+# Facts of a criterion: with `iterations`, the remaining weights are scored that many times in a round.
 CRITERIA = {
+    "grasp": Kind(
+        "pruning.initialisation:grasp",
+        "w × (H g), H and g the Hessian and the gradient of the loss: how much w adds to the length of g",
+        reference="C. Wang, G. Zhang, R. Grosse: Picking Winning Tickets Before Training by Preserving "
+        "Gradient Flow. ICLR 2020.",
+    ),
     "magnitude": Kind(
         "pruning.criteria:magnitude",
         "|w|",
@@ -32,6 +42,19 @@ CRITERIA = {
         "pruning.criteria:saliency",
         "|w × gradient|: the first-order change of the training loss when w is removed",
         reference="P. Molchanov et al.: Pruning Convolutional Neural Networks. ICLR 2017.",
+    ),
+    "snip": Kind(
+        "pruning.initialisation:snip",
+        "|w × gradient| of an untrained network: saliency for a sample of images",
+        reference="N. Lee, T. Ajanthan, P. Torr: SNIP: Single-shot Network Pruning Based on Connection "
+        "Sensitivity. ICLR 2019.",
+    ),
+    "synflow": Kind(
+        "pruning.initialisation:synflow",
+        "w × ∂R/∂w, R the output of the network with |w| for an image of ones, in 100 iterations",
+        reference="H. Tanaka et al.: Pruning Neural Networks Without Any Data by Iteratively Conserving "
+        "Synaptic Flow. NeurIPS 2020.",
+        facts={"iterations": 100},
     ),
 }
 

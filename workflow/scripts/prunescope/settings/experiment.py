@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
+from prunescope.settings.combinations import refused
 from prunescope.settings.findings import Figures, Findings
 from prunescope.settings.network import Model, Network, Seed
 from prunescope.settings.optimization import check_length
@@ -62,6 +63,10 @@ class Experiment(Settings):
                 if not needed:
                     advice = "is not used with models; give each entry of models its own"
                 raise problem(advice, f"network.{key}", value=value)
+        values = pruning.plain() | {"control": self.control}
+        if found := refused(values):
+            key, why = found
+            raise problem(why, key if key == "control" else f"pruning.{key}", value=values[key])
         if pruning.densities is not None and len(pruning.densities) != self.rounds:
             advice = f"must have one entry for each round, {self.rounds} in total"
             raise problem(advice, "pruning.densities", value=pruning.densities)

@@ -32,8 +32,16 @@ class Selection(Settings):
         description="What each round is pruned from: the `previous` round, or the `dense` network, at the "
         "density of the round. `dense` is one-shot pruning at several densities.",
     )
-    scope: Literal["global", "layer"] = Field(
-        "global", description="One threshold for all prunable weights (`global`) or one per layer (`layer`)."
+    at: Literal["training", "initialisation"] = Field(
+        "training",
+        description="Whether trained networks are scored and pruned, or the untrained one, which is then "
+        "trained like round 0.",
+    )
+    scope: Literal["global", "layer", "erk"] = Field(
+        "global",
+        description="How many weights each layer loses: as many as are below one threshold for all "
+        "(`global`); the same fraction (`layer`); or so that its density is proportional to the sum of its "
+        "dimensions over their product (`erk`).",
     )
     prunable: list[Annotated[str, Field(min_length=1)]] = Field(
         PRUNABLE,

@@ -1,0 +1,33 @@
+"""Which values of `pruning` and `control` do not go together, and why. All others do."""
+
+from collections.abc import Mapping
+
+# Values by key. The first key is the one that a message is about; what follows is the message.
+REFUSED: tuple[tuple[dict[str, tuple[str, ...]], str], ...] = (
+    (
+        {"criterion": ("grasp", "snip", "synflow"), "at": ("training",)},
+        "scores untrained networks; set pruning.at: initialisation",
+    ),
+    (
+        {"criterion": ("saliency",), "at": ("initialisation",)},
+        "scores trained networks; choose snip, the same score of untrained ones",
+    ),
+    (
+        {"retraining": ("finetune", "rewind"), "at": ("initialisation",)},
+        "there is no earlier training to continue or to go back to; set pruning.retraining: lr-rewind",
+    ),
+)
+
+
+def refused(values: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the key and the message of the first combination that is refused; None if there is none.
+
+    Parameters
+    ----------
+    values : mapping of str to str
+        ``control`` and keys of `pruning`.
+    """
+    for parts, why in REFUSED:
+        if all(values[key] in options for key, options in parts.items()):
+            return next(iter(parts)), why
+    return None
