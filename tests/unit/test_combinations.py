@@ -30,7 +30,7 @@ def allowed(control, criterion, at, scope, retraining, **_) -> bool:
     """What makes sense, in other words than the table."""
     if at == "initialisation":
         return criterion in {"magnitude", "random"} | UNTRAINED and retraining == "lr-rewind"
-    return criterion not in UNTRAINED
+    return criterion not in UNTRAINED and not (criterion == "wanda" and scope == "global")
 
 
 def experiment(cell: dict) -> dict:

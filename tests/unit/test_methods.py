@@ -16,13 +16,17 @@ from torch.nn import functional as F
 
 from prunescope import kinds
 from prunescope.data import datasets
+from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
-from prunescope.pruning import amounts, imp
+from prunescope.pruning import amounts, imp, inputs
 from prunescope.pruning.dense import train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.pruning import PruningSettings
 from prunescope.training.data import place
+
+# With almost no learning, the result shows where a round started.
+STILL = how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,74 @@ def test_synflow_of_two_layers_by_hand():
     assert scores["3.weight"].tolist() == [[3, 14]]
 
 
+def wanda(network, images, prunable=("*",)):
+    """Scores for images in place of a sample, and ‖x‖₂ of each weight."""
+    weights = modules.prunable(network, list(prunable))
+    plain = torch.zeros(images.shape[1], dtype=torch.float64)
+    data = SimpleNamespace(
+        train=SimpleNamespace(batches=lambda: ((part, None) for part in images.split(3))),
+        mean=plain,
+        std=plain + 1 / 255,
+        resizing=None,
+    )
+    copies = {name: weight.detach().clone() for name, weight in weights.items()}
+    given = {"network": copy.deepcopy(network), "weights": copies, "sample": data, "settings": how()}
+    return kinds.call("criterion", "wanda", SimpleNamespace(**given)), inputs.input_lengths(**given)
+
+
+def test_wanda_of_a_linear_layer_by_hand():
+    """‖x‖ = 5, 2, 1: |w| · ‖x‖ is 5, 4, 3 and 10, 2, 4."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[-1.0, 2.0, 3.0], [2.0, -1.0, 4.0]]))
+    images = torch.tensor([[3.0, 0.0, 1.0], [-4.0, 2.0, 0.0]]).view(2, 3, 1, 1)
+    scores, lengths = wanda(network, images)
+    assert lengths["1.weight"].tolist() == [[5, 2, 1], [5, 2, 1]]
+    assert (3 * scores["1.weight"]).tolist() == [[2, 1, 0], [2, 0, 1]]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_wanda_sees_the_unfolded_inputs_of_a_convolution(groups):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=groups), nn.Flatten())
+    images = torch.randn(7, 4, 6, 5)
+    lengths = wanda(network, images)[1]["0.weight"]
+    columns = F.unfold(images, (3, 2), stride=2, padding=1).double()
+    expected = columns.square().sum((0, 2)).sqrt().view(groups, 1, 4 // groups, 3, 2)
+    torch.testing.assert_close(
+        lengths, expected.expand(-1, 6 // groups, -1, -1, -1).reshape(6, -1, 3, 2), rtol=1e-5, atol=0
+    )
+
+
+def test_wanda_takes_the_same_number_from_each_output_in_every_round(prepared):
+    before, settings = (
+        train_dense(job(prepared, training=STILL)).checkpoint,
+        {"criterion": "wanda", "scope": "layer"},
+    )
+    for number in (1, 2):
+        before = prune(
+            job(prepared, number, training=STILL), PruningSettings(**settings, rate=0.4), before
+        ).checkpoint
+        for name, mask in before.masks.items():
+            left = mask.flatten(1).sum(1)
+            assert left.max() - left.min() <= 1, name
+
+
+def test_wanda_refuses_weights_without_inputs_of_their_own():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 1)
+
+        def forward(self, x):
+            return self.attention(*3 * [x.flatten(2)])[0].mean(1)
+
+    with pytest.raises(
+        InputError, match=r"attention.in_proj_weight is not .* leave it out of pruning.prunable"
+    ):
+        wanda(Attention(), torch.randn(2, 1, 2, 2), ["attention.in_proj_weight"])
+
+
 # Allocations ------------------------------------------------------------------------------------------------
 
 
@@ -221,13 +293,10 @@ def test_the_last_of_several_steps_is_exact():
 
 # Rounds -----------------------------------------------------------------------------------------------------
 
-STILL = how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
-
 
 @pytest.mark.parametrize("criterion", ["magnitude", "random", "snip", "grasp", "synflow"])
 @pytest.mark.parametrize("scope", ["global", "layer", "erk"])
 def test_a_round_at_initialisation_starts_from_the_untrained_network(prepared, criterion, scope):
-    """With almost no learning, the result shows where the round started."""
     this = job(prepared, 2, training=STILL)
     own = PruningSettings(
         **{"from": "dense"}, at="initialisation", criterion=criterion, scope=scope, density=0.1

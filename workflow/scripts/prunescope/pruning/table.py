@@ -56,6 +56,12 @@ CRITERIA = {
         "Synaptic Flow. NeurIPS 2020.",
         facts={"iterations": 100},
     ),
+    "wanda": Kind(
+        "pruning.inputs:wanda",
+        "|w| · ‖x‖₂, compared within each output; x are the inputs that w is multiplied with",
+        reference="M. Sun, Z. Liu, A. Bair, J. Kolter: A Simple and Effective Pruning Approach for Large "
+        "Language Models. ICLR 2024.",
+    ),
 }
 
 CONTROLS = {

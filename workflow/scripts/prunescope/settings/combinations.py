@@ -13,6 +13,14 @@ REFUSED: tuple[tuple[dict[str, tuple[str, ...]], str], ...] = (
         "scores trained networks; choose snip, the same score of untrained ones",
     ),
     (
+        {"criterion": ("wanda",), "at": ("initialisation",)},
+        "scores trained networks; set pruning.at: training",
+    ),
+    (
+        {"criterion": ("wanda",), "scope": ("global",)},
+        "compares only weights of the same output; set pruning.scope: layer or erk",
+    ),
+    (
         {"retraining": ("finetune", "rewind"), "at": ("initialisation",)},
         "there is no earlier training to continue or to go back to; set pruning.retraining: lr-rewind",
     ),
