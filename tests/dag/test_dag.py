@@ -28,7 +28,9 @@ def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
     return found
 
 
-TABLES = ("assemble_matrix", "assemble_accuracy", "draw_figures", "write_report")
+# What compares networks other than by their representations.
+LEVELS = ("compare_predictions",)
+TABLES = ("assemble_matrix", "assemble_accuracy", *LEVELS, "draw_figures", "write_report")
 COMPARISON = ("compare_round", "assemble_matrix", "draw_figures", "write_report")
 EXTRACTION = ("extract_activations", *COMPARISON)
 PRUNING = jobs("prune_round", *EXTRACTION, *TABLES, rounds=(1, 2))
@@ -239,7 +241,7 @@ def of_other(*rules: str, rounds=ROUNDS) -> set[str]:
     return of("other", jobs(*rules, rounds=rounds)) | {"write_overview"}
 
 
-LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
+LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", *LEVELS, rounds=(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_which_experiments_are_selected_does_not_change_what_they_share(project)
     assert project.jobs() == LATER - {"write_overview"}
 
 
-ROUNDS_OF_GRID = jobs("prune_round", *EXTRACTION, "assemble_accuracy", rounds=(1, 2))
+ROUNDS_OF_GRID = jobs("prune_round", *EXTRACTION, "assemble_accuracy", *LEVELS, rounds=(1, 2))
 
 
 def with_grid(project, grid: str) -> None:
@@ -287,7 +289,8 @@ def test_a_grid_is_its_combinations_and_shares_the_dense_training(project):
     assert project.jobs() == expected, "round 0 of tiny is there"
     # One combination is an experiment like any other.
     name = combinations[1]
-    assert project.jobs(f"results/{name}/report.html") == of(name, ROUNDS_OF_GRID) - {f"draw_figures {name}"}
+    others = of(name, jobs("draw_figures", *LEVELS))
+    assert project.jobs(f"results/{name}/report.html") == of(name, ROUNDS_OF_GRID) - others
     assert project.jobs("--config", f"experiments=[{name}]") == of(name, ROUNDS_OF_GRID)
 
 
@@ -359,7 +362,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     lines = notes(project, "--resources", "gpu=0")
     few = {name: [line for line in lines if f" {name}: " in line and "few rows" in line] for name in others}
     assert [line for line in lines if " tiny: " in line] == [
-        "prunescope: tiny: activations will take 7.6 MB of disk space",
+        "prunescope: tiny: activations and predictions will take 7.6 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias "
         "(cka_debiased, cka_within, knn_jaccard)",

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_dag import EXTRACTION, TABLES, TRAINED, TRAINING, jobs
+from test_dag import EXTRACTION, LEVELS, TABLES, TRAINED, TRAINING, jobs
 
 from projects import Project
 
@@ -88,12 +88,13 @@ def linked(source, target):
     target.symlink_to(source)
 
 
+SHOWN = ("draw_figures", "write_report")
 FOREIGN = {
-    "accuracy.parquet": ("similarity.parquet", TABLES[:1] + TABLES[2:]),
-    "similarity.parquet": ("accuracy.parquet", TABLES[1:]),
+    "accuracy.parquet": ("similarity.parquet", ("assemble_matrix", *SHOWN)),
+    "similarity.parquet": ("accuracy.parquet", ("assemble_accuracy", *SHOWN)),
     "report.html": ("findings.json", ["write_report"]),
     "seed0/round0/metrics.json": ("findings.json", ["write_report"]),
-    "seed1/round2/similarity.parquet": ("similarity.parquet", TABLES[:1] + TABLES[2:]),
+    "seed1/round2/similarity.parquet": ("similarity.parquet", ("assemble_matrix", *SHOWN)),
 }
 
 
@@ -134,7 +135,7 @@ def test_results_copied_from_another_experiment_are_not_those_of_this_one(projec
         )
     shutil.copytree(project.folder / "results/tiny", project.folder / "results/other")
     assert project.jobs("results/other/report.html") == {
-        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures")
+        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures", *LEVELS)
     }
     # Jobs of a linked folder would overwrite the files of the other experiment.
     (project.folder / "results/third").symlink_to("tiny")

@@ -105,8 +105,9 @@ TRAINED = {"train_dense", "prune_round"}
 PRUNED = {"prune_round"}
 RECORDED = {"extract_activations", "extract_untrained"}
 COMPARED = {"compare_round", "compare_seeds", "compare_untrained"}
+LEVELS = {"compare_predictions"}
 # Rules that read the files of all seeds and rounds.
-COLLECTED = {"assemble_matrix", "assemble_spectrum", "assemble_accuracy", "draw_figures"}
+COLLECTED = {"assemble_matrix", "assemble_spectrum", "assemble_accuracy", "draw_figures", *LEVELS}
 FIGURES = {"draw_figures"}
 REPORT = {"write_report"}
 REWINDS = {"pruning.retraining": "rewind"}
@@ -132,7 +133,7 @@ def row(key, value, *rules, given=None):
 # all settings that affect results.
 ROWS = [
     row("description", "other", REPORT),
-    row("control", "retrain", PRUNED, REPORT, given={"extends": "controlled"}),
+    row("control", "retrain", PRUNED, LEVELS, REPORT, given={"extends": "controlled"}),
     row("dataset", "again", TRAINED, RECORDED, REPORT),
     row("seeds", [0, 1], COLLECTED, {"compare_seeds"}, REPORT),
     row("rounds", 3, COLLECTED, REPORT),

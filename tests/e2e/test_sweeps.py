@@ -33,7 +33,13 @@ def test_a_new_value_reruns_nothing_that_exists(swept):
     new = {f"{rule} sweep-rate=0.1 0 1" for rule in ("prune_round", "extract_activations", "compare_round")}
     new |= {
         f"{rule} sweep-rate=0.1"
-        for rule in ("assemble_matrix", "assemble_accuracy", "draw_figures", "write_report")
+        for rule in (
+            "assemble_matrix",
+            "assemble_accuracy",
+            "compare_predictions",
+            "draw_figures",
+            "write_report",
+        )
     }
     try:
         assert swept.jobs() == new | {"write_overview"}

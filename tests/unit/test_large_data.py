@@ -16,7 +16,7 @@ from prunescope.plan import sizes
 from prunescope.settings.training import Training
 from prunescope.training import data as placing
 from prunescope.training.data import Gathered, place
-from prunescope.training.evaluate import evaluate, gradients
+from prunescope.training.evaluate import gradients, predict, score
 from prunescope.training.loop import Task, train
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
@@ -53,7 +53,7 @@ def test_a_training_from_the_file_gives_the_same_bits(prepared, monkeypatch):
         assert [len(split) for split in (data.train, data.test, data.validation)] == [90, 40, 20]
         network = build("lenet_small", {}, (3, 8, 8), 5, 0)
         train(network, data, SETTINGS, Task(seed=1, round=0))
-        numbers = evaluate(network, data.validation, data, SETTINGS)
+        numbers = score(predict(network, data.validation, data, SETTINGS), data.validation.labels)
         found.append((network.state_dict(), gradients(network, ["conv1.weight"], data, SETTINGS), numbers))
     (weights, slopes, numbers), (again, same, equal) = found
     assert all(torch.equal(weights[name], again[name]) for name in weights)

@@ -10,6 +10,7 @@ from prunescope import checkpoints, files
 from prunescope.activations import record, store
 from prunescope.data import datasets
 from prunescope.errors import InputError
+from prunescope.logits import opened
 from prunescope.plan import sharing, sizes, stages, targets
 from prunescope.pruning import imported
 from prunescope.pruning.rounds import Round
@@ -348,7 +349,7 @@ def bring(place: tuple[int, int] = (0, 0), **changes):
 
 def test_an_import_measures_what_the_network_does_on_the_test_images(folder):
     scaling = {"mean": [0.2], "std": [0.4]}
-    (made, metrics), this = bring((0, 1), training={"normalisation": scaling})
+    (made, metrics, outputs), this = bring((0, 1), training={"normalisation": scaling})
     network = make(1)
     network.load_state_dict(torch.load("half.pt"))
     with torch.no_grad():
@@ -366,14 +367,18 @@ def test_an_import_measures_what_the_network_does_on_the_test_images(folder):
     )
     assert metrics["train_accuracy"] is None and metrics["epochs"] == 0 and metrics["weights"] == "half.pt"
     assert 0 < metrics["seconds"] < 600
-    imported.save(made, metrics, "checkpoint.pt", "metrics.json")
+    paths = {"checkpoint": "checkpoint.pt", "metrics": "metrics.json", "predictions": "predictions.h5"}
+    imported.save(this, made, metrics, outputs, paths)
+    with opened(["predictions.h5"]) as (stored,):
+        assert np.allclose(stored[:], logits, atol=1e-5) and np.array_equal(stored.labels, labels)
     assert files.read_json("metrics.json")["test_accuracy"] == metrics["test_accuracy"]
     assert checkpoints.load("checkpoint.pt").accuracy == made.accuracy
 
 
 @pytest.mark.parametrize("changes", [{"dataset": "unlabelled", "network": {"classes": 4}}])
 def test_accuracy_is_not_measured_without_labels(folder, changes):
-    (made, metrics), _ = bring(**changes)
+    (made, metrics, outputs), _ = bring(**changes)
+    assert outputs.shape[1] == 4
     assert metrics["test_accuracy"] is None and metrics["test_loss"] is None and np.isnan(made.accuracy)
     describe(**changes)
 
@@ -381,7 +386,8 @@ def test_accuracy_is_not_measured_without_labels(folder, changes):
 def test_accuracy_is_not_measured_for_other_classes(folder):
     torch.manual_seed(0)
     torch.save(namespace()["MyNet"]((1, 8, 8), 9).state_dict(), "dense.pt")
-    (made, metrics), _ = bring(network={"classes": 9})
+    (made, metrics, outputs), _ = bring(network={"classes": 9})
+    assert outputs.shape[1] == 9
     assert metrics["test_accuracy"] is None and made.network["classes"] == 9
 
 
@@ -411,7 +417,7 @@ def test_outputs_that_are_not_finite_are_refused(folder):
 
 
 def test_modules_are_recorded_under_the_names_of_layers(folder):
-    (made, _), _ = bring()
+    (made, *_), _ = bring()
     checkpoints.save("checkpoint.pt", made)
     settings = RecordingSettings(layers={"second": "relu2", "first": "relu1"}, examples=20)
     record.record("a.h5", "checkpoint.pt", "data.h5", settings, "code")

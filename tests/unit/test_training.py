@@ -21,7 +21,7 @@ from snakemake.rules import Namedlist
 from torch import nn
 from torch.nn import functional as F
 
-from prunescope import checkpoints, files, identity
+from prunescope import checkpoints, files, identity, logits
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
@@ -37,7 +37,7 @@ from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
 from prunescope.training.data import batches, place
-from prunescope.training.evaluate import evaluate, gradients
+from prunescope.training.evaluate import gradients, predict, score
 from prunescope.training.execution import enough_memory, peak_memory, reproducible
 from prunescope.training.loop import Task, learning_rate, train
 from prunescope.training.resume import State
@@ -229,7 +229,7 @@ def test_training_loss_and_accuracy_are_means_over_the_images_of_one_epoch(prepa
     """With a learning rate of almost 0, the network does not change."""
     network, progress = run(prepared, how(epochs=2, optimizer={"name": "sgd", "lr": 1e-12}, batch_size=149))
     data = place(prepared, how(), CPU)
-    loss, accuracy = evaluate(network, data.train, data, how())
+    loss, accuracy = score(predict(network, data.train, data, how()), data.train.labels)
     for entry in progress.history:
         assert entry["train_loss"] == pytest.approx(loss, rel=1e-5)
         assert entry["train_accuracy"] == pytest.approx(accuracy)
@@ -772,7 +772,8 @@ class Chain:
         return self.folder / f"round{round}" / name
 
     def job(self, round: int, seed: int = 5) -> dict:
-        names = {"checkpoint": "checkpoint.pt", "training": "training.csv", "metrics": "metrics.json"}
+        names = {"checkpoint": "checkpoint.pt", "training": "training.csv"}
+        names |= {"metrics": "metrics.json", "predictions": "predictions.h5"}
         inputs = {"dataset": str(self.data)}
         params = {"network": {"name": "lenet_small", "arguments": {}}, "training": self.training, "code": "1"}
         if round == 0:
@@ -849,6 +850,28 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
     assert not list(chain.folder.glob("round*/.*")), "no state is left behind"
 
 
+def test_predictions_are_of_the_evaluation_that_gave_the_accuracy(chain):
+    for round in (0, 1):
+        network = checkpoints.load(chain.path(round, "checkpoint.pt"))
+        data = place(datasets.load(chain.data), how(), CPU)
+        with logits.opened([chain.path(round, "predictions.h5")]) as (stored,):
+            assert np.array_equal(stored[:], predict(network.build(), data.test, data, how()))
+            right = stored[:].argmax(1) == stored.labels
+        assert int(right.sum()) / len(right) == network.accuracy and stored.classes == 4
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_training_that_was_killed_at_its_end_still_has_its_predictions(prepared, tmp_path, precision):
+    settings, found = how(epochs=2, precision=precision), []
+    for _ in range(2):
+        network = build("lenet_small", {}, (1, 8, 8), 4, 0)
+        data = place(prepared, settings, CPU)
+        progress = train(network, data, settings, Task(0, 0), State(tmp_path / "state", "job"))
+        assert score(progress.logits, data.test.labels)[1] == progress.history[-1]["test_accuracy"]
+        found.append(progress.logits)
+    assert torch.equal(*found) and len(progress.history) == 2
+
+
 @pytest.mark.parametrize("round", [0, 1])
 def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, round):
     again = Chain(tmp_path, chain.data)
@@ -859,7 +882,7 @@ def test_a_killed_job_run_again_writes_the_same_checkpoint(chain, tmp_path, roun
     assert not again.path(round, "checkpoint.pt").exists()
     again.run(round)
     assert "resuming after step" in (tmp_path / "log").read_text()
-    for name in ("checkpoint.pt", "rewind.pt")[: 2 - round]:
+    for name in ("predictions.h5", "checkpoint.pt", "rewind.pt")[: 3 - round]:
         assert files.sha256(again.path(round, name)) == files.sha256(chain.path(round, name))
 
 

@@ -176,6 +176,35 @@ def of_controls(file):
     ]
 
 
+def compared(name):
+    """The networks that the levels compare: an experiment's, and the same rounds of the one that it controls."""
+    own = [(name, seed, round) for seed, round in stages.networks(experiment(name))]
+    if experiment(name)["control"] == "none":
+        return own
+    above = controlled(name)
+    theirs = set(stages.networks(experiment(above)))
+    return own + [
+        (above, seed, round)
+        for _, seed, round in own
+        if (seed, round) in theirs and not shares(name, above, seed, round)
+    ]
+
+
+def shares(name, above, seed, round):
+    """Whether two experiments have the same network in a round: the dense one, of a control."""
+    return len({network_file(each, seed, round, "checkpoint.pt") for each in (name, above)}) == 1
+
+
+def identities(name):
+    """The parameter `networks` of rules that use `of_compared`: experiment (null for this one), seed, round."""
+    return [[None if each == name else each, seed, round] for each, seed, round in compared(name)]
+
+
+def of_compared(file):
+    """One file of each of the networks in `compared`."""
+    return lambda wildcards: [network_file(*network, file) for network in compared(wildcards.experiment)]
+
+
 def result(file):
     return lambda wildcards: f"results/{wildcards.experiment}/{file}"
 
@@ -197,8 +226,18 @@ def overview():
 def products(name):
     """Targets of one experiment."""
     if trains_again(name):
-        return [f"results/{name}/{file}" for file in ("siblings.parquet", "accuracy.parquet")]
-    files = ["similarity.parquet", "accuracy.parquet", "figures", "report.html", "findings.json"]
+        return [
+            f"results/{name}/{file}"
+            for file in ("siblings.parquet", "accuracy.parquet", "predictions.parquet")
+        ]
+    files = [
+        "similarity.parquet",
+        "accuracy.parquet",
+        "predictions.parquet",
+        "figures",
+        "report.html",
+        "findings.json",
+    ]
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)

@@ -77,13 +77,18 @@ try:
     # All experiments are included, because a target may belong to one that is not selected. Errors in those are
     # reported only when they are used.
     IMPORTED = elsewhere.trained_elsewhere(CONFIG["catalogue"])
-    said, recordings = [], set()
+    said, counted = [], set()
     for name in CONFIG["experiments"]:
         # Round 0 of a selected experiment may be trained by an experiment that is not selected.
         for seed in experiment(name)["seeds"]:
             facts(sharing.owner(lineage(name), seed, "checkpoint.pt"))
-        new = [path for path in files_of_all_networks(name, "activations.h5") if path not in recordings]
-        recordings.update(new)
+        large = [
+            path
+            for file in ("activations.h5", "predictions.h5")
+            for path in files_of_all_networks(name, file)
+        ]
+        new = [path for path in large if path not in counted]
+        counted.update(new)
         said += notes.notes(name, experiment(name), facts(name), new)
     # With --sdm, jobs use different packages from this process; Snakemake tracks those itself.
     if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:

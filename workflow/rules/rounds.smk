@@ -10,6 +10,7 @@ rule train_dense:
         checkpoint="results/{experiment}/seed{seed}/round0/checkpoint.pt",
         training="results/{experiment}/seed{seed}/round0/training.csv",
         metrics="results/{experiment}/seed{seed}/round0/metrics.json",
+        predictions="results/{experiment}/seed{seed}/round0/predictions.h5",
         rewind="results/{experiment}/seed{seed}/round0/rewind.pt",
         receipt="results/{experiment}/seed{seed}/round0/receipts/train_dense.json",
     log:
@@ -50,6 +51,7 @@ rule prune_round:
         checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
         training="results/{experiment}/seed{seed}/round{round}/training.csv",
         metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+        predictions="results/{experiment}/seed{seed}/round{round}/predictions.h5",
         receipt="results/{experiment}/seed{seed}/round{round}/receipts/prune_round.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/prune_round.log",
@@ -84,6 +86,7 @@ rule import_model:
     output:
         checkpoint="results/{experiment}/seed{seed}/round{round}/checkpoint.pt",
         metrics="results/{experiment}/seed{seed}/round{round}/metrics.json",
+        predictions="results/{experiment}/seed{seed}/round{round}/predictions.h5",
         receipt="results/{experiment}/seed{seed}/round{round}/receipts/import_model.json",
     log:
         "results/logs/{experiment}/seed{seed}/round{round}/import_model.log",

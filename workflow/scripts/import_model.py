@@ -17,5 +17,4 @@ with jobs.job(snakemake):
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )
-    made, metrics = imported.bring(this)
-    imported.save(made, metrics, output.checkpoint, output.metrics)
+    imported.save(this, *imported.bring(this), output)

@@ -21,4 +21,4 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         again=params.again,
     )
     outcome = dense.train_dense(this, params.rewind["epoch"], params.rewind["step"])
-    dense.save(outcome, output.checkpoint, output.training, output.metrics, output.rewind)
+    dense.save(this, outcome, output)

@@ -50,6 +50,13 @@ def recording_mb(experiment: dict, sizes: dict) -> int:
     return TORCH_MB + megabytes(batch) + megabytes(rotated, 16)
 
 
+def predictions_mb(experiment: dict, sizes: dict) -> int:
+    """Four times 2²⁴ probabilities, and what each network predicts for all images."""
+    # A control has networks of two experiments.
+    networks = 2 * (experiment["rounds"] + 1) * len(experiment["seeds"])
+    return PYTHON_MB + megabytes(4 * 2**24 + 3 * networks * sizes["dataset"]["test"], 8)
+
+
 def comparison_mb(experiment: dict, sizes: dict) -> int:
     """The bound of docs/similarity.md, and the interpreter's own memory."""
     matrices = list(notes.matrices(experiment, sizes).values())

@@ -51,31 +51,35 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
     return found
 
 
-def notes(name: str, experiment: dict, facts: dict, recordings: list[str]) -> list[str]:
+def notes(name: str, experiment: dict, facts: dict, files: list[str]) -> list[str]:
     """Return the notes to print before an experiment runs, one line each.
 
-    `facts` as in `matrices`; `recordings` are the activation files that belong to the experiment.
+    `facts` as in `matrices`; `files` are the activations and predictions that belong to the experiment.
     """
     sizes = matrices(experiment, facts)
     lines = [
-        _disk(name, experiment, sizes, recordings),
+        _disk(name, experiment, facts, sizes, files),
         *_rows(name, experiment, facts, sizes),
         _idle(name, experiment, facts),
     ]
     return [line for line in lines if line]
 
 
-def _disk(name: str, experiment: dict, sizes: dict[str, Size], recordings: list[str]) -> str:
-    """Return a note on the disk space that missing activation files will take."""
+def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, Size], files: list[str]) -> str:
+    """Return a note on the disk space that missing activations and predictions will take."""
     number = 2 if experiment["activations"]["dtype"] == "float16" else 4
-    each = number * sum(size.rows * size.columns for size in sizes.values())
-    needed = each * sum(not Path(file).exists() for file in recordings)
+    outputs = experiment["network"].get("classes") or facts["dataset"]["classes"]
+    each = {
+        "activations.h5": number * sum(size.rows * size.columns for size in sizes.values()),
+        "predictions.h5": 4 * facts["dataset"]["test"] * outputs,
+    }
+    needed = sum(each[Path(file).name] for file in files if not Path(file).exists())
     free = shutil.disk_usage(
         next(path for path in Path("results/x").absolute().parents if path.exists())
     ).free
     if not needed:
         return ""
-    text = f"{name}: activations will take {_bytes(needed)} of disk space"
+    text = f"{name}: activations and predictions will take {_bytes(needed)} of disk space"
     if needed <= free:
         return text
     return (

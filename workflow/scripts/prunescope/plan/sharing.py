@@ -24,6 +24,7 @@ ROUND0 = {
     "rewind.pt": (),
     "training.csv": (),
     "metrics.json": (),
+    "predictions.h5": (),
     "activations.h5": (_recording,),
     "similarity.parquet": (_recording, _comparison),
 }

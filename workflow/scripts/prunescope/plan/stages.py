@@ -26,6 +26,7 @@ PACKAGES = {
     "compare_seeds": COMPARING,
     "compare_untrained": COMPARING,
     "compare_siblings": COMPARING,
+    "compare_predictions": ("numpy", "scipy", "h5py", *TABLES),
     "assemble_matrix": TABLES,
     "assemble_siblings": TABLES,
     "assemble_spectrum": TABLES,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
 from prunescope.networks.inspect import census
-from prunescope.pruning.rounds import Round, checkpoint, measured
+from prunescope.pruning.rounds import Round, checkpoint, measured, save_predictions
 from prunescope.training.data import Data, place, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution
 from prunescope.training.loop import Task, train
@@ -32,6 +33,8 @@ class Outcome:
         One entry per epoch, the columns of training.csv.
     metrics : dict
         JSON-ready, see docs/training.md.
+    logits : Tensor of float32, shape (n, classes)
+        Of the test images, from the evaluation that gave the accuracy.
     rewind : tuple of (int, dict) or None
         For round 0: the requested step, and the weights at that step.
     state : State or None
@@ -41,6 +44,7 @@ class Outcome:
     checkpoint: Checkpoint
     history: list[dict]
     metrics: dict
+    logits: Tensor
     rewind: tuple[int, dict[str, Tensor]] | None
     state: State | None
 
@@ -108,25 +112,25 @@ def outcome(
         log.info("not pruned, of all parameters: %s", text)
     metrics = _of_training(trained) | measured(this, counts, time.monotonic() - started)
     rewind = None if task.rewind is None else (task.rewind, trained.rewind)
-    return Outcome(made, trained.history, metrics, rewind, state)
+    return Outcome(made, trained.history, metrics, trained.logits, rewind, state)
 
 
-def save(outcome: Outcome, checkpoint: str, training: str, metrics: str, rewind: str | None = None) -> None:
+def save(this: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
     """Write a round's files, and remove its unfinished training.
 
     Parameters
     ----------
+    this : Round
     outcome : Outcome
-    checkpoint, training, metrics : path
-        Where checkpoint.pt, training.csv and metrics.json go.
-    rewind : path, optional
-        Where the weights for rewinding go, for round 0.
+    paths : mapping of str to path
+        Where ``checkpoint``, ``training``, ``metrics``, ``predictions`` and, of round 0, ``rewind`` go.
     """
-    checkpoints.save(checkpoint, outcome.checkpoint)
-    if rewind is not None:
-        checkpoints.save_rewind(rewind, outcome.checkpoint, *outcome.rewind)
-    files.write_csv(training, outcome.history)
-    files.write_json(metrics, outcome.metrics)
+    checkpoints.save(paths["checkpoint"], outcome.checkpoint)
+    if outcome.rewind is not None:
+        checkpoints.save_rewind(paths["rewind"], outcome.checkpoint, *outcome.rewind)
+    files.write_csv(paths["training"], outcome.history)
+    files.write_json(paths["metrics"], outcome.metrics)
+    save_predictions(this, outcome.logits, paths["predictions"])
     if outcome.state:
         outcome.state.discard()
 

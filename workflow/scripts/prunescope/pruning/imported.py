@@ -3,21 +3,24 @@
 import logging
 import math
 import time
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
 from prunescope.errors import InputError
 from prunescope.networks import weights
 from prunescope.networks.inspect import census
-from prunescope.pruning.rounds import Round, checkpoint, measured
+from prunescope.pruning.rounds import Round, checkpoint, measured, save_predictions
 from prunescope.training.data import place_test
-from prunescope.training.evaluate import evaluate
+from prunescope.training.evaluate import predict, score
 from prunescope.training.execution import reproducible
 
 log = logging.getLogger("prunescope")
 
 
-def bring(this: Round) -> tuple[Checkpoint, dict]:
+def bring(this: Round) -> tuple[Checkpoint, dict, Tensor]:
     """Read a network that was trained elsewhere, and measure it.
 
     Parameters
@@ -32,6 +35,8 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
     metrics : dict
         JSON-ready, see results/README.md. Accuracy and loss are None if the number of outputs differs from
         the number of classes in the data set.
+    logits : Tensor of float32, shape (n, outputs)
+        Of the test images.
 
     Raises
     ------
@@ -42,11 +47,12 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
     network, masks = weights.elsewhere(this.built)
     loss = accuracy = None
     data = place_test(this.dataset, this.training, this.device, this.expected)
+    reproducible(this.device)
+    network.to(this.device)
+    logits = predict(network, data.test, data, this.training)
     outputs, classes = this.built["classes"], len(this.dataset.classes)
     if outputs == classes:
-        reproducible(this.device)
-        network.to(this.device)
-        loss, accuracy = evaluate(network, data.test, data, this.training)
+        loss, accuracy = score(logits, data.test.labels)
         if not math.isfinite(loss):
             raise InputError(
                 f"weights = {this.network['more']['weights']!r}: the network's outputs for the test images "
@@ -69,10 +75,11 @@ def bring(this: Round) -> tuple[Checkpoint, dict]:
         "weights_sha256": this.network["more"]["digest"],
     }
     counts = census(network, masks, this.built["shape"])
-    return made, numbers | measured(this, counts, time.monotonic() - started)
+    return made, numbers | measured(this, counts, time.monotonic() - started), logits
 
 
-def save(made: Checkpoint, metrics: dict, path: str, metrics_path: str) -> None:
-    """Write checkpoint.pt and metrics.json."""
-    checkpoints.save(path, made)
-    files.write_json(metrics_path, metrics)
+def save(this: Round, made: Checkpoint, metrics: dict, logits: Tensor, paths: Mapping[str, str]) -> None:
+    """Write what `bring` returns to the paths ``checkpoint``, ``metrics`` and ``predictions``."""
+    checkpoints.save(paths["checkpoint"], made)
+    files.write_json(paths["metrics"], metrics)
+    save_predictions(this, logits, paths["predictions"])

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from prunescope import checkpoints, provenance
+from prunescope import checkpoints, logits, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
 from prunescope.networks import weights as given_weights
@@ -110,6 +110,20 @@ def checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accura
         density=density(masks),
         accuracy=accuracy,
         dataset=this.dataset.digest,
+    )
+
+
+def save_predictions(this: Round, outputs: Tensor, path: str | Path) -> None:
+    """Write predictions.h5: the outputs of a round's network for the test images, (n, outputs)."""
+    logits.write(
+        path,
+        outputs.cpu().numpy(),
+        this.dataset.test_labels,
+        experiment=this.experiment,
+        seed=this.seed,
+        round=this.number,
+        dataset=this.dataset.digest,
+        classes=len(this.dataset.classes),
     )
 
 

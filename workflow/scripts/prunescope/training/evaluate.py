@@ -10,6 +10,9 @@ from prunescope.settings.training import Forward
 from prunescope.training.data import Data, Split
 from prunescope.training.execution import reproducible
 
+# Images whose losses are summed in float32, before sums are added in float64.
+SCORED = 512
+
 
 def forward(network: nn.Module, images: Tensor, data: Data, settings: Forward) -> Tensor:
     """Return a network's outputs, float32, for a batch of pixels."""
@@ -27,16 +30,20 @@ def forward(network: nn.Module, images: Tensor, data: Data, settings: Forward) -
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, split: Split, data: Data, settings: Forward) -> tuple[float, float]:
-    """Return mean cross-entropy (without label smoothing) and accuracy, in the precision of the training."""
+def predict(network: nn.Module, split: Split, data: Data, settings: Forward) -> Tensor:
+    """Return a network's logits for all images of a split, float32, in the precision of the training."""
     network.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    for images, labels in split.batches():
-        logits = forward(network, images, data, settings)
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    return float(loss) / len(split), float(correct) / len(split)
+    return torch.cat([forward(network, images, data, settings) for images, _ in split.batches()])
+
+
+def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return mean cross-entropy (without label smoothing) and accuracy."""
+    losses = [
+        F.cross_entropy(part, true, reduction="sum").double()
+        for part, true in zip(logits.split(SCORED), labels.split(SCORED), strict=True)
+    ]
+    correct = (logits.argmax(1) == labels).sum()
+    return float(torch.stack(losses).sum()) / len(labels), float(correct) / len(labels)
 
 
 def gradients(network: nn.Module, names: list[str], data: Data, settings: Forward) -> dict[str, Tensor]:

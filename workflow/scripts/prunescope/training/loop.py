@@ -16,7 +16,7 @@ from prunescope.provenance import derive_seed
 from prunescope.settings.training import Training
 from prunescope.training import optimizers, schedules
 from prunescope.training.data import Data, batches, steps_per_epoch
-from prunescope.training.evaluate import evaluate, forward
+from prunescope.training.evaluate import forward, predict, score
 from prunescope.training.execution import reproducible
 from prunescope.training.resume import Progress, State
 
@@ -189,7 +189,10 @@ def _finish_epoch(network: nn.Module, data: Data, settings: Training, progress: 
     }
     for name, split in (("test", data.test), ("validation", data.validation)):
         if split is not None:
-            entry[f"{name}_loss"], entry[f"{name}_accuracy"] = evaluate(network, split, data, settings)
+            logits = predict(network, split, data, settings)
+            entry[f"{name}_loss"], entry[f"{name}_accuracy"] = score(logits, split.labels)
+            if name == "test" and entry["epoch"] == settings.epochs:
+                progress.logits = logits
     entry |= {"seconds": progress.seconds, "images_per_second": images / progress.seconds}
     progress.history.append(entry)
     progress.evaluation_seconds += time.monotonic() - clock

@@ -34,6 +34,8 @@ class Progress:
         Time spent on evaluating test and validation images, in all epochs.
     rewind : dict of str to Tensor or None
         The weights at the requested step.
+    logits : Tensor of float32, shape (n, classes), or None
+        Of the test images, after the last epoch.
     """
 
     step: int
@@ -43,6 +45,7 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     evaluation_seconds: float = 0.0
     rewind: dict[str, Tensor] | None = None
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Comparisons of networks other than by their representations: predictions, weights, loss landscape."""
