@@ -28,6 +28,8 @@ UNTRAINED = {"grasp", "snip", "synflow"}
 
 def allowed(control, criterion, at, scope, retraining, **_) -> bool:
     """What makes sense, in other words than the table."""
+    if retraining == "none" and control not in ("none", "shuffled-masks"):
+        return False
     if at == "initialisation":
         return criterion in {"magnitude", "random"} | UNTRAINED and retraining == "lr-rewind"
     return criterion not in UNTRAINED and not (criterion == "wanda" and scope == "global")

@@ -14,16 +14,18 @@ from torch import nn
 from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
-from prunescope import kinds
+from prunescope import kinds, tables
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
 from prunescope.pruning import amounts, imp, inputs
-from prunescope.pruning.dense import train_dense
+from prunescope.pruning.dense import save, train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.pruning import PruningSettings
 from prunescope.training.data import place
+from prunescope.training.evaluate import predict, score
+from prunescope.training.loop import COLUMNS
 
 # With almost no learning, the result shows where a round started.
 STILL = how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
@@ -65,9 +67,9 @@ def test_snip_is_the_saliency_of_the_untrained_network_on_the_same_images(prepar
     assert len(offer.sample.train) == 64
     on_sample = SimpleNamespace(weights=offer.weights, gradients={name: gradient[name] for name in snip})
     saliency = kinds.call("criterion", "saliency", on_sample)
-    for name, score in snip.items():
-        torch.testing.assert_close(score, saliency[name])
-        assert score.any()
+    for name, found in snip.items():
+        torch.testing.assert_close(found, saliency[name])
+        assert found.any()
 
 
 def test_the_sample_depends_on_the_seed_alone(prepared, monkeypatch):
@@ -341,3 +343,46 @@ def test_rounds_at_initialisation_can_follow_from_each_other(prepared):
     for name, mask in second.masks.items():
         assert not (mask & ~first.masks[name]).any()
         assert torch.allclose(second.weights[name], initial[name] * mask, atol=1e-6)
+
+
+def test_a_round_without_retraining_is_the_pruned_network(prepared, tmp_path):
+    dense = train_dense(job(prepared, training=how(epochs=2, validation=20)))
+    this = job(prepared, 1, training=how(epochs=0, validation=20))
+    outcome = prune(this, PruningSettings(retraining="none", rate=0.5), dense.checkpoint)
+    network, metrics = outcome.checkpoint.build(), outcome.metrics
+    for name, mask in outcome.checkpoint.masks.items():
+        assert torch.equal(outcome.checkpoint.weights[name], dense.checkpoint.weights[name] * mask)
+    others = outcome.checkpoint.weights.keys() - outcome.checkpoint.masks.keys()
+    assert all(
+        torch.equal(outcome.checkpoint.weights[name], dense.checkpoint.weights[name]) for name in others
+    )
+    data = place(prepared, this.training, this.device)
+    logits = predict(network, data.test, data, this.training)
+    assert torch.equal(outcome.logits, logits)
+    loss, accuracy = score(logits, data.test.labels)
+    assert (metrics["test_loss"], metrics["test_accuracy"]) == (loss, accuracy)
+    assert outcome.checkpoint.accuracy == accuracy < dense.checkpoint.accuracy
+    assert metrics["validation_loss"] > 0 and metrics["train_loss"] is metrics["train_accuracy"] is None
+    assert (metrics["epochs"], metrics["steps"], metrics["images_per_second"]) == (0, 0, None)
+    assert metrics.keys() == dense.metrics.keys()
+
+    for number, one in enumerate((dense, outcome)):
+        names = ("checkpoint", "training", "metrics", "predictions", "rewind")
+        save(this, one, {name: tmp_path / f"{name}{number}" for name in names})
+    header = (tmp_path / "training1").read_text().splitlines()
+    assert header == [",".join(COLUMNS)]
+    assert set(COLUMNS) < set((tmp_path / "training0").read_text().splitlines()[0].split(","))
+    paths = [tmp_path / f"training{number}" for number in (0, 1)]
+    curves = tables.training_curves([dense.metrics, metrics], paths)
+    assert curves["round"].tolist() == [0, 0] and curves["test_loss"].dtype == float
+    empty = tables.training_curves([metrics], paths[1:])
+    assert len(empty) == 0 and {"seed", "round", "epoch"} <= set(empty.columns)
+
+
+def test_given_weights_can_be_round_0_as_they_are(prepared):
+    dense = train_dense(job(prepared, training=how(epochs=0)))
+    assert dense.history == [] and dense.metrics["epochs"] == 0
+    step, weights = dense.rewind
+    initial = job(prepared).initial()[0].state_dict()
+    for state in (dense.checkpoint.weights, weights):
+        assert step == 0 and all(torch.equal(state[name], value) for name, value in initial.items())

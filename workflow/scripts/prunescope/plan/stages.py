@@ -279,13 +279,12 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
 
 def _retraining(experiment: dict) -> dict:
     """Return how later rounds are trained. Newly drawn weights need the full training, not fine-tuning."""
-    fresh = control_facts(experiment).get("fresh")
-    finetunes = experiment["pruning"]["retraining"] == "finetune" and not fresh
-    return (
-        merge(experiment["training"], experiment["pruning"]["finetune"])
-        if finetunes
-        else experiment["training"]
-    )
+    training, pruning = experiment["training"], experiment["pruning"]
+    if pruning["retraining"] == "none":
+        return training | {"epochs": 0}
+    if pruning["retraining"] == "finetune" and not control_facts(experiment).get("fresh"):
+        return merge(training, pruning["finetune"])
+    return training
 
 
 def _steps(training: dict) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Iterative Magnitude Pruning: one round, which scores, prunes, chooses the weights to start from, trains."""
+"""One round of pruning: score, prune, choose the weights to start from, train."""
 
 import copy
 import dataclasses
@@ -74,11 +74,12 @@ def prune(
     early: tuple[int, dict[str, Tensor]] | None = None,
     controlled: Masks | None = None,
 ) -> Outcome:
-    """Prune the network of an earlier round and retrain it; or do what a control does instead.
+    """Prune the network of an earlier round and retrain it, or do what a control does instead.
 
     Parameters
     ----------
     this : Round
+        Its training has no epochs with ``retraining: none``.
     settings : PruningSettings
     origin : Checkpoint, optional
         The network to prune: of the previous round, or the dense one.

@@ -24,6 +24,14 @@ REFUSED: tuple[tuple[dict[str, tuple[str, ...]], str], ...] = (
         {"retraining": ("finetune", "rewind"), "at": ("initialisation",)},
         "there is no earlier training to continue or to go back to; set pruning.retraining: lr-rewind",
     ),
+    (
+        {"retraining": ("none",), "at": ("initialisation",)},
+        "no pruned network would ever be trained; set pruning.retraining: lr-rewind",
+    ),
+    (
+        {"control": ("new-weights", "retrain", "siblings"), "retraining": ("none",)},
+        "does nothing without training; choose shuffled-masks, or another pruning.retraining",
+    ),
 )
 
 

@@ -55,11 +55,11 @@ class Selection(Settings):
         description="Other rates for single modules, by pattern (scope `layer`); the last pattern that "
         "matches applies.",
     )
-    retraining: Literal["lr-rewind", "rewind", "finetune"] = Field(
+    retraining: Literal["lr-rewind", "rewind", "finetune", "none"] = Field(
         "lr-rewind",
         description="What a round starts from and how it is trained: `lr-rewind` keeps the weights and "
         "repeats the schedule, `rewind` goes back to the weights of `rewind_epoch` or `rewind_step`, "
-        "`finetune` keeps the weights and follows `finetune`.",
+        "`finetune` keeps the weights and follows `finetune`, `none` keeps them and trains nothing.",
     )
 
     @model_validator(mode="after")
