@@ -216,6 +216,7 @@ ROWS = [
     row("pruning.criterion", "random", PRUNED, REPORT),
     row("pruning.from", "dense", PRUNED, REPORT),
     row("pruning.at", "initialisation", PRUNED, REPORT),
+    row("pruning.unit", "channel", PRUNED, REPORT, given={"pruning.prunable": ["Conv2d"]}),
     row("pruning.scope", "layer", PRUNED, REPORT),
     row("pruning.prunable", ["Linear"], PRUNED, REPORT),
     row("pruning.rate", 0.3, PRUNED, REPORT),

@@ -19,15 +19,19 @@ CHOICES = {
     **{
         name: list(field.annotation.__args__)
         for name, field in Selection.by_key().items()
-        if name in ("at", "from", "scope", "retraining")
+        if name in ("at", "from", "unit", "scope", "retraining")
     },
 }
 CELLS = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
 UNTRAINED = {"grasp", "snip", "synflow"}
 
 
-def allowed(control, criterion, at, scope, retraining, **_) -> bool:
+def allowed(control, criterion, at, unit, scope, retraining, **_) -> bool:
     """What makes sense, in other words than the table."""
+    if unit == "channel" and (scope == "erk" or criterion in {"grasp", "wanda"}):
+        return False
+    if unit == "channel" and criterion == "random" and scope != "layer":
+        return False
     if retraining == "none" and control not in ("none", "shuffled-masks"):
         return False
     if at == "initialisation":

@@ -380,6 +380,7 @@ def test_facts_of_a_network_by_hand():
         "shapes": {"pool1": [8, 4, 4], "pool2": [16, 2, 2]},
         "axes": {"pool1": 1, "pool2": 1},
         "alone": "",
+        "channels": "",
     }
     with pytest.raises(
         InputError, match=r"^pruning\.rates: pattern 'conv7' matches no .* \(did you mean 'conv"

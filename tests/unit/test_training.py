@@ -765,6 +765,7 @@ class Chain:
             "rates": {},
             "from": "previous",
             "at": "training",
+            "unit": "weight",
         }
         self.pruning |= {"density": None, "retraining": retraining, "control": "none", **pruned}
 

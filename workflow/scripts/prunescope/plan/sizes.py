@@ -45,6 +45,10 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         )
         network = _units_first(activations, network)
         _check_batches(experiment, dataset, network["alone"])
+        if pruning["unit"] == "channel" and network["channels"]:
+            raise InputError(
+                f"pruning.prunable: {network['channels']}; leave it out, or set pruning.unit: weight"
+            )
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}

@@ -120,7 +120,9 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    own = {"control": experiment["control"]} | {key: pruning[key] for key in ("at", "from", "retraining")}
+    own = {"control": experiment["control"]} | {
+        key: pruning[key] for key in ("at", "from", "retraining", "unit")
+    }
     if prunes(experiment):
         own |= {key: pruning[key] for key in Selection.by_key()}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None

@@ -12,9 +12,10 @@ from prunescope import checkpoints, kinds
 from prunescope.checkpoints import Checkpoint
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.networks.channels import companions
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.provenance import derive_seed
-from prunescope.pruning import amounts, selection
+from prunescope.pruning import amounts, channels, selection
 from prunescope.pruning.dense import Outcome, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
@@ -93,15 +94,13 @@ def prune(
     control = kinds.find("control", settings.control).facts
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
-
         network, before = earlier(this, settings, origin)
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
             masks = remaining(this, settings, network, before, origin.round if origin else 0, data)
         else:
-            generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
-            masks = kinds.load("control", settings.control)(controlled, generator)
+            masks = of_control(this, settings, controlled)
         # A network that was initially sparse can have masks for weights that are not prunable.
         masks = masks | {name: mask for name, mask in before.items() if name not in masks}
 
@@ -142,9 +141,12 @@ def remaining(
     """Score the weights that are left after round `done`, and return masks without the lowest."""
     weights = modules.prunable(network, settings.prunable)
     masks = selection.survivors(before, weights, pruned=done > 0)
-    left = {name: int(mask.sum()) for name, mask in masks.items()}
+    by_channel = settings.unit == "channel"
+    others = companions(network, weights, this.built["shape"]) if by_channel else {}
+    units = channels.remaining(masks) if by_channel else masks
+    left = {name: int(unit.sum()) for name, unit in units.items()}
     counts = amounts.kept(
-        {name: mask.shape for name, mask in masks.items()},
+        {name: unit.shape for name, unit in units.items()},
         left,
         settings.scope,
         settings.rate,
@@ -156,8 +158,22 @@ def remaining(
     for step in range(1, steps + 1):
         apply_masks(network, before | masks)
         scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
-        masks = selection.prune(scores, masks, amounts.on_the_way(left, counts, step / steps))
+        scores = channels.norms(scores) if by_channel else scores
+        units = selection.prune(scores, units, amounts.on_the_way(left, counts, step / steps))
+        masks = channels.whole(units, others, masks) if by_channel else units
     return masks
+
+
+def of_control(this: Round, settings: PruningSettings, controlled: Masks | None) -> Masks:
+    """Return the masks of a control's round, from those of the same round that it controls."""
+    control = kinds.find("control", settings.control)
+    change = kinds.load("control", settings.control)
+    generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
+    if settings.unit == "weight" or not control.facts.get("units"):
+        return change(controlled, generator)
+    kept = change(channels.remaining(controlled), generator)
+    others = companions(build(**this.built, seed=0), kept, this.built["shape"])
+    return channels.whole(kept, others, {name: torch.ones_like(controlled[name]) for name in kept})
 
 
 class Offered:

@@ -2,7 +2,8 @@
 
 Facts of a control: `reads` names the checkpoints that its masks are made from: the ``origin``, of the round
 that is pruned, or ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses
-weights; with `fresh`, their values are newly drawn. With `again`, its rounds start from the files of the
+weights; with `fresh`, their values are newly drawn. With `units`, its masks of whole channels have one entry
+for each channel. With `again`, its rounds start from the files of the
 controlled experiment in place of its own, and the seeds of order and augmentation differ; round 0 is trained
 again, too.
 """
@@ -90,6 +91,6 @@ CONTROLS = {
     "shuffled-masks": Kind(
         "pruning.controls:shuffled_masks",
         "The masks of the same round, permuted within each layer",
-        facts={"reads": ("masks",)},
+        facts={"reads": ("masks",), "units": True},
     ),
 }

@@ -21,6 +21,22 @@ REFUSED: tuple[tuple[dict[str, tuple[str, ...]], str], ...] = (
         "compares only weights of the same output; set pruning.scope: layer or erk",
     ),
     (
+        {"scope": ("erk",), "unit": ("channel",)},
+        "distributes single weights; set pruning.scope: global or layer",
+    ),
+    (
+        {"criterion": ("grasp",), "unit": ("channel",)},
+        "scores have signs, which the norm of a channel ignores; choose snip or synflow",
+    ),
+    (
+        {"criterion": ("wanda",), "unit": ("channel",)},
+        "compares the weights of a channel, not channels; set pruning.unit: weight",
+    ),
+    (
+        {"criterion": ("random",), "unit": ("channel",), "scope": ("global",)},
+        "would remove the channels of small layers first; set pruning.scope: layer",
+    ),
+    (
         {"retraining": ("finetune", "rewind"), "at": ("initialisation",)},
         "there is no earlier training to continue or to go back to; set pruning.retraining: lr-rewind",
     ),

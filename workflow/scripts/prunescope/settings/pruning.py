@@ -37,6 +37,12 @@ class Selection(Settings):
         description="Whether trained networks are scored and pruned, or the untrained one, which is then "
         "trained like round 0.",
     )
+    unit: Literal["weight", "channel"] = Field(
+        "weight",
+        description="Whether single weights or whole output channels are pruned. The score of a channel is "
+        "the Euclidean norm of its weights' scores; its bias and batch norm are pruned with it. With "
+        "`channel`, `rate` and `densities` are fractions of channels.",
+    )
     scope: Literal["global", "layer", "erk"] = Field(
         "global",
         description="How many weights each layer loses: as many as are below one threshold for all "
