@@ -332,6 +332,24 @@ def test_iterated_synflow_leaves_paths_where_one_step_cuts_the_network(prepared)
     assert any(not torch.equal(masks[name], score >= threshold) for name, score in once.items())
 
 
+@pytest.mark.parametrize("control", ["none", "shuffled-masks"])
+def test_given_weights_that_are_sparse_stay_so_at_initialisation(prepared, tmp_path, control):
+    network = job(prepared).initial()[0]
+    with torch.no_grad():
+        network.conv1.weight[:4] = 0
+    torch.save(network.state_dict(), tmp_path / "given.pt")
+    given = {"name": "lenet_small", "arguments": {}, "more": {"weights": str(tmp_path / "given.pt")}}
+    this = job(prepared, 1, training=STILL, network=given)
+    own = PruningSettings(
+        **{"from": "dense"}, at="initialisation", prunable=["conv2"], rate=0.5, control=control
+    )
+    half = {"conv2.weight": torch.arange(16 * 8 * 9).view(16, 8, 3, 3) % 2 == 0}
+    pruned = prune(this, own, controlled=half).checkpoint
+    assert not pruned.weights["conv1.weight"][:4].any() and pruned.weights["conv1.weight"][4:].all()
+    assert int(pruned.masks["conv2.weight"].sum()) == 16 * 8 * 9 // 2
+    assert pruned.masks["linear3.weight"].all(), "the masks of the zeros cover all weights"
+
+
 def test_rounds_at_initialisation_can_follow_from_each_other(prepared):
     own = PruningSettings(at="initialisation", criterion="snip", rate=0.5)
     dense = train_dense(job(prepared, training=STILL)).checkpoint

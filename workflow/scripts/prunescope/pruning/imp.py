@@ -22,7 +22,7 @@ from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Forward
 from prunescope.training.data import Data, Split, place
 from prunescope.training.evaluate import gradients
-from prunescope.training.execution import enough_memory
+from prunescope.training.execution import enough_memory, reproducible
 from prunescope.training.loop import Task, train
 
 log = logging.getLogger("prunescope")
@@ -94,6 +94,9 @@ def prune(
     control = kinds.find("control", settings.control).facts
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
+        reproducible(this.device)
+
+        # The network before this round, and its masks.
         network, before = earlier(this, settings, origin)
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
