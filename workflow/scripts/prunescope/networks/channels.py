@@ -31,7 +31,7 @@ def obstacle(network: nn.Module, names: Iterable[str]) -> str:
 def companions(network: nn.Module, names: Iterable[str], shape: Shape) -> dict[str, list[str]]:
     """Return the parameters with one number for each output channel of a weight, by the weight's name.
 
-    They are the bias of its module, and those of a batch norm that the output goes to and nothing else.
+    They are the bias of its module, and those of a batch norm that reads its output and is used once.
     """
     first, made, read, handles = modules.first_names(network), {}, {}, []
     found: dict[str, list[str]] = {name: [] for name in names}
@@ -112,9 +112,9 @@ def _alive(values: Tensor, axis: int) -> Tensor:
 
 
 def _of_ones(network: nn.Module, masks: Masks) -> nn.Module:
-    """Return a copy of a network in which a positive number goes wherever weights are left.
+    """Return a copy of a network whose outputs are positive where weights lead, and 0 elsewhere.
 
-    A layer returns the means of the inputs that its weights are left for; nothing is added.
+    Each output of a layer is the mean of the inputs that it has a weight left for.
     """
     alike = copy.deepcopy(network).eval()
     for name, value in alike.state_dict(keep_vars=True).items():

@@ -26,7 +26,7 @@ from prunescope.training.execution import enough_memory, reproducible
 from prunescope.training.loop import Task, train
 
 log = logging.getLogger("prunescope")
-# Images for criteria that need few. SNIP, GraSP and Wanda were published with 100 to 128.
+# Images for criteria that need few. SNIP, GraSP and Wanda were published with 100 to 250.
 SAMPLED = 512
 
 
