@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_stages import MINIMAL
 from test_training import blobs, how, job
 from torch import nn
 from torch.func import functional_call, hessian
@@ -19,9 +20,13 @@ from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
+from prunescope.own import used
+from prunescope.plan import sizes
 from prunescope.pruning import amounts, imp, inputs
 from prunescope.pruning.dense import save, train_dense
 from prunescope.pruning.imp import Offered, prune
+from prunescope.settings.experiment import validated
+from prunescope.settings.load import merge
 from prunescope.settings.pruning import PruningSettings
 from prunescope.training.data import place
 from prunescope.training.evaluate import predict, score
@@ -228,19 +233,36 @@ def test_wanda_takes_the_same_number_from_each_output_in_every_round(prepared):
             assert left.max() - left.min() <= 1, name
 
 
-def test_wanda_refuses_weights_without_inputs_of_their_own():
-    class Attention(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = nn.MultiheadAttention(4, 1)
+ATTENTION = """
+from torch import nn
 
-        def forward(self, x):
-            return self.attention(*3 * [x.flatten(2)])[0].mean(1)
+class Attention(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(64, 1, batch_first=True)
+        self.output = nn.Linear(64, classes)
 
-    with pytest.raises(
-        InputError, match=r"attention.in_proj_weight is not .* leave it out of pruning.prunable"
-    ):
-        wanda(Attention(), torch.randn(2, 1, 2, 2), ["attention.in_proj_weight"])
+    def forward(self, x):
+        return self.output(self.attention(*3 * [x.flatten(2)])[0].mean(1))
+"""
+
+
+def test_wanda_refuses_weights_without_inputs_of_their_own(tmp_path):
+    """The plan does, and so does the criterion."""
+    (tmp_path / "net.py").write_text(ATTENTION)
+    data = {"root": ".", "datasets": {"digits": "sklearn:digits"}}
+    pruning = {"criterion": "wanda", "scope": "layer", "prunable": ["*"]}
+    changes = {"network": {"name": "file:net.py:Attention"}, "activations": {"layers": ["output"]}}
+    with used(tmp_path):
+        this = validated(merge(MINIMAL, changes | {"pruning": pruning}), "x")
+        with pytest.raises(
+            InputError, match=r"^x: .*'wanda': attention.in_proj_weight is not .* leave it out"
+        ):
+            sizes.describe(this, "x", data)
+        network = build("file:net.py:Attention", {}, (1, 8, 8), 10, 0)
+    with pytest.raises(InputError, match=r"attention.in_proj_weight is not .* leave it out"):
+        wanda(network, torch.randn(2, 1, 8, 8))
+    assert modules.unusual(network, ["output.weight"]) == ""
 
 
 # Allocations ------------------------------------------------------------------------------------------------

@@ -381,6 +381,7 @@ def test_facts_of_a_network_by_hand():
         "axes": {"pool1": 1, "pool2": 1},
         "alone": "",
         "channels": "",
+        "unusual": "",
     }
     with pytest.raises(
         InputError, match=r"^pruning\.rates: pattern 'conv7' matches no .* \(did you mean 'conv"

@@ -17,14 +17,12 @@ from prunescope.networks.masks import Masks
 
 def obstacle(network: nn.Module, names: Iterable[str]) -> str:
     """Return why whole channels of these weights cannot be pruned; an empty text if they can."""
-    owners = modules.owners(network)
-    for name in names:
-        place, module = owners.get(name, ("", None))
-        plain = isinstance(module, nn.Linear | _ConvNd) and not isinstance(module, _ConvTransposeNd)
-        if not plain or name != f"{place}.weight":
-            return f"{name} is not the weight of a linear layer or a convolution"
-        if name == list(owners)[-1]:
-            return f"the channels of {place} are the classes"
+    names, owners = list(names), modules.owners(network)
+    transposed = [name for name in names if isinstance(owners.get(name, "x")[-1], _ConvTransposeNd)]
+    if other := modules.unusual(network, names) or next(iter(transposed), ""):
+        return f"{other} is not the weight of a linear layer or a convolution"
+    if names and names[-1] == list(owners)[-1]:
+        return f"the channels of {owners[names[-1]][0]} are the classes"
     return ""
 
 

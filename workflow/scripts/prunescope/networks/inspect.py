@@ -60,7 +60,8 @@ def inspect(
         (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
         one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
         known. ``alone`` says why it cannot be trained on a batch of one image, and ``channels`` why whole
-        channels cannot be pruned; both are empty texts if it can.
+        channels cannot be pruned; both are empty texts if it can. ``unusual`` is a prunable weight that is
+        not that of a linear layer or a convolution, if there is one.
 
     Raises
     ------
@@ -112,6 +113,7 @@ def inspect(
         "axes": {layer: module.axis for layer, module in layers.items()},
         "alone": alone,
         "channels": obstacle(net, weights),
+        "unusual": modules.unusual(net, weights),
     }
 
 

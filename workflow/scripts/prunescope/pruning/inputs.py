@@ -4,7 +4,6 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from prunescope.errors import InputError
 from prunescope.networks import modules
@@ -34,6 +33,10 @@ def input_lengths(
     network: nn.Module, weights: dict[str, Tensor], sample: Data, settings: Forward
 ) -> dict[str, Tensor]:
     """Return ‖x‖₂ for each weight: over all images of the sample, and positions of a convolution."""
+    if other := modules.unusual(network, weights):
+        raise InputError(
+            f"pruning.prunable: {other} is not the weight of a linear layer or a convolution; leave it out"
+        )
     network.eval()
     found = {name: torch.zeros(weight.shape, dtype=torch.float64) for name, weight in weights.items()}
     names = modules.first_names(network)
@@ -55,11 +58,6 @@ def input_lengths(
                 name = names[f"{place}.{key}"] if place else ""
                 if name not in weights:
                     continue
-                if not isinstance(module, nn.Linear | _ConvNd) or key != "weight":
-                    raise InputError(
-                        f"pruning.criterion = 'wanda': {name} is not the weight of a linear layer or a "
-                        "convolution; leave it out of pruning.prunable"
-                    )
                 module.weight.requires_grad_(True)
                 stack.callback(module.register_forward_pre_hook(add(name)).remove)
         for images, _ in sample.train.batches():

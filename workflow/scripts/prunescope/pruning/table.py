@@ -22,7 +22,8 @@ OFFERED = {
     "settings": "how images are passed through the network, see prunescope.training.evaluate.forward",
 }
 
-# Facts of a criterion: with `iterations`, the remaining weights are scored that many times in a round.
+# Facts of a criterion: with `iterations`, the remaining weights are scored that many times in a round. With
+# `inputs`, it reads the inputs of layers, so it scores only linear layers and convolutions.
 CRITERIA = {
     "grasp": Kind(
         "pruning.initialisation:grasp",
@@ -62,6 +63,7 @@ CRITERIA = {
         "|w| · ‖x‖₂, compared within each output; x are the inputs that w is multiplied with",
         reference="M. Sun, Z. Liu, A. Bair, J. Kolter: A Simple and Effective Pruning Approach for Large "
         "Language Models. ICLR 2024.",
+        facts={"inputs": True},
     ),
 }
 
