@@ -72,6 +72,8 @@ class Run:
         explains the columns.
     accuracy : pandas.DataFrame
         One row for each network: density, accuracy, loss.
+    predictions, exemplars, classes : pandas.DataFrame
+        Predictions of pairs of networks compared; images whose predictions pruning changes; accuracy by class.
 
     Examples
     --------
@@ -93,11 +95,26 @@ class Run:
 
     @cached_property
     def similarity(self) -> pd.DataFrame:
-        return read_parquet(self._there(self.folder / "similarity.parquet"))
+        return self._table("similarity")
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
-        return read_parquet(self._there(self.folder / "accuracy.parquet"))
+        return self._table("accuracy")
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        return self._table("predictions")
+
+    @cached_property
+    def exemplars(self) -> pd.DataFrame:
+        return self._table("exemplars")
+
+    @cached_property
+    def classes(self) -> pd.DataFrame:
+        return self._table("classes")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return read_parquet(self._there(self.folder / f"{name}.parquet"))
 
     def network(self, seed: int = 0, round: int = 0) -> "nn.Module":
         """Return a network with its trained weights, in evaluation mode, on the CPU.
