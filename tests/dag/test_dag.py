@@ -99,6 +99,10 @@ FREE = [
     ("files.py", "# torch.save raises", "# Here torch.save raises"),
     ("networks/vgg.py", '"M", 64, 64', '"M", 64, 32'),
     ("pruning/controls.py", "torch.randperm", "torch.arange"),
+    ("pruning/initialisation.py", "value.abs()", "value.abs() ** 2"),
+    ("pruning/inputs.py", ".square()", ".abs()"),
+    ("pruning/table.py", '"iterations": 100', '"iterations": 50'),
+    ("settings/combinations.py", "would remove", "removes"),
     ("training/table.py", '"Momentum."', '"How much of the last step is added."'),
     ("similarity/measures/bures.py", "compute_uv=False", "compute_uv=0"),
     ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),
@@ -196,6 +200,11 @@ def test_a_deleted_checkpoint_in_the_middle_of_a_chain(project):
     # it.
     assert project.jobs() == set()
     assert project.jobs("results/tiny/seed0/round1/checkpoint.pt") == {"prune_round tiny 0 1"}
+
+
+def test_rounds_that_are_pruned_from_the_dense_network_do_not_need_each_other(project):
+    project.add_keys("pruning: {from: dense}")
+    assert project.jobs("results/tiny/seed0/round2/checkpoint.pt") == {"prune_round tiny 0 2"}
 
 
 REMADE = jobs("prune_round", "extract_activations", "compare_round", rounds=(1, 2))

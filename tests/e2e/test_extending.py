@@ -239,7 +239,7 @@ def test_new_kinds_of_the_library_rerun_nothing_and_can_be_planned(project):
     project.add_keys("{similarity: {measures: [cca, regression]}, findings: {measure: regression}}")
     assert "prune_round tiny 1 2" in project.jobs()
     listed = python(project, "-c", "from prunescope import cli; cli.main(['kinds'])")
-    for page in ("docs/similarity.md", "results/README.md"):
+    for page in ("docs/methods.md", "docs/similarity.md", "results/README.md"):
         copy_from_repository(page, project.folder / page)
     python(project, "-m", "prunescope.plan.reference")
     reference = (project.folder / "config/README.md").read_text()

@@ -23,6 +23,8 @@ from prunescope.data import datasets
 from prunescope.levels import landscape
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.pruning.imp import Offered
+from prunescope.pruning.rounds import Round
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.landscape import LineSettings
 from prunescope.settings.similarity import Similarity
@@ -30,6 +32,7 @@ from prunescope.settings.training import Training
 from prunescope.similarity.matrix import compare_round
 from prunescope.training import loop
 from prunescope.training.data import place
+from prunescope.training.execution import reproducible
 
 GPU = os.environ.get("PRUNESCOPE_GPU", "1")
 DEVICE = torch.device("cpu" if GPU == "0" else "cuda")
@@ -125,6 +128,29 @@ def test_a_second_run_on_the_same_device_gives_the_same_bytes(on_gpu, tmp_path):
     for name in ("seed0/round1/checkpoint.pt", "seed0/round1/activations.h5", "similarity.parquet"):
         first, second = (part.folder / "results/tiny" / name for part in (on_gpu, again))
         assert first.read_bytes() == second.read_bytes(), name
+
+
+@pytest.mark.parametrize("criterion", ["saliency", "snip", "grasp", "synflow", "wanda"])
+def test_criteria_give_the_same_scores(criterion):
+    """Scores for one network on both devices, and twice on the same one; ranks of `wanda` may swap."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 300)
+    half = np.full(3, 0.5)
+    noise = datasets.Prepared(
+        "noise", "", images, labels, images, labels, tuple("0123456789"), half, half, ""
+    )
+    training, found = Training(epochs=1, optimizer={"name": "sgd", "lr": 0.1}), []
+    for device in (torch.device("cpu"), DEVICE, DEVICE):
+        this = Round("x", 0, 1, {"name": "resnet20", "arguments": {}}, training, noise, device)
+        network, _ = this.initial()
+        weights = modules.prunable(network, ["Conv2d", "Linear"])
+        reproducible(device)
+        offer = Offered(this, network, weights, place(noise, training, device))
+        found.append(kinds.call("criterion", criterion, offer))
+    for name, score in found[0].items():
+        assert torch.equal(found[1][name], found[2][name]), name
+        near = torch.isclose(found[1][name], score, rtol=1e-3, atol=1e-4 * float(score.abs().max()))
+        assert near.float().mean() > 0.99, name
 
 
 @card

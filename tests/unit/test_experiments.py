@@ -1,5 +1,7 @@
 """Every shipped experiment is valid and fits its network and its data set's images."""
 
+from pathlib import Path
+
 import pytest
 
 from prunescope.networks import modules
@@ -16,10 +18,12 @@ SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar
 CONTROLLED = ("digits-lenet", "mnist-lenet5", "mnist-lenet300", "svhn-vgg", "cifar10-vgg")
 CONTROLS = ("retrain", "shuffled-masks", "new-weights")
 SIBLINGS = "digits-lenet-siblings"
+METHODS = ("one-shot", "snip", "grasp", "synflow", "erk", "wanda", "channels", "no-retraining")
 SHIPPED = {
     *("cifar10-resnet", "cifar10-resnet20", "cifar10-vgg-cpu", "mnist-lenet5-finetune"),
     *CONTROLLED,
     SIBLINGS,
+    *(f"digits-lenet-{method}" for method in METHODS),
     *(f"{name}-{control}" for name in CONTROLLED for control in CONTROLS),
 }
 
@@ -44,7 +48,17 @@ def test_every_part_of_an_experiment_can_be_used(name):
         recipe = Training(**trained)
         optimizers.build(network, recipe.decay_norm_and_bias, **recipe.optimizer.plain())
         rates = [learning_rate(step, 2, recipe) for step in range(2 * recipe.epochs)]
-        assert 0 < min(rates) <= max(rates) <= recipe.optimizer.lr
+        assert all(0 < rate <= recipe.optimizer.lr for rate in rates)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ways_of_pruning_share_the_dense_network(method):
+    lineage = load_lineage(f"digits-lenet-{method}", Catalogue())
+    assert {sharing.owner(lineage, seed, file) for seed in (0, 1) for file in sharing.ROUND0} == {
+        "digits-lenet"
+    }
+    page = (Path(__file__).parents[2] / "docs/methods.md").read_text()
+    assert f"`digits-lenet-{method}`" in page
 
 
 @pytest.mark.parametrize("name", CONTROLLED)

@@ -33,8 +33,11 @@ def kept(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
-def prune(values, masks, rates=None, scope="global", rate=0.2, density=None):
-    return selection.prune(values, masks, scope, rate, rates or {}, density)
+def prune(values, masks, rates=None, scope="global", rate=0.2, density=None, times=1):
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    left = {name: int(mask.sum()) for name, mask in masks.items()}
+    counts = amounts.kept(shapes, left, scope, rate, rates or {}, density, times)
+    return selection.prune(values, masks, counts)
 
 
 def scores(criterion, weights, gradients=None, seed=0):
@@ -105,6 +108,18 @@ def test_density_leaves_the_ceiling_in_one_shot_or_many():
         assert torch.equal(direct[name], higher[name]), "no weight comes back"
 
 
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_the_dense_network_is_pruned_at_once_to_where_rounds_end(scope, times):
+    values = dict(zip("ab", random(701, 303), strict=True))
+    rates = {"b": 0.1} if scope == "layer" else {}
+    stepwise = everything(values)
+    for _ in range(times):
+        stepwise = prune(values, stepwise, rates, scope, 0.29)
+    direct = prune(values, everything(values), rates, scope, 0.29, times=times)
+    assert all(torch.equal(direct[name], mask) for name, mask in stepwise.items())
+
+
 def test_layer_scope_prunes_each_layer_by_its_own_rate():
     network = build("lenet300", {}, (1, 28, 28), 10, 0)
     weights = modules.prunable(network, ["Linear"])
@@ -123,16 +138,13 @@ def test_layer_scope_prunes_each_layer_by_its_own_rate():
         assert weight[~masks[name]].abs().max() <= weight[masks[name]].abs().min()
 
 
-def test_rates_without_effect_are_errors():
+def test_a_rate_without_effect_is_an_error():
     network = build("lenet5", {}, (1, 28, 28), 10, 0)
     names = list(modules.prunable(network, ["Conv2d"]))
     with pytest.raises(
         InputError, match=r"pruning.rates: pattern 'output' matches no prunable module.*conv1, conv2"
     ):
         modules.layer_rates(network, names, {"output": 0.1})
-    values = {"a": torch.ones(3)}
-    with pytest.raises(InputError, match="scope: layer"):
-        prune(values, everything(values), {"a": 0.1})
 
 
 def test_prunable_are_kernels_and_matrices_only():
@@ -201,12 +213,11 @@ def test_applied_masks_leave_plain_zeros():
 def test_later_rounds_prune_the_weights_that_the_first_one_pruned():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
     half = {"a": torch.tensor([True, False, True])}
-    dense = SimpleNamespace(round=0, masks={})
-    assert kept(selection.survivors(dense, weights)) == 6
-    assert kept(selection.survivors(SimpleNamespace(round=0, masks=half), weights)) == 5, "initially sparse"
+    assert kept(selection.survivors({}, weights, pruned=False)) == 6
+    assert kept(selection.survivors(half, weights, pruned=False)) == 5, "initially sparse"
     with pytest.raises(InputError, match=r"pruning\.prunable: .* did not prune b"):
-        selection.survivors(SimpleNamespace(round=1, masks=half), weights)
-    assert set(selection.survivors(SimpleNamespace(round=1, masks=half), {"a": weights["a"]})) == {"a"}
+        selection.survivors(half, weights, pruned=True)
+    assert set(selection.survivors(half, {"a": weights["a"]}, pruned=True)) == {"a"}
 
 
 def test_census_by_hand():
@@ -258,7 +269,7 @@ def test_a_weight_that_two_layers_share_counts_once_and_is_pruned_in_both():
 def test_the_round_from_which_nothing_changes(sizes, pruning, first):
     """Checked by pruning: halving 64 weights gives 32, 16, 8, 4, 2, 1; the last weight is never removed."""
     rounds = 3 if pruning["densities"] else 20
-    assert amounts.idle_round({str(i): size for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
+    assert amounts.idle_round({str(i): [size] for i, size in enumerate(sizes)}, {}, pruning, rounds) == first
     if first is None:
         return
     masks = {str(i): torch.ones(size, dtype=torch.bool) for i, size in enumerate(sizes)}

@@ -15,6 +15,7 @@ from prunescope.errors import InputError
 from prunescope.plan import reference, sizes, stages
 from prunescope.settings.load import EXPERIMENTS, Catalogue, load_config, load_experiment
 from prunescope.settings.reading import read_yaml, typed
+from prunescope.settings.training import Training
 
 REPOSITORY = Path(__file__).parents[2]
 TOP = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
@@ -552,7 +553,7 @@ def test_untrained_networks_have_the_seeds_of_the_experiment_and_at_least_two(wr
 
 def test_a_control_is_given_only_what_it_starts_from(write):
     write("x", changed(pruning__retraining="rewind"))
-    needed = {"none": {"previous", "rewind"}, "retrain": {"rewind"}}
+    needed = {"none": {"origin", "rewind"}, "retrain": {"rewind"}}
     needed |= {"shuffled-masks": {"masks", "rewind"}, "new-weights": {"masks"}}
     for control, files in needed.items():
         write("y", {"extends": "x", "control": control})
@@ -579,6 +580,21 @@ def test_the_reference_is_up_to_date_and_names_every_key_and_kind():
     assert all(
         part.get("description") for name in ("config", "experiment") for _, part, _ in reference.keys(name)
     )
+
+
+def test_weights_are_kept_without_epochs_only_where_something_can_follow(write):
+    Path("mine.pt").touch()
+    kept = {"training__epochs": 0, "network__weights": "mine.pt"}
+    allowed = ({"retraining": "none"}, {"retraining": "finetune", "finetune": {"epochs": 2}})
+    for pruning, epochs in zip(allowed, (0, 2), strict=True):
+        write("x", changed(**kept, pruning=pruning))
+        params = stages.prune_params(load_experiment("x"), 1)
+        assert Training(**params["training"]).epochs == epochs
+    write("y", {"extends": "x", "control": "new-weights"})
+    assert 'control = "new-weights": needs training.epochs of 1' in refusal(load_experiment, "y")
+    for pruning in ({}, {"retraining": "finetune", "finetune": {"optimizer": {"name": "sgd", "lr": 1.0}}}):
+        write("x", changed(**kept, pruning=pruning))
+        assert "pruning.retraining = " in refusal(load_experiment, "x")
 
 
 def test_every_property_of_the_schemas_is_closed_and_described():

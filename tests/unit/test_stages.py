@@ -69,13 +69,17 @@ def test_kinds_that_rounds_of_other_experiments_run():
 
 
 def test_files_that_later_rounds_start_from():
-    assert stages.starts_from(load({"pruning": {"retraining": "rewind"}})) == {"previous", "rewind"}
+    assert stages.starts_from(load({"pruning": {"retraining": "rewind"}})) == {"origin", "rewind"}
     for retraining in ("lr-rewind", "finetune"):
         pruning = {"retraining": retraining}
         pruning |= {"finetune": {"epochs": 1}} if retraining == "finetune" else {}
-        assert stages.starts_from(load({"pruning": pruning})) == {"previous"}
+        assert stages.starts_from(load({"pruning": pruning})) == {"origin"}
         shuffled = load({"pruning": pruning}, control="shuffled-masks")
-        assert stages.starts_from(shuffled) == {"previous", "masks"}
+        assert stages.starts_from(shuffled) == {"origin", "masks"}
+    assert [stages.origin_of(load({"pruning": {"from": start}}), 3) for start in ("previous", "dense")] == [
+        2,
+        0,
+    ]
     siblings = load(control="siblings")
     assert stages.starts_from(siblings) == stages.starts_from(shuffled)
     for params in (stages.train_params, lambda experiment: stages.prune_params(experiment, 1)):

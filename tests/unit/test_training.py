@@ -611,7 +611,7 @@ def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(pre
     assert set(this.built) == {"name", "arguments", "shape", "classes"}
     step, weights = train_dense(this).rewind
     assert step == 0
-    assert all(torch.equal(weights[name], value) for name, value in this.initial().state_dict().items())
+    assert all(torch.equal(weights[name], value) for name, value in this.initial()[0].state_dict().items())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts it there")
@@ -649,6 +649,25 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
+def test_each_density_is_pruned_from_the_dense_network(prepared):
+    """The masks are those of sorting the weights of round 0, and the remaining weights have its values."""
+    dense = train_dense(job(prepared, training=how(epochs=1))).checkpoint
+    still = how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
+    settings = PruningSettings(**{"from": "dense"}, rate=0.5)
+    sizes = torch.cat(
+        [dense.weights[name].abs().flatten() for name in modules.prunable(dense.build(), ["*"])]
+    )
+    for number in (1, 3):
+        pruned = prune(job(prepared, number, training=still), settings, dense).checkpoint
+        left = len(sizes)
+        for _ in range(number):
+            left -= left // 2
+        threshold = sizes.sort().values[-left]
+        for name, mask in pruned.masks.items():
+            assert torch.equal(mask, dense.weights[name].abs() >= threshold)
+            assert torch.allclose(pruned.weights[name], dense.weights[name] * mask, atol=1e-6)
+
+
 def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(prepared):
     before = train_dense(job(prepared, training=how(epochs=1))).checkpoint
     before = dataclasses.replace(before, masks={"conv1.weight": before.weights["conv1.weight"] > 0})
@@ -660,7 +679,7 @@ def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(pr
 
 
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
-    first, second = (job(prepared, seed=seed).initial().state_dict() for seed in (0, 1))
+    first, second = (job(prepared, seed=seed).initial()[0].state_dict() for seed in (0, 1))
     assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
     untrained = rounds.untrained(job(prepared, seed=1)).weights
     assert all(torch.equal(untrained[name], value) for name, value in second.items())
@@ -744,6 +763,9 @@ class Chain:
             "prunable": ["*"],
             "rate": 0.3,
             "rates": {},
+            "from": "previous",
+            "at": "training",
+            "unit": "weight",
         }
         self.pruning |= {"density": None, "retraining": retraining, "control": "none", **pruned}
 
@@ -762,7 +784,7 @@ class Chain:
             experiment = {"pruning": self.pruning, "control": self.pruning["control"]}
             needed = stages.starts_from(experiment)
             every = {
-                "previous": self.path(round - 1, names["checkpoint"]),
+                "origin": self.path(stages.origin_of(experiment, round), names["checkpoint"]),
                 "rewind": self.path(0, "rewind.pt"),
             }
             every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
@@ -948,11 +970,12 @@ def test_a_checkpoint_of_another_seed_ends_the_job_in_one_line(chain, tmp_path):
         other.run(1, seed=6)
 
 
-@pytest.mark.parametrize("file", ["previous", "rewind", "masks"])
-def test_a_round_refuses_files_of_another_one(chain, tmp_path, file):
+@pytest.mark.parametrize("origin", ["previous", "dense"])
+@pytest.mark.parametrize("file", ["origin", "rewind", "masks"])
+def test_a_round_refuses_files_of_another_one(chain, tmp_path, file, origin):
     dense = checkpoints.load(chain.path(0, "checkpoint.pt"))
-    own = dataclasses.replace(dense, round=1 if file == "masks" else 0)
-    this = Round("tiny", 5, 1, {"name": "lenet_small", "arguments": {}}, how(), datasets.load(chain.data))
+    own = dataclasses.replace(dense, round=2 if file == "masks" else 0 if origin == "dense" else 1)
+    this = Round("tiny", 5, 2, {"name": "lenet_small", "arguments": {}}, how(), datasets.load(chain.data))
 
     def read(**changes):
         found, path = dataclasses.replace(own, **changes), tmp_path / "file.pt"
@@ -960,11 +983,11 @@ def test_a_round_refuses_files_of_another_one(chain, tmp_path, file):
             checkpoints.save_rewind(path, found, 10, found.weights)
         else:
             checkpoints.save(path, found)
-        return imp.read(this, {file: path})
+        return imp.read(this, PruningSettings(**{"from": origin}), {file: path})
 
     assert sum(one is not None for one in read()) == 1
     others = {"seed": 6, "dataset": "ab12", "network": dense.network | {"classes": 5}}
-    others |= {} if file == "rewind" else {"round": 2}
+    others |= {} if file == "rewind" else {"round": 3}
     for field, value in others.items():
         with pytest.raises(InputError, match=rf"file.pt: {field} is "):
             read(**{field: value})

@@ -88,7 +88,7 @@ def starting_file(key):
         start = controlled(name) if trains_again(name) else name
         if key == "rewind":
             return network_file(start, seed, 0, "rewind.pt")
-        return network_file(start, seed, round - 1, "checkpoint.pt")
+        return network_file(start, seed, stages.origin_of(experiment(name), round), "checkpoint.pt")
 
     return of_job
 

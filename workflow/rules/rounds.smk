@@ -1,4 +1,4 @@
-# Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from round r - 1 and retrained.
+# Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from an earlier round and retrained.
 # Experiments with the same dense training share round 0; prunescope/plan/sharing.py finds its owner.
 
 
@@ -43,7 +43,7 @@ rule prune_round:
     input:
         dataset=dataset_of,
         # Empty where a round does not need them.
-        previous=starting_file("previous"),
+        origin=starting_file("origin"),
         rewind=starting_file("rewind"),
         masks=starting_file("masks"),
         receipts=receipts("prune_round"),

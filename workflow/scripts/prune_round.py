@@ -1,4 +1,4 @@
-"""Prune and retrain the network of the previous round; in a control, do what the control does instead."""
+"""Prune and retrain the network of an earlier round; in a control, do what the control does instead."""
 
 from prunescope import files, jobs
 from prunescope.data import datasets
@@ -9,7 +9,7 @@ from prunescope.settings.training import Training
 with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     # Only the files that the round starts from are inputs; Snakemake gives an empty list for the others.
-    every = {"previous": given.previous, "rewind": given.rewind, "masks": given.masks}
+    every = {"origin": given.origin, "rewind": given.rewind, "masks": given.masks}
     paths = {name: path for name, path in every.items() if path}
     this = rounds.Round(
         experiment=snakemake.wildcards.experiment,
@@ -24,6 +24,7 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         download=snakemake.config["data"]["download"],
         again=params.again,
     )
-    previous, early, masks = imp.read(this, paths)
-    outcome = imp.prune(this, PruningSettings(**params.pruning), previous, early, masks)
+    settings = PruningSettings(**params.pruning)
+    origin, early, masks = imp.read(this, settings, paths)
+    outcome = imp.prune(this, settings, origin, early, masks)
     dense.save(this, outcome, output)

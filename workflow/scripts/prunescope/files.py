@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -204,10 +204,10 @@ def damaged_member(path: str | Path) -> str | None:
         return archive.testzip()
 
 
-def write_csv(path: str | Path, rows: list[dict]) -> None:
-    """Write dictionaries that share their keys as a CSV file with a header, atomically."""
+def write_csv(path: str | Path, rows: list[dict], columns: Sequence[str] = ()) -> None:
+    """Write dictionaries that share their keys as a CSV file, atomically; `columns` are used without any."""
     with atomic_path(path) as part, open(part, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else columns)
         writer.writeheader()
         writer.writerows(rows)
 

@@ -133,4 +133,5 @@ def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
         curve.insert(0, "seed", network["seed"])
         curve.insert(1, "round", network["round"])
         curves.append(curve)
-    return pd.concat(curves, ignore_index=True)
+    # Where nothing was trained there is only a header, and its columns have no types.
+    return pd.concat([curve for curve in curves if len(curve)] or curves[:1], ignore_index=True)

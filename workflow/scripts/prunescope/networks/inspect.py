@@ -11,8 +11,9 @@ from prunescope.errors import InputError
 from prunescope.networks import DEFAULT, modules
 from prunescope.networks import weights as trained
 from prunescope.networks.build import build, seeded, trace
+from prunescope.networks.channels import cost_of_dead_channels, obstacle
 from prunescope.networks.layers import Shape
-from prunescope.networks.masks import Masks, density
+from prunescope.networks.masks import Masks, counts, density
 from prunescope.networks.outline import outline
 from prunescope.networks.preprocessing import channel_values, input_shape, preprocessing_of
 from prunescope.networks.probe import check_repeatable, check_storable, fault_in_training
@@ -54,12 +55,14 @@ def inspect(
     Returns
     -------
     dict
-        ``parameters``, ``prunable`` (number of prunable weights by parameter name), ``rates`` (of single
+        ``parameters``, ``prunable`` (shapes of the prunable weights by parameter name), ``rates`` (of single
         parameters), ``macs`` (multiply–accumulates of convolutions and linear layers per image), ``floats``
         (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
         one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
-        known; ``batch_norm``, the number of modules with running statistics; and ``alone``: why it cannot be
-        trained on a batch of one image, or an empty text.
+        known. ``batch_norm`` is the number of modules with running statistics. ``alone`` says why it cannot
+        be trained on a batch of one image, and ``channels`` why whole channels cannot be pruned; both are
+        empty texts if it can. ``unusual`` is a prunable weight that is not that of a linear layer or a
+        convolution, if there is one.
 
     Raises
     ------
@@ -99,18 +102,20 @@ def inspect(
                 "choose other layers, e.g. the block around it"
             )
         check_storable(layer)
-    counts = census(net, {}, shape)
+    sizes = census(net, {}, shape)
     alone = _try_out(net, chosen, shape, trains=not trained_elsewhere)
     return {
-        "parameters": counts["parameters"],
-        "prunable": {name: weight.numel() for name, weight in weights.items()},
+        "parameters": sizes["parameters"],
+        "prunable": {name: list(weight.shape) for name, weight in weights.items()},
         "rates": own_rates,
-        "macs": counts["macs_dense"],
+        "macs": sizes["macs_dense"],
         "floats": sum(math.prod(module.output) for module in found.values() if module.output is not None),
         "shapes": {layer: list(module.output) for layer, module in layers.items()},
         "axes": {layer: module.axis for layer, module in layers.items()},
         "batch_norm": len(modules.batch_norms(net)),
         "alone": alone,
+        "channels": obstacle(net, weights),
+        "unusual": modules.unusual(net, weights),
     }
 
 
@@ -145,6 +150,7 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
         ``macs_dense`` and ``macs_effective``
         (multiply–accumulate operations for one image; effective counts only the remaining weights),
+        ``parameters_alive`` and ``macs_alive`` (those of a dense network without the dead channels),
         ``dead_channels``, and ``layers``: for each module with prunable weights of its own (a weight that
         several modules share belongs to the first one, with the operations of all) ``name``, ``total``,
         ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left), ``macs_dense``
@@ -182,18 +188,22 @@ def census(network: nn.Module, masks: Masks, shape: Shape) -> dict:
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     removed = sum(int((~mask).sum()) for mask in masks.values())
-    total = sum(mask.numel() for mask in masks.values())
+    prunable_kept, prunable = counts(masks)
+    macs, dead = (sum(layer[key] for layer in layers) for key in ("macs_dense", "dead_channels"))
+    saved = cost_of_dead_channels(network, masks, shape) if dead else {"parameters": 0, "macs": 0}
     return {
         "density": density(masks),
         "density_all": (parameters - removed) / parameters,
         "parameters": parameters,
         "parameters_kept": parameters - removed,
         "unpruned": unpruned(network, masks),
-        "prunable": total,
-        "prunable_kept": total - removed,
-        "macs_dense": sum(layer["macs_dense"] for layer in layers),
+        "parameters_alive": parameters - saved["parameters"],
+        "prunable": prunable,
+        "prunable_kept": prunable_kept,
+        "macs_dense": macs,
         "macs_effective": sum(layer["macs_effective"] for layer in layers),
-        "dead_channels": sum(layer["dead_channels"] for layer in layers),
+        "macs_alive": macs - saved["macs"],
+        "dead_channels": dead,
         "layers": layers,
     }
 

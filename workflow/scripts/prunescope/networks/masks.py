@@ -8,8 +8,17 @@ Masks = dict[str, Tensor]
 
 def density(masks: Masks) -> float:
     """Fraction of the prunable weights that remains; 1 if there are no masks."""
-    total = sum(mask.numel() for mask in masks.values())
-    return sum(int(mask.sum()) for mask in masks.values()) / total if total else 1.0
+    kept, total = counts(masks)
+    return kept / total if total else 1.0
+
+
+def counts(masks: Masks) -> tuple[int, int]:
+    """Return how many of the prunable weights remain, and how many there are.
+
+    Biases and batch norms are not among them: they are pruned only with whole channels.
+    """
+    weights = [mask for mask in masks.values() if mask.ndim > 1]
+    return sum(int(mask.sum()) for mask in weights), sum(mask.numel() for mask in weights)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from prunescope.errors import InputError, guess, listed
@@ -216,6 +217,16 @@ def prunable(
             )
         chosen |= {first[name] for name in matched}
     return {name: parameter for name, parameter in parameters.items() if name in chosen}
+
+
+def unusual(network: nn.Module, names: Iterable[str]) -> str:
+    """Return the first weight that is not that of a linear layer or a convolution; empty if all are."""
+    by_name = owners(network)
+    for name in names:
+        place, module = by_name.get(name, ("", None))
+        if not isinstance(module, nn.Linear | _ConvNd) or name != f"{place}.weight":
+            return name
+    return ""
 
 
 @torch.no_grad()

@@ -125,7 +125,10 @@ def _idle(name: str, experiment: dict, facts: dict) -> str:
     if not stages.prunes(experiment):
         return ""
     network = facts["network"]
-    first = idle_round(network["prunable"], network["rates"], experiment["pruning"], experiment["rounds"])
+    shapes = network["prunable"]
+    if experiment["pruning"]["unit"] == "channel":
+        shapes = {name: shape[:1] for name, shape in shapes.items()}
+    first = idle_round(shapes, network["rates"], experiment["pruning"], experiment["rounds"])
     if first is None:
         return ""
     return f"{name}: from round {first} on, pruning removes nothing; set rounds to {first - 1}"

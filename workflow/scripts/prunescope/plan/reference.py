@@ -11,6 +11,7 @@ import yaml
 
 from prunescope import kinds
 from prunescope.findings.words import MEANINGS
+from prunescope.settings.combinations import REFUSED
 from prunescope.settings.experiment import Experiment
 from prunescope.settings.top import Config
 from prunescope.similarity import measures
@@ -176,6 +177,19 @@ def kind_tables() -> str:
     return "\n\n".join(parts)
 
 
+def combinations() -> str:
+    """Return the Markdown table of the values that do not go together."""
+    lines = ["| with | not allowed | message |", "|---|---|---|"]
+    for parts, why in REFUSED:
+        refused, *others = (_options(key, options) for key, options in parts.items())
+        lines.append(f"| {', '.join(others)} | {refused} | {why} |")
+    return "\n".join(lines)
+
+
+def _options(key: str, options: tuple[str, ...]) -> str:
+    return f"`{key}`: " + ", ".join(f"`{option}`" for option in options)
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").strip()
 
@@ -194,6 +208,9 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
     start = "<!-- made by `make docs` from the library; do not edit below -->"
     return {
         REPOSITORY / "config/README.md": [(start, "<!-- end -->", reference)],
+        REPOSITORY / "docs/methods.md": [
+            ("<!-- combinations: made by `make docs` -->", "<!-- end of combinations -->", combinations())
+        ],
         REPOSITORY / "docs/similarity.md": [
             ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measures.table())
         ],

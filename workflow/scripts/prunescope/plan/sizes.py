@@ -7,7 +7,7 @@ inspected for the first time.
 import math
 from pathlib import Path
 
-from prunescope import digests
+from prunescope import digests, kinds
 from prunescope.activations import views
 from prunescope.errors import InputError, guess
 from prunescope.plan.stages import network_params
@@ -46,6 +46,15 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         )
         network = _units_first(activations, network)
         _check_batches(experiment, dataset, network["alone"])
+        if kinds.find("criterion", pruning["criterion"]).facts.get("inputs") and network["unusual"]:
+            raise InputError(
+                f"pruning.criterion = {pruning['criterion']!r}: {network['unusual']} is not the weight of a "
+                "linear layer or a convolution; leave it out of pruning.prunable"
+            )
+        if pruning["unit"] == "channel" and network["channels"]:
+            raise InputError(
+                f"pruning.prunable: {network['channels']}; leave it out, or set pruning.unit: weight"
+            )
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return {"dataset": dataset, "network": network}

@@ -123,9 +123,11 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    own = {"control": experiment["control"], "retraining": pruning["retraining"]}
+    own = {"control": experiment["control"]} | {
+        key: pruning[key] for key in ("at", "from", "retraining", "unit")
+    }
     if prunes(experiment):
-        own |= {key: pruning[key] for key in Selection.model_fields}
+        own |= {key: pruning[key] for key in Selection.by_key()}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),
@@ -146,17 +148,25 @@ def control_facts(experiment: dict) -> Mapping:
 
 
 def starts_from(experiment: dict) -> set[str]:
-    """Return the files that a later round starts from: a subset of ``previous``, ``rewind`` and ``masks``.
+    """Return the files that a later round starts from: a subset of ``origin``, ``rewind`` and ``masks``.
 
-    These are the checkpoint of the previous round, the weights of round 0 to rewind to, and the checkpoint of
-    the same round of the controlled experiment. The first two are that experiment's own in a control that
-    trains its rounds again.
+    These are the checkpoint of the round that it is pruned from, see `origin_of`, the weights of round 0 to
+    rewind to, and the checkpoint of the same round of the controlled experiment. The first two are that
+    experiment's own in a control that trains its rounds again.
     """
-    control = control_facts(experiment)
+    control, pruning = control_facts(experiment), experiment["pruning"]
     needed = set(control["reads"])
+    if pruning["at"] == "initialisation":
+        # The untrained network is built again; of the previous round, only the masks are needed.
+        return needed - {"origin"} if pruning["from"] == "dense" else needed
     if not control.get("fresh"):
-        needed.add("rewind" if experiment["pruning"]["retraining"] == "rewind" else "previous")
+        needed.add("rewind" if pruning["retraining"] == "rewind" else "origin")
     return needed
+
+
+def origin_of(experiment: dict, round: int) -> int:
+    """Return the round that a later round is pruned from."""
+    return 0 if experiment["pruning"]["from"] == "dense" else round - 1
 
 
 def activation_params(experiment: dict) -> dict:
@@ -288,13 +298,12 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
 
 def _retraining(experiment: dict) -> dict:
     """Return how later rounds are trained. Newly drawn weights need the full training, not fine-tuning."""
-    fresh = control_facts(experiment).get("fresh")
-    finetunes = experiment["pruning"]["retraining"] == "finetune" and not fresh
-    return (
-        merge(experiment["training"], experiment["pruning"]["finetune"])
-        if finetunes
-        else experiment["training"]
-    )
+    training, pruning = experiment["training"], experiment["pruning"]
+    if pruning["retraining"] == "none":
+        return training | {"epochs": 0}
+    if pruning["retraining"] == "finetune" and not control_facts(experiment).get("fresh"):
+        return merge(training, pruning["finetune"])
+    return training
 
 
 def _steps(training: dict) -> list[tuple[str, str]]:

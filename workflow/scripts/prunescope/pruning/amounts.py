@@ -1,6 +1,7 @@
-"""How many weights a round removes: exact arithmetic on counts, without torch."""
+"""How many weights a round keeps: exact arithmetic on counts, without torch."""
 
 import math
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 
@@ -22,27 +23,105 @@ def removed(survivors: int, total: int, rate: float, density: float | None = Non
     return max(0, survivors - math.ceil(Fraction(str(density)) * total))
 
 
-def idle_round(sizes: dict[str, int], rates: dict[str, float], pruning: dict, rounds: int) -> int | None:
+def kept(
+    shapes: Mapping[str, Sequence[int]],
+    left: Mapping[str, int],
+    scope: str,
+    rate: float,
+    rates: Mapping[str, float],
+    density: float | None = None,
+    times: int = 1,
+) -> dict[tuple[str, ...], int]:
+    """Return how many weights to keep of each group of parameters, whose weights share one threshold.
+
+    Parameters
+    ----------
+    shapes : dict of str to sequence of int
+        Shape of each prunable parameter.
+    left : dict of str to int
+        Number of its weights that remain.
+    scope : {'global', 'layer', 'erk'}
+        Whether all parameters are one group; whether each is one, which loses the same fraction as the others
+        or, with ``erk``, is distributed by `erk`.
+    rate : float
+        Fraction of the remaining weights to remove.
+    rates : dict of str to float
+        Rates of single parameters, for ``layer``.
+    density : float, optional
+        Fraction of all weights to keep, in place of `rate`.
+    times : int, default 1
+        How often the rate applies: once for each round since `left` was counted.
+    """
+    groups = [(name,) for name in shapes] if scope == "layer" else [tuple(shapes)]
+    found = {}
+    for names in groups:
+        count = sum(left[name] for name in names)
+        total = sum(math.prod(shapes[name]) for name in names)
+        own = rates.get(names[0]) if scope == "layer" else None
+        for _ in range(times):
+            count -= removed(count, total, own or rate, None if own else density)
+        found[names] = count
+    if scope == "erk":
+        return {(name,): count for name, count in erk(shapes, left, *found.values()).items()}
+    return found
+
+
+def erk(shapes: Mapping[str, Sequence[int]], left: Mapping[str, int], count: int) -> dict[str, int]:
+    """Distribute `count` weights over parameters in proportion to the sums of their dimensions.
+
+    So the density of a parameter is proportional to the sum of its dimensions over their product, and at most
+    what is `left` of it (Evci et al., Rigging the Lottery, ICML 2020, call this Erdős–Rényi kernel).
+    """
+    found, free = {}, dict(shapes)
+    while free:
+        share = Fraction(count - sum(found.values()), sum(map(sum, free.values())))
+        full = {name: left[name] for name, shape in free.items() if share * sum(shape) >= left[name]}
+        if not full:
+            break
+        found |= full
+        free = {name: shape for name, shape in free.items() if name not in full}
+    exact = {name: share * sum(shape) for name, shape in free.items()}
+    found |= {name: math.floor(amount) for name, amount in exact.items()}
+    # The weights that rounding leaves go to the parameters with the largest fractions.
+    last = sorted(exact, key=lambda name: math.floor(exact[name]) - exact[name])
+    for name in last[: count - sum(found.values())]:
+        found[name] += 1
+    return {name: found[name] for name in shapes}
+
+
+def on_the_way(
+    left: Mapping[str, int], counts: Mapping[tuple[str, ...], int], part: float
+) -> dict[tuple[str, ...], int]:
+    """Return how many weights remain after a `part` of several steps that each keep the same fraction."""
+    found = {}
+    for names, count in counts.items():
+        start = sum(left[name] for name in names)
+        found[names] = round(start ** (1 - part) * count**part)
+    return found
+
+
+def idle_round(
+    shapes: Mapping[str, Sequence[int]], rates: Mapping[str, float], pruning: dict, rounds: int
+) -> int | None:
     """Return the first round from which no weights are removed any more, or None.
 
     Parameters
     ----------
-    sizes : dict of str to int
-        Number of weights of each prunable parameter.
+    shapes : dict of str to sequence of int
+        Shape of each prunable parameter.
     rates : dict of str to float
         Rates of single parameters.
     pruning : dict
         ``pruning`` of an experiment.
     rounds : int
     """
-    totals = sizes if pruning["scope"] == "layer" else {"": sum(sizes.values())}
-    left, last = dict(totals), 0
+    if pruning["scope"] != "layer":
+        shapes = {"": [sum(map(math.prod, shapes.values()))]}
+    left, last = {name: math.prod(shape) for name, shape in shapes.items()}, 0
     for round in range(1, rounds + 1):
         density = pruning["densities"][round - 1] if pruning["densities"] else None
-        gone = {
-            name: removed(left[name], total, rates.get(name, pruning["rate"]), density)
-            for name, total in totals.items()
-        }
-        left = {name: left[name] - gone[name] for name in totals}
-        last = round if any(gone.values()) else last
+        counts = kept(shapes, left, "layer", pruning["rate"], rates, density)
+        after = {name: count for (name,), count in counts.items()}
+        last = round if after != left else last
+        left = after
     return last + 1 if last < rounds else None

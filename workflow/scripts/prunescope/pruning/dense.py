@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
-from prunescope.networks import weights as given_weights
 from prunescope.networks.inspect import census
 from prunescope.pruning.rounds import Round, checkpoint, measured, save_predictions
 from prunescope.training.data import Data, place, steps_per_epoch
 from prunescope.training.execution import enough_memory, execution
-from prunescope.training.loop import Task, train
+from prunescope.training.loop import COLUMNS, Task, train
 from prunescope.training.resume import Progress, State
 
 log = logging.getLogger("prunescope")
@@ -31,7 +30,7 @@ class Outcome:
     ----------
     checkpoint : Checkpoint
     history : list of dict
-        One entry per epoch, the columns of training.csv.
+        One entry per epoch, the columns of training.csv; none if nothing was trained.
     metrics : dict
         JSON-ready, see docs/training.md.
     logits : Tensor of float32, shape (n, classes)
@@ -63,10 +62,7 @@ def train_dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = No
     """
     started = time.monotonic()
     state = unfinished(this, rewind={"epoch": rewind_epoch, "step": rewind_step})
-    network = this.initial()
-    # Zeros in given weights belong to a sparse network.
-    given = "weights" in this.network.get("more", {})
-    masks = given_weights.zeros(network, trained_further=True) if given else {}
+    network, masks = this.initial()
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
         rewind = rewind_epoch * steps_per_epoch(data, this.training) if rewind_step is None else rewind_step
@@ -109,7 +105,7 @@ def outcome(
     started: float,
 ) -> Outcome:
     """Return the result of a round that began at `started`, by the monotonic clock."""
-    made = checkpoint(this, network, data, task.masks, trained.history[-1]["test_accuracy"])
+    made = checkpoint(this, network, data, task.masks, trained.measured["test_accuracy"])
     counts = census(network, task.masks, this.built["shape"])
     if counts["unpruned"]:
         text = ", ".join(f"{name} {part['share']:.1%}" for name, part in counts["unpruned"].items())
@@ -132,7 +128,7 @@ def save(this: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
     checkpoints.save(paths["checkpoint"], outcome.checkpoint)
     if outcome.rewind is not None:
         checkpoints.save_rewind(paths["rewind"], outcome.checkpoint, *outcome.rewind)
-    files.write_csv(paths["training"], outcome.history)
+    files.write_csv(paths["training"], outcome.history, COLUMNS)
     files.write_json(paths["metrics"], outcome.metrics)
     save_predictions(this, outcome.logits, paths["predictions"])
     if outcome.state:
@@ -141,18 +137,18 @@ def save(this: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
 
 def _of_training(trained: Progress) -> dict:
     """Return the entries of metrics.json about training."""
-    last = trained.history[-1]
+    last = trained.history[-1] if trained.history else {}
     seconds = sum(entry["seconds"] for entry in trained.history)
     images = sum(entry["seconds"] * entry["images_per_second"] for entry in trained.history)
     return {
         **{
-            f"{split}_{metric}": last.get(f"{split}_{metric}")
+            f"{split}_{metric}": (last | trained.measured).get(f"{split}_{metric}")
             for split in ("train", "validation", "test")
             for metric in ("loss", "accuracy")
         },
         "epochs": len(trained.history),
-        "steps": last["step"],
+        "steps": trained.step,
         "training_seconds": seconds,
         "evaluation_seconds": trained.evaluation_seconds,
-        "images_per_second": images / seconds,
+        "images_per_second": images / seconds if seconds else None,
     }

@@ -1,6 +1,7 @@
-"""Iterative Magnitude Pruning: one round, which scores, prunes, chooses the weights to start from, trains."""
+"""One round of pruning: score, prune, choose the weights to start from, train."""
 
 import copy
+import dataclasses
 import logging
 import time
 
@@ -11,36 +12,41 @@ from prunescope import checkpoints, kinds
 from prunescope.checkpoints import Checkpoint
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.networks.channels import companions
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.provenance import derive_seed
-from prunescope.pruning import selection
+from prunescope.pruning import amounts, channels, selection
 from prunescope.pruning.dense import Outcome, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
-from prunescope.training.data import Data, place
+from prunescope.settings.training import Forward
+from prunescope.training.data import Data, Split, place
 from prunescope.training.evaluate import gradients
-from prunescope.training.execution import enough_memory
+from prunescope.training.execution import enough_memory, reproducible
 from prunescope.training.loop import Task, train
 
 log = logging.getLogger("prunescope")
+# Images for criteria that need few. SNIP, GraSP and Wanda were published with 100 to 250.
+SAMPLED = 512
 
 
 def read(
-    this: Round, paths: dict[str, str]
+    this: Round, settings: PruningSettings, paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
     """Read the files that a later round starts from.
 
     Parameters
     ----------
     this : Round
+    settings : PruningSettings
     paths : dict of str to path
-        ``previous``, the checkpoint of the previous round; ``rewind``, the weights of round 0 to rewind to;
-        ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
+        ``origin``, the checkpoint that the round is pruned from; ``rewind``, the weights of round 0 to rewind
+        to; ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
 
     Returns
     -------
     tuple of (Checkpoint, (int, dict), dict)
-        The previous round, the step and weights to rewind to, and masks; None for those not in `paths`.
+        The network to prune, the step and weights to rewind to, and masks; None for those not in `paths`.
 
     Raises
     ------
@@ -48,34 +54,36 @@ def read(
         When a file is missing or damaged, or belongs to another seed, round, network or data set.
     """
     same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
-    previous = rewind = masks = None
-    if "previous" in paths:
-        previous = checkpoints.load(paths["previous"])
-        checkpoints.expect(paths["previous"], previous, round=this.number - 1, **same)
+    origin = rewind = masks = None
+    if "origin" in paths:
+        origin = checkpoints.load(paths["origin"])
+        before = 0 if settings.origin == "dense" else this.number - 1
+        checkpoints.expect(paths["origin"], origin, round=before, **same)
     if "rewind" in paths:
         rewind = checkpoints.load_rewind(paths["rewind"], **same)
     if "masks" in paths:
         pruned = checkpoints.load(paths["masks"])
         checkpoints.expect(paths["masks"], pruned, round=this.number, **same)
         masks = pruned.masks
-    return previous, rewind, masks
+    return origin, rewind, masks
 
 
 def prune(
     this: Round,
     settings: PruningSettings,
-    previous: Checkpoint | None = None,
+    origin: Checkpoint | None = None,
     early: tuple[int, dict[str, Tensor]] | None = None,
     controlled: Masks | None = None,
 ) -> Outcome:
-    """Prune the network of the previous round and retrain it; or do what a control does instead.
+    """Prune the network of an earlier round and retrain it, or do what a control does instead.
 
     Parameters
     ----------
     this : Round
+        Its training has no epochs with ``retraining: none``.
     settings : PruningSettings
-    previous : Checkpoint, optional
-        Of the round before.
+    origin : Checkpoint, optional
+        The network to prune: of the previous round, or the dense one.
     early : tuple of (int, dict of str to Tensor), optional
         Step and weights of round 0 to which ``retraining: rewind`` returns.
     controlled : dict of str to Tensor of bool, optional
@@ -86,18 +94,20 @@ def prune(
     control = kinds.find("control", settings.control).facts
     with enough_memory(this.device, this.training.batch_size):
         data = place(this.dataset, this.training, this.device, this.expected)
+        reproducible(this.device)
+
+        # The network before this round, and its masks.
+        network, before = earlier(this, settings, origin)
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
-            masks = remaining(this, settings, previous, data)
+            masks = remaining(this, settings, network, before, origin.round if origin else 0, data)
         else:
-            generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
-            masks = kinds.load("control", settings.control)(controlled, generator)
+            masks = of_control(this, settings, controlled)
         # A network that was initially sparse can have masks for weights that are not prunable.
-        if previous is not None:
-            masks = masks | {n: mask for n, mask in previous.masks.items() if n not in masks}
+        masks = masks | {name: mask for name, mask in before.items() if name not in masks}
 
-        # Their values: newly drawn, those of an early step of round 0, or those of the previous round.
+        # Their values: those before this round, newly drawn, or those of an early step of round 0.
         start = 0
         if control.get("fresh"):
             network = build(**this.built, seed=derive_seed(this.seed, "new weights", this.number))
@@ -105,8 +115,6 @@ def prune(
             start, weights = early
             network = build(**this.built, seed=0)
             network.load_state_dict(weights)
-        else:
-            network = previous.build()
         apply_masks(network, masks)
         log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
 
@@ -115,19 +123,60 @@ def prune(
     return outcome(this, network, data, task, trained, state, started)
 
 
-def remaining(this: Round, settings: PruningSettings, previous: Checkpoint, data: Data) -> Masks:
-    """Score the weights that the previous round left, and return masks without the lowest."""
-    network = previous.build()
+def earlier(
+    this: Round, settings: PruningSettings, origin: Checkpoint | None
+) -> tuple[nn.Module | None, Masks]:
+    """Return the network before this round, trained or not, and its masks; None if no round needs it."""
+    if settings.at == "initialisation":
+        network, masks = this.initial()
+        return network, masks if origin is None else origin.masks
+    return (None, {}) if origin is None else (origin.build(), origin.masks)
+
+
+def remaining(
+    this: Round,
+    settings: PruningSettings,
+    network: nn.Module,
+    before: Masks,
+    done: int,
+    data: Data,
+) -> Masks:
+    """Score the weights that are left after round `done`, and return masks without the lowest."""
     weights = modules.prunable(network, settings.prunable)
-    scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
-    return selection.prune(
-        scores,
-        selection.survivors(previous, weights),
+    masks = selection.survivors(before, weights, pruned=done > 0)
+    by_channel = settings.unit == "channel"
+    others = companions(network, weights, this.built["shape"]) if by_channel else {}
+    units = channels.remaining(masks) if by_channel else masks
+    left = {name: int(unit.sum()) for name, unit in units.items()}
+    counts = amounts.kept(
+        {name: unit.shape for name, unit in units.items()},
+        left,
         settings.scope,
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),
         settings.density,
+        times=this.number - done,
     )
+    steps = kinds.find("criterion", settings.criterion).facts.get("iterations", 1)
+    for step in range(1, steps + 1):
+        apply_masks(network, before | masks)
+        scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
+        scores = channels.norms(scores) if by_channel else scores
+        units = selection.prune(scores, units, amounts.on_the_way(left, counts, step / steps))
+        masks = channels.whole(units, others, masks) if by_channel else units
+    return masks
+
+
+def of_control(this: Round, settings: PruningSettings, controlled: Masks | None) -> Masks:
+    """Return the masks of a control's round, from those of the same round that it controls."""
+    control = kinds.find("control", settings.control)
+    change = kinds.load("control", settings.control)
+    generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
+    if settings.unit == "weight" or not control.facts.get("units"):
+        return change(controlled, generator)
+    kept = change(channels.remaining(controlled), generator)
+    others = companions(build(**this.built, seed=0), kept, this.built["shape"])
+    return channels.whole(kept, others, {name: torch.ones_like(controlled[name]) for name in kept})
 
 
 class Offered:
@@ -158,5 +207,20 @@ class Offered:
         return copy.deepcopy(self._network).to(self.data.train.labels.device)
 
     @property
+    def shape(self) -> list[int]:
+        return self._round.built["shape"]
+
+    @property
     def untrained(self) -> nn.Module:
-        return self._round.initial()
+        return self._round.initial()[0]
+
+    @property
+    def sample(self) -> Data:
+        train = self.data.train
+        generator = torch.Generator().manual_seed(derive_seed(self._round.seed, "sample"))
+        rows = torch.randperm(len(train), generator=generator)[:SAMPLED].sort().values.to(train.labels.device)
+        return dataclasses.replace(self.data, train=Split(train.images[rows], train.labels[rows]))
+
+    @property
+    def settings(self) -> Forward:
+        return self._round.training

@@ -81,10 +81,12 @@ class Round:
             **({"more": more} if more else {}),
         }
 
-    def initial(self) -> nn.Module:
-        """Return the network that round 0 starts from."""
+    def initial(self) -> tuple[nn.Module, Masks]:
+        """Return the network that round 0 starts from, and masks if it has given weights that are sparse."""
         seed = provenance.derive_seed(self.seed, "initialisation")
-        return given_weights.initial(self.built, seed, self.download)
+        network = given_weights.initial(self.built, seed, self.download)
+        given = "weights" in self.network.get("more", {})
+        return network, given_weights.zeros(network, trained_further=True) if given else {}
 
 
 def untrained(this: Round) -> Checkpoint:

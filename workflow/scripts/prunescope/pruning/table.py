@@ -1,9 +1,11 @@
 """Tables of pruning criteria and of controls.
 
-Facts of a control: `reads` names the checkpoints that its masks are made from, of the ``previous`` round or,
-as ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses weights; with `fresh`,
-their values are newly drawn. With `again`, its rounds start from the files of the controlled experiment in
-place of its own, and the seeds of order and augmentation differ; round 0 is trained again, too.
+Facts of a control: `reads` names the checkpoints that its masks are made from: the ``origin``, of the round
+that is pruned, or ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses
+weights; with `fresh`, their values are newly drawn. With `units`, its masks of whole channels have one entry
+for each channel. With `again`, its rounds start from the files of the
+controlled experiment in place of its own, and the seeds of order and augmentation differ; round 0 is trained
+again, too.
 """
 
 from prunescope.kinds import Kind
@@ -12,12 +14,23 @@ OFFERED = {
     "weights": "the prunable weights by parameter name, on the CPU",
     "gradients": "the gradients of the training images' mean loss, on the CPU",
     "generator": "a torch.Generator on the CPU, seeded for this seed and round",
-    "network": "the network of the previous round, on the training device",
+    "network": "the network that is pruned, on the training device",
+    "shape": "channels, height and width of its input for one image",
     "untrained": "the same network with its initial weights, on the CPU",
     "data": "the images and labels on the training device, see prunescope.training.data.Data",
+    "sample": "the same with at most 512 training images, drawn at random for this seed",
+    "settings": "how images are passed through the network, see prunescope.training.evaluate.forward",
 }
 
+# Facts of a criterion: with `iterations`, the remaining weights are scored that many times in a round. With
+# `inputs`, it reads the inputs of layers, so it scores only linear layers and convolutions.
 CRITERIA = {
+    "grasp": Kind(
+        "pruning.initialisation:grasp",
+        "w × (H g), H and g the Hessian and the gradient of the loss: how much w adds to the length of g",
+        reference="C. Wang, G. Zhang, R. Grosse: Picking Winning Tickets Before Training by Preserving "
+        "Gradient Flow. ICLR 2020.",
+    ),
     "magnitude": Kind(
         "pruning.criteria:magnitude",
         "|w|",
@@ -32,6 +45,26 @@ CRITERIA = {
         "|w × gradient|: the first-order change of the training loss when w is removed",
         reference="P. Molchanov et al.: Pruning Convolutional Neural Networks. ICLR 2017.",
     ),
+    "snip": Kind(
+        "pruning.initialisation:snip",
+        "|w × gradient| of an untrained network: saliency for a sample of images",
+        reference="N. Lee, T. Ajanthan, P. Torr: SNIP: Single-shot Network Pruning Based on Connection "
+        "Sensitivity. ICLR 2019.",
+    ),
+    "synflow": Kind(
+        "pruning.initialisation:synflow",
+        "w × ∂R/∂w, R the output of the network with |w| for an image of ones, in 100 iterations",
+        reference="H. Tanaka et al.: Pruning Neural Networks Without Any Data by Iteratively Conserving "
+        "Synaptic Flow. NeurIPS 2020.",
+        facts={"iterations": 100},
+    ),
+    "wanda": Kind(
+        "pruning.inputs:wanda",
+        "|w| · ‖x‖₂, compared within each output; x are the inputs that w is multiplied with",
+        reference="M. Sun, Z. Liu, A. Bair, J. Kolter: A Simple and Effective Pruning Approach for Large "
+        "Language Models. ICLR 2024.",
+        facts={"inputs": True},
+    ),
 }
 
 CONTROLS = {
@@ -44,7 +77,7 @@ CONTROLS = {
     "none": Kind(
         "pruning.imp:remaining",
         "No control: score the remaining weights and remove the lowest",
-        facts={"reads": ("previous",), "prunes": True},
+        facts={"reads": ("origin",), "prunes": True},
     ),
     "retrain": Kind(
         "pruning.controls:retrain",
@@ -60,6 +93,6 @@ CONTROLS = {
     "shuffled-masks": Kind(
         "pruning.controls:shuffled_masks",
         "The masks of the same round, permuted within each layer",
-        facts={"reads": ("masks",)},
+        facts={"reads": ("masks",), "units": True},
     ),
 }

@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from prunescope import kinds
@@ -39,25 +40,32 @@ class Settings(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
     )
 
+    @classmethod
+    def by_key(cls) -> dict[str, FieldInfo]:
+        """Return the fields by their keys. A key that is a word of Python, like `from`, is an alias."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        for key, field in cls.model_fields.items():
+        fields = cls.by_key()
+        for key, field in fields.items():
             if field.is_required() and key not in value:
                 meaning = (field.description or "it has no default").rstrip(".")
                 raise problem(f"required key is missing ({meaning[:1].lower()}{meaning[1:]})", key)
         for key in value:
-            if key not in cls.model_fields:
-                own_first = sorted(cls.model_fields, key=lambda name: name not in cls.__annotations__)
-                hint = guess(str(key), cls.model_fields)
+            if key not in fields:
+                names = sorted(cls.model_fields, key=lambda name: name not in cls.__annotations__)
+                own_first = [cls.model_fields[name].alias or name for name in names]
+                hint = guess(str(key), fields)
                 raise problem(f"unknown key{hint}; allowed: {', '.join(own_first)}", str(key))
         return value
 
     def plain(self, **options) -> dict:
         """Return the settings as JSON values, for a rule's parameters."""
-        return self.model_dump(mode="json", **options)
+        return self.model_dump(mode="json", by_alias=True, **options)
 
 
 def absent(**options) -> Any:

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, model_validator
 
+from prunescope import kinds
 from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
+from prunescope.settings.combinations import refused
 from prunescope.settings.findings import Figures, Findings
 from prunescope.settings.landscape import Landscape
 from prunescope.settings.network import Model, Network, Seed
@@ -68,6 +70,19 @@ class Experiment(Settings):
                 if not needed:
                     advice = "is not used with models; give each entry of models its own"
                 raise problem(advice, f"network.{key}", value=value)
+        values = pruning.plain() | {"control": self.control}
+        if found := refused(values):
+            key, why = found
+            raise problem(why, key if key == "control" else f"pruning.{key}", value=values[key])
+        if not training.epochs:
+            if self.network.weights is None:
+                raise problem("must be at least 1 without network.weights", "training.epochs", value=0)
+            retrained = pruning.retraining == "finetune" and pruning.finetune.epochs
+            if not retrained and pruning.retraining != "none":
+                advice = "needs training.epochs of 1 or more; choose none, or finetune with epochs"
+                raise problem(advice, "pruning.retraining", value=pruning.retraining)
+            if kinds.find("control", self.control).facts.get("fresh"):
+                raise problem("needs training.epochs of 1 or more", "control", value=self.control)
         if pruning.densities is not None and len(pruning.densities) != self.rounds:
             advice = f"must have one entry for each round, {self.rounds} in total"
             raise problem(advice, "pruning.densities", value=pruning.densities)

@@ -26,8 +26,28 @@ class Selection(Settings):
     criterion: named("criterion") = Field(
         "magnitude", description="Score of the weights; those with the lowest scores are removed."
     )
-    scope: Literal["global", "layer"] = Field(
-        "global", description="One threshold for all prunable weights (`global`) or one per layer (`layer`)."
+    origin: Literal["previous", "dense"] = Field(
+        "previous",
+        alias="from",
+        description="What each round is pruned from: the `previous` round, or the `dense` network, at the "
+        "density of the round. `dense` is one-shot pruning at several densities.",
+    )
+    at: Literal["training", "initialisation"] = Field(
+        "training",
+        description="Whether trained networks are scored and pruned, or the untrained one, which is then "
+        "trained like round 0.",
+    )
+    unit: Literal["weight", "channel"] = Field(
+        "weight",
+        description="Whether single weights or whole output channels are pruned. The score of a channel is "
+        "the Euclidean norm of its weights' scores; its bias and batch norm are pruned with it. With "
+        "`channel`, `rate` and `densities` are fractions of channels.",
+    )
+    scope: Literal["global", "layer", "erk"] = Field(
+        "global",
+        description="How many weights each layer loses: as many as are below one threshold for all "
+        "(`global`); the same fraction (`layer`); or so that its density is proportional to the sum of its "
+        "dimensions over their product (`erk`).",
     )
     prunable: list[Annotated[str, Field(min_length=1)]] = Field(
         PRUNABLE,
@@ -41,11 +61,11 @@ class Selection(Settings):
         description="Other rates for single modules, by pattern (scope `layer`); the last pattern that "
         "matches applies.",
     )
-    retraining: Literal["lr-rewind", "rewind", "finetune"] = Field(
+    retraining: Literal["lr-rewind", "rewind", "finetune", "none"] = Field(
         "lr-rewind",
         description="What a round starts from and how it is trained: `lr-rewind` keeps the weights and "
         "repeats the schedule, `rewind` goes back to the weights of `rewind_epoch` or `rewind_step`, "
-        "`finetune` keeps the weights and follows `finetune`.",
+        "`finetune` keeps the weights and follows `finetune`, `none` keeps them and trains nothing.",
     )
 
     @model_validator(mode="after")
@@ -68,7 +88,7 @@ class Pruning(Selection):
     densities: Annotated[list[Fraction], Field(min_length=1)] | None = Field(
         None,
         description="Fraction of prunable weights left after round 1, 2, ... instead of a constant rate; "
-        "must decrease and have one entry for each round. One entry and `rounds: 1` is one-shot pruning.",
+        "must decrease and have one entry for each round.",
     )
     rewind_epoch: int = Field(
         0, ge=0, description="Epoch of round 0 whose weights `rewind` goes back to; 0 is the initial weights."

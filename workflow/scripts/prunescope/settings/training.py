@@ -53,7 +53,11 @@ class Forward(Settings):
 class Training(Forward):
     """How a network is trained."""
 
-    epochs: int = Field(ge=1, description="Passes over the training images, in each round.")
+    epochs: int = Field(
+        ge=0,
+        description="Passes over the training images, in each round. With 0, round 0 has the weights of "
+        "`network.weights`.",
+    )
     batch_size: int = Field(
         128, ge=1, description="Images per step. The last, smaller batch of an epoch is kept."
     )
@@ -91,5 +95,6 @@ class Training(Forward):
 
     @model_validator(mode="after")
     def _check(self):
-        check_length(self.schedule, self.epochs, "schedule")
+        if self.epochs:
+            check_length(self.schedule, self.epochs, "schedule")
         return self

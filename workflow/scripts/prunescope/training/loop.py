@@ -21,6 +21,11 @@ from prunescope.training.execution import reproducible
 from prunescope.training.resume import Progress, State
 
 log = logging.getLogger("prunescope")
+# Columns of training.csv, without those of validation images.
+COLUMNS = (
+    *("epoch", "step", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
+    *("seconds", "images_per_second"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Task:
 def train(
     network: nn.Module, data: Data, settings: Training, task: Task, state: State | None = None
 ) -> Progress:
-    """Train a network in place.
+    """Train a network in place; without epochs, only measure it.
 
     Parameters
     ----------
@@ -120,12 +125,27 @@ def train(
             state.save(network, optimizer, progress)
     if progress.step == task.rewind:
         progress.rewind = checkpoints.snapshot(network)
+    if not settings.epochs:
+        clock = time.monotonic()
+        progress.measured, progress.logits = _measure(network, data, settings)
+        progress.evaluation_seconds = time.monotonic() - clock
+        log.info("not trained: test accuracy %.4f", progress.measured["test_accuracy"])
     return progress
+
+
+def _measure(network: nn.Module, data: Data, settings: Training) -> tuple[dict[str, float], Tensor]:
+    """Return loss and accuracy on test and validation images, and the logits of the test images."""
+    tested = predict(network, data.test, data, settings)
+    found = dict(zip(("test_loss", "test_accuracy"), score(tested, data.test.labels), strict=True))
+    if data.validation is not None:
+        logits = predict(network, data.validation, data, settings)
+        found["validation_loss"], found["validation_accuracy"] = score(logits, data.validation.labels)
+    return found, tested
 
 
 def _check_steps(task: Task, settings: Training, per_epoch: int) -> None:
     total, rewind = settings.epochs * per_epoch, task.rewind or 0
-    if task.start >= total or rewind > total:
+    if task.start >= max(total, 1) or rewind > total:
         raise InputError(
             f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is after the end of "
             f"training (step {total}); lower it"
@@ -187,12 +207,10 @@ def _finish_epoch(network: nn.Module, data: Data, settings: Training, progress: 
         "train_loss": float((progress.losses.cpu() * sizes).sum()) / images,
         "train_accuracy": int(progress.correct) / images,
     }
-    for name, split in (("test", data.test), ("validation", data.validation)):
-        if split is not None:
-            logits = predict(network, split, data, settings)
-            entry[f"{name}_loss"], entry[f"{name}_accuracy"] = score(logits, split.labels)
-            if name == "test" and entry["epoch"] == settings.epochs:
-                progress.logits = logits
+    progress.measured, logits = _measure(network, data, settings)
+    if entry["epoch"] == settings.epochs:
+        progress.logits = logits
+    entry |= progress.measured
     entry |= {"seconds": progress.seconds, "images_per_second": images / progress.seconds}
     progress.history.append(entry)
     progress.evaluation_seconds += time.monotonic() - clock

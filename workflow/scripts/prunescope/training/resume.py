@@ -34,6 +34,8 @@ class Progress:
         Time spent on evaluating test and validation images, in all epochs.
     rewind : dict of str to Tensor or None
         The weights at the requested step.
+    measured : dict of str to float
+        Loss and accuracy on test and validation images, after the last finished epoch.
     logits : Tensor of float32, shape (n, classes), or None
         Of the test images, after the last epoch.
     """
@@ -45,6 +47,7 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     evaluation_seconds: float = 0.0
     rewind: dict[str, Tensor] | None = None
+    measured: dict[str, float] = field(default_factory=dict)
     logits: Tensor | None = None
 
 
