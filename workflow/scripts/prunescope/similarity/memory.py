@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
-from prunescope.similarity.sample import MOST_NUMBERS
-from prunescope.similarity.vectors import MOST_IMAGES, READ_ROWS
+from prunescope.similarity.sample import MOST_NUMBERS, MOST_VECTORS, READ_ROWS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
@@ -97,10 +96,10 @@ def peak_bytes(
 
 def _sample_numbers(own: Sequence[int], threads: int) -> int:
     """Vectors of images and what is computed of them, for a layer's own matrices and one other per thread."""
-    vectors = MOST_IMAGES * (sum(own) + threads * max(own))
+    vectors = MOST_VECTORS * (sum(own) + threads * max(own))
     # A mask of neighbours has one byte for each pair of images.
-    work = MOST_IMAGES**2 * (IMAGE_PAIRS * threads + (len(own) + threads) // 8 + 1)
-    return vectors + work + threads * (2 * READ_ROWS + MOST_IMAGES) * max(own)
+    work = MOST_VECTORS**2 * (IMAGE_PAIRS * threads + (len(own) + threads) // 8 + 1)
+    return vectors + work + threads * (2 * READ_ROWS + MOST_VECTORS) * max(own)
 
 
 def _maps(positions: int) -> int:

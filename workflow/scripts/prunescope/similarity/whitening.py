@@ -13,8 +13,7 @@ from scipy.linalg import lapack
 
 from prunescope.similarity.classes import members, sums
 from prunescope.similarity.moments import LEAST_ROWS, Moments
-from prunescope.similarity.sample import Sample
-from prunescope.similarity.vectors import image_vectors
+from prunescope.similarity.sample import Sample, image_vectors
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
 # the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
