@@ -21,9 +21,9 @@ from prunescope.similarity.unrelated import Unrelated
 # Permutations: more are drawn until the standard error of each mean is at most `ENOUGH` of it. With more than
 # `MOST_ERROR` after the last stage, no chance is given. Leverage needs the second stage at once.
 STAGES, ENOUGH, MOST_ERROR = (8, 16, 64), 0.025, 0.05
-# Values of few units vary much, but are computed fast: for at most so many products, there may be more
-# permutations before chance is unknown.
-FEW_PRODUCTS, MORE_STAGES = 256, (256, 1024)
+# Values of few units vary much, but are computed fast. With one row per image and up to `SOME_PRODUCTS`, the
+# quantile is from all stages; with up to `FEW_PRODUCTS`, there are more stages before chance is unknown.
+SOME_PRODUCTS, FEW_PRODUCTS, MORE_STAGES = 4096, 256, (256, 1024)
 # The quantile that is given, and that of the standard normal distribution.
 QUANTILE, NORMAL = 0.95, 1.6448536269514722
 # Numbers of singular values and of draws: the more values, the fewer draws are needed.
@@ -72,9 +72,9 @@ def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, 
     unrelated, found = pair.unrelated, {}
     columns = [(measure, back) for measure in measures for back in range(2 - measure.symmetric)]
     values, sizes = {column: [] for column in columns}, {_bases(*column): [] for column in columns}
-    stops = STAGES[1:] if unrelated.leveraged else STAGES
-    if unrelated.positions == 1 and pair.cross.covariance.size <= FEW_PRODUCTS:
-        stops += MORE_STAGES
+    products = pair.cross.covariance.size if unrelated.positions == 1 else np.inf
+    stops = STAGES + MORE_STAGES * (products <= FEW_PRODUCTS)
+    stops = stops[1 if unrelated.leveraged else 2 * (products <= SOME_PRODUCTS) :]
     for start, stop in zip((0, *stops), stops, strict=False):
         # Only measures whose mean is not yet known well.
         error = ENOUGH if start < STAGES[-1] else MOST_ERROR

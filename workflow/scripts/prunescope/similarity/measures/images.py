@@ -86,7 +86,7 @@ def _known(side, similarities) -> tuple[np.ndarray, float, float]:
         size, images = np.square(matrix).sum(), len(matrix)
         additive = matrix.sum(axis=1) / (images - 2)
         fraction = 2 * (images - 2) * np.square(additive).sum() / size if size else 0.0
-        pairs = squareform(matrix, checks=False) / np.sqrt(size / 2) if size else np.full(1, np.nan)
+        pairs = squareform(matrix, checks=False) / (np.sqrt(size / 2) or np.nan)
         matrix -= additive[:, None] + additive
         np.fill_diagonal(matrix, 0)
         left = np.linalg.norm(matrix) or 1.0
