@@ -377,7 +377,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
         "prunescope: tiny: activations and predictions will take 7.6 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias "
-        "(cka_debiased, cka_within, knn_jaccard)",
+        "(cka_debiased, cka_rbf, cka_within, knn_jaccard, rsa)",
     ]
     # 7,754 prunable weights: after 13 halvings one is left, and half of one weight is none.
     assert any("long: from round 14 on, pruning removes nothing; set rounds to 13" in line for line in lines)

@@ -126,7 +126,7 @@ def test_orders_are_mirrored_and_sides_keep_what_is_theirs(rounds, tmp_path):
         assert (there.width_a, there.width_b, back.width_a, back.width_b) == (7, 11, 11, 7)
         assert (there.rank_a, there.rank_b) == (back.rank_b, back.rank_a)
         assert (there.density_a, there.density_b) == (back.density_b, back.density_a) == (0.8, 1.0)
-        assert (there.value == back.value) == (measure != "pwcca")
+        assert (there.value == back.value) == load_measure(measure).symmetric
     assert frame.loc[1, 0, "cca"].rank_a == 6 and frame.loc[1, 0, "cca"].rank_b == 10
 
 

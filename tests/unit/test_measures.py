@@ -17,6 +17,7 @@ from prunescope.similarity.passes import Own
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
+OF_IMAGES = ("cka_rbf", "knn_jaccard", "rsa")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -25,7 +26,7 @@ def test_the_table_says_all_but_the_functions(name):
     literal = set(Measure.__dataclass_fields__) - {"function", "chance", "unique"}
     assert all(getattr(described, key) == getattr(loaded, key) for key in literal)
     assert described.function is None and callable(loaded.function)
-    assert loaded.needs in ("moments", "rows", "labels") and loaded.basis in ("raw", "units", "components")
+    assert loaded.needs in measures.NEEDS and loaded.basis in measures.BASES
     assert loaded.url.startswith("https://") and not loaded.reference.startswith("http")
 
 
@@ -38,11 +39,11 @@ def test_labels_differ():
 @pytest.mark.parametrize("name", ALL)
 def test_status_rules(name):
     this = load_measure(name)
-    correlates, few = this.basis != "raw", FEW if this.biased else OK
+    correlates, few = "raw" not in this.bases, FEW if this.biased else OK
     # The smaller half of 80 to 90 images has 40, that of 91 has 41.
     saturated = 90 if name == "cca_cv" else 40
     assert this.status(1000, 20, (0, 20)) == DEAD
-    assert this.status(saturated, 20, (20, 20)) == (TOO_FEW if correlates else few)
+    assert this.status(saturated, 20, (20, 20)) == (TOO_FEW if this.saturates else few)
     assert this.status(saturated + 1, 20, (20, 20)) == few
     # 20 images of each half with 2 positions: 40 rows in 38 dimensions.
     assert this.status(80, 20, (20, 19), images=40) == (TOO_FEW if name == "cca_cv" else few)
@@ -51,12 +52,14 @@ def test_status_rules(name):
     assert this.status(400, 20, (20, 20)) == OK
     assert this.status(4000, 20, (20, 20), rows=399.0) == few
     assert this.status(3, 1, (1, 1)) == (
-        TOO_FEW if name in ("cka_debiased", "cka_within", "cca_cv", "knn_jaccard") else few
+        TOO_FEW if name in ("cka_debiased", "cka_within", "cca_cv", *OF_IMAGES) else few
     )
-    assert this.status(400, 20, (20, 20), rotated=True) == (UNDEFINED if name in ("pwcca", "units") else OK)
+    assert this.status(400, 20, (20, 20), rotated=True) == (
+        UNDEFINED if name in ("pwcca", "units", "soft_match", "rsa") else OK
+    )
     assert this.status(400, 20, (9, 20)) == (RANK_LOST if correlates else OK)
     assert this.status(399, 20, (20, 9)) == (RANK_LOST if correlates else few)
-    assert this.biased == (name not in ("cka_debiased", "cka_within", "knn_jaccard"))
+    assert this.biased == (name not in ("cka_debiased", "cka_within", *OF_IMAGES))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -150,7 +153,7 @@ def test_an_unknown_measure_is_one_line():
         ({"rows_per_unit": "20"}, "the fact rows_per_unit of mine is '20', which is not of type int"),
         ({"symmetric": 1}, "the fact symmetric of mine is 1, which is not true or false"),
         ({"symetric": True}, r"mine has the unknown fact symetric \(did you mean 'symmetric'\?\)"),
-        ({"basis": "rows"}, "the fact basis of mine must be raw or units or components"),
+        ({"basis": "rows"}, "the fact basis of mine must be raw or units or components or regression"),
         ({"needs": "images"}, "the fact needs of mine must be moments or rows or labels"),
     ],
 )

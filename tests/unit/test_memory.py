@@ -105,7 +105,7 @@ class Sizes:
         L, p, t, M = sum(self.p), max(self.p), self.t, self.M
         work = (20 if self.intervals else 8) * p**2 + self.tile**2
         sums = self.S + self.S2 + 2 * (self.h * L + M) * L
-        kept = 8 * (sum(one**2 for one in self.p) + self.Q) + 5 * M * (L + (t + 1) * p)
+        kept = 8 * (sum(one**2 for one in self.p) + self.Q) + M // 4 * (L + (t + 1) * p) + M * t * p
         return 8 * (self.rows + self.m * (2 * self.P + (3 + t) * p) + sums + kept + t * work)
 
 
@@ -163,7 +163,7 @@ def test_a_sample_of_images_needs_memory():
             peak_bytes(**sizes, threads=threads, sample=sample) for sample in (False, True)
         )
         vectors = 1000 * (576 + threads * 512) + threads * (2 * 1024 + 1000) * 512
-        pairs = 10**6 * (6 * threads + (2 + threads) // 8 + 1)
+        pairs = 10**6 * (6 * threads + 9 * (2 + threads) // 8 + 1)
         assert with_sample - without == 8 * (vectors + pairs)
 
 

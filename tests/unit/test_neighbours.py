@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from prunescope.similarity import vectors
+from prunescope.similarity import sample
 from prunescope.similarity.measures import NOT_UNIQUE, OK, TOO_FEW, UNDEFINED, load
 from prunescope.similarity.measures.neighbours import K, chance
 from prunescope.similarity.pairs import compare
 from prunescope.similarity.passes import Own
-from prunescope.similarity.vectors import image_vectors, sampled
+from prunescope.similarity.sample import Sample, image_vectors, sampled
 from prunescope.similarity.whitening import represent
 
 KNN = load("knn_jaccard")
@@ -130,9 +130,13 @@ def test_the_sample_depends_on_the_number_of_images_only(images):
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
 @pytest.mark.parametrize("most", [4, 1000])
 def test_images_can_be_read_in_parts(rows, most, monkeypatch):
-    monkeypatch.setattr(vectors, "READ_ROWS", rows)
-    monkeypatch.setattr(vectors, "MOST_IMAGES", most)
+    monkeypatch.setattr(sample, "READ_ROWS", rows)
+    monkeypatch.setattr(sample, "MOST_VECTORS", most)
     x = np.random.default_rng(0).standard_normal((40, 5, 3))
     expected = x.mean(axis=1)[sampled(40)] - x.mean(axis=(0, 1))
     found = image_vectors(x.reshape(200, 3), 40, x.mean(axis=(0, 1)))
     np.testing.assert_allclose(found, expected, atol=1e-12)
+    monkeypatch.setattr(sample, "MOST_NUMBERS", most * 15)
+    found = Sample.of(x.reshape(200, 3), 40, x.mean(axis=0))
+    assert found.complete == (most > 40) and len(found.images) == min(most, 40)
+    np.testing.assert_allclose(found.rows[found.order], (x - x.mean(axis=0))[found.images], atol=1e-12)

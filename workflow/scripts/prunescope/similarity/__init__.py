@@ -22,8 +22,8 @@ Modules import only from those listed below them:
     second moments → independent units, whitened, and principal components
 ``classes``
     what measures give for other images of the same classes
-``sample``, ``vectors``
-    rows of some images, and one vector for each
+``sample``
+    rows of some images, or one vector for each
 ``moments``, ``moments_gpu``
     matrices → second moments
 ``leverage``, ``folds``

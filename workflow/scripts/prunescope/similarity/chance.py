@@ -21,6 +21,9 @@ from prunescope.similarity.unrelated import Unrelated
 # Permutations: more are drawn until the standard error of each mean is at most `ENOUGH` of it. With more than
 # `MOST_ERROR` after the last stage, no chance is given. Leverage needs the second stage at once.
 STAGES, ENOUGH, MOST_ERROR = (8, 16, 64), 0.025, 0.05
+# Values of few units vary much, but are computed fast. With one row per image and up to `SOME_PRODUCTS`, the
+# quantile is from all stages; with up to `FEW_PRODUCTS`, there are more stages before chance is unknown.
+SOME_PRODUCTS, FEW_PRODUCTS, MORE_STAGES = 4096, 256, (256, 1024)
 # The quantile that is given, and that of the standard normal distribution.
 QUANTILE, NORMAL = 0.95, 1.6448536269514722
 # Numbers of singular values and of draws: the more values, the fewer draws are needed.
@@ -68,21 +71,24 @@ def _both(level: float | tuple[float, float]) -> tuple[float, float]:
 def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
     unrelated, found = pair.unrelated, {}
     columns = [(measure, back) for measure in measures for back in range(2 - measure.symmetric)]
-    values, sizes = {column: [] for column in columns}, {measure.basis: [] for measure in measures}
-    # Without a formula for one row per image, the quantile needs all of them.
-    stops = STAGES[2:] if not unrelated.drawn else STAGES[1:] if unrelated.leveraged else STAGES
+    values, sizes = {column: [] for column in columns}, {_bases(*column): [] for column in columns}
+    products = pair.cross.covariance.size if unrelated.positions == 1 else np.inf
+    stops = STAGES + MORE_STAGES * (products <= FEW_PRODUCTS)
+    stops = stops[1 if unrelated.leveraged else 2 * (products <= SOME_PRODUCTS) :]
     for start, stop in zip((0, *stops), stops, strict=False):
         # Only measures whose mean is not yet known well.
-        left = [column for column in columns if column not in found or found[column][2] > ENOUGH]
+        error = ENOUGH if start < STAGES[-1] else MOST_ERROR
+        left = [column for column in columns if column not in found or found[column][2] > error]
         for cross in unrelated.permuted(start, stop) if left else ():
             drawn = pair.with_cross(cross)
-            for basis, known in sizes.items():
-                known.append(unrelated.size(cross.covariance, basis))
+            for bases, known in sizes.items():
+                known.append(unrelated.size(cross.covariance, bases))
             for measure, back in left:
                 values[measure, back].append(measure.value(drawn, back))
-        for measure, back in left:
-            found[measure, back] = _summary(
-                unrelated, measure, np.array(values[measure, back]), np.array(sizes[measure.basis])
+        for column in left:
+            bases = _bases(*column)
+            found[column] = _summary(
+                unrelated, column[0], bases, np.array(values[column]), np.array(sizes[bases])
             )
     known: dict = {measure.name: [] for measure in measures}
     for (measure, _), (mean, high, error) in found.items():
@@ -90,8 +96,12 @@ def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, 
     return known
 
 
+def _bases(measure, back: bool) -> tuple[str, str]:
+    return measure.bases[::-1] if back else measure.bases
+
+
 def _summary(
-    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+    unrelated: Unrelated, measure, bases: tuple[str, str], values: np.ndarray, sizes: np.ndarray
 ) -> tuple[float, float, float]:
     """Return mean, 95 % quantile and the relative standard error of the mean, infinite if unknown.
 
@@ -99,15 +109,16 @@ def _summary(
     """
     if values.size < 3 or (unrelated.leveraged and not unrelated.a.sample.complete):
         return (0.0, np.nan, 0.0) if measure.centred else (np.nan, np.nan, np.inf)
-    return (_with_leverage if unrelated.leveraged else _without_leverage)(unrelated, measure, values, sizes)
+    summary = _with_leverage if unrelated.leveraged else _without_leverage
+    return summary(unrelated, measure, bases, values, sizes)
 
 
 def _with_leverage(
-    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+    unrelated: Unrelated, measure, bases: tuple[str, str], values: np.ndarray, sizes: np.ndarray
 ) -> tuple[float, float, float]:
     """Values depend mostly on which images with long rows meet, or on ‖C_ab‖_F²."""
     spread, every = min(
-        (_follow(unrelated, measure, values, power) for power in (1, 2)), key=lambda found: found[0]
+        (_follow(unrelated, bases, values, power) for power in (1, 2)), key=lambda found: found[0]
     )
     mean, high = every.mean(), np.quantile(every, QUANTILE)
     if measure.centred:
@@ -116,13 +127,13 @@ def _with_leverage(
     if unrelated.sized:
         slope, residuals = _fit(values, sizes)
         if _spread(residuals) < spread:
-            mean = values.mean() + slope * (unrelated.expected(measure.basis) - sizes.mean())
+            mean = values.mean() + slope * (unrelated.expected(bases) - sizes.mean())
             spread = _spread(residuals)
     return _with_error(mean, ratio, spread, values.size)
 
 
 def _without_leverage(
-    unrelated: Unrelated, measure, values: np.ndarray, sizes: np.ndarray
+    unrelated: Unrelated, measure, bases: tuple[str, str], values: np.ndarray, sizes: np.ndarray
 ) -> tuple[float, float, float]:
     """Values are nearly proportional to ‖C_ab‖_F, or to its square."""
     count = values.size
@@ -131,10 +142,10 @@ def _without_leverage(
     mean, spread = values.mean(), values.std(ddof=1)
     # A limit for one more value, because mean and spread are known from few.
     wider = spread * stdtrit(count - 1, QUANTILE) / NORMAL * np.sqrt(1 + 1 / count)
-    high = mean * _stretch((mean / wider) ** 2) if wider > 1e-9 * mean else mean
+    high = mean * stretch((mean / wider) ** 2) if wider > 1e-9 * mean else mean
     ratio = high / mean
     if sizes.min() > 0:
-        known = unrelated.expected(measure.basis)
+        known = unrelated.expected(bases)
         for power in (0.5, 1):
             scaled = values * (known / sizes) ** power
             if scaled.std(ddof=1) < spread:
@@ -163,9 +174,11 @@ def _spread(residuals: np.ndarray) -> float:
     return float(np.sqrt(residuals @ residuals / max(residuals.size - 2, 1)))
 
 
-def _follow(unrelated: Unrelated, measure, values: np.ndarray, power: int) -> tuple[float, np.ndarray]:
+def _follow(
+    unrelated: Unrelated, bases: tuple[str, str], values: np.ndarray, power: int
+) -> tuple[float, np.ndarray]:
     """Return the spread of residuals, and likely values after every permutation, from known products."""
-    drawn, every = unrelated.products(measure.basis, power)
+    drawn, every = unrelated.products(bases, power)
     drawn = drawn[: values.size]
     slope, residuals = _fit(values, drawn)
     noise = np.random.default_rng(2).choice(residuals, every.size)
@@ -175,7 +188,7 @@ def _follow(unrelated: Unrelated, measure, values: np.ndarray, power: int) -> tu
 # --- formulas for one row per image ----------------------------------------------------------------------
 
 
-def _stretch(shape: float) -> float:
+def stretch(shape: float) -> float:
     """95 % quantile of a Gamma distribution with this shape, divided by its mean."""
     return float(gammaincinv(shape, QUANTILE) / shape)
 
@@ -188,7 +201,7 @@ def _shape(pair, ranks: tuple[int, int] | None = None) -> float:
 def correlation(pair, ranks: tuple[int, int]) -> tuple[float, float]:
     """Mean canonical correlation: Wachter's law."""
     mean = float(wachter(pair.n, *ranks).mean())
-    return mean, mean * np.sqrt(_stretch(_shape(pair, ranks)))
+    return mean, mean * np.sqrt(stretch(_shape(pair, ranks)))
 
 
 def trimmed(pair, ranks: tuple[int, int]) -> tuple[float, float]:
@@ -201,13 +214,19 @@ def trimmed(pair, ranks: tuple[int, int]) -> tuple[float, float]:
 def squared_correlation(pair, ranks: tuple[int, int]) -> tuple[float, float]:
     """Mean squared canonical correlation, max(r_a, r_b) / (N - 1)."""
     mean = max(ranks) / (pair.n - 1)
-    return mean, mean * _stretch(_shape(pair, ranks))
+    return mean, mean * stretch(_shape(pair, ranks))
+
+
+def regression(pair, ranks: tuple[int, int]) -> tuple[float, float]:
+    """R² of a linear regression on b, r_b / (N - 1)."""
+    mean = ranks[1] / (pair.n - 1)
+    return mean, mean * stretch(pair.a.spread * ranks[1] / 2)
 
 
 def alignment(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
     """Linear CKA, tr C_aa tr C_bb / ((N - 1) ‖C_aa‖_F ‖C_bb‖_F)."""
     mean = float(np.sqrt(pair.a.spread * pair.b.spread)) / (pair.n - 1)
-    return mean, mean * _stretch(_shape(pair))
+    return mean, mean * stretch(_shape(pair))
 
 
 def nuclear(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
@@ -217,13 +236,13 @@ def nuclear(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
     noise = np.random.default_rng(0).standard_normal((count, len(a), len(b)))
     values = _values(a @ noise @ b.T).sum(axis=1).mean()
     mean = float(values / np.sqrt(pair.a.variance * pair.b.variance * (pair.n - 1)))
-    return mean, mean * np.sqrt(_stretch(_shape(pair)))
+    return mean, mean * np.sqrt(stretch(_shape(pair)))
 
 
 def debiased(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
     """Debiased CKA: the variance over all permutations is exactly 2 / (N (N - 3))."""
     shape, n = _shape(pair), pair.n
-    return 0.0, float(np.sqrt(2 / (n * (n - 3)) * shape) * (_stretch(shape) - 1))
+    return 0.0, float(np.sqrt(2 / (n * (n - 3)) * shape) * (stretch(shape) - 1))
 
 
 def cross_validated(pair, ranks: tuple[int, int]) -> tuple[float, float]:

@@ -66,7 +66,7 @@ def _other_images(pair) -> list[Cross]:
         total = _product(*(side.sample.rows[side.sample.order][kept] for side in sides)) / rows
     centred = together - (total - together) * (sizes.size / free)
     mean = centred + unrelated.mean
-    overlap = unrelated.variance("raw") / (unrelated.varying or 1.0)
+    overlap = unrelated.variance(("raw", "raw")) / (unrelated.varying or 1.0)
     images = pair.a.moments.images * free / sizes.sum()
     noise = np.random.default_rng(0).standard_normal((2, together.shape[0], together.shape[1]))
     first, second = sides[0].within_root @ noise @ sides[1].within_root.T * np.sqrt(overlap / images)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from prunescope.similarity.folds import FOLDS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
-from prunescope.similarity.sample import MOST_NUMBERS
-from prunescope.similarity.vectors import MOST_IMAGES, READ_ROWS
+from prunescope.similarity.sample import MOST_NUMBERS, MOST_VECTORS, READ_ROWS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
@@ -14,7 +13,7 @@ SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 # Numbers of matrices of the size of a covariance: stored in a representation; needed to compute a
 # representation or a score; needed for a pair without a fold.
 KEPT, NEEDED, REPLICA = 8, 8, 12
-# Number of maps of all folds that a representation stores, in several coordinates.
+# Maps that a representation stores, in several coordinates.
 KEPT_MAPS = 5
 # Matrices of the size images × images that a measure needs which compares images.
 IMAGE_PAIRS = 6
@@ -97,10 +96,10 @@ def peak_bytes(
 
 def _sample_numbers(own: Sequence[int], threads: int) -> int:
     """Vectors of images and what is computed of them, for a layer's own matrices and one other per thread."""
-    vectors = MOST_IMAGES * (sum(own) + threads * max(own))
-    # A mask of neighbours has one byte for each pair of images.
-    work = MOST_IMAGES**2 * (IMAGE_PAIRS * threads + (len(own) + threads) // 8 + 1)
-    return vectors + work + threads * (2 * READ_ROWS + MOST_IMAGES) * max(own)
+    vectors = MOST_VECTORS * (sum(own) + threads * max(own))
+    # A mask of neighbours has one byte for each pair of images; two halves of similarities have eight each.
+    work = MOST_VECTORS**2 * (IMAGE_PAIRS * threads + 9 * (len(own) + threads) // 8 + 1)
+    return vectors + work + threads * (2 * READ_ROWS + MOST_VECTORS) * max(own)
 
 
 def _maps(positions: int) -> int:
@@ -124,6 +123,8 @@ def _peak_numbers(own: Sequence[int], recordings: int, threads: int, positions: 
     itself = batch_numbers(0, width, positions, intervals)
     sums = batch(BATCH_NUMBERS) + batch(SECOND_BATCH_NUMBERS) + 2 * itself
     others = max(min(recordings * squares, SECOND_BATCH_NUMBERS), widest**2)
-    maps = KEPT_MAPS * _maps(positions) * (width + (threads + 1) * widest)
+    # Sums of the folds are copied while moments are read.
+    maps = KEPT_MAPS * (positions > 1) * positions * (width + (threads + 1) * widest)
+    maps += _maps(positions) * threads * widest
     work = (NEEDED + REPLICA * intervals) * widest**2 + max(min(MOST_TILE, columns), widest) ** 2
     return buffers + sums + KEPT * (squares + others) + maps + threads * work

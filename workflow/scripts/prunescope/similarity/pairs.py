@@ -336,7 +336,7 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
     units = max(widths)
     rows = float(pair.n)
     if min(ranks) and measure.rows_per_unit:
-        rows = pair.unrelated.rows(measure.basis)
+        rows = pair.unrelated.rows(measure.bases)
         if measure.basis == "raw":
             units = np.sqrt(pair.a.spread * pair.b.spread)
     rotated, images = pair.a.rotated or pair.b.rotated, pair.a.moments.images
@@ -350,7 +350,7 @@ def _status(pair: Pair, measure: Measure, ranks: tuple[int, int]) -> str:
         and any(side.half_whitenings.shape[2] < side.rank for side in (pair.a, pair.b))
     ):
         found.append(SILENT)
-    if measure.basis == "units" and (pair.a.hidden or pair.b.hidden):
+    if "units" in measure.bases and (pair.a.hidden or pair.b.hidden):
         found.append(ILL)
     if measure.basis == "components" and (pair.a.tied or pair.b.tied) and pair.a is not pair.b:
         found.append(NOT_UNIQUE)

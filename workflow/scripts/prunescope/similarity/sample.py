@@ -1,5 +1,6 @@
-"""A sample of the images behind a matrix: their rows, kept in memory."""
+"""Samples of the images behind a matrix: their rows, kept in memory, or one vector for each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,8 @@ from prunescope.similarity.folds import Images
 
 # Numbers of a sample; it has all images if their rows are not more.
 MOST_NUMBERS = 2**22
+# Most images that are kept as vectors, and rows to read at a time.
+MOST_VECTORS, READ_ROWS = 1000, 1024
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,12 @@ class Sample:
         count = cls.size(images, centre.size)
         known = Images.of(images, positions)
         second = known.fold >= known.halves()[1].start
-        order = np.random.default_rng(0).permutation(images)
-        if count == images:
-            rows = np.asarray(matrix[0 : images * positions]).reshape(images, positions, p) - centre
-            return cls(rows, order, order, second[order].astype(int), True)
-        kept = np.sort(order[:count])
+        order = in_random_order(images)[:count]
+        kept = np.sort(order)
         rows = np.empty((count, positions, p))
-        for place, image in enumerate(kept):
-            np.subtract(matrix[image * positions : (image + 1) * positions], centre, out=rows[place])
-        order = order[:count]
-        return cls(rows, np.searchsorted(kept, order), order, second[order].astype(int), False)
+        for places, part, found in _read(matrix, images, kept):
+            np.subtract(found, centre[part], out=rows[places, part])
+        return cls(rows, np.searchsorted(kept, order), order, second[order].astype(int), count == images)
 
     def lengths(self, side, basis: str, count: int | None = None) -> np.ndarray:
         """Norms of the first images in random order, in a basis of the matrix' representation."""
@@ -90,3 +89,49 @@ class Sample:
     @cached_property
     def _lengths(self) -> dict:
         return {}
+
+
+def in_random_order(images: int) -> np.ndarray:
+    """Return all images in an order that depends on nothing but their number."""
+    return np.random.default_rng(0).permutation(images)
+
+
+def sampled(images: int) -> np.ndarray:
+    """Return the images that are kept as vectors, ascending."""
+    return np.sort(in_random_order(images)[:MOST_VECTORS])
+
+
+def image_vectors(matrix: Any, images: int, mean: np.ndarray) -> np.ndarray:
+    """Return one vector for each image of `sampled`: the mean of its rows, minus the mean of all rows.
+
+    Parameters
+    ----------
+    matrix : array-like, shape (n, p)
+        Anything whose slices are arrays; each image has the same number of consecutive rows.
+    images : int
+    mean : ndarray, shape (p,)
+
+    Returns
+    -------
+    ndarray, shape (min(images, MOST_VECTORS), p)
+    """
+    chosen = sampled(images)
+    sums = np.zeros((chosen.size, mean.size))
+    for places, _, found in _read(matrix, images, chosen):
+        sums[places] += (found - mean).sum(axis=1)
+    return sums / (matrix.shape[0] // images)
+
+
+def _read(matrix: Any, images: int, chosen: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Read images, ascending: yield their places in `chosen`, positions, and rows (images, positions, p).
+
+    Files are read in large parts, because each part has a checksum. A part can be smaller than an image.
+    """
+    positions = matrix.shape[0] // images
+    for start, stop in Images.of(images, positions).chunks(READ_ROWS):
+        image, first = divmod(start, positions)
+        places = slice(*np.searchsorted(chosen, (image, -(-stop // positions))))
+        if places.start < places.stop:
+            rows = matrix[start:stop]
+            rows = rows.reshape(-1, min(positions, len(rows)), rows.shape[1])
+            yield places, slice(first, first + rows.shape[1]), rows[chosen[places] - image]

@@ -82,6 +82,23 @@ MEASURES = {
         },
         functions={"chance": "similarity.chance:debiased"},
     ),
+    "cka_rbf": Kind(
+        "similarity.measures.images:cka_rbf",
+        "Debiased CKA with a Gaussian kernel, in a sample of at most 1,000 images; 0 is expected by chance",
+        label="RBF CKA",
+        reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network "
+        "Representations Revisited. ICML 2019.",
+        url="https://arxiv.org/abs/1905.00414",
+        facts={
+            "unchanged_by": "orthogonal maps, isotropic scaling; shifts",
+            "needs": "rows",
+            "robust": True,
+            "fewest_rows": 4,
+            "centred": True,
+            "any_images": True,
+        },
+        functions={"chance": "similarity.measures.images:cka_rbf_chance"},
+    ),
     "cka_within": Kind(
         "similarity.measures.within:cka_within",
         "Debiased CKA of what is left when the mean of each class is subtracted; 0 is expected by chance",
@@ -145,6 +162,56 @@ MEASURES = {
             "rotation_suffices": False,
         },
         functions={"chance": "similarity.chance:correlation"},
+    ),
+    "regression_r2": Kind(
+        "similarity.measures.correlations:regression_r2",
+        "R² of a linear regression of a on b, tr(C_ab C_bb⁻¹ C_ba) / tr C_aa: not symmetric",
+        label="regression R²",
+        reference="S. Kornblith, M. Norouzi, H. Lee, G. Hinton: Similarity of Neural Network "
+        "Representations Revisited. ICML 2019.",
+        url="https://arxiv.org/abs/1905.00414",
+        facts={
+            "unchanged_by": "invertible linear maps of b; orthogonal maps and isotropic scaling of a",
+            "symmetric": False,
+            "basis": "regression",
+            "saturates": True,
+            "rows_per_unit": 20,
+            "least": 0.0,
+        },
+        functions={"chance": "similarity.chance:regression"},
+    ),
+    "rsa": Kind(
+        "similarity.measures.images:rsa",
+        "Representational similarity analysis: Spearman correlation of the similarities of pairs of images",
+        label="RSA",
+        reference="N. Kriegeskorte, M. Mur, P. Bandettini: Representational Similarity Analysis - Connecting "
+        "the Branches of Systems Neuroscience. Frontiers in Systems Neuroscience 2, 2008.",
+        url="https://doi.org/10.3389/neuro.06.004.2008",
+        facts={
+            "unchanged_by": "permutations of units, isotropic scaling; shifts",
+            "needs": "rows",
+            "fewest_rows": 4,
+            "rotation_suffices": False,
+            "centred": True,
+            "any_images": True,
+        },
+        functions={"chance": "similarity.measures.images:rsa_chance"},
+    ),
+    "soft_match": Kind(
+        "similarity.measures.units:soft_match",
+        "Mean over the units of a of the largest correlation with any unit of b: not symmetric",
+        label="soft unit matching",
+        reference="Y. Li, J. Yosinski, J. Clune, H. Lipson, J. Hopcroft: Convergent Learning: Do Different "
+        "Neural Networks Learn the Same Representations? ICLR 2016.",
+        url="https://arxiv.org/abs/1511.07543",
+        facts={
+            "unchanged_by": "positive scaling and shifts of units, permutations of units",
+            "symmetric": False,
+            "fewest_rows": 3,
+            "rows_per_unit": 20,
+            "rotation_suffices": False,
+        },
+        functions={"chance": "similarity.measures.units:shuffled"},
     ),
     "svcca": Kind(
         "similarity.measures.correlations:svcca",

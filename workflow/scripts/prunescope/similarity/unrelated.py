@@ -34,6 +34,8 @@ class Unrelated:
     Parameters
     ----------
     a, b : Representation
+
+    `bases` are those of both sides, see `Representation.coordinates`.
     """
 
     def __init__(self, a: Representation, b: Representation):
@@ -55,10 +57,10 @@ class Unrelated:
         """Whether images are really permuted, instead of formulas."""
         return self.positions > 1 or self.leveraged
 
-    def rows(self, basis: str) -> float:
+    def rows(self, bases: tuple[str, str]) -> float:
         """Return how many independent rows would vary as much: the number of images, if each has one row."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.divide(self.a.size(basis) * self.b.size(basis), self.variance(basis))) + 1
+            return float(np.divide(self.a.size(bases[0]) * self.b.size(bases[1]), self.variance(bases))) + 1
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -74,9 +76,9 @@ class Unrelated:
         for number in range(start, min(stop, 2 * self._shifts.size)):
             yield self._permuted(self._shifts[number // 2], number % 2)
 
-    def products(self, basis: str, power: int) -> tuple[np.ndarray, np.ndarray]:
+    def products(self, bases: tuple[str, str], power: int) -> tuple[np.ndarray, np.ndarray]:
         """Return Σ_i (|x_i| |y_π(i)|)^power for the permutations in their order, and for each shift."""
-        one, other = (side.sample.lengths(side, basis) ** power for side in (self.a, self.b))
+        one, other = (side.sample.lengths(side, basis) ** power for side, basis in self._both(bases))
         every = np.fft.irfft(np.conj(np.fft.rfft(one)) * np.fft.rfft(other), one.size)
         return every[np.stack([self._shifts, -self._shifts], axis=1).ravel()], every[1:]
 
@@ -91,15 +93,17 @@ class Unrelated:
         lengths = side.sample.lengths(side, "raw"), side.sample.lengths(side, "units", LEAST_IMAGES)
         return min(evenness(length**2) for length in lengths)
 
-    def size(self, covariance: np.ndarray, basis: str) -> float:
-        """Return ‖C‖_F² in a basis."""
-        if basis != "raw":
-            covariance = self.a.coordinates(basis, self.b.coordinates(basis, covariance).T)
+    def _both(self, bases: tuple[str, str]) -> list[tuple[Representation, str]]:
+        return [(self.a, bases[0]), (self.b, bases[1])]
+
+    def size(self, covariance: np.ndarray, bases: tuple[str, str]) -> float:
+        """Return ‖C‖_F²."""
+        covariance = self.a.coordinates(bases[0], self.b.coordinates(bases[1], covariance).T)
         return float(np.square(covariance).sum())
 
-    def expected(self, basis: str) -> float:
+    def expected(self, bases: tuple[str, str]) -> float:
         """Return its mean, ‖D‖_F² + v."""
-        return self.size(self.mean, basis) + self.variance(basis)
+        return self.size(self.mean, bases) + self.variance(bases)
 
     @property
     def varying(self) -> float:
@@ -107,29 +111,29 @@ class Unrelated:
         images = max(self.a.moments.images - 1, 1)
         return float(np.trace(self.a.within_positions) * np.trace(self.b.within_positions) / images)
 
-    def variance(self, basis: str) -> float:
+    def variance(self, bases: tuple[str, str]) -> float:
         """v: as for one row per image, times tr(G^a G^b) / (tr G^a tr G^b) with G_tu = Σ_i ⟨x_it, x_iu⟩."""
-        if basis not in self._variances:
+        if bases not in self._variances:
             left_a, left_b = (
                 max(side.size(basis) - np.square(means).sum() / self.positions, 0.0)
-                for side in (self.a, self.b)
+                for side, basis in self._both(bases)
                 for means in [side.coordinates(basis, side.moments.map)]
             )
             known = left_a * left_b / max(self.a.moments.images - 1, 1)
-            self._variances[basis] = known * (self._overlap(basis) if self.positions > 1 else 1.0)
-        return self._variances[basis]
+            self._variances[bases] = known * (self._overlap(bases) if self.positions > 1 else 1.0)
+        return self._variances[bases]
 
     @cached_property
-    def _variances(self) -> dict[str, float]:
+    def _variances(self) -> dict[tuple[str, str], float]:
         return {}
 
-    def _overlap(self, basis: str) -> float:
+    def _overlap(self, bases: tuple[str, str]) -> float:
         """tr(G^a G^b) / (tr G^a tr G^b).
 
         With many positions, it is estimated from pairs of images: ‖X_iᵀX_j‖_F² / (|X_i|² |X_j|²).
         """
         if self.positions <= FEW_POSITIONS:
-            one, other = (side.sample.agreement(side, basis) for side in (self.a, self.b))
+            one, other = (side.sample.agreement(side, basis) for side, basis in self._both(bases))
             return float(np.sum(one * other))
         order = self.a.sample.order
         count = int(np.clip(PRODUCTS // (self.a.rank * self.b.rank + 1), LEAST_PRODUCTS, len(order)))
@@ -139,7 +143,9 @@ class Unrelated:
                 side.coordinates(
                     basis, side.sample.rows[np.take(order, np.arange(first, first + count), mode="wrap")]
                 )
-                for side, first in ((self.a, start), (self.b, len(order) // 2 - start))
+                for (side, basis), first in zip(
+                    self._both(bases), (start, len(order) // 2 - start), strict=True
+                )
             )
             met += np.square(left.transpose(0, 2, 1) @ right).sum()
             apart += np.einsum("itj,itj->i", left, left) @ np.einsum("itj,itj->i", right, right)

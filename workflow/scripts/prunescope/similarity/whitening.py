@@ -13,8 +13,7 @@ from scipy.linalg import lapack
 
 from prunescope.similarity.classes import members, sums
 from prunescope.similarity.moments import LEAST_ROWS, Moments
-from prunescope.similarity.sample import Sample
-from prunescope.similarity.vectors import image_vectors
+from prunescope.similarity.sample import Sample, image_vectors
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
 # the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
@@ -89,14 +88,21 @@ class Representation:
         """Number of linearly independent units."""
         return self.units.size
 
-    @cached_property
+    @property
     def vectors(self) -> np.ndarray:
         """One vector for each image of a sample, for measures that need rows; see `image_vectors`."""
-        return image_vectors(self.rows, self.moments.images, self.moments.mean)
+        if "vectors" not in self.memo:
+            self.memo["vectors"] = image_vectors(self.rows, self.moments.images, self.moments.mean)
+        return self.memo["vectors"]
 
     @cached_property
     def memo(self) -> dict:
-        """What measures compute of one side, by name, so that it is not computed for each pair."""
+        """`vectors`, and what measures compute of them, by name, so that it is not computed for each pair."""
+        return {}
+
+    @cached_property
+    def sample_memo(self) -> dict:
+        """What measures compute of `sample`, by name."""
         return {}
 
     @cached_property
@@ -160,7 +166,8 @@ class Representation:
         if self.sample_size <= count:
             return self
         shorter = copy(self)
-        for name in ("memo", "classes", "class_means", "within_root"):
+        shorter.__dict__["memo"] = self.memo
+        for name in ("sample_memo", "classes", "class_means", "within_root"):
             shorter.__dict__.pop(name, None)
         shorter.__dict__["sample"] = self.sample.first(count)
         return shorter

@@ -88,7 +88,7 @@ def gravest(names: Iterable[str]) -> str:
 
 
 # What is compared, see `Measure`; and fields of `Measure` that are not facts of a kind.
-BASES = ("raw", "units", "components")
+BASES = ("raw", "units", "components", "regression")
 NEEDS = ("moments", "rows", "labels")
 NOT_FACTS = ("name", "label", "reference", "url", "function", "chance", "unique")
 # `rank lost` applies when the smaller rank is below this fraction of the larger one and of its own width.
@@ -116,9 +116,10 @@ class Measure:
         images, `prunescope.similarity.whitening.Representation.vectors`; or ``labels`` of another sample with
         `classes`, for measures of what is left within classes.
     basis : str, default 'raw'
-        The data that it compares: the ``raw`` rows, the whitened independent ``units``, or the whitened
-        principal ``components`` that keep `similarity.variance` of the variance. `rank_a` and `rank_b` count
-        components for the last, otherwise independent units.
+        The data that it compares: the ``raw`` rows, the whitened independent ``units``, the whitened
+        principal ``components`` that keep `similarity.variance` of the variance, or for a ``regression`` the
+        raw rows of a and the whitened units of b. `rank_a` and `rank_b` count components if it compares
+        them, otherwise independent units.
     symmetric : bool, default True
         Whether (b, a) has the value of (a, b). Otherwise it is computed for both.
     directions : bool, default False
@@ -182,6 +183,11 @@ class Measure:
     unique: Callable[..., bool] | None = None
 
     @property
+    def bases(self) -> tuple[str, str]:
+        """The data that it compares, for each side."""
+        return ("raw", "units") if self.basis == "regression" else (self.basis, self.basis)
+
+    @property
     def biased(self) -> bool:
         """Whether few rows bias the value; if so, layers of unequal widths are not comparable."""
         return self.rows_per_unit > 0
@@ -234,7 +240,7 @@ class Measure:
         if rotated and not self.rotation_suffices:
             return UNDEFINED
         rank, width = min(zip(ranks, widths or (max(ranks),) * 2, strict=True))
-        if self.basis != "raw" and rank < RANK_KEPT * min(max(ranks), width):
+        if "raw" not in self.bases and rank < RANK_KEPT * min(max(ranks), width):
             return RANK_LOST
         return FEW if (n if rows is None else rows) < self.rows_per_unit * units else OK
 

@@ -58,6 +58,15 @@ def _in_other_half(pair, given: int, other: int) -> np.ndarray:
     return np.repeat(np.clip(found, -1, 1), counts)
 
 
+def regression_r2(pair):
+    """Fraction of the variance of a that a linear regression on b explains: not symmetric.
+
+    tr(C_ab C_bb⁻¹ C_ba) / tr C_aa = ‖C_abW_b‖_F² / tr C_aa: the mean of the units' R², weighted by variance.
+    """
+    explained = pair.b.coordinates("units", pair.cross.covariance)
+    return np.square(explained).sum() / pair.a.variance
+
+
 def svcca(pair):
     """Singular vector CCA: mean canonical correlation between leading principal components.
 

@@ -28,10 +28,24 @@ def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float] | None:
     a, b = pair.a.moments, pair.b.moments
     mean = _mean(pair, _correlations(pair, a.map.T @ b.map / a.positions))
     both = np.sum(_scaled(pair.a, pair.a, a.covariance) * _scaled(pair.b, pair.b, b.covariance))
-    deviation = np.sqrt(max(both, 0) / (pair.unrelated.rows("raw") - 1)) / np.sum(
+    deviation = np.sqrt(max(both, 0) / (pair.unrelated.rows(("raw", "raw")) - 1)) / np.sum(
         pair.a.varying | pair.b.varying
     )
     return mean, float(mean + NORMAL * deviation)
+
+
+def soft_match(pair):
+    """Mean over the units of a of the largest correlation with any unit of b: not symmetric.
+
+    Several units may have the same counterpart. Constant units of either side are left out, so lost units of
+    b lower the value, lost units of a do not.
+    """
+    found = _correlations(pair, pair.cross.covariance)
+    return float(found[np.ix_(pair.a.varying, pair.b.varying)].max(axis=1).mean())
+
+
+def shuffled(_pair, _ranks: tuple[int, int]) -> None:
+    """Return None: images have to be shuffled."""
 
 
 def _correlations(pair, covariance: np.ndarray) -> np.ndarray:

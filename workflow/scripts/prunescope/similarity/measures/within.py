@@ -42,14 +42,14 @@ def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
 
 def _own(side) -> float:
     """H(a,a); 0 if only rounding remains."""
-    if "within" not in side.memo:
+    if "within" not in side.sample_memo:
         scatters = [_scatter(side, side, half) for half in (0, 1)]
         known = np.sum(scatters[0] * scatters[1])
         size = np.prod([np.linalg.norm(scatter) for scatter in scatters])
         total = [np.square(_rows(side, half)).sum() for half in (0, 1)]
         lost = any(np.trace(one) <= LOST * every for one, every in zip(scatters, total, strict=True))
-        side.memo["within"] = 0.0 if lost or known <= LOST * size else float(known)
-    return side.memo["within"]
+        side.sample_memo["within"] = 0.0 if lost or known <= LOST * size else float(known)
+    return side.sample_memo["within"]
 
 
 def _scatter(a, b, half: int) -> np.ndarray:
@@ -72,11 +72,11 @@ def _rows(side, half: int) -> np.ndarray:
 
 def _classes(side, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each class in a half: number of images; mean times its root; sum of squares within the class."""
-    if ("within", half) not in side.memo:
+    if ("within", half) not in side.sample_memo:
         rows, here = _rows(side, half), side.classes[_chosen(side, half)]
         counts = np.bincount(here)
         means = sums(rows, here) / np.sqrt(np.maximum(counts, 1))[:, None, None]
         squares = np.bincount(here, np.square(rows).sum(axis=(1, 2)))
         left = np.clip(squares - np.square(means).sum(axis=(1, 2)), 0, None) * (counts > 1)
-        side.memo["within", half] = counts, means, left
-    return side.memo["within", half]
+        side.sample_memo["within", half] = counts, means, left
+    return side.sample_memo["within", half]
