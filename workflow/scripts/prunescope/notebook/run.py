@@ -72,6 +72,8 @@ class Run:
         explains the columns.
     accuracy : pandas.DataFrame
         One row for each network: density, accuracy, loss.
+    weights : pandas.DataFrame
+        Weights and masks compared: one row for each ordered pair of networks, each layer and each measure.
 
     Examples
     --------
@@ -98,6 +100,25 @@ class Run:
     @cached_property
     def accuracy(self) -> pd.DataFrame:
         return read_parquet(self._there(self.folder / "accuracy.parquet"))
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        return read_parquet(self._there(self.folder / "weights.parquet"))
+
+    def channels(self) -> pd.DataFrame:
+        """Return the channels of all networks: which have weights, a path, and an output that varies.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each channel of each layer of each network. results/README.md explains the columns.
+
+        Raises
+        ------
+        InputError
+            When the file is missing or damaged.
+        """
+        return read_parquet(self._there(self.folder / "channels.parquet"))
 
     def network(self, seed: int = 0, round: int = 0) -> "nn.Module":
         """Return a network with its trained weights, in evaluation mode, on the CPU.
