@@ -1,11 +1,16 @@
 """Comparison of weights and masks: known answers, and chance against shuffled weights."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import hypergeom
 
+from prunescope.checkpoints import Checkpoint
 from prunescope.levels.pairs import Network
-from prunescope.levels.weights import ALL, compare
+from prunescope.levels.weights import ALL, MEASURES, STATUSES, compare, layers_of
+from prunescope.networks.build import build
 
 SIZES = {"conv": (8, 3, 3, 3), "linear": (10, 40)}
 
@@ -136,3 +141,32 @@ def test_blocks_change_nothing(monkeypatch):
     whole = compared(a, b).value
     monkeypatch.setattr("prunescope.levels.weights.BLOCK", 14)
     assert compared(a, b).value.to_dict() == pytest.approx(whole.to_dict(), rel=1e-12)
+
+
+def test_permuted_units_compute_the_same_with_other_weights():
+    network = build("lenet_small", {}, (1, 8, 8), 10, 0).eval()
+    permuted = build("lenet_small", {}, (1, 8, 8), 10, 0).eval()
+    order = torch.randperm(len(network.conv1.weight), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        permuted.conv1.weight[:], permuted.conv1.bias[:] = (
+            network.conv1.weight[order],
+            network.conv1.bias[order],
+        )
+        permuted.conv2.weight[:] = network.conv2.weight[:, order]
+    images = torch.rand(20, 1, 8, 8)
+    torch.testing.assert_close(network(images), permuted(images))
+    layers = [
+        layers_of(Checkpoint("x", 0, 0, {}, [], [], one.state_dict(), {}, 1.0, 0.1, ""), one)
+        for one in (network, permuted)
+    ]
+    cosine = compared(*layers).value.xs("weight_cosine", level="measure")
+    assert (cosine[["conv1", "conv2"]] < 0.8).all()
+    assert cosine.drop(["conv1", "conv2", ALL]).to_numpy() == pytest.approx(1)
+
+
+def test_the_data_dictionary_has_every_status_and_measure():
+    text = (Path(__file__).parents[2] / "results/README.md").read_text()
+    part = text.split("## weights.parquet")[1].split("\n## ")[0]
+    assert all(f"| `{status}` |" in part for status in STATUSES) and all(
+        f"`{one}`" in part for one in MEASURES
+    )

@@ -304,6 +304,11 @@ def run(tmp_path_factory):
 def test_tables_are_those_of_the_files(run):
     assert run.similarity.equals(pd.read_parquet(run.folder / "similarity.parquet"))
     assert run.accuracy.equals(pd.read_parquet(run.folder / "accuracy.parquet"))
+    for name, read in (("weights", lambda: run.weights), ("channels", run.channels)):
+        with pytest.raises(ps.InputError, match=rf"{name}.parquet: does not exist yet; finish running"):
+            read()
+        write_parquet(run.folder / f"{name}.parquet", synthetic.accuracy(2, [0]))
+        assert read().equals(synthetic.accuracy(2, [0]))
     assert repr(str(run.folder)) in repr(run)
 
 

@@ -76,6 +76,8 @@ class Run:
         Pairs of networks by their predictions; images whose predictions pruning changes; accuracy by class.
     barriers : pandas.DataFrame
         With ``landscape`` in the experiment: loss and error along the lines between networks.
+    weights : pandas.DataFrame
+        Weights and masks compared: one row for each ordered pair of networks, each layer and each measure.
 
     Examples
     --------
@@ -100,10 +102,26 @@ class Run:
     predictions = cached_property(lambda self: self._table("predictions"))
     exemplars = cached_property(lambda self: self._table("exemplars"))
     classes = cached_property(lambda self: self._table("classes"))
+    weights = cached_property(lambda self: self._table("weights"))
     barriers = cached_property(lambda self: self._table("barriers"))
 
     def _table(self, name: str) -> pd.DataFrame:
         return read_parquet(self._there(self.folder / f"{name}.parquet"))
+
+    def channels(self) -> pd.DataFrame:
+        """Return the channels of all networks: which have weights, a path, and an output that varies.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each channel of each layer of each network. results/README.md explains the columns.
+
+        Raises
+        ------
+        InputError
+            When the file is missing or damaged.
+        """
+        return self._table("channels")
 
     def network(self, seed: int = 0, round: int = 0) -> "nn.Module":
         """Return a network with its trained weights, in evaluation mode, on the CPU.
