@@ -119,7 +119,7 @@ def test_few_images_that_carry_the_variance(draw):
     rng = np.random.default_rng(0)
     a, b = draw(rng, 600, 20), draw(rng, 600, 20)
     assert pair_of(a, b).unrelated.leveraged
-    agree(a, b, 1, names=SINGULAR)
+    agree(a, b, 1, names=(*SINGULAR, "regression_r2", "soft_match"))
     cca = next(iter(compare(pair_of(a, b), [load_measure("cca")])))
     assert abs(cca.chance / chance.wachter(600, 20, 20).mean() - 1) > 0.04, "the formula would do"
 
