@@ -23,7 +23,14 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-FILES = ("checkpoint.pt", "training.csv", "metrics.json", "activations.h5", "similarity.parquet")
+FILES = (
+    "checkpoint.pt",
+    "training.csv",
+    "metrics.json",
+    "activations.h5",
+    "units.json",
+    "similarity.parquet",
+)
 GRID = """\
 extends: digits-lenet
 grid: {pruning.rate: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], pruning.scope: [global, layer]}

@@ -16,7 +16,8 @@ CONTROLS = {
     "shuffled": "control: shuffled-masks\n",
     "fresh": "control: new-weights\nrounds: 1\ntraining: {epochs: 2}\n",
 }
-TABLES = ("assemble_matrix", "assemble_accuracy", "compare_predictions", "draw_figures", "write_report")
+LEVELS = ("compare_predictions", "compare_weights")
+TABLES = ("assemble_matrix", "assemble_accuracy", *LEVELS, "draw_figures", "write_report")
 
 
 def jobs(name: str, rounds: tuple[int, ...]) -> set[str]:
@@ -155,9 +156,8 @@ def test_siblings_are_trained_again_from_the_same_start(built, tmp_path):
         f"{rule} again 0 {round}" for rule in ("extract_activations", "compare_siblings") for round in (0, 1)
     }
     expected |= {"train_dense again 0", "prune_round again 0 1"}
-    assert project.jobs() == expected | {
-        f"{rule} again" for rule in ("assemble_siblings", "assemble_accuracy", "compare_predictions")
-    }
+    once = ("assemble_siblings", "assemble_accuracy", *LEVELS)
+    assert project.jobs() == expected | {f"{rule} again" for rule in once}
     project.snakemake("--resources", "gpu=0")
     assert project.jobs() == set()
     ours, sibling = (load(project, name, 1) for name in ("tiny", "again"))

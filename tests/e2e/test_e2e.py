@@ -153,3 +153,21 @@ def test_a_missing_data_set_stops_with_one_line_when_downloads_are_forbidden_on_
     assert "data set KMNIST under data.root = data: missing or damaged" in done.stdout
     assert "or set data.download: true" in done.stdout, "nothing was tried"
     assert "Traceback" not in done.stdout.split("missing or damaged")[0].split("rule prepare_dataset")[-1]
+
+
+def test_weights_and_channels_agree_with_the_metrics_of_each_network(built):
+    weights, channels = (
+        pd.read_parquet(results(built) / f"{name}.parquet") for name in ("weights", "channels")
+    )
+    for path in results(built).glob("seed*/round*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        network = channels[(channels["seed"] == metrics["seed"]) & (channels["round"] == metrics["round"])]
+        for layer in metrics["layers"]:
+            rows = network[network["layer"] == layer["name"]]
+            assert rows["density"].mean() == pytest.approx(layer["density"])
+            assert rows["dead_by_weights"].sum() == layer["dead_channels"]
+    within = weights[(weights["seed_a"] == weights["seed_b"]) & (weights["layer"] == "all layers")]
+    masks = within[within["measure"] == "mask_iou"].set_index(["seed_a", "round_a", "round_b"])
+    density = pd.read_parquet(results(built) / "accuracy.parquet").set_index(["seed", "round"])["density"]
+    assert masks["value"][0, 1, 2] == pytest.approx(density[0, 2] / density[0, 1]), "masks are nested"
+    assert (masks["status"] == "nested").all()

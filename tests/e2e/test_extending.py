@@ -172,7 +172,11 @@ def test_an_edit_of_a_file_reruns_what_uses_it(extended, tmp_path):
     project.edit("mine/measures.py", 'label="Linear', 'label="linear')
     project.edit("mine/criteria.py", "weight.square()", "weight.abs()")
     pruning = {f"{rule} mine 0 1" for rule in ("prune_round", "extract_activations", "compare_round")}
-    assert project.jobs() == pruning | later | {"assemble_accuracy mine", "compare_predictions mine"}
+    assert project.jobs() == pruning | later | {
+        "assemble_accuracy mine",
+        "compare_predictions mine",
+        "compare_weights mine",
+    }
     project.edit("mine/criteria.py", "weight.abs()", "weight.square()")
     project.edit("mine/criteria.py", '"""w²."""', '"""The square."""')
     assert project.jobs() == set()
