@@ -37,6 +37,7 @@ def test_a_new_value_reruns_nothing_that_exists(swept):
             "assemble_matrix",
             "assemble_accuracy",
             "compare_predictions",
+            "compare_weights",
             "draw_figures",
             "write_report",
         )
