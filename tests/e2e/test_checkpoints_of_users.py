@@ -163,6 +163,8 @@ def test_another_model_runs_alone(copy):
         "extract_activations mine 1 1",
         "compare_round mine 1 1",
         "compare_seeds mine 1",
+        "compare_predictions mine",
+        "compare_weights mine",
     }
 
 
