@@ -70,6 +70,15 @@ def test_biases_and_batch_norms_belong_to_the_channels_they_follow():
     assert network.training and not network.conv1._forward_hooks and not network.norm1._forward_pre_hooks
 
 
+def test_a_batch_norm_of_two_layers_belongs_to_neither():
+    norm = nn.BatchNorm2d(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 1, 3), norm, nn.Conv2d(1, 1, 3), norm, nn.Flatten(), nn.Linear(16, 2)
+    )
+    found = companions(network, ["0.weight", "2.weight"], (1, 8, 8))
+    assert found == {"0.weight": ["0.bias"], "2.weight": ["2.bias"]}
+
+
 def test_a_pruned_channel_is_constantly_zero_after_its_batch_norm():
     network = Normed(10)
     network(torch.randn(20, 1, 8, 8))
@@ -220,6 +229,14 @@ def test_batch_norms_and_sums_without_dead_channels():
     # conv1 4 · 9 + 4, norm1 8, conv2 3 · 4 · 9, norm2 6, norm3 8 (channels 2 to 5), output 4 · 10 + 10
     assert counts["parameters_alive"] == 36 + 4 + 8 + 108 + 6 + 8 + 50
     assert counts["macs_alive"] == 64 * (36 + 108) + 40
+
+
+def test_a_layer_that_is_used_twice_counts_once_but_computes_twice():
+    layer = nn.Linear(4, 4)
+    network = nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer, nn.ReLU(), nn.Linear(4, 2))
+    counts = census(network, {"1.weight": torch.arange(4).view(4, 1).expand(4, 4) > 0}, (1, 2, 2))
+    assert counts["parameters"] - counts["parameters_alive"] == 5 + 2
+    assert counts["macs_dense"] - counts["macs_alive"] == 4 + 7 + 2
 
 
 @pytest.mark.parametrize("groups", [2, 6])

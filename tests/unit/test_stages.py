@@ -76,6 +76,10 @@ def test_files_that_later_rounds_start_from():
         assert stages.starts_from(load({"pruning": pruning})) == {"origin"}
         shuffled = load({"pruning": pruning}, control="shuffled-masks")
         assert stages.starts_from(shuffled) == {"origin", "masks"}
+    untrained = load({"pruning": {"retraining": "none"}})
+    assert stages.prune_params(untrained, 1)["training"] == stages.train_params(untrained)["training"] | {
+        "epochs": 0
+    }
     assert [stages.origin_of(load({"pruning": {"from": start}}), 3) for start in ("previous", "dense")] == [
         2,
         0,

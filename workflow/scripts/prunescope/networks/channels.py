@@ -115,8 +115,8 @@ def _of_ones(network: nn.Module, masks: Masks) -> nn.Module:
     Each output of a layer is the mean of the inputs that it has a weight left for.
     """
     alike = copy.deepcopy(network).eval()
-    for name, value in alike.state_dict(keep_vars=True).items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
+    for name, value in [*alike.named_parameters(), *alike.named_buffers()]:
+        if not value.is_floating_point():
             continue
         kept = masks.get(name, torch.ones(value.shape, dtype=torch.bool)).to(value.device)
         if name.rpartition(".")[2] in ("bias", "running_mean"):

@@ -48,7 +48,7 @@ def kept(
     rates : dict of str to float
         Rates of single parameters, for ``layer``.
     density : float, optional
-        Fraction of all weights to keep, in place of `rate`.
+        Fraction of all weights to keep, in place of rates.
     times : int, default 1
         How often the rate applies: once for each round since `left` was counted.
     """
@@ -57,9 +57,9 @@ def kept(
     for names in groups:
         count = sum(left[name] for name in names)
         total = sum(math.prod(shapes[name]) for name in names)
-        own = rates.get(names[0]) if scope == "layer" else None
+        own = rates.get(names[0], rate) if scope == "layer" else rate
         for _ in range(times):
-            count -= removed(count, total, own or rate, None if own else density)
+            count -= removed(count, total, own, density)
         found[names] = count
     if scope == "erk":
         return {(name,): count for name, count in erk(shapes, left, *found.values()).items()}
