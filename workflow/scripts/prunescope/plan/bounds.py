@@ -72,6 +72,8 @@ def predictions_mb(experiment: dict, sizes: dict) -> int:
     # A control has networks of two experiments.
     networks = 2 * (experiment["rounds"] + 1) * len(experiment["seeds"])
     return PYTHON_MB + megabytes(4 * 2**24 + 3 * networks * sizes["dataset"]["test"], 8)
+
+
 def weights_mb(experiment: dict, sizes: dict) -> int:
     """One network and its outputs for two images; blocks of the others, which are mapped; the tables."""
     network = 4 * sizes["network"]["parameters"] + 8 * sizes["network"]["floats"]
