@@ -151,7 +151,7 @@ ROWS = [
         REPORT,
         given={"network.name": "file:nets.py:mine"},
     ),
-    row("network.weights", "first.pt", TRAINED, {"extract_untrained"}, REPORT),
+    row("network.weights", "first.pt", TRAINED, {"extract_untrained"}, BUILT, REPORT),
     row("network.classes", 10, {"import_model", "extract_untrained"}, REPORT, given=MODELS),
     row("models[].weights", models(1, weights="first.pt"), {"import_model"}, FIGURES, REPORT, given=MODELS),
     row("models[].zeros", models(1, zeros="all"), {"import_model"}, FIGURES, REPORT, given=MODELS),

@@ -124,6 +124,14 @@ def test_units_of_other_seeds_do_not_correspond():
     assert drawn.value.notna().sum() == 3 and set(drawn.status) == {"nested", "other units"}
 
 
+def test_units_of_seeds_correspond_if_all_start_from_given_weights():
+    one, other = network(0.5, 1), network(0.5, 2)
+    table = compared(one, other, seeds=[0, 1], one_start=True)
+    assert table.value.notna().all() and set(table.status) == {"ok"}
+    drawn = compared(network(), one, other, fresh=True, one_start=True)
+    assert "other units" in set(drawn.status)
+
+
 def test_what_cannot_be_compared_has_no_value():
     one, empty = network(0.5), network(0.0)
     table = compared(one, empty)

@@ -144,6 +144,18 @@ def test_values_that_do_not_exist_have_a_status(tmp_path):
     assert {*table.status} == {"other outputs"} and table.value.isna().all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_single_image_has_no_standard_error(tmp_path):
+    table, *_ = tables(tmp_path, {("a", 0, round): network(round)[:1] for round in (0, 1)}, labels=LABELS[:1])
+    assert table.se.isna().all() and of(table, measure="jsd").value.notna().all()
+
+
+def test_predictions_are_those_of_the_logits_even_where_softmaxes_are_equal(tmp_path):
+    tiny = np.array([[1.0, 2.0], [2.0, 1.0]]) * 1e-20
+    *_, classes = tables(tmp_path, {("a", 0, 0): tiny, ("a", 0, 1): tiny}, labels=np.array([1, 0]), classes=2)
+    assert (classes.accuracy == 1).all()
+
+
 def test_images_without_label_count_only_where_no_label_is_needed(tmp_path):
     labels = np.where(np.arange(N) % 3, LABELS, -1)
     a, b = network(1), network(2)

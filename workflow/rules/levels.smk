@@ -52,6 +52,7 @@ rule compare_weights:
         networks=lambda wildcards: identities(wildcards.experiment),
         lineage=lambda wildcards: not trains_again(wildcards.experiment),
         fresh=of_experiment(lambda this, _: stages.control_facts(this).get("fresh", False)),
+        one_start=of_experiment(lambda this, _: this["network"]["weights"] is not None),
         code=code("compare_weights"),
         user_code=user_code("compare_weights"),
     script:

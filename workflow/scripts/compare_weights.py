@@ -24,6 +24,7 @@ with jobs.job(snakemake) as log:
         name,
         params.lineage,
         params.fresh,
+        params.one_start,
     )
     files.write_parquet(snakemake.output.weights, compared)
     files.write_parquet(snakemake.output.channels, pd.concat(tables, ignore_index=True))

@@ -23,7 +23,6 @@ from scipy.special import gammaln, softmax
 from prunescope import logits
 from prunescope.errors import InputError
 from prunescope.levels.pairs import OK, Network, both_orders, identified, named, pairs
-from prunescope.logits import Logits
 
 MEASURES = ("agreement", "agreement_minmax", "error_consistency", "error_overlap", "jsd")
 # Probabilities in memory at a time, and the most images that are shuffled for the chance of `jsd`.
@@ -91,9 +90,12 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
         sums = np.zeros((2, len(alike)))
         for start in range(0, n, size):
             rows = slice(start, min(n, start + size))
-            softmaxes = [_softmax(file, rows) for file in files]
-            for place, values in enumerate(softmaxes):
-                predicted[place, rows], confidence[place, rows] = values.argmax(1), values.max(1)
+            softmaxes = []
+            for place, file in enumerate(files):
+                # Of the logits, as for the accuracy: softmaxes of logits near 0 can be equal.
+                predicted[place, rows] = (values := file[rows]).argmax(1)
+                softmaxes.append(values := _softmax(values, file.path))
+                confidence[place, rows] = values.max(1)
                 kept[place].append(values[sample[(sample >= start) & (sample < rows.stop)] - start])
             for place, each in enumerate(_divergences(softmaxes, alike)):
                 sums[:, place] += each.sum(), (each**2).sum()
@@ -102,15 +104,15 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
     moved = kept + [part[shuffled] for part in kept]
     chance = [each.mean() for each in _divergences(moved, [(i, j + len(kept)) for i, j in alike])]
     mean = sums[0] / n
-    error = np.sqrt(np.maximum(sums[1] / n - mean**2, 0) / max(1, n - 1))
+    error = _standard_error(sums[1] / n - mean**2, n)
     divergence = dict(zip(alike, zip(mean, error, chance, strict=True), strict=True))
     return Answers(list(networks), predicted, confidence, outputs, labels, files[0].classes, divergence)
 
 
-def _softmax(file: Logits, rows: slice) -> np.ndarray:
-    values = softmax(file[rows].astype(np.float64), axis=1)
+def _softmax(values: np.ndarray, path: str) -> np.ndarray:
+    values = softmax(values.astype(np.float64), axis=1)
     if not np.isfinite(values).all():
-        raise InputError(f"{file.path}: logits are NaN or infinite; check the network's training")
+        raise InputError(f"{path}: logits are NaN or infinite; check the network's training")
     return values
 
 
@@ -154,13 +156,11 @@ def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
     n, labelled = len(answers.labels), answers.labels >= 0
     if answers.outputs[i] != answers.outputs[j]:
         return [(measure, *3 * [np.nan], n, OTHER_OUTPUTS) for measure in MEASURES]
-    same = answers.predicted[i] == answers.predicted[j]
-    chance = sum(
-        float(np.prod([(answers.predicted[place] == k).mean() for place in (i, j)]))
-        for k in np.intersect1d(answers.predicted[i], answers.predicted[j])
-    )
-    spread = float(np.sqrt(same.mean() * (1 - same.mean()) / max(1, n - 1)))
-    rows = [("agreement", float(same.mean()), chance, spread, n, OK)]
+    mine, theirs = (answers.predicted[place] for place in (i, j))
+    same = mine == theirs
+    frequencies = [np.bincount(each, minlength=answers.outputs[i]) / n for each in (mine, theirs)]
+    error = _standard_error(same.var(), n)
+    rows = [("agreement", same.mean(), np.dot(*frequencies), error, n, OK)]
     names = MEASURES[1:4]
     if answers.outputs[i] != answers.classes or not labelled.any():
         status = NO_LABELS if not labelled.any() else OTHER_CLASSES
@@ -173,6 +173,11 @@ def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
             rows.append((measure, value, by_chance, error, int(cells.sum()), status))
     divergence, error, shuffled = answers.divergence[i, j]
     return [*rows, ("jsd", 1 - divergence, 1 - shuffled, error, n, OK)]
+
+
+def _standard_error(variances: np.ndarray, n: int) -> np.ndarray:
+    """Standard error of the mean of n images; NaN for a single one."""
+    return np.sqrt(np.maximum(variances, 0) / (n - 1 if n > 1 else np.nan))
 
 
 def _cells(right: np.ndarray, other: np.ndarray, same: np.ndarray) -> np.ndarray:
@@ -194,7 +199,7 @@ def of_cells(cells: np.ndarray) -> np.ndarray:
     -------
     ndarray, shape (..., 3)
     """
-    both, a, b, alike, different = np.moveaxis(cells / cells.sum(-1, keepdims=True), -1, 0)
+    both, a, b, alike, different = np.moveaxis(cells / _positive(cells.sum(-1, keepdims=True)), -1, 0)
     wrong = alike + different
     mine, theirs = b + wrong, a + wrong
     disagreement, gap = a + b + different, abs(mine - theirs)

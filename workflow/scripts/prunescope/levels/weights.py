@@ -51,6 +51,7 @@ def compare(
     name: str,
     lineage: bool = True,
     fresh: bool = False,
+    one_start: bool = False,
 ) -> pd.DataFrame:
     """Compare the weights of networks.
 
@@ -66,6 +67,8 @@ def compare(
         Whether the rounds of the experiment follow from each other.
     fresh : bool, default False
         Whether each of its later rounds starts from newly drawn weights.
+    one_start : bool, default False
+        Whether all seeds start from the same weights, those of ``network.weights``.
 
     Returns
     -------
@@ -77,7 +80,9 @@ def compare(
     a, b = np.array(orders, dtype=int).reshape(-1, 2).T
     names, there, sums = _of_layers(layers, a, b)
     values, chances = _measures(sums)
-    same = np.array([_same_start(networks[i], networks[j], name, fresh) for i, j in orders], dtype=bool)
+    same = np.array(
+        [_same_start(networks[i], networks[j], name, fresh, one_start) for i, j in orders], dtype=bool
+    )
     status = _status(values, sums, same)
     given = np.isfinite(values) & (same | OF_MASKS)
     # Pairs in order; of each pair the layers, and of each layer the measures.
@@ -142,10 +147,10 @@ def _shape(layer: Layer) -> tuple:
     return tuple((parameter, weights.shape) for parameter, (weights, _) in layer.items())
 
 
-def _same_start(a: Network, b: Network, name: str, fresh: bool) -> bool:
-    """Whether two networks start from the same random weights, so that their units correspond."""
+def _same_start(a: Network, b: Network, name: str, fresh: bool, one_start: bool) -> bool:
+    """Whether two networks start from the same weights, so that their units correspond."""
     drawn = fresh and any(one.experiment == name and one.round > 0 for one in (a, b))
-    return a.seed == b.seed and not drawn
+    return (one_start or a.seed == b.seed) and not drawn
 
 
 def _of_parameter(
