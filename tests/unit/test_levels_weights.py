@@ -86,6 +86,22 @@ def test_chance_is_the_mean_over_shuffled_weights(density, other):
     assert (np.abs(table.chance - np.nanmean(values, axis=0)) < 4 * error + 1e-4).all()
 
 
+def test_chance_of_all_layers_does_not_depend_on_the_masks_of_single_layers():
+    """Shuffled masks have other intersections, so layers with one sign count otherwise."""
+    rng, masks = (
+        np.random.default_rng(0),
+        {"positive": ([1, 1, 0, 0], [1, 1, 0, 0]), "both": ([1] * 4, [1] * 4)},
+    )
+    signs, layers = {"positive": np.ones(400), "both": rng.choice([-1.0, 1.0], 400)}, ({}, {})
+    for layer, pair in masks.items():
+        for one, mask in zip(layers, pair, strict=True):
+            mask = np.tile(mask, 100).astype(bool)
+            one[layer] = {layer: ((signs[layer] * mask).astype(np.float32), mask)}
+    # Of 100 and 400 weights in common when shuffled, the former agree and half of the latter.
+    chance = compared(*layers).loc[(ALL, "sign_agreement"), "chance"]
+    assert chance == pytest.approx((100 + 400 / 2) / 500, abs=0.01)
+
+
 @pytest.mark.parametrize(("size", "kept", "others"), [(30, 3, 5), (400, 20, 160), (400, 200, 200)])
 def test_chance_of_masks_is_the_mean_of_the_hypergeometric_distribution(size, kept, others):
     masks = [(np.arange(size) * step) % size < count for step, count in ((1, kept), (7, others))]

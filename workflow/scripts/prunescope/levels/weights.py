@@ -184,7 +184,7 @@ def _of_parameter(
             kept[a] * kept[b] / size,
             spread,
             agree[a, b],
-            both[a, b] * (shares[:, a] * shares[:, b]).sum(axis=0),
+            kept[a] * kept[b] / size * (shares[:, a] * shares[:, b]).sum(axis=0),
             np.diagonal(product)[a],
             np.diagonal(product)[b],
             product[a, b],
@@ -215,7 +215,7 @@ def _measures(of: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         )
         chances = (
             expected,
-            of["agree_chance"] / of["both"],
+            of["agree_chance"] / of["both_chance"],
             of["product_chance"] / norms,
             nearness(of["product_chance"]),
         )
