@@ -70,6 +70,12 @@ def test_biases_and_batch_norms_belong_to_the_channels_they_follow():
     assert network.training and not network.conv1._forward_hooks and not network.norm1._forward_pre_hooks
 
 
+def test_layers_that_share_weight_and_bias_have_the_bias_once():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64))
+    network[3].weight, network[3].bias = network[1].weight, network[1].bias
+    assert companions(network, ["1.weight"], (1, 8, 8)) == {"1.weight": ["1.bias"]}
+
+
 def test_a_pruned_channel_is_constantly_zero_after_its_batch_norm():
     network = Normed(10)
     network(torch.randn(20, 1, 8, 8))

@@ -40,7 +40,8 @@ def companions(network: nn.Module, names: Iterable[str], shape: Shape) -> dict[s
             handles.append(
                 module.register_forward_hook(lambda _, __, out, n=name: made.update({id(out): (n, out)}))
             )
-            found[name] += [f"{place}.bias"] if f"{place}.bias" in first else []
+            bias = first.get(f"{place}.bias")
+            found[name] += [bias] if bias and bias not in found[name] else []
         if isinstance(module, _BatchNorm):
             handles.append(
                 module.register_forward_pre_hook(
