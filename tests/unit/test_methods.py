@@ -22,7 +22,7 @@ from prunescope.networks import modules
 from prunescope.networks.build import build, normalise
 from prunescope.own import used
 from prunescope.plan import sizes
-from prunescope.pruning import amounts, imp, inputs
+from prunescope.pruning import amounts, imp, inputs, selection
 from prunescope.pruning.dense import save, train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.experiment import validated
@@ -263,6 +263,25 @@ def test_wanda_refuses_weights_without_inputs_of_their_own(tmp_path):
     with pytest.raises(InputError, match=r"attention.in_proj_weight is not .* leave it out"):
         wanda(network, torch.randn(2, 1, 8, 8))
     assert modules.unusual(network, ["output.weight"]) == ""
+
+
+@pytest.mark.parametrize("name", ["0.out_proj.weight", "1.weight"])
+def test_wanda_refuses_layers_that_do_not_run_and_outputs_on_another_axis(name):
+    """Attention reads the weight of its output projection itself."""
+    network = nn.Sequential(nn.MultiheadAttention(4, 1), nn.ConvTranspose2d(1, 2, 3))
+    with pytest.raises(InputError, match=rf"{name} is not the weight of an ordinary .* leave it out"):
+        wanda(network, torch.randn(2, 1, 8, 8), [name])
+
+
+def test_wanda_removes_as_much_from_each_output_where_inputs_are_zero():
+    """Weights that were pruned before are not among the lowest of those that remain."""
+    before = torch.tensor([[False, False, True, True, True, True], [True, True, True, True, False, False]])
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(before)
+    images = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0, 1.0]).view(1, 6, 1, 1)
+    masks = selection.prune(wanda(network, images)[0], {"1.weight": before}, {("1.weight",): 6})
+    assert masks["1.weight"].sum(1).tolist() == [3, 3] and not masks["1.weight"][:, 2].any()
 
 
 # Allocations ------------------------------------------------------------------------------------------------

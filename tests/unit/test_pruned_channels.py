@@ -79,6 +79,12 @@ def test_a_batch_norm_of_two_layers_belongs_to_neither():
     assert found == {"0.weight": ["0.bias"], "2.weight": ["2.bias"]}
 
 
+def test_layers_that_share_weight_and_bias_have_the_bias_once():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64))
+    network[3].weight, network[3].bias = network[1].weight, network[1].bias
+    assert companions(network, ["1.weight"], (1, 8, 8)) == {"1.weight": ["1.bias"]}
+
+
 def test_a_pruned_channel_is_constantly_zero_after_its_batch_norm():
     network = Normed(10)
     network(torch.randn(20, 1, 8, 8))
@@ -167,13 +173,15 @@ def test_a_shuffled_control_permutes_channels(prepared, dense):
 
 def test_what_has_no_channels_to_prune_is_refused():
     network = build("lenet_small", {}, (1, 8, 8), 10, 0)
-    assert obstacle(network, modules.prunable(network, HIDDEN)) == ""
-    assert (
-        obstacle(network, modules.prunable(network, ["Linear"])) == "the channels of output are the classes"
-    )
+    assert obstacle(network, modules.prunable(network, HIDDEN), (1, 8, 8)) == ""
+    linear = modules.prunable(network, ["Linear"])
+    assert obstacle(network, linear, (1, 8, 8)) == "the channels of output are the classes"
     odd = nn.Sequential(nn.ConvTranspose2d(1, 2, 3), nn.MultiheadAttention(4, 1), nn.Linear(4, 2))
     for name in ("0.weight", "1.in_proj_weight"):
-        assert obstacle(odd, [name]) == f"{name} is not the weight of a linear layer or a convolution"
+        assert (
+            obstacle(odd, [name], (1, 8, 8))
+            == f"{name} is not the weight of an ordinary linear layer or convolution"
+        )
     this = merge(MINIMAL, {"pruning": {"unit": "channel"}})
     data = {"root": ".", "datasets": {"digits": "sklearn:digits"}}
     with pytest.raises(
@@ -185,6 +193,26 @@ def test_what_has_no_channels_to_prune_is_refused():
     own = merge(this, {"rounds": 9, "pruning": {"prunable": HIDDEN, "rate": 0.5}})
     (note,) = [line for line in notes.notes("x", validated(own, "x"), facts, []) if "removes nothing" in line]
     assert "from round 8 on" in note
+
+
+class HeadFirst(nn.Module):
+    """The layer that runs last is declared first."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 10)
+        self.conv = nn.Conv2d(1, 6, 3)
+
+    def forward(self, x):
+        return self.head(self.conv(x).mean((2, 3)))
+
+
+def test_the_classes_are_the_channels_of_the_layer_that_runs_last():
+    network = HeadFirst()
+    assert (
+        obstacle(network, ["head.weight", "conv.weight"], (1, 8, 8)) == "the channels of head are the classes"
+    )
+    assert obstacle(network, ["conv.weight"], (1, 8, 8)) == ""
 
 
 # Without dead channels -------------------------------------------------------------------------------------
@@ -251,6 +279,19 @@ def test_groups_without_dead_channels(groups):
     dead = 12 // groups if size == 1 else 0
     weights = 9 * 12 // groups * (size * (groups - 1) + (size - 1))
     assert counts["parameters_alive"] == 5 * 2 + weights + (12 - dead) + 2 * 36 * (12 - dead) + 2
+
+
+def test_channels_of_deep_networks_stay_alive():
+    """The mean of one input in ten, sixty times, would be 0 in float32."""
+    layers = [nn.Conv2d(1, 10, 1), *(nn.Conv2d(10, 10, 1) for _ in range(60))]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 3))
+    convolutions = modules.prunable(network, ["Conv2d"])
+    masks = {
+        name: (torch.arange(10) == 0).view(10, 1, 1, 1).expand(weight.shape)
+        for name, weight in convolutions.items()
+    }
+    counts = census(network, masks, (1, 4, 4))
+    assert (counts["parameters_alive"], counts["macs_alive"]) == (2 + 60 * 2 + 3 + 3, 16 * 61 + 3)
 
 
 def test_what_is_positive_stays_positive_in_other_norms():

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from prunescope import provenance
+from prunescope import kinds, provenance
 from prunescope.errors import InputError
 from prunescope.plan import stages
 from prunescope.settings.load import Catalogue, load_experiment, merge
@@ -99,6 +99,15 @@ def test_what_a_round_is_given():
         stages.prune_params(densities, 3)
     assert "more" not in stages.prune_params(load(), 1)["network"]
     assert not stages.prunes(load(control="retrain")) and not stages.prunes(load(experiment=MODELS))
+
+
+def test_controls_read_the_unit_only_if_their_masks_have_units():
+    channels = {"pruning": {"unit": "channel", "scope": "layer"}}
+    for control in kinds.known("control"):
+        same = stages.prune_params(load(control=control), 1) == stages.prune_params(
+            load(channels, control=control), 1
+        )
+        assert same == (control not in ("none", "shuffled-masks")), control
 
 
 def test_threads_change_no_rule_and_no_report():

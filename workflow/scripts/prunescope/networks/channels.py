@@ -15,15 +15,16 @@ from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks
 
 
-def obstacle(network: nn.Module, names: Iterable[str]) -> str:
+def obstacle(network: nn.Module, names: Iterable[str], shape: Shape) -> str:
     """Return why whole channels of these weights cannot be pruned; an empty text if they can."""
-    names, owners = list(names), modules.owners(network)
-    transposed = [name for name in names if isinstance(owners.get(name, "x")[-1], _ConvTransposeNd)]
-    if other := modules.unusual(network, names) or next(iter(transposed), ""):
-        return f"{other} is not the weight of a linear layer or a convolution"
-    if names and names[-1] == list(owners)[-1]:
-        return f"the channels of {owners[names[-1]][0]} are the classes"
-    return ""
+    names, first, ran = list(names), modules.first_names(network), []
+    if other := modules.unusual(network, names):
+        return f"{other} is not the weight of an ordinary linear layer or convolution"
+    owners = modules.owners(network)
+    trace(network, shape, {owners[name][1]: lambda _, n=name: ran.append(n) for name in owners})
+    # The layer that runs last, wherever it is declared, gives the outputs of the network.
+    last = [owners[name][0] for name in ran[-1:] if first[name] in names]
+    return f"the channels of {last[0]} are the classes" if last else ""
 
 
 def companions(network: nn.Module, names: Iterable[str], shape: Shape) -> dict[str, list[str]]:
@@ -39,7 +40,8 @@ def companions(network: nn.Module, names: Iterable[str], shape: Shape) -> dict[s
             handles.append(
                 module.register_forward_hook(lambda _, __, out, n=name: made.update({id(out): (n, out)}))
             )
-            found[name] += [f"{place}.bias"] if f"{place}.bias" in first else []
+            bias = first.get(f"{place}.bias")
+            found[name] += [bias] if bias and bias not in found[name] else []
         if isinstance(module, _BatchNorm):
             handles.append(
                 module.register_forward_pre_hook(
@@ -72,7 +74,7 @@ def cost_of_dead_channels(network: nn.Module, masks: Masks, shape: Shape) -> dic
     """
     removed, macs, seen = 0, 0, set()
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         nonlocal removed, macs
         axis = 1 if isinstance(module, _ConvNd | _BatchNorm) else -1
         alive_in, alive_out = _alive(inputs[0], axis), _alive(output, axis)
@@ -91,6 +93,8 @@ def cost_of_dead_channels(network: nn.Module, masks: Masks, shape: Shape) -> dic
         if module not in seen:
             removed += total - left
             seen.add(module)
+        # In deep networks, means over ever fewer ones would vanish.
+        return (output != 0).to(output.dtype)
 
     alike = _of_ones(network, masks)
     for module in alike.modules():

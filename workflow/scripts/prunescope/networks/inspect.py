@@ -61,8 +61,8 @@ def inspect(
         one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
         known. ``batch_norm`` is the number of modules with running statistics. ``alone`` says why it cannot
         be trained on a batch of one image, and ``channels`` why whole channels cannot be pruned; both are
-        empty texts if it can. ``unusual`` is a prunable weight that is not that of a linear layer or a
-        convolution, if there is one.
+        empty texts if it can. ``unusual`` is a prunable weight that is not that of an ordinary linear
+        layer or convolution, if there is one.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def inspect(
         "axes": {layer: module.axis for layer, module in layers.items()},
         "batch_norm": len(modules.batch_norms(net)),
         "alone": alone,
-        "channels": obstacle(net, weights),
+        "channels": obstacle(net, weights, shape),
         "unusual": modules.unusual(net, weights),
     }
 

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import is_parametrized
 
 from prunescope.errors import InputError, guess, listed
@@ -161,7 +162,7 @@ def weighted(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 
 def by_output(module: nn.Module, weight: Tensor) -> Tensor:
     """Return a module's weight, or its mask, with a row for each output channel."""
-    if isinstance(module, nn.modules.conv._ConvTransposeNd):  # (in, out / groups, ...)
+    if isinstance(module, _ConvTransposeNd):  # (in, out / groups, ...)
         weight = weight.unflatten(0, (module.groups, -1)).transpose(1, 2).flatten(0, 1)
     return weight.flatten(1)
 
@@ -220,11 +221,16 @@ def prunable(
 
 
 def unusual(network: nn.Module, names: Iterable[str]) -> str:
-    """Return the first weight that is not that of a linear layer or a convolution; empty if all are."""
-    by_name = owners(network)
+    """Return the first weight that is not that of an ordinary linear layer or convolution; empty if all are.
+
+    Transposed convolutions have their outputs on another axis, and attention reads the weight of its output
+    projection without running that layer.
+    """
+    by_name, other = owners(network), _ConvTransposeNd | NonDynamicallyQuantizableLinear
     for name in names:
         place, module = by_name.get(name, ("", None))
-        if not isinstance(module, nn.Linear | _ConvNd) or name != f"{place}.weight":
+        ordinary = isinstance(module, nn.Linear | _ConvNd) and not isinstance(module, other)
+        if not ordinary or name != f"{place}.weight":
             return name
     return ""
 

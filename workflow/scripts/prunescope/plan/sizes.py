@@ -48,8 +48,8 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         _check_batches(experiment, dataset, network["alone"])
         if kinds.find("criterion", pruning["criterion"]).facts.get("inputs") and network["unusual"]:
             raise InputError(
-                f"pruning.criterion = {pruning['criterion']!r}: {network['unusual']} is not the weight of a "
-                "linear layer or a convolution; leave it out of pruning.prunable"
+                f"pruning.criterion = {pruning['criterion']!r}: {network['unusual']} is not the weight of an "
+                "ordinary linear layer or convolution; leave it out of pruning.prunable"
             )
         if pruning["unit"] == "channel" and network["channels"]:
             raise InputError(

@@ -116,16 +116,17 @@ def train_params(experiment: dict) -> dict:
 def prune_params(experiment: dict, round: int) -> dict:
     """Return what `prune_round` reads for one round, without the target densities of other rounds.
 
-    Of `pruning`, a control reads only the keys that determine what its rounds start from.
+    Of `pruning`, a control reads only the keys that determine what its rounds start from and, if its masks
+    have units, which these are.
     """
     if round > experiment["rounds"]:
         raise InputError(
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    own = {"control": experiment["control"]} | {
-        key: pruning[key] for key in ("at", "from", "retraining", "unit")
-    }
+    own = {"control": experiment["control"]} | {key: pruning[key] for key in ("at", "from", "retraining")}
+    if control_facts(experiment).get("units"):
+        own["unit"] = pruning["unit"]
     if prunes(experiment):
         own |= {key: pruning[key] for key in Selection.by_key()}
         own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None

@@ -22,7 +22,8 @@ def wanda(
     lengths = input_lengths(network, weights, sample, settings)
     scores = {}
     for name, weight in weights.items():
-        outputs = (weight.abs() * lengths[name]).flatten(1)
+        # What was pruned comes first, also where inputs are zero.
+        outputs = (weight.abs() * lengths[name]).masked_fill(weight == 0, -1).flatten(1)
         ranks = outputs.argsort(dim=1, stable=True).argsort(dim=1)
         scores[name] = (ranks.double() / outputs.shape[1]).view_as(weight)
     return scores
@@ -35,7 +36,8 @@ def input_lengths(
     """Return ‖x‖₂ for each weight: over all images of the sample, and positions of a convolution."""
     if other := modules.unusual(network, weights):
         raise InputError(
-            f"pruning.prunable: {other} is not the weight of a linear layer or a convolution; leave it out"
+            f"pruning.prunable: {other} is not the weight of an ordinary linear layer or convolution; "
+            "leave it out"
         )
     network.eval()
     found = {name: torch.zeros(weight.shape, dtype=torch.float64) for name, weight in weights.items()}
