@@ -236,12 +236,6 @@ def test_networks_are_left_as_they_were():
     assert a.conv1.weight_orig.grad is not None
 
 
-def test_compiled_networks_are_compared_as_what_they_wrap():
-    layers = ["relu1"]
-    compiled = ps.compare_models(torch.compile(A), torch.compile(B), IMAGES, layers, ["cca"])
-    assert compiled.equals(ps.compare_models(A, B, IMAGES, layers, ["cca"]))
-
-
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()
@@ -260,16 +254,16 @@ WRONG_MODELS = {
     "no layer": (A, B, IMAGES, [], {}, ["at least one layer"]),
     "runs twice": (A, Twice(), IMAGES, {"relu1": "relu"}, {}, ["b: layers: module relu runs more than once"]),
     "never runs": (A, Twice(), IMAGES, {"relu1": "idle"}, {}, ["b: layers: module idle never runs"]),
-    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "module pair returns a tuple"]),
-    "other images": (A, B, IMAGES[:, :, :5], ["ReLU"], {}, ["a: fails on images of shape (1, 5, 8)"]),
-    "no images": (A, B, IMAGES[:0], ["ReLU"], {}, ["images: has shape (0, 1, 8, 8)"]),
+    "no tensor": (Twice(), B, IMAGES, {"pair": "relu1"}, {}, ["a: ", "pair returns a tuple", "e.g. pair[0]"]),
+    "other images": (A, B, IMAGES[:, :, :5], ["ReLU"], {}, ["a: fails on inputs of shape (1, 5, 8)"]),
+    "no images": (A, B, IMAGES[:0], ["ReLU"], {}, ["inputs: has shape (0, 1, 8, 8)"]),
     "broken": (A, B, IMAGES * torch.nan, ["ReLU"], {}, ["a: layer relu1: 43200 of 43200 activations"]),
     "no such view": (A, B, IMAGES, ["ReLU"], {"view": "rows"}, ["view = 'rows'", "channels"]),
     "other axes": (A, B, IMAGES, ["ReLU"], {"axes": "second"}, ["axes", "second", "first, last"]),
     "no position": (A, B, IMAGES, ["ReLU"], {"positions": 0}, ["positions = 0: must be 'all' or"]),
     "text for a number": (A, B, IMAGES, ["ReLU"], {"positions": "4"}, ["positions = '4': must be 'all' or"]),
     "weights": (A, B.state_dict(), IMAGES, ["ReLU"], {}, ["b: must be a torch.nn.Module, not a OrderedDict"]),
-    "a list of images": (A, B, list(IMAGES), ["ReLU"], {}, ["images: a list is not an array of numbers"]),
+    "a list of images": (A, B, list(IMAGES), ["ReLU"], {}, ["inputs: a list is not an array of numbers"]),
     "no such pairs": (A, B, IMAGES, ["ReLU"], {"pairs": "all"}, ["pairs = 'all'", "same-layer"]),
 }  # fmt: skip
 

@@ -138,12 +138,15 @@ class Rows:
         Number of units. It differs from the number of columns if these are a rotation of the units.
     places : tuple, optional
         What the rows of an image are, see `prunescope.activations.store.places`.
+    ragged : bool, optional
+        Whether images have different numbers of rows.
     """
 
     name: str
     data: Any
     width: int
     places: tuple = ()
+    ragged: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
