@@ -220,7 +220,7 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
         ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
         ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
          | jobs("compare_weights")),
-        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
+        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures", "compare_predictions")),
         ("seed1/round2/similarity.parquet", {job for job in REMADE | DENSE if " tiny 1" in job}
          - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
     ],
@@ -301,7 +301,7 @@ def test_a_grid_is_its_combinations_and_shares_the_dense_training(project):
     assert project.jobs() == expected, "round 0 of tiny is there"
     # One combination is an experiment like any other.
     name = combinations[1]
-    others = of(name, jobs("draw_figures", *LEVELS))
+    others = of(name, jobs("draw_figures", "compare_predictions"))
     assert project.jobs(f"results/{name}/report.html") == of(name, ROUNDS_OF_GRID) - others
     assert project.jobs("--config", f"experiments=[{name}]") == of(name, ROUNDS_OF_GRID)
 

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_dag import EXTRACTION, LEVELS, TABLES, TRAINED, TRAINING, jobs
+from test_dag import EXTRACTION, TABLES, TRAINED, TRAINING, jobs
 
 from projects import Project
 
@@ -135,7 +135,7 @@ def test_results_copied_from_another_experiment_are_not_those_of_this_one(projec
         )
     shutil.copytree(project.folder / "results/tiny", project.folder / "results/other")
     assert project.jobs("results/other/report.html") == {
-        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures", *LEVELS)
+        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures", "compare_predictions")
     }
     # Jobs of a linked folder would overwrite the files of the other experiment.
     (project.folder / "results/third").symlink_to("tiny")

@@ -98,7 +98,7 @@ def test_every_job_has_a_log_and_a_benchmark(built):
         path.relative_to(built.folder / "results/benchmarks").with_suffix("")
         for path in built.folder.glob("results/benchmarks/**/*.tsv")
     }
-    assert logs == benchmarks and len(logs) == 1 + 2 * 9 + 4
+    assert logs == benchmarks and len(logs) == 1 + 2 * 9 + 6
     for log in built.folder.glob("results/logs/**/*.log"):
         assert "done in" in log.read_text(), log
 
@@ -112,13 +112,15 @@ def test_figures_are_there_as_svg_and_png(built):
 
 def test_a_seed_run_again_from_nothing_gives_the_same_bytes(project):
     results = project.folder / "results"
-    names = ("similarity.parquet", "accuracy.parquet", "findings.json", "report.html", "figures/accuracy.svg")
+    tables = ("similarity", "accuracy", "predictions", "exemplars", "classes", "weights", "channels")
+    names = [f"{table}.parquet" for table in tables]
+    names += ["findings.json", "report.html", "figures/accuracy.svg"]
     files = [results / "tiny" / name for name in names]
     # Curves and metrics contain times.
     files += [*results.glob("tiny/seed0/*/*.pt"), *results.glob("tiny/seed0/*/*.h5")]
     files += results.glob("tiny/seed0/*/*.parquet")
     before = {file: file.read_bytes() for file in files}
-    assert len(before) == len(names) + 3 * 3 + 1, "checkpoint, activations and row of each round, rewind.pt"
+    assert len(before) == len(names) + 3 * 4 + 1, "checkpoint, predictions, activations, row; rewind.pt"
     for folder in ("tiny/seed0", "tiny/figures", "logs", "benchmarks"):
         shutil.rmtree(results / folder)
     for file in results.glob("tiny/*.*"):

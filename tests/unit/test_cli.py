@@ -181,7 +181,7 @@ def test_help_has_an_example_of_the_command(command):
         ("prunescope layers mi", {"mine"}),
         ("prunescope layers vgg", {"vgg16_bn", "vgg_svhn"}),
         ("prunescope kinds ", {*kinds.FAMILIES}),
-        ("prunescope compare a.npy b.npy -m cka", {"cka", "cka_debiased", "cka_within"}),
+        ("prunescope compare a.npy b.npy -m cka", {"cka", "cka_debiased", "cka_rbf", "cka_within"}),
     ],
 )
 def test_completion_of_commands_experiments_networks_and_measures(folder, words, expected):

@@ -21,12 +21,14 @@ NAMED = {
     "import_model": (("network", "lenet5"),),
     "extract_activations": (("network", "lenet5"), ("view", "channels")),
     "extract_untrained": (("network", "lenet5"), ("view", "channels")),
+    "compare_weights": (("network", "lenet5"),),
+    "measure_barriers": (("network", "lenet5"),),
     "compare": COMPARISON_KINDS,
 }
 TRAINING = {"train_dense", "prune_round"}
 COMPARISON = {"compare"}
 EXTRACTION = {"extract_activations", "extract_untrained"}
-NETWORKS = TRAINING | EXTRACTION | {"import_model"}
+NETWORKS = TRAINING | EXTRACTION | {"import_model", "compare_weights", "measure_barriers"}
 EVERY = {path.stem for path in SCRIPTS.glob("*.py")}
 
 
