@@ -138,8 +138,9 @@ def test_values_that_do_not_exist_have_a_status(tmp_path):
     assert {*of(table, measure="agreement").status} == {"ok"} and classes.empty
     assert {*of(table, measure="error_overlap").status} == {"no labels"}
 
-    table, *_ = tables(tmp_path, {("a", 0, 0): network(1), ("a", 0, 1): network(2)}, classes=CLASSES + 1)
-    assert {*table.status} == {"ok", "other classes"}
+    every = {("a", 0, 0): network(1), ("a", 0, 1): network(2)}
+    table, _, classes = tables(tmp_path, every, classes=CLASSES + 1)
+    assert {*table.status} == {"ok", "other classes"} and classes.empty
     table, *_ = tables(tmp_path, {("a", 0, 0): network(1), ("a", 0, 1): network(2)[:, :4]})
     assert {*table.status} == {"other outputs"} and table.value.isna().all()
 
@@ -159,8 +160,9 @@ def test_predictions_are_those_of_the_logits_even_where_softmaxes_are_equal(tmp_
 def test_images_without_label_count_only_where_no_label_is_needed(tmp_path):
     labels = np.where(np.arange(N) % 3, LABELS, -1)
     a, b = network(1), network(2)
-    table, *_ = tables(tmp_path, {("a", 0, 0): a, ("a", 0, 1): b}, labels=labels)
+    table, _, classes = tables(tmp_path, {("a", 0, 0): a, ("a", 0, 1): b}, labels=labels)
     there = labels >= 0
+    assert of(classes, round=0)["class"].tolist() == [-1, *range(CLASSES)]
     assert value(table, "agreement", "n") == N and value(table, "error_overlap", "n") == there.sum()
     wrong = [(values.argmax(1) != labels)[there] for values in (a, b)]
     assert value(table, "error_consistency") == pytest.approx(cohen_kappa_score(*wrong))
@@ -186,6 +188,17 @@ def test_exemplars_are_the_images_whose_most_frequent_prediction_changes(tmp_pat
         other = of(exemplars, seeds="other", round=round)
         assert {*other.image} == {*np.flatnonzero(modal((0, 1), 0) != modal((2, 3), round))}
         assert (other.networks == 2).all()
+
+
+def test_exemplars_of_seeds_with_different_numbers_of_rounds(tmp_path):
+    every = {("a", seed, round): network(10 * round + seed) for seed in (0, 1) for round in (0, 1)}
+    every["a", 1, 2] = network(5)
+    _, exemplars, _ = tables(tmp_path, every)
+    assert {*exemplars[["round", "seeds"]].itertuples(index=False, name=None)} == {
+        (0, "other"),
+        *((1, seeds) for seeds in ("same", "other")),
+        (2, "same"),
+    }
 
 
 def test_accuracy_by_class_and_calibration(tmp_path):
