@@ -165,6 +165,25 @@ def test_synflow_conserves_its_score_from_layer_to_layer(name, shape):
     assert all((score >= 0).all() for score in scores.values())
 
 
+def test_synflow_of_given_batch_norms_uses_their_scale_without_sign_and_shift():
+    """All of R flows through the first and the last layer, also where branches are added."""
+    network = build("resnet20", {}, (3, 8, 8), 4, 0)
+    torch.manual_seed(0)
+    for module in modules.batch_norms(network):
+        for value, least in ((module.weight, -2), (module.bias, -1), (module.running_mean, -1)):
+            nn.init.uniform_(value, least, 1)
+        nn.init.uniform_(module.running_var, 0.5, 2)
+    weights = {name: weight.detach().clone() for name, weight in modules.prunable(network, ["*"]).items()}
+    scores = kinds.call(
+        "criterion", "synflow", SimpleNamespace(network=network, weights=weights, shape=(3, 8, 8))
+    )
+    sums = [float(score.sum()) for score in scores.values()]
+    assert sums[0] == pytest.approx(sums[-1], rel=1e-9) and all(
+        (score >= 0).all() for score in scores.values()
+    )
+    assert max(sums[1:-1]) < sums[0], "branches have a part of it"
+
+
 def test_synflow_of_two_layers_by_hand():
     first, second = torch.tensor([[1.0, -2.0], [0.5, 3.0]]), torch.tensor([[-1.0, 4.0]])
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
