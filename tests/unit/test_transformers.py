@@ -23,7 +23,7 @@ VIT = {"image_size": 8, "patch_size": 4, "hidden_size": 12, "num_hidden_layers":
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2}
 # With weights as small as in training, blocks would hardly change their input.
 WEIGHTS = {"initializer_range": 0.5}
-LAYERS = {"bert": ["bert.encoder.layer.?"], "gpt2": ["transformer.h.?"], "vit": ["vit.*layer*.?"]}
+LAYERS = {"bert": ["bert.encoder.layer.?"], "gpt2": ["transformer.h.?"], "vit": ["vit.layers.?"]}
 
 
 def make(kind: str) -> nn.Module:
