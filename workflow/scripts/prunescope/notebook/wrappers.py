@@ -101,11 +101,8 @@ class Runner(nn.Module):
 
     def forward(self, examples: Tensor) -> None:
         weight = next(self.network.parameters(), None)
-        # Where Accelerate keeps weights elsewhere, they have no device of their own.
-        hook = getattr(self.network, "_hf_hook", None)
-        device = getattr(hook, "execution_device", None)
-        if device is None:
-            device = "cpu" if weight is None else weight.device
+        # Weights that Accelerate offloads are on no device; it moves the inputs itself.
+        device = "cpu" if weight is None or weight.is_meta else weight.device
         positional, keywords = self._inputs.take(examples, weight, device)
         self.network(*positional, **keywords)
 
