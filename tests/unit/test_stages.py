@@ -6,7 +6,7 @@ import pytest
 
 from prunescope import kinds, provenance
 from prunescope.errors import InputError
-from prunescope.plan import stages
+from prunescope.plan import bounds, stages
 from prunescope.settings.load import Catalogue, load_experiment, merge
 
 MINIMAL = {
@@ -160,3 +160,19 @@ def test_versions_rerun_a_rule_only_if_asked():
         assert stages.environment(rule, "warn") == {}
         assert stages.environment(rule, "rerun") == provenance.versions(packages)
         assert set(packages) == set(stages.environment(rule, "rerun"))
+
+
+def test_scoring_a_sample_needs_the_memory_of_a_large_batch():
+    sizes = {
+        "dataset": {"train": 1000, "test": 200, "shape": [3, 32, 32], "classes": 10},
+        "network": {"floats": 100_000, "parameters": 1000},
+    }
+
+    def bound(criterion, batch_size):
+        at = "training" if criterion == "magnitude" else "initialisation"
+        changes = {"training": {"batch_size": batch_size}, "pruning": {"criterion": criterion, "at": at}}
+        return bounds.training_mb(load(changes), sizes)
+
+    assert bound("snip", 32) == bound("magnitude", 512) > bound("magnitude", 32)
+    assert bound("grasp", 32) == bound("magnitude", 1024)
+    assert bound("snip", 2048) == bound("magnitude", 2048)

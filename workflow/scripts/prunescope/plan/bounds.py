@@ -6,6 +6,7 @@ They are what a cluster is asked for, and what Snakemake schedules by. `sizes` a
 
 from math import prod
 
+from prunescope import kinds
 from prunescope.data.images import IN_MEMORY
 from prunescope.plan import landscape, notes
 from prunescope.similarity import memory
@@ -35,11 +36,14 @@ def import_minutes(experiment: dict, sizes: dict) -> int:
 
 
 def training_mb(experiment: dict, sizes: dict) -> int:
-    """Images, one batch of activations with gradients, and the network, its gradients and its copies."""
+    """Images, a batch of activations with gradients, logits, and the network, its gradients and copies."""
     images = sizes["dataset"]["train"] + sizes["dataset"]["test"]
-    batch = 4 * experiment["training"]["batch_size"] * sizes["network"]["floats"]
+    scored = kinds.find("criterion", experiment["pruning"]["criterion"]).facts.get("images", 0)
+    batch = 4 * max(experiment["training"]["batch_size"], scored) * sizes["network"]["floats"]
     pixels = megabytes(2 * min(images * prod(sizes["dataset"]["shape"]), IN_MEMORY), 1)
-    return TORCH_MB + pixels + megabytes(batch) + megabytes(20 * sizes["network"]["parameters"])
+    logits = 3 * sizes["dataset"]["test"] * sizes["dataset"]["classes"]
+    numbers = batch + logits + 20 * sizes["network"]["parameters"]
+    return TORCH_MB + pixels + megabytes(numbers)
 
 
 def recording_mb(experiment: dict, sizes: dict) -> int:

@@ -23,13 +23,15 @@ OFFERED = {
 }
 
 # Facts of a criterion: with `iterations`, the remaining weights are scored that many times in a round. With
-# `inputs`, it reads the inputs of layers, so it scores only linear layers and convolutions.
+# `inputs`, it reads the inputs of layers, so it scores only linear layers and convolutions. Scoring takes as
+# much memory as a training batch of `images`.
 CRITERIA = {
     "grasp": Kind(
         "pruning.initialisation:grasp",
         "w × (H g), H and g the Hessian and the gradient of the loss: how much w adds to the length of g",
         reference="C. Wang, G. Zhang, R. Grosse: Picking Winning Tickets Before Training by Preserving "
         "Gradient Flow. ICLR 2020.",
+        facts={"images": 1024},
     ),
     "magnitude": Kind(
         "pruning.criteria:magnitude",
@@ -44,12 +46,14 @@ CRITERIA = {
         "pruning.criteria:saliency",
         "|w × gradient|: the first-order change of the training loss when w is removed",
         reference="P. Molchanov et al.: Pruning Convolutional Neural Networks. ICLR 2017.",
+        facts={"images": 512},
     ),
     "snip": Kind(
         "pruning.initialisation:snip",
         "|w × gradient| of an untrained network: saliency for a sample of images",
         reference="N. Lee, T. Ajanthan, P. Torr: SNIP: Single-shot Network Pruning Based on Connection "
         "Sensitivity. ICLR 2019.",
+        facts={"images": 512},
     ),
     "synflow": Kind(
         "pruning.initialisation:synflow",
@@ -63,7 +67,7 @@ CRITERIA = {
         "|w| · ‖x‖₂, compared within each output; x are the inputs that w is multiplied with",
         reference="M. Sun, Z. Liu, A. Bair, J. Kolter: A Simple and Effective Pruning Approach for Large "
         "Language Models. ICLR 2024.",
-        facts={"inputs": True},
+        facts={"inputs": True, "images": 512},
     ),
 }
 
