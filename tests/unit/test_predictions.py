@@ -201,6 +201,12 @@ def test_exemplars_of_seeds_with_different_numbers_of_rounds(tmp_path):
     }
 
 
+def test_exemplars_are_of_networks_with_the_same_outputs(tmp_path):
+    every = {("a", 0, 0): network(1), ("a", 0, 1): network(2)[:, :4], ("a", 0, 2): network(2)}
+    _, exemplars, _ = tables(tmp_path, every)
+    assert {*exemplars["round"]} == {2}
+
+
 def test_accuracy_by_class_and_calibration(tmp_path):
     values = network(1).astype(np.float32)
     *_, classes = tables(tmp_path, {("a", 3, 0): values, ("b", 3, 0): values})

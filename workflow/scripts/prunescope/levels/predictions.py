@@ -66,9 +66,9 @@ class Answers:
     classes: int
     divergence: dict[tuple[int, int], tuple[float, float, float]]
 
-    @property
-    def right(self) -> np.ndarray:
-        return self.predicted == self.labels
+    def right(self, place: int) -> np.ndarray:
+        """Return which images a network classifies correctly."""
+        return self.predicted[place] == self.labels
 
 
 def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[tuple[int, int]]) -> Answers:
@@ -166,7 +166,7 @@ def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
         status = NO_LABELS if not labelled.any() else OTHER_CLASSES
         rows += [(measure, *3 * [np.nan], int(labelled.sum()), status) for measure in names]
     else:
-        cells = _cells(*(answers.right[place][labelled] for place in (i, j)), same[labelled])
+        cells = _cells(*(answers.right(place)[labelled] for place in (i, j)), same[labelled])
         values, errors = jackknife(cells)
         for measure, value, error, by_chance in zip(names, values, errors, expected(cells), strict=True):
             status = OK if np.isfinite(value) else NO_ERRORS
@@ -277,8 +277,14 @@ def exemplars(answers: Answers, name: str) -> pd.DataFrame:
         Columns round, seeds (same or other), networks (on each side), image, label, modal_dense, votes_dense,
         modal_round and votes_round. Of several classes with the most votes, the first is modal.
     """
-    places = {n: place for place, n in enumerate(answers.networks) if n.experiment == name}
-    seeds, rounds = (sorted({getattr(n, key) for n in places}) for key in ("seed", "round"))
+    places = {
+        network: place
+        for place, network in enumerate(answers.networks)
+        # Other numbers of outputs are other classes.
+        if network.experiment == name and answers.outputs[place] == answers.outputs[0]
+    }
+    seeds = sorted({network.seed for network in places if (name, network.seed, 0) in places})
+    rounds = sorted({network.round for network in places})
     half = len(seeds) // 2
     rows = []
     for number in rounds:
@@ -322,7 +328,7 @@ def by_class(answers: Answers, name: str) -> pd.DataFrame:
     for place, network in enumerate(answers.networks):
         if network.experiment != name or answers.outputs[place] != answers.classes or not labelled.any():
             continue
-        right, confidence = answers.right[place], answers.confidence[place]
+        right, confidence = answers.right(place), answers.confidence[place]
         error = calibration_error(confidence[labelled], right[labelled])
         for k in (-1, *np.unique(answers.labels[labelled])):
             of_class = labelled if k < 0 else answers.labels == k
