@@ -134,7 +134,9 @@ def test_other_masks_rerun_the_controls_that_use_them(controlled, tmp_path, edit
     assert {f"prune_round tiny {seed} {round}" for seed in (0, 1) for round in (1, 2)} <= planned
     others = planned - of_tiny(planned) - {"write_overview"}
     # All rounds run the code that chooses weights to remove, or could.
-    shown = {f"write_report {name}" for name in CONTROLS} if edit == "a setting" else jobs("retrain", (1,))
+    rules = ("write_report", *LEVELS)
+    shown = {f"{rule} {name}" for rule in rules for name in CONTROLS}
+    shown |= set() if edit == "a setting" else jobs("retrain", (1,))
     assert others == jobs("shuffled", (1, 2)) | jobs("fresh", (1,)) | shown
 
 

@@ -55,6 +55,7 @@ experiments:
       across_seeds: true
       untrained: true
       spectrum: true
+    landscape: {points: 3}
 """
 # Not selected, so that only the requested targets run.
 THEIRS = """\

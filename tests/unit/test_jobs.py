@@ -83,6 +83,21 @@ def test_sigterm_ends_a_job_with_one_line_and_without_temporary_files(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_second_signal_does_not_disturb_the_end_of_a_job(tmp_path):
+    """Ctrl-C reaches a job from the terminal and from Snakemake, at almost the same time."""
+    given = of_a_job(tmp_path / "logs/rule.log")
+    with pytest.raises(SystemExit) as ended, jobs.job(given):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            (tmp_path / "cleared").touch()
+    assert ended.value.code == 130 and (tmp_path / "cleared").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_lack_of_memory_is_one_line_with_the_bound_of_the_rule(tmp_path):
     given = of_a_job(tmp_path / "logs/rule.log")
     given.resources.mem_mb = 2345

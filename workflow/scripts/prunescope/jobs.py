@@ -65,8 +65,11 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     start = time.monotonic()
     log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
-    # workflow/rules/common.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # workflow/rules/process.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, _interrupt)
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         provenance.check_sources()
         end_with_snakemake()
@@ -100,9 +103,17 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         for gpu, since, _ in _leases:
             _measure_gpu(benchmark, gpu, time.monotonic() - since)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, previous in before.items():
+            signal.signal(number, previous)
         log.removeHandler(handler)
         handler.close()
+
+
+def _interrupt(*_) -> None:
+    """Raise KeyboardInterrupt once: Ctrl-C reaches a job from the terminal and from Snakemake."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _check_user_code(snakemake) -> None:
