@@ -21,7 +21,6 @@ import pandas as pd
 from scipy.special import gammaln, softmax
 
 from prunescope import logits
-from prunescope.errors import InputError
 from prunescope.levels.pairs import OK, Network, both_orders, identified, named, pairs
 
 MEASURES = ("agreement", "agreement_minmax", "error_consistency", "error_overlap", "jsd")
@@ -30,12 +29,8 @@ NUMBERS, SHUFFLED = 2**24, 2000
 # Of equal width, for the expected calibration error (Guo et al. 2017).
 BINS = 15
 # Statuses: why there is no value.
-NO_LABELS, OTHER_CLASSES, OTHER_OUTPUTS, NO_ERRORS = (
-    "no labels",
-    "other classes",
-    "other outputs",
-    "no errors",
-)
+NO_LABELS, NO_ERRORS, NOT_FINITE = "no labels", "no errors", "not finite"
+OTHER_CLASSES, OTHER_OUTPUTS = "other classes", "other outputs"
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,10 @@ class Answers:
     classes: int
     divergence: dict[tuple[int, int], tuple[float, float, float]]
 
+    def finite(self, place: int) -> bool:
+        """Return whether a network has no logits that are NaN or infinite."""
+        return bool(np.isfinite(self.confidence[place]).all())
+
     def right(self, place: int) -> np.ndarray:
         """Return which images a network classifies correctly."""
         return self.predicted[place] == self.labels
@@ -77,7 +76,7 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
     Raises
     ------
     InputError
-        When a file cannot be used, or logits are NaN or infinite.
+        When a file cannot be used.
     """
     with logits.opened(paths) as files:
         n, labels = len(files[0]), files[0].labels
@@ -94,7 +93,9 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
             for place, file in enumerate(files):
                 # Of the logits, as for the accuracy: softmaxes of logits near 0 can be equal.
                 predicted[place, rows] = (values := file[rows]).argmax(1)
-                softmaxes.append(values := _softmax(values, file.path))
+                # NaN where logits are NaN or infinite.
+                with np.errstate(invalid="ignore"):
+                    softmaxes.append(values := softmax(values.astype(np.float64), axis=1))
                 confidence[place, rows] = values.max(1)
                 kept[place].append(values[sample[(sample >= start) & (sample < rows.stop)] - start])
             for place, each in enumerate(_divergences(softmaxes, alike)):
@@ -107,13 +108,6 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
     error = _standard_error(sums[1] / n - mean**2, n)
     divergence = dict(zip(alike, zip(mean, error, chance, strict=True), strict=True))
     return Answers(list(networks), predicted, confidence, outputs, labels, files[0].classes, divergence)
-
-
-def _softmax(values: np.ndarray, path: str) -> np.ndarray:
-    values = softmax(values.astype(np.float64), axis=1)
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: logits are NaN or infinite; check the network's training")
-    return values
 
 
 def _divergences(softmaxes: list[np.ndarray], compared: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
@@ -154,8 +148,9 @@ def compare(answers: Answers, compared: Sequence[tuple[int, int]]) -> pd.DataFra
 def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
     """Return measure, value, chance, standard error, images and status of a pair, for each measure."""
     n, labelled = len(answers.labels), answers.labels >= 0
-    if answers.outputs[i] != answers.outputs[j]:
-        return [(measure, *3 * [np.nan], n, OTHER_OUTPUTS) for measure in MEASURES]
+    if answers.outputs[i] != answers.outputs[j] or not (answers.finite(i) and answers.finite(j)):
+        status = OTHER_OUTPUTS if answers.outputs[i] != answers.outputs[j] else NOT_FINITE
+        return [(measure, *3 * [np.nan], n, status) for measure in MEASURES]
     mine, theirs = (answers.predicted[place] for place in (i, j))
     same = mine == theirs
     frequencies = [np.bincount(each, minlength=answers.outputs[i]) / n for each in (mine, theirs)]
@@ -281,7 +276,9 @@ def exemplars(answers: Answers, name: str) -> pd.DataFrame:
         network: place
         for place, network in enumerate(answers.networks)
         # Other numbers of outputs are other classes.
-        if network.experiment == name and answers.outputs[place] == answers.outputs[0]
+        if network.experiment == name
+        and answers.outputs[place] == answers.outputs[0]
+        and answers.finite(place)
     }
     seeds = sorted({network.seed for network in places if (name, network.seed, 0) in places})
     rounds = sorted({network.round for network in places})
@@ -326,7 +323,8 @@ def by_class(answers: Answers, name: str) -> pd.DataFrame:
     rows = []
     labelled = answers.labels >= 0
     for place, network in enumerate(answers.networks):
-        if network.experiment != name or answers.outputs[place] != answers.classes or not labelled.any():
+        theirs = network.experiment != name or answers.outputs[place] != answers.classes
+        if theirs or not labelled.any() or not answers.finite(place):
             continue
         right, confidence = answers.right(place), answers.confidence[place]
         error = calibration_error(confidence[labelled], right[labelled])
