@@ -239,6 +239,12 @@ def test_no_job_that_has_to_run_hides_another(project, lost, arguments):
     assert project.jobs(*arguments) >= COMPARED
 
 
+def test_activations_can_be_deleted_to_save_space(project):
+    for path in (project.folder / "results").rglob("activations.h5"):
+        path.unlink()
+    assert not project.jobs()
+
+
 def test_what_a_killed_snakemake_calls_incomplete_is_judged_by_its_receipt(project):
     """Snakemake marks the outputs of a running job; the mark stays if it is killed."""
     folder = project.folder / ".snakemake/incomplete"
