@@ -37,7 +37,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
-MinJobAge=300
+MinJobAge=3600
 ReturnToService=2
 StateSaveLocation=$state/ctld
 SlurmdSpoolDir=$state/d
