@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import prunescope as ps
 from prunescope import checkpoints, cli
@@ -74,6 +75,7 @@ def test_the_page_of_the_library_can_be_copied(folder):
         names[name] = nn.Sequential()
         for own, module in modules:
             names[name].add_module(own, module)
+    names["loader"] = DataLoader(TensorDataset(names["images"]), batch_size=64)
     names["maps"] = rng.normal(size=(200, 4, 1, 1))
     for block in blocks:
         exec(block, names)

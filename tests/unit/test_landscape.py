@@ -419,7 +419,8 @@ def load(**changes) -> dict:
 
 
 def sizes(batch_norm: int = 0, **dataset) -> dict:
-    return {"dataset": {"train": 6000, "test": 400, **dataset}, "network": {"batch_norm": batch_norm}}
+    given = {"train": 6000, "test": 400, "classes": 10} | dataset
+    return {"dataset": given, "network": {"batch_norm": batch_norm}}
 
 
 def test_no_landscape_no_lines():
