@@ -32,7 +32,7 @@ def test_rounds_of_siblings_are_not_compared_with_each_other():
 
 def test_columns_name_both_networks_in_both_orders():
     every = networks("a", 1, 2)
-    rows = both_orders(every, pairs(every, "a"))
+    rows = [(every[i], every[j]) for i, j in both_orders(pairs(every, "a"))]
     table = named(rows, {"value": range(6)})
     assert list(table) == [*COLUMNS, "value"] and len(table) == 6
     assert {*zip(table.round_a, table.round_b, strict=True)} == {

@@ -186,18 +186,13 @@ def compared(name):
     return own + [
         (above, seed, round)
         for _, seed, round in own
-        if (seed, round) in theirs and not shares(name, above, seed, round)
+        if (seed, round) in theirs and not sharing.is_of_controlled(lineage(name), seed, round)
     ]
 
 
-def shares(name, above, seed, round):
-    """Whether two experiments have the same network in a round: the dense one, of a control."""
-    return len({network_file(each, seed, round, "checkpoint.pt") for each in (name, above)}) == 1
-
-
-def identities(name):
-    """The parameter `networks` of rules that use `of_compared`: experiment (null for this one), seed, round."""
-    return [[None if each == name else each, seed, round] for each, seed, round in compared(name)]
+def identities(name, networks):
+    """The parameter `networks` of rules that compare them: experiment (null for this one), seed, round."""
+    return [[None if each == name else each, seed, round] for each, seed, round in networks]
 
 
 def of_compared(file):

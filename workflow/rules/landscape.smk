@@ -26,14 +26,13 @@ rule measure_barriers:
         mem_mb=bound(bounds.landscape_mb),
         runtime=bound(bounds.landscape_minutes),
     params:
-        # As in `identities`: null stands for this experiment.
-        networks=lambda wildcards: [
-            [None, int(wildcards.seed), int(wildcards.round)],
-            *(
-                [None if name == wildcards.experiment else name, seed, round]
-                for name, seed, round in ends_of_lines(wildcards)
-            ),
-        ],
+        networks=lambda wildcards: identities(
+            wildcards.experiment,
+            [
+                (wildcards.experiment, int(wildcards.seed), int(wildcards.round)),
+                *ends_of_lines(wildcards),
+            ],
+        ),
         landscape=of_experiment(lambda this, _: stages.landscape_params(this)),
         # Another number of threads rounds differently.
         threads=of_experiment(lambda this, _: stages.evaluation_threads(this)),

@@ -21,7 +21,7 @@ rule compare_predictions:
         mem_mb=bound(bounds.predictions_mb),
         runtime=bound(60),
     params:
-        networks=lambda wildcards: identities(wildcards.experiment),
+        networks=lambda wildcards: identities(wildcards.experiment, compared(wildcards.experiment)),
         lineage=lambda wildcards: not trains_again(wildcards.experiment),
         code=code("compare_predictions"),
     script:
@@ -49,7 +49,7 @@ rule compare_weights:
         mem_mb=bound(bounds.weights_mb),
         runtime=bound(60),
     params:
-        networks=lambda wildcards: identities(wildcards.experiment),
+        networks=lambda wildcards: identities(wildcards.experiment, compared(wildcards.experiment)),
         lineage=lambda wildcards: not trains_again(wildcards.experiment),
         fresh=of_experiment(lambda this, _: stages.control_facts(this).get("fresh", False)),
         one_start=of_experiment(lambda this, _: this["network"]["weights"] is not None),

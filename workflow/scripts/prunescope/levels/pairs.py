@@ -56,11 +56,9 @@ def pairs(networks: Sequence[Network], name: str, lineage: bool = True) -> list[
     return [(i, j) for i, j in places if compared(networks[i], networks[j])]
 
 
-def both_orders(
-    networks: Sequence[Network], compared: Sequence[tuple[int, int]]
-) -> list[tuple[Network, Network]]:
-    """Return every pair as (a, b) and (b, a)."""
-    return [(networks[i], networks[j]) for pair in compared for i, j in (pair, pair[::-1])]
+def both_orders(compared: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return every pair of places as (i, j) and (j, i)."""
+    return [order for i, j in compared for order in ((i, j), (j, i))]
 
 
 def named(rows: Sequence[tuple[Network, Network]], columns: dict[str, Sequence]) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def compare(answers: Answers, compared: Sequence[tuple[int, int]]) -> pd.DataFra
         images), n (images) and status; both orders of each pair.
     """
     rows = [row for pair in compared for row in 2 * _measures(answers, *pair)]
-    both = both_orders(answers.networks, compared)
+    both = [tuple(answers.networks[place] for place in order) for order in both_orders(compared)]
     columns = ("measure", "value", "chance", "se", "n", "status")
     return named(
         [pair for pair in both for _ in MEASURES],

@@ -18,7 +18,7 @@ import pandas as pd
 from torch import nn
 
 from prunescope.checkpoints import Checkpoint
-from prunescope.levels.pairs import Network, named, pairs
+from prunescope.levels.pairs import OK, Network, both_orders, named, pairs
 from prunescope.networks import modules
 
 MEASURES = ("mask_iou", "sign_agreement", "weight_cosine", "distance")
@@ -30,7 +30,7 @@ STATUSES = {
     "empty": "No weight is left to compare, so there is no value.",
     "nested": "One mask contains the other, so `mask_iou` follows from the two densities.",
     "other units": "They start from different weights, so units do not correspond; only `mask_iou` is given.",
-    "ok": "None of the other cases.",
+    OK: "None of the other cases.",
 }
 OF_MASKS = np.array([measure == "mask_iou" for measure in MEASURES])[:, None, None]
 # Numbers that are read at a time, and the relative rounding error of the sums below.
@@ -76,7 +76,7 @@ def compare(
         Columns `prunescope.levels.pairs.COLUMNS`, layer, measure, value, chance and status: for each pair in
         both orders, for each layer that both networks have, and for all their layers together.
     """
-    orders = [order for i, j in pairs(networks, name, lineage) for order in ((i, j), (j, i))]
+    orders = both_orders(pairs(networks, name, lineage))
     a, b = np.array(orders, dtype=int).reshape(-1, 2).T
     names, there, sums = _of_layers(layers, a, b)
     values, chances = _measures(sums)
@@ -227,4 +227,4 @@ def _status(values: np.ndarray, of: dict[str, np.ndarray], same: np.ndarray) -> 
     nested = of["both"] == np.minimum(of["kept_a"], of["kept_b"])
     cases = (np.isnan(of["both"]), ~np.isfinite(values), nested & OF_MASKS, ~same)
     cases = [np.broadcast_to(case, values.shape) for case in cases]
-    return np.select(cases, list(STATUSES)[:-1], "ok").astype(object)
+    return np.select(cases, list(STATUSES)[:-1], OK).astype(object)

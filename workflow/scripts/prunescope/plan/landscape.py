@@ -22,10 +22,9 @@ def others(lineage: sharing.Lineage, seed: int, round: int) -> list[tuple[str, i
     if "seeds" in pairs:
         before = this["seeds"][: this["seeds"].index(seed)]
         found += [(name, other, round) for other in before if round <= stages.rounds_of(this, other)]
-    if "control" in pairs and this["control"] != NO_CONTROL:
-        files = (sharing.network_file(part, seed, round, "checkpoint.pt") for part in (lineage, lineage[:-1]))
-        if len({*files}) == 2:
-            found.append((lineage[-2][0], seed, round))
+    controls = "control" in pairs and this["control"] != NO_CONTROL
+    if controls and not sharing.is_of_controlled(lineage, seed, round):
+        found.append((lineage[-2][0], seed, round))
     return list(dict.fromkeys(found))
 
 

@@ -106,3 +106,9 @@ def network_file(lineage: Lineage, seed: int, round: int, file: str) -> str:
     """Return the path of a file of one network."""
     name = owner(lineage, seed, file) if round == 0 else lineage[-1][0]
     return f"results/{name}/seed{seed}/round{round}/{file}"
+
+
+def is_of_controlled(lineage: Lineage, seed: int, round: int) -> bool:
+    """Whether a network of a control is also one of the experiment that it controls: the dense one."""
+    files = {network_file(part, seed, round, "checkpoint.pt") for part in (lineage, lineage[:-1])}
+    return len(files) == 1
