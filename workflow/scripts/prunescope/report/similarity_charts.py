@@ -26,7 +26,9 @@ FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
     f"Hatched: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the reasons."
 )
-SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
+# From 0, or the lowest value if that is negative.
+SCALE = alt.Scale(zero=True, domainMax=1, nice=False)
+SIMILARITY = alt.Y("mean:Q", title="similarity", scale=SCALE)
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
@@ -114,7 +116,6 @@ def profile(
         "dense network.",
         titles=tuple(more),
         dots=dots,
-        scaled=True,
     )
 
 
@@ -136,7 +137,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     """
     panels = blocks(layers)
     x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
-    y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
+    y = alt.Y("mean:Q", title=None, scale=SCALE, axis=alt.Axis(tickCount=3))
     mine, detail = "indexof(members, datum.layer) >= 0", alt.Detail("layer:N")
     others = base.chart(base.SUMMARY).mark_line(
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
@@ -190,7 +191,6 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         panels=tuple(panels),
         fixed=(("series", PRUNED),),
         dots=dots,
-        scaled=True,
     )
 
 
@@ -227,7 +227,6 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
         fixed=(("series", PRUNED),),
-        scaled=True,
     )
 
 
@@ -263,7 +262,6 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
         ("measure", "round"),
         base.specification(chart),
         "Heatmap: layers of the selected round as rows, layers of the dense network as columns.",
-        scaled=True,
         wide=False,
     )
 
@@ -305,7 +303,6 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
         ("measure", "layer"),
         base.specification(chart),
         "Heatmap: rounds as rows and as columns, similarity of the selected layer as colour.",
-        scaled=True,
         wide=False,
     )
 
