@@ -1,4 +1,4 @@
-"""Vega, as vl-convert brings it: compile a specification, draw it, without a browser and without the network."""
+"""Vega, which vl-convert brings, without a browser and the network; and the SVG text that it draws."""
 
 import json
 import re
