@@ -295,7 +295,7 @@ def finding_power(rng, draws, n, how, size: float):
     return _finding(rng, draws, n, how, [how.typical, middle, how.typical]) == HOLDS
 
 
-def ceiling_power(rng, draws, n, how, size: float):
+def other_seeds_power(rng, draws, n, how, size: float):
     """The first of seven layers is above other seeds by `size` standard deviations of a value."""
     above = float(np.tanh(np.arctanh(how.typical) + size * how.sd))
     return _against_others(rng, draws, n, how, [above] + [how.typical] * (LAYERS - 1))[..., 0] == ABOVE
@@ -310,7 +310,7 @@ def stays_power(rng, draws, n, how, size: float):
 
 POWER = {
     "finding holds; contrasts exceed the margin by (standard deviations of a seed's contrast)": finding_power,
-    "one of 7 layers above other seeds by (standard deviations of a value)": ceiling_power,
+    "one of 7 layers above other seeds by (standard deviations of a value)": other_seeds_power,
     "stays similar; margin divided by the standard deviation of a seed's fall": stays_power,
 }
 MORE_SEEDS = (3, 4, 5, 6, 8, 10, 15, 20)

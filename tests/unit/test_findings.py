@@ -40,7 +40,7 @@ def conclude(table, retrain=None, controls=None, failed=(), **more):
     untrained = more.pop("untrained", None)
     settings = synthetic.VERDICTS | more
     if retrain is not None:
-        controls = {"retrain": (retrain, accuracy(rounds, seeds))}
+        controls = {slices.RETRAINED: (retrain, accuracy(rounds, seeds))}
     found = verdicts.conclude(
         "made-up",
         table,
@@ -116,7 +116,7 @@ def test_fewer_than_three_seeds_are_described_without_a_verdict(seeds):
 
     walk(found)
     number = {1: 6 + len(LAYERS), 2: 7 + 2 * len(LAYERS)}[seeds]
-    assert len(words_found) == number, "only two seeds have untrained pairs and a ceiling"
+    assert len(words_found) == number, "only two seeds have untrained pairs and other seeds"
     assert set(words_found) == {words.TOO_FEW_SEEDS}
     assert found["measures"]["cca"]["layers"][0]["similarity"]["count"] == seeds, "numbers are still there"
 
@@ -250,8 +250,8 @@ def test_few_rows_are_not_compared_between_layers_but_with_the_same_layer_of_oth
     )
     assert sum("not applicable" in text for text in found["text"]) == 1
     for layer in LAYERS:
-        assert found["layers"][layer]["ceiling"] == plain["layers"][layer]["ceiling"]
-    assert found["layers"]["conv2"]["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
+        assert found["layers"][layer]["other_seeds"] == plain["layers"][layer]["other_seeds"]
+    assert found["layers"]["conv2"]["other_seeds"]["verdict"] != words.TOO_FEW_SEEDS
     assert found["layers"]["conv2"]["change"]["verdict"] == words.TOO_FEW_SEEDS
     assert found["measures"]["cca"]["layers"][1]["warnings"] == {"few rows": [0, 1, 2, 3, 4]}
 
@@ -264,7 +264,7 @@ def test_any_other_warning_takes_a_value_out_of_all_verdicts(status):
     assert found["claims"]["finding"]["left_out"] == {"conv3": status}
     assert f"Left out: conv3 ({status})." in about(found, "After pruning")
     few = {"verdict": words.TOO_FEW_SEEDS, "seeds": [], "lost": []}
-    assert found["layers"]["conv3"] == {"ceiling": few, "change": few}
+    assert found["layers"]["conv3"] == {"other_seeds": few, "change": few}
     assert f"conv3: {status} in 5 seeds (0, 1, 2, 3, 4)" in found["text"][-1]
     assert found["measures"]["cca"]["lowest"]["layer"] != "conv3"
 
@@ -289,15 +289,15 @@ def test_values_of_a_control_with_a_warning_are_used_by_no_verdict(status):
     assert found["claims"]["finding"] == plain["claims"]["finding"]
 
 
-def test_values_between_seeds_with_a_warning_are_not_used_for_the_ceiling():
-    table = ceiling(5)
+def test_values_between_seeds_with_a_warning_are_not_used_for_other_seeds():
+    table = others(5)
     between = (table["seed_a"] != table["seed_b"]) & (table["layer_a"] == "conv3")
     plain, found = (
         conclude(one)["layers"]
         for one in (table, marked(table, "rank lost", between & (table["seed_a"] * table["seed_b"] == 12)))
     )
-    assert plain["conv3"]["ceiling"]["seeds"] == [0, 1, 2, 3, 4]
-    assert found["conv3"]["ceiling"]["seeds"] in ([0, 1, 2, 3], [0, 1, 2, 4])
+    assert plain["conv3"]["other_seeds"]["seeds"] == [0, 1, 2, 3, 4]
+    assert found["conv3"]["other_seeds"]["seeds"] in ([0, 1, 2, 3], [0, 1, 2, 4])
     assert {**found, "conv3": None} == {**plain, "conv3": None}
 
 
@@ -365,12 +365,12 @@ def test_a_dead_output_layer_is_not_similar_and_a_dead_middle_layer_does_not_con
 
 
 def test_a_layer_that_dies_is_not_more_similar_than_other_seeds():
-    table = ceiling()
+    table = others()
     last = (table["round_a"] == 3) & (table["round_b"] == 0) & (table["seed_a"] == 5)
     found = conclude(marked(table, "dead layer", last & table["layer_a"].isin(["conv1", "fc"]), keep=False))
-    assert found["layers"]["conv1"]["ceiling"]["verdict"] == words.UNDECIDED, "above in the other seeds"
-    assert found["layers"]["fc"]["ceiling"]["verdict"] == words.BELOW
-    assert found["layers"]["conv1"]["ceiling"]["lost"] == [5]
+    assert found["layers"]["conv1"]["other_seeds"]["verdict"] == words.UNDECIDED, "above in the other seeds"
+    assert found["layers"]["fc"]["other_seeds"]["verdict"] == words.BELOW
+    assert found["layers"]["conv1"]["other_seeds"]["lost"] == [5]
 
 
 # --- networks that do not classify
@@ -399,13 +399,13 @@ def test_a_control_that_does_not_classify_is_named_and_its_seed_left_out_of_the_
     table, retrain = matrix(8, middle=0.3), matrix(8, 0.9, seed=2)
     failing = accuracy(4, list(range(8)), [(5, 3)])
     others = (retrain, accuracy(4, list(range(8)), [(0, 0), (0, 1)]))
-    found = conclude(table, controls={"retrain": (retrain, failing), "new-weights": others})
-    assert found["failed_controls"] == {"retrain": [[5, 3]], "new-weights": [[0, 0], [0, 1]]}
+    found = conclude(table, controls={slices.RETRAINED: (retrain, failing), "new weights": others})
+    assert found["failed_controls"] == {slices.RETRAINED: [[5, 3]], "new weights": [[0, 0], [0, 1]]}
     assert found["claims"]["beyond_retrain"]["seeds"] == [0, 1, 2, 3, 4, 6, 7]
     assert found["claims"]["finding"]["seeds"] == list(range(8))
     assert found["with_failed"]["claims"]["beyond_retrain"]["seeds"] == list(range(8))
-    assert "seed 0 round 0, 1 (control new-weights)" in found["text"][0]
-    assert "with_failed" not in conclude(table, controls={"new-weights": others})
+    assert "seed 0 round 0, 1 (new weights)" in found["text"][0]
+    assert "with_failed" not in conclude(table, controls={"new weights": others})
 
 
 def test_if_no_seed_classifies_there_are_too_few():
@@ -465,61 +465,61 @@ def test_undecided_questions_say_how_many_seeds_would_decide():
     assert f"undecided (a verdict needs {number} seeds)." in about(found, "After pruning")
 
 
-# --- the ceiling
+# --- other seeds
 
 
-def ceiling(seeds=10):
+def others(seeds=10):
     table = spread_out(synthetic.across_seeds(matrix(seeds, 0.3), 0.7))
     return table
 
 
 def test_layers_are_judged_against_networks_of_other_seeds():
-    found = conclude(ceiling())
-    judged = {layer: one["ceiling"]["verdict"] for layer, one in found["layers"].items()}
+    found = conclude(others())
+    judged = {layer: one["other_seeds"]["verdict"] for layer, one in found["layers"].items()}
     assert judged == {"conv1": "above", "conv2": "below", "conv3": "below", "fc": "below", "output": "above"}
     text = about(found, "The similarity to the dense network")
     above, below = text.split("; conv2")
     assert above.endswith("more similar than dense networks of different seeds are to each other")
     assert "conv1 +0.2" in above and "output +0.2" in above and "less similar than dense networks" in below
-    assert found["measures"]["cca"]["layers"][0]["ceiling"]["count"] == 45
+    assert found["measures"]["cca"]["layers"][0]["other_seeds"]["count"] == 45
 
 
 def test_three_seeds_are_enough_to_judge_layers():
-    found = conclude(ceiling(3))["layers"]["conv2"]
-    assert found["ceiling"]["verdict"] != words.TOO_FEW_SEEDS
+    found = conclude(others(3))["layers"]["conv2"]
+    assert found["other_seeds"]["verdict"] != words.TOO_FEW_SEEDS
     assert found["change"]["verdict"] != words.TOO_FEW_SEEDS
 
 
 def test_a_layer_like_other_seeds_is_undecided():
-    table = ceiling()
+    table = others()
     last = layer_rows(table, ["conv2"]) & (table["round_a"] == 3) & (table["round_b"] == 0)
     rng = np.random.default_rng(0)
     table = table.assign(value=table["value"].mask(last, 0.709 + 0.01 * rng.normal(size=len(table))))
-    assert conclude(table)["layers"]["conv2"]["ceiling"]["verdict"] == words.UNDECIDED
+    assert conclude(table)["layers"]["conv2"]["other_seeds"]["verdict"] == words.UNDECIDED
 
 
 def test_without_other_seeds_no_layer_is_judged():
     found = conclude(matrix())
-    assert {one["ceiling"] for one in found["layers"].values()} == {None}
+    assert {one["other_seeds"] for one in found["layers"].values()} == {None}
     assert any("across_seeds" in sentence for sentence in found["text"])
 
 
 def test_a_seed_whose_layer_is_dead_is_left_out_of_its_layer_only():
-    table = ceiling()
+    table = others()
     dead = (table["layer_a"] == "conv2") & ((table["seed_a"] == 3) | (table["seed_b"] == 3))
     found = conclude(marked(table, "dead layer", dead, keep=False))
-    assert found["layers"]["conv2"]["ceiling"]["seeds"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert found["layers"]["conv2"]["ceiling"]["verdict"] == "below"
-    assert found["layers"]["fc"]["ceiling"]["seeds"] == list(range(10))
+    assert found["layers"]["conv2"]["other_seeds"]["seeds"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert found["layers"]["conv2"]["other_seeds"]["verdict"] == "below"
+    assert found["layers"]["fc"]["other_seeds"]["seeds"] == list(range(10))
     assert found["claims"]["finding"]["contrasts"]["first"]["count"] == 9
 
 
 def test_other_measures_have_numbers_and_no_verdicts():
-    found = conclude(ceiling())
+    found = conclude(others())
     assert set(found["measures"]) == {"cca", "cka"}
     assert set(found["measures"]["cka"]) == {"layers", "lowest"}
     assert not any("linear CKA" in sentence for sentence in found["text"])
-    assert any("linear CKA" in sentence for sentence in conclude(ceiling(), primary="cka")["text"])
+    assert any("linear CKA" in sentence for sentence in conclude(others(), primary="cka")["text"])
 
 
 # --- over the rounds
@@ -599,7 +599,7 @@ def test_lowest_is_the_smallest_mean_of_the_matrix():
     assert lowest["similarity"]["mean"] == pytest.approx(means.min())
 
 
-def test_all_layers_and_across_seeds_change_no_finding_but_the_ceiling():
+def test_all_layers_and_across_seeds_change_no_finding_but_other_seeds():
     plain = matrix()
     one, other = (
         conclude(table) for table in (plain, synthetic.across_seeds(synthetic.all_layers(plain), 0.7))
@@ -608,9 +608,9 @@ def test_all_layers_and_across_seeds_change_no_finding_but_the_ceiling():
     for measure in ("cca", "cka"):
         one_measure, other_measure = one["measures"][measure], other["measures"][measure]
         assert one_measure["lowest"] == other_measure["lowest"]
-        for row, with_ceiling in zip(one_measure["layers"], other_measure["layers"], strict=True):
-            assert row["similarity"] == with_ceiling["similarity"]
-            assert row["ceiling"] is None and with_ceiling["ceiling"]["count"] == 10
+        for row, with_others in zip(one_measure["layers"], other_measure["layers"], strict=True):
+            assert row["similarity"] == with_others["similarity"]
+            assert row["other_seeds"] is None and with_others["other_seeds"]["count"] == 10
 
 
 def test_every_word_of_a_verdict_is_explained():
@@ -637,13 +637,13 @@ def test_slices_of_a_full_matrix():
         slices.to_dense: 2 * 3 * 2,  # seeds × rounds × layers
         slices.between_rounds: 2 * 9 * 2,
         slices.all_layers_to_dense: 2 * 3 * 4,
-        slices.ceiling: 2 * 2,  # ordered pairs of seeds × layers
+        slices.other_seeds: 2 * 2,  # ordered pairs of seeds × layers
         slices.within_seeds: 2 * 9 * 4,
     }
     assert {part: len(part(one)) for part in sizes} == sizes
     assert len(slices.between_rounds(one, "a")) == 2 * 9
     assert len(slices.pruned(slices.to_dense(one))) == 2 * 2 * 2
-    assert len(slices.each_pair_once(slices.ceiling(one))) == 2
+    assert len(slices.each_pair_once(slices.other_seeds(one))) == 2
     dense = slices.to_dense(one)
     assert (dense.loc[dense["round_a"] == 0, "value"] == 1).all()
 

@@ -19,13 +19,13 @@ import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
 from prunescope.findings import verdicts
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED
 from prunescope.report import page_tables, palette, similarity_charts, summary
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
 from prunescope.report.page import shown
 from prunescope.report.rounds import Rounds
-from prunescope.report.similarity_charts import BASELINE, THIS
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -92,16 +92,16 @@ def test_table_of_rounds_holds_the_mean_of_every_pair(html):
     np.testing.assert_allclose(got.reindex(want.index), want, atol=1e-5)
 
 
-def test_profile_holds_each_seed_their_mean_and_the_baseline(html):
+def test_profile_holds_each_seed_their_mean_and_other_seeds(html):
     profile, table = unpack(html, "profile"), matrix()
-    own = profile[profile["series"] == THIS]
+    own = profile[profile["series"] == PRUNED]
     want = table[(table["seed_a"] == table["seed_b"]) & (table["layer_a"] == table["layer_b"])]
     want = want[want["round_b"] == 0].groupby(["measure", "round_a", "layer_a"])["value"]
     every = own[own["seed"] == ALL].set_index(["measure", "round", "layer"])
     for column, numbers in (("mean", want.mean()), ("seed_low", want.min()), ("seed_high", want.max())):
         np.testing.assert_allclose(every[column].reindex(numbers.index), numbers, atol=1e-5)
     assert set(own["seed"]) == {ALL, *SEEDS}
-    others = profile[profile["series"] == BASELINE]
+    others = profile[profile["series"] == OTHER_SEEDS]
     assert set(others["round"]) == {"*"} and set(others["seed"]) == {ALL, *SEEDS}
     pair = table[(table["seed_a"] == 0) & (table["seed_b"] == 1) & (table["layer_a"] == table["layer_b"])]
     pair = pair.groupby(["measure", "layer_a"])["value"].mean()
@@ -119,7 +119,7 @@ def test_a_cell_over_seeds_counts_every_status():
     ]
     profile = page_tables.similarity_tables(table)["profile"]
     rows = profile[
-        (profile["layer"] == "conv1") & (profile["measure"] == "cca") & (profile["series"] == THIS)
+        (profile["layer"] == "conv1") & (profile["measure"] == "cca") & (profile["series"] == PRUNED)
     ]
     rows = rows[rows["seed"] == ALL].set_index("round")
     assert rows["status"].to_dict() == {
@@ -247,9 +247,11 @@ def drawn(chart, values):
 
 def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_similarity():
     table, failed = matrix(), [[1, 2]]
-    data = page_tables.similarity_tables(table, {"control": table}, None, {THIS: failed, "control": [[0, 0]]})
+    data = page_tables.similarity_tables(
+        table, {"control": table}, None, {PRUNED: failed, "control": [[0, 0]]}
+    )
     for name, rows in data.items():
-        own = rows[(rows["series"] == THIS)] if "series" in rows else rows
+        own = rows[(rows["series"] == PRUNED)] if "series" in rows else rows
         here = own["round"].astype(str).eq("2") | own.get("round_b", pd.Series("", own.index)).eq(2)
         if "seed" in own:
             here &= own["seed"].isin([ALL, 1])
@@ -281,7 +283,7 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     given = plain.assign(low=plain["value"] - 0.05, high=plain["value"] + 0.02)
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2"}
-    rows = page_tables.similarity_tables(given)["profile"].query(f"series == '{THIS}'")
+    rows = page_tables.similarity_tables(given)["profile"].query(f"series == '{PRUNED}'")
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (

@@ -401,7 +401,7 @@ def test_differences_are_found():
     """Without this test, a method that never gives a verdict would pass the tests above."""
     plain = calibrate.STRUCTURES["plain"]
     assert calibrate.rate(calibrate.finding_power, 5, plain, 200, 3) > 0.8
-    assert calibrate.rate(calibrate.ceiling_power, 10, plain, 200, 3) > 0.8
+    assert calibrate.rate(calibrate.other_seeds_power, 10, plain, 200, 3) > 0.8
     assert calibrate.rate(calibrate.stays_power, 5, plain, 200, 4) > 0.8
 
 

@@ -2,7 +2,7 @@
 
 from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet, write_json, write_text
-from prunescope.findings import verdicts
+from prunescope.findings import slices, verdicts
 from prunescope.findings.connections import with_connections
 from prunescope.report.experiment import Experiment, commit, experiment_page
 
@@ -14,7 +14,9 @@ with jobs.job(snakemake) as log:
     networks = [read_json(path) for path in snakemake.input.metrics]
     matrices = map(read_parquet, snakemake.input.controls)
     accuracies = map(read_parquet, snakemake.input.control_accuracies)
-    controls = dict(zip(given.controls, zip(matrices, accuracies, strict=True), strict=True))
+    controls = dict(
+        zip(map(slices.series, given.controls), zip(matrices, accuracies, strict=True), strict=True)
+    )
     untrained = next(map(read_parquet, snakemake.input.untrained), None)
     found = verdicts.conclude(
         name,

@@ -7,8 +7,8 @@ from prunescope.findings.statistics import spread
 from prunescope.similarity.measures import OK
 
 
-def of_measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: list[str]) -> dict:
-    """Summarise one measure: its `slices.to_dense` of pruned networks and its `slices.ceiling`."""
+def of_measure(rows: pd.DataFrame, other_seeds: pd.DataFrame, last: int, layers: list[str]) -> dict:
+    """Summarise one measure: its `slices.to_dense` of pruned networks and its `slices.other_seeds`."""
     final = rows[rows["round_a"] == last]
     values = slices.by_seed(final).reindex(columns=[(last, layer) for layer in layers])[last]
     return {
@@ -16,7 +16,7 @@ def of_measure(rows: pd.DataFrame, ceiling: pd.DataFrame, last: int, layers: lis
             {
                 "layer": layer,
                 "similarity": spread(values[layer]),
-                "ceiling": _of_pairs(ceiling[ceiling["layer_a"] == layer]),
+                "other_seeds": _of_pairs(other_seeds[other_seeds["layer_a"] == layer]),
                 "warnings": _warnings(final[final["layer_a"] == layer]),
             }
             for layer in layers

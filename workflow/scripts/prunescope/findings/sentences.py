@@ -12,7 +12,7 @@ CHANGE = {
     UNDECIDED: "undecided",
     TOO_FEW_SEEDS: "too few seeds with a value",
 }
-CEILING = {
+OTHERS = {
     ABOVE: "more similar than dense networks of different seeds are to each other",
     BELOW: "less similar than dense networks of different seeds are to each other",
     UNDECIDED: "undecided",
@@ -57,14 +57,14 @@ def in_words(found: dict) -> list[str]:
 
 
 def _answers(found: dict) -> list[str]:
-    parts = (_change, _ceiling, _accuracy, _middle, _finding, _beyond, _untrained)
+    parts = (_change, _other_seeds, _accuracy, _middle, _finding, _beyond, _untrained)
     return [sentence for part in parts if (sentence := part(found))]
 
 
 def _failed(found: dict) -> str:
     """Name the networks that do not classify."""
     networks = {"verdicts exclude these seeds": found["failed"]}
-    networks |= {f"control {name}": failed for name, failed in found["failed_controls"].items()}
+    networks |= found["failed_controls"]
     parts = []
     for what, failed in networks.items():
         rounds: dict[int, list[str]] = {}
@@ -79,7 +79,7 @@ def _failed(found: dict) -> str:
 def _described(layers: list[dict], found: dict) -> str:
     """Describe the values of too few seeds for a verdict."""
     parts = [f"{one['layer']} {_range(one['similarity'])}" for one in layers]
-    others = [f"{one['layer']} {_range(one['ceiling'])}" for one in layers if one["ceiling"]]
+    others = [f"{one['layer']} {_range(one['other_seeds'])}" for one in layers if one["other_seeds"]]
     text = f"By {found['label']}, the similarity to the dense network {_after(found)} is {', '.join(parts)}."
     if others:
         text += f" Between dense networks of different seeds it is {', '.join(others)}."
@@ -123,17 +123,17 @@ def _change(found: dict) -> str:
     return text
 
 
-def _ceiling(found: dict) -> str:
+def _other_seeds(found: dict) -> str:
     """Compare the layers with those of other seeds."""
-    answers = {layer: one["ceiling"] for layer, one in found["layers"].items() if one["ceiling"]}
+    answers = {layer: one["other_seeds"] for layer, one in found["layers"].items() if one["other_seeds"]}
     if not answers:
         return (
-            "Dense networks of different seeds were not compared (similarity.across_seeds), so there is no "
-            "baseline for these values."
+            "Dense networks of different seeds were not compared (similarity.across_seeds), so nothing is "
+            "known about other seeds."
         )
     return (
         f"The similarity to the dense network {_after(found)} minus the similarity of dense networks of "
-        f"different seeds is (95 % intervals) {_by_verdict(answers, found, CEILING)}"
+        f"different seeds is (95 % intervals) {_by_verdict(answers, found, OTHERS)}"
     )
 
 

@@ -17,6 +17,16 @@ ORDER = (*TRUSTED, FEW)
 # Statuses that pruning can cause. Where a value is missing for one of them, the layer did not stay similar.
 LOST = (DEAD, RANK_LOST)
 
+# Names of series, in charts, tables and findings: networks of the experiment; of its controls, by kind; pairs
+# of dense networks that differ in the seed; and pairs of untrained ones.
+PRUNED, RETRAINED, OTHER_SEEDS, UNTRAINED = "pruned", "retrained", "other seeds", "untrained"
+CONTROLS = {"none": PRUNED, "retrain": RETRAINED}
+
+
+def series(control: str) -> str:
+    """Return the name of an experiment's networks, from its setting `control`."""
+    return CONTROLS.get(control, control.replace("-", " "))
+
 
 def measures(matrix: pd.DataFrame) -> list[str]:
     """Return the names of the measures in a matrix, in alphabetical order."""
@@ -71,7 +81,7 @@ def all_layers_to_dense(matrix: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["round_b"] == 0]
 
 
-def ceiling(matrix: pd.DataFrame) -> pd.DataFrame:
+def other_seeds(matrix: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that compare a layer between dense networks of different seeds, in both orders.
 
     This is the similarity of independently trained networks. `each_pair_once` drops one of the two orders.

@@ -50,7 +50,7 @@ def conclude(
         ``margin``, the smallest difference of interest between similarities; ``least_accuracy``: a network
         with a lower test accuracy does not classify, and its seed is left out of verdicts.
     controls : dict of str to (pandas.DataFrame, pandas.DataFrame), optional
-        Matrix and accuracy table of each control. ``retrain`` is the one that retrains without pruning.
+        Matrix and accuracy table of each control, by its series (`slices.series`).
     untrained : pandas.DataFrame, optional
         Rows of the same columns that compare untrained networks of different seeds.
 
@@ -62,7 +62,7 @@ def conclude(
     """
     last, controls = int(accuracy["round"].max()), controls or {}
     primary, margin, least_accuracy = (settings[key] for key in ("primary", "margin", "least_accuracy"))
-    rows, ceiling = slices.pruned(slices.to_dense(similarity)), slices.ceiling(similarity)
+    rows, other_seeds = slices.pruned(slices.to_dense(similarity)), slices.other_seeds(similarity)
     failed = slices.failed(accuracy, least_accuracy)
     found = {
         "experiment": name,
@@ -81,23 +81,23 @@ def conclude(
         },
         "measures": {
             measure: of_measure(
-                slices.of_measure(rows, measure), slices.of_measure(ceiling, measure), last, list(shapes)
+                slices.of_measure(rows, measure), slices.of_measure(other_seeds, measure), last, list(shapes)
             )
             for measure in slices.measures(rows)
         },
     }
-    retrain = controls["retrain"][0] if "retrain" in controls else None
+    retrain = controls[slices.RETRAINED][0] if slices.RETRAINED in controls else None
     tables = [
         None if table is None or not primary or (part := slices.of_measure(table, primary)).empty else part
-        for table in (rows, ceiling, retrain, untrained)
+        for table in (rows, other_seeds, retrain, untrained)
     ]
     found |= _answers(accuracy, shapes, margin, *tables)
-    if failed or found["failed_controls"].get("retrain"):
+    if failed or found["failed_controls"].get(slices.RETRAINED):
         found["with_failed"] = {key: found[key] for key in ("accuracy", "claims", "layers") if key in found}
-        rows, ceiling, retrain, untrained = tables
+        rows, other_seeds, retrain, untrained = tables
         classify = accuracy[~accuracy["seed"].isin(_seeds(failed))]
-        tables = [slices.without_seeds(table, _seeds(failed)) for table in (rows, ceiling)]
-        without = _seeds(found["failed_controls"].get("retrain", []))
+        tables = [slices.without_seeds(table, _seeds(failed)) for table in (rows, other_seeds)]
+        without = _seeds(found["failed_controls"].get(slices.RETRAINED, []))
         tables += [slices.without_seeds(retrain, without), untrained]
         found |= _answers(classify, shapes, margin, *tables)
     return found | {"text": in_words(found)}
@@ -112,7 +112,7 @@ def _answers(
     shapes: dict[str, list[int]],
     margin: float,
     rows: pd.DataFrame | None,
-    ceiling: pd.DataFrame | None,
+    other_seeds: pd.DataFrame | None,
     retrain: pd.DataFrame | None,
     untrained: pd.DataFrame | None,
 ) -> dict:
@@ -125,14 +125,14 @@ def _answers(
         answers = dict.fromkeys(("change", "grows_apart", "stays_similar", "finding"), few)
         answers |= {"beyond_retrain": None if retrain is None else few}
         answers |= {"untrained": None if untrained is None else few}
-        layer = {"change": few, "ceiling": None if ceiling is None else few}
+        layer = {"change": few, "other_seeds": None if other_seeds is None else few}
         return found | {"claims": answers, "layers": dict.fromkeys(shapes, layer)}
     data = _Values(rows)
     control = None if retrain is None else _Values(slices.pruned(slices.to_dense(retrain)))
     change, middle = _falls(data, accuracy, shapes, margin, control)
     layers = {layer: {"change": answer} for layer, answer in change.items()}
-    for layer, answer in _against_others(data, ceiling, list(shapes)).items():
-        layers[layer]["ceiling"] = answer
+    for layer, answer in _against_others(data, other_seeds, list(shapes)).items():
+        layers[layer]["other_seeds"] = answer
     return found | {"claims": middle | _shape(data, shapes, margin, control, untrained), "layers": layers}
 
 
@@ -330,11 +330,11 @@ def _untrained(rows: pd.DataFrame, members: dict[str, list[str]], margin: float)
     return _answer(claims.has_shape(contrasts, margin), contrasts, seeds, margin, (margin,))
 
 
-def _against_others(data: _Values, ceiling: pd.DataFrame, layers: list[str]) -> dict[str, dict | None]:
+def _against_others(data: _Values, other_seeds: pd.DataFrame, layers: list[str]) -> dict[str, dict | None]:
     """Compare each layer's similarity in the last round with that of dense networks of different seeds."""
-    if ceiling is None:
+    if other_seeds is None:
         return dict.fromkeys(layers)
-    trusted = slices.trusted(ceiling, slices.ORDER)
+    trusted = slices.trusted(other_seeds, slices.ORDER)
     values = data.order[data.last].reindex(columns=layers)
     seeds, contrasts = {}, {}
     for layer in layers:

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from prunescope import tables
+from prunescope.findings import slices
 from prunescope.report import network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL
 from prunescope.report.page import Menu, Page, Section, render
@@ -47,7 +48,7 @@ class Experiment:
     findings : dict
         From `prunescope.findings.verdicts.conclude`.
     controls : dict of str to (pandas.DataFrame, pandas.DataFrame)
-        Matrix and accuracy table of each control, by its displayed name.
+        Matrix and accuracy table of each control, by its series (`slices.series`).
     untrained : pandas.DataFrame or None
         Rows of the same columns that compare untrained networks of different seeds.
     """
@@ -89,7 +90,7 @@ class Experiment:
     @property
     def failed(self) -> dict[str, list[list[int]]]:
         """Its networks that do not classify, and those of its controls, by series."""
-        return {similarity_charts.THIS: self.findings["failed"]} | self.findings["failed_controls"]
+        return {slices.PRUNED: self.findings["failed"]} | self.findings["failed_controls"]
 
     @property
     def dots(self) -> bool:
@@ -215,7 +216,7 @@ def _by_layer(experiment: Experiment, data: dict[str, pd.DataFrame], labels: dic
     profile = data["profile"]
     order = measure_menu(labels, experiment.measure).options
     titles = {measure: summary.headline(experiment, profile, measure, labels[measure]) for measure in order}
-    series = [name for name in profile["series"].drop_duplicates() if name != similarity_charts.THIS]
+    series = [name for name in profile["series"].drop_duplicates() if name != slices.PRUNED]
     columns = {similarity_charts.CHANCE: "chance", similarity_charts.CLASSES: "chance_classes"}
     levels = tuple(name for name, column in columns.items() if profile[column].notna().any())
     charts = [similarity_charts.profile(experiment.layers, series, titles, experiment.dots, levels)]
@@ -247,7 +248,7 @@ def _accuracy_and_density(
             *(
                 [
                     network_charts.accuracy(
-                        [similarity_charts.THIS, *experiment.controls],
+                        [slices.PRUNED, *experiment.controls],
                         accuracies,
                         experiment.rounds,
                         experiment.dots,

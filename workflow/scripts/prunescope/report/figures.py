@@ -97,7 +97,7 @@ def draw_all(
     for measure in slices.measures(similarity):
         rows, label = slices.of_measure(similarity, measure), measures[measure]["label"]
         own = slices.to_dense(rows)
-        figures[file_name("profile", measure)] = draw_profile(own, slices.ceiling(rows), label, style)
+        figures[file_name("profile", measure)] = draw_profile(own, slices.other_seeds(rows), label, style)
         figures[file_name("layers", measure)] = draw_layers(own, label, style)
         figures[file_name("dense", measure)] = draw_to_dense(own, label, style)
         for layer in layers:
@@ -162,14 +162,14 @@ def draw_density(densities: pd.DataFrame, style: Style) -> Figure:
     return figure
 
 
-def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: Style) -> Figure:
-    """Draw similarity to the dense network in the last round by layer, with baseline and chance level.
+def draw_profile(rows: pd.DataFrame, other_seeds: pd.DataFrame, label: str, style: Style) -> Figure:
+    """Draw similarity to the dense network in the last round by layer, with other seeds and chance level.
 
     Parameters
     ----------
-    rows, ceiling : pandas.DataFrame
-        `slices.to_dense` and `slices.ceiling` of one measure, after `slices.mark_failed`. Without rows, the
-        baseline is left out.
+    rows, other_seeds : pandas.DataFrame
+        `slices.to_dense` and `slices.other_seeds` of one measure, after `slices.mark_failed`. Other seeds are
+        drawn if there are rows.
     label : str
         Displayed name of the measure.
     style : Style
@@ -187,7 +187,7 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     warned = set(final[(final["status"] != "ok") & final["value"].notna()]["layer_a"])
     what = style.rounds.short(last) if style.rounds.labels else f"round {last}"
     name = f"{what}, {style.rounds.texts[last]} % of weights"
-    names = [name, "dense networks of other seeds", *columns, "needs a warning", "does not classify"]
+    names = [name, slices.OTHER_SEEDS, *columns, "needs a warning", "does not classify"]
     across = drawing.legend_columns(names, style.width)
     upright = len(layers) > 6 or max(map(len, layers)) > 7
     below = max(0.42, 0.12 + 0.06 * max(map(len, layers))) if upright else 0.3
@@ -195,8 +195,8 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     figure, axes = drawing.canvas(style.width, 1.6 + below + top, left=0.5, bottom=below, top=top)
     places = list(range(len(layers)))
     drawing.over_seeds(axes, places, values, palette.EXPERIMENT, "o", names[0])
-    if len(ceiling):
-        pairs = slices.each_pair_once(ceiling).groupby("layer_a")["value"].mean().reindex(layers)
+    if len(other_seeds):
+        pairs = slices.each_pair_once(other_seeds).groupby("layer_a")["value"].mean().reindex(layers)
         axes.plot(places, pairs, "s-", color=palette.BASELINE, markersize=2.5, zorder=1.9, label=names[1])
     for (title, column), color in zip(columns.items(), (palette.CHANCE, palette.CLASSES), strict=True):
         if chance[column].notna().any():
@@ -209,7 +209,7 @@ def draw_profile(rows: pd.DataFrame, ceiling: pd.DataFrame, label: str, style: S
     drawing.mark_failed(axes, places, values.mean(), failed, names[-1])
     step = ceil(0.12 * len(layers) / (style.width - 0.62)) if upright else 1
     axes.set_xticks(places[::step], layers[::step], rotation=90 if upright else 0)
-    axes.set(ylim=_scale(values, ceiling["value"], chance), ylabel=label)
+    axes.set(ylim=_scale(values, other_seeds["value"], chance), ylabel=label)
     axes.grid(True)
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=across, handlelength=1.6, columnspacing=1.2

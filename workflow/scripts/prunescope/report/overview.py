@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from prunescope.findings import slices
 from prunescope.report import network_charts, page_tables, similarity_charts
 from prunescope.report.experiment import Experiment, measure_menu
 from prunescope.report.page import Page, Section, render
@@ -46,7 +47,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     data = {"accuracy": accuracies}
     for one in experiments:
         profile = page_tables.similarity_tables(one.similarity, failed=one.failed)["profile"]
-        shown = profile[profile["series"] == similarity_charts.THIS].query(_ALL_SEEDS[len(one.seeds) > 1])
+        shown = profile[profile["series"] == slices.PRUNED].query(_ALL_SEEDS[len(one.seeds) > 1])
         data[f"profile-{one.name}"] = shown.drop(columns="seed")
     links = tuple((f"Report of {name}", f"{name}/report.html") for name in names)
     labels = {measure: facts["label"] for measure, facts in measures.items()}

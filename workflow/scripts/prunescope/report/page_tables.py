@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from prunescope.findings import slices
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED
 from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
-from prunescope.report.similarity_charts import BASELINE, THIS, UNTRAINED
 
 # In the column `status`, next to the statuses of the matrix.
 FAILED = "does not classify"
@@ -29,7 +29,7 @@ def similarity_tables(
     similarity : pandas.DataFrame
         An experiment's matrix.
     beside : dict of str to pandas.DataFrame, optional
-        Matrices of its controls, by name.
+        Matrices of its controls, by series.
     untrained : pandas.DataFrame, optional
         Rows that compare untrained networks of different seeds.
     failed : dict of str to list, optional
@@ -38,23 +38,23 @@ def similarity_tables(
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``profile``: each layer against the same layer of the dense network, by `series` (`THIS`, each
-        control, `BASELINE`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
+        ``profile``: each layer against the same layer of the dense network, by `series` (`PRUNED`, each
+        control, `OTHER_SEEDS`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
         every pair of rounds; ``pairs``: each layer against all layers of the dense network, only if different
         layers were compared. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over the
         seeds), or a single seed.
     """
     failed = failed or {}
-    similarity = slices.mark_failed(similarity, failed.get(THIS, []))
+    similarity = slices.mark_failed(similarity, failed.get(PRUNED, []))
     own = _columns(slices.to_dense(similarity))
-    profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=THIS)]
+    profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=PRUNED)]
     for name, matrix in (beside or {}).items():
         rows = _columns(slices.to_dense(slices.mark_failed(matrix, failed.get(name, []))))
         profiles.append(_all_and_each(rows, ["measure", "round", "layer"]).assign(series=name))
     if untrained is not None:
         # Untrained networks need not classify.
         untrained = slices.mark_failed(untrained, [])
-    for name, pairs in ((BASELINE, slices.ceiling(similarity)), (UNTRAINED, untrained)):
+    for name, pairs in ((OTHER_SEEDS, slices.other_seeds(similarity)), (UNTRAINED, untrained)):
         if pairs is not None and len(pairs):
             keys = ["measure", "layer"]
             over_all = summary(_columns(slices.each_pair_once(pairs)), keys).assign(seed=ALL)
@@ -166,7 +166,7 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
 
 def accuracy_table(accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
     """Summarise the test accuracy in percent of an experiment and those next to it, by `series`."""
-    tables = {THIS: accuracy} | (beside or {})
+    tables = {PRUNED: accuracy} | (beside or {})
     return pd.concat(
         [
             over_seeds(in_percent(table), ["round"], "test_accuracy", weights="density").assign(series=name)

@@ -7,6 +7,8 @@ for a light and a dark theme, and images that are saved or printed have the ligh
 
 from dataclasses import dataclass
 
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED, series
+
 
 @dataclass(frozen=True)
 class Style:
@@ -29,13 +31,13 @@ class Style:
 
 
 SERIES = {
-    "pruned": Style("#0069a8", "#5fb4f2", "circle"),
-    "retrained": Style("#c2540a", "#ff9d5c", "square", (6, 3)),
-    "siblings": Style("#1f7a4d", "#35dba0", "diamond", (6, 3, 2, 3)),
-    "shuffled masks": Style("#6d0f66", "#d52af8", "triangle-down", (3, 2)),
-    "new weights": Style("#5e4300", "#f5d547", "cross", (10, 3)),
-    "other seeds": Style("#6b7480", "#9aa6b2", "triangle-up", (2, 3)),
-    "untrained": Style("#22252b", "#eceef5", "triangle-right", (1, 3)),
+    PRUNED: Style("#0069a8", "#5fb4f2", "circle"),
+    series("retrain"): Style("#c2540a", "#ff9d5c", "square", (6, 3)),
+    series("siblings"): Style("#1f7a4d", "#35dba0", "diamond", (6, 3, 2, 3)),
+    series("shuffled-masks"): Style("#6d0f66", "#d52af8", "triangle-down", (3, 2)),
+    series("new-weights"): Style("#5e4300", "#f5d547", "cross", (10, 3)),
+    OTHER_SEEDS: Style("#6b7480", "#9aa6b2", "triangle-up", (2, 3)),
+    UNTRAINED: Style("#22252b", "#eceef5", "triangle-right", (1, 3)),
     "chance level": Style("#767676", "#8f8f8f", "stroke", (2, 3)),
     "chance within classes": Style("#8d6144", "#b5835f", "stroke", (5, 2, 1, 2)),
 }
@@ -64,14 +66,14 @@ MARKS = [
 ]
 
 
-def variable(series: str) -> str:
+def variable(name: str) -> str:
     """Return the CSS variable that holds the colour of a series, such as ``--other-seeds``."""
-    return "--" + series.replace(" ", "-")
+    return "--" + name.replace(" ", "-")
 
 
-def color(series: str) -> str:
+def color(name: str) -> str:
     """Return the colour of a series as charts name it, such as ``var(--other-seeds)``."""
-    return f"var({variable(series)})"
+    return f"var({variable(name)})"
 
 
 def variables(theme: str) -> dict[str, str]:

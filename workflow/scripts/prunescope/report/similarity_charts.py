@@ -8,13 +8,13 @@ import json
 
 import altair as alt
 
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
 from prunescope.report.panels import blocks
 from prunescope.report.rounds import Rounds
 
-THIS, CHANCE, CLASSES = "this experiment", "chance level", "chance within classes"
-BASELINE, UNTRAINED = "dense networks of different seeds", "untrained networks"
+CHANCE, CLASSES = "chance level", "chance within classes"
 IDENTICAL = "1 means identical up to the measure's invariances."
 MEANING = (
     "The chance level is what shuffled images would score, within classes what other images of the same "
@@ -39,13 +39,13 @@ def profile(
     dots: bool,
     levels: tuple[str, ...] = (CHANCE,),
 ) -> Chart:
-    """Make the main chart: similarity to the dense network in one round by layer, with baselines.
+    """Make the main chart: similarity to the dense network by layer in one round, with other series.
 
     Parameters
     ----------
     layers : list of str
     series : list of str
-        Those that have rows: `THIS`, controls, `BASELINE`.
+        Those that have rows: `PRUNED`, controls, `OTHER_SEEDS`.
     titles : dict of str to str
         The chart's finding by measure, starting with the measure shown first.
     dots : bool
@@ -57,8 +57,8 @@ def profile(
     Chart
         Of the table ``profile``; the menu `round` selects the round.
     """
-    others = [name for name in series if name not in (THIS, BASELINE)]
-    names = [THIS, *others, *([BASELINE] if BASELINE in series else []), *levels]
+    others = [name for name in series if name not in (PRUNED, OTHER_SEEDS)]
+    names = [PRUNED, *others, *([OTHER_SEEDS] if OTHER_SEEDS in series else []), *levels]
     color, shape, dash = base.series_scales(names)
     x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
@@ -85,7 +85,7 @@ def profile(
     )
     parts.append(_failing(rows).encode(SIMILARITY))
     for name in levels:
-        level = base.chart(base.SUMMARY, f"datum.series == '{THIS}'").encode(x)
+        level = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'").encode(x)
         column = {CHANCE: "chance:Q", CLASSES: "chance_classes:Q"}[name]
         parts.append(
             level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
@@ -182,7 +182,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         f"Small line charts, one for each layer or block: horizontal axis, {rounds.across}; vertical axis, "
         "similarity.",
         panels=tuple(panels),
-        fixed=(("series", THIS),),
+        fixed=(("series", PRUNED),),
         dots=dots,
         scaled=True,
     )
@@ -220,7 +220,7 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
         ("measure",) if experiment else ("measure", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
-        fixed=(("series", THIS),),
+        fixed=(("series", PRUNED),),
         scaled=True,
     )
 

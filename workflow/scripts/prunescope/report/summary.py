@@ -6,10 +6,10 @@ from html import escape
 import pandas as pd
 
 from prunescope.findings import words
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED
 from prunescope.report import palette
 from prunescope.report.base import ALL
 from prunescope.report.page import Fact, Verdict
-from prunescope.report.similarity_charts import BASELINE, THIS
 
 SIGNS = {
     words.HOLDS: "yes",
@@ -64,7 +64,7 @@ def facts(experiment, profile: pd.DataFrame, label: str) -> list[Fact]:
     warned = int((every["status"] != "ok").sum()) - missing
     count = len(found["seeds"])
     pairs = count * (count - 1) // 2
-    baseline = bool((profile["series"] == BASELINE).any())
+    others = bool((profile["series"] == OTHER_SEEDS).any())
     return [
         Fact("Weights left", f"{100 * found['last_density']:.3g}\u00a0%", experiment.rounds.after),
         _accuracy(found["accuracy"], count),
@@ -72,9 +72,9 @@ def facts(experiment, profile: pd.DataFrame, label: str) -> list[Fact]:
         Fact("Seeds", str(count), "6 are recommended" if count >= 3 else "verdicts need at least 3"),
         Fact("Missing values", f"{missing:,}", f"of {len(every):,}; {warned:,} with a warning"),
         Fact(
-            "Baseline",
-            _many(pairs, "pair") if baseline else "none",
-            "of dense networks of different seeds" if baseline else "needs similarity.across_seeds",
+            "Other seeds",
+            _many(pairs, "pair") if others else "none",
+            "of dense networks" if others else "needs similarity.across_seeds",
         ),
     ]
 
@@ -98,7 +98,7 @@ def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
     seeds = experiment.seeds
     rows = profile[
         (profile["measure"] == measure)
-        & (profile["series"] == THIS)
+        & (profile["series"] == PRUNED)
         & (profile["round"].astype(str) == str(experiment.findings["last_round"]))
         & (profile["seed"].astype(str) == (ALL if len(seeds) > 1 else str(seeds[0])))
     ]
@@ -112,18 +112,18 @@ def lowest(rows: pd.DataFrame) -> pd.Series | None:
 
 
 def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.DataFrame]:
-    """Make the table of layers by the page's first measure: value, chance, baseline, verdict, ... ."""
+    """Make the table of layers by the page's first measure: value, chance, other seeds, verdict, ... ."""
     found = experiment.findings
     measure = experiment.measure
     # Networks that were trained elsewhere need not have all layers.
     rows = final(profile, experiment, measure).set_index("layer").reindex(experiment.layers)
     others = profile[
-        (profile["measure"] == measure) & (profile["series"] == BASELINE) & (profile["seed"] == ALL)
+        (profile["measure"] == measure) & (profile["series"] == OTHER_SEEDS) & (profile["seed"] == ALL)
     ]
     others = others.set_index("layer")["mean"]
     curves = profile[
         (profile["measure"] == measure)
-        & (profile["series"] == THIS)
+        & (profile["series"] == PRUNED)
         & (profile["seed"].astype(str) == (ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])))
     ]
     lines = []
@@ -137,8 +137,8 @@ def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.
                 "last round": _value(row["mean"]),
                 "chance": _value(row["chance"]),
                 "chance within classes": _value(row["chance_classes"]),
-                "baseline": _value(others.get(layer)),
-                "against the baseline": (answers.get("ceiling") or NO_ANSWER)["verdict"],
+                OTHER_SEEDS: _value(others.get(layer)),
+                "against other seeds": (answers.get("other_seeds") or NO_ANSWER)["verdict"],
                 "change": (answers.get("change") or NO_ANSWER)["verdict"],
                 "while pruning": Sparkline(layer, tuple(curve)),
                 "status": row["status"] if isinstance(row["status"], str) else "not compared",
