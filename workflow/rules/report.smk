@@ -1,49 +1,9 @@
-# Stage 6, second half: figures, reports and the overview.
+# Stage 6, second half: reports, figures and the overview.
 # Digests rather than inputs, so that a new checkout does not rewrite reports. The library may be an installed one.
 TEMPLATE = [
     files.sha256(Path(kinds.__file__).with_name("report") / name) for name in ("report.html.j2", "report.js")
 ]
 LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
-
-
-rule draw_figures:
-    input:
-        similarity=result("similarity.parquet"),
-        accuracy=result("accuracy.parquet"),
-        metrics=rules.assemble_accuracy.input.metrics,
-        receipts=receipts("draw_figures"),
-    output:
-        figures=report(
-            directory("results/{experiment}/figures"),
-            patterns=["{name}.svg"],
-            category="{experiment}",
-            subcategory="Figures",
-            caption="../report/figures.rst",
-            labels=lambda wildcards: names.labels(
-                wildcards.name,
-                labels_of([wildcards.experiment]),
-                list(facts(wildcards.experiment)["network"]["shapes"]),
-            ),
-        ),
-        receipt="results/{experiment}/receipts/draw_figures.json",
-    log:
-        "results/logs/{experiment}/draw_figures.log",
-    benchmark:
-        "results/benchmarks/{experiment}/draw_figures.tsv"
-    conda:
-        "../../envs/prunescope.yaml"
-    threads: 1
-    resources:
-        mem_mb=bound(2000),
-        runtime=bound(10),
-    params:
-        figures=of_experiment(lambda this, _: this["figures"]),
-        models=of_experiment(lambda this, _: this.get("models")),
-        least_accuracy=lambda wildcards: verdict_params(wildcards.experiment)["least_accuracy"],
-        measures=lambda wildcards: labels_of([wildcards.experiment]),
-        code=code("draw_figures"),
-    script:
-        "../scripts/draw_figures.py"
 
 
 rule write_report:
@@ -102,6 +62,52 @@ rule write_report:
         code=code("write_report"),
     script:
         "../scripts/write_report.py"
+
+
+rule draw_figures:
+    input:
+        # The figures are charts of the report.
+        findings=rules.write_report.output.findings,
+        similarity=rules.write_report.input.similarity,
+        accuracy=rules.write_report.input.accuracy,
+        metrics=rules.write_report.input.metrics,
+        training=rules.write_report.input.training,
+        controls=rules.write_report.input.controls,
+        control_accuracies=rules.write_report.input.control_accuracies,
+        untrained=rules.write_report.input.untrained,
+        receipts=receipts("draw_figures"),
+    output:
+        figures=report(
+            directory("results/{experiment}/figures"),
+            patterns=["{name}.svg"],
+            category="{experiment}",
+            subcategory="Figures",
+            caption="../report/figures.rst",
+            labels=lambda wildcards: names.labels(
+                wildcards.name,
+                labels_of([wildcards.experiment]),
+                list(facts(wildcards.experiment)["network"]["shapes"]),
+            ),
+        ),
+        receipt="results/{experiment}/receipts/draw_figures.json",
+    log:
+        "results/logs/{experiment}/draw_figures.log",
+    benchmark:
+        "results/benchmarks/{experiment}/draw_figures.tsv"
+    conda:
+        "../../envs/prunescope.yaml"
+    threads: 1
+    resources:
+        mem_mb=bound(2000),
+        runtime=bound(10),
+    params:
+        experiment=of_experiment(lambda this, _: stages.shown(this)),
+        controls=lambda wildcards: list(controls_of(wildcards.experiment)),
+        measures=lambda wildcards: labels_of([wildcards.experiment]),
+        shown=of_experiment(lambda this, _: stages.measures_with_figures(this)),
+        code=code("draw_figures"),
+    script:
+        "../scripts/draw_figures.py"
 
 
 rule write_overview:

@@ -5,11 +5,12 @@ inspected for the first time.
 """
 
 import math
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from prunescope import digests, kinds
 from prunescope.activations import views
-from prunescope.errors import InputError, guess
+from prunescope.errors import InputError, guess, listed
 from prunescope.plan.stages import network_params
 from prunescope.records import remember
 from prunescope.settings import elsewhere
@@ -31,7 +32,9 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
         _check_count("activations.examples", activations.get("examples"), dataset["test"], "test images")
         _check_landscape(experiment, dataset)
         if "models" in experiment:
-            return {"dataset": dataset, "network": _models(experiment, dataset)}
+            network = _models(experiment, dataset)
+            _check_figures(experiment["figures"], list(network["shapes"]))
+            return {"dataset": dataset, "network": network}
         training, pruning = experiment["training"], experiment["pruning"]
         _check_training(experiment, dataset)
         network = _network(
@@ -45,6 +48,7 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
             axes=activations["axes"],
         )
         network = _units_first(activations, network)
+        _check_figures(experiment["figures"], list(network["shapes"]))
         _check_batches(experiment, dataset, network["alone"])
         if kinds.find("criterion", pruning["criterion"]).facts.get("inputs") and network["unusual"]:
             raise InputError(
@@ -121,6 +125,16 @@ def _check_rows(activations: dict, shapes: dict[str, list[int]], others: dict[st
             raise InputError(
                 f"layer {name!r} has {sizes[0]} positions, but {sizes[1]} in earlier models, so its rows "
                 f"do not correspond with activations.view = {view}; choose pooled or flatten, or other layers"
+            )
+
+
+def _check_figures(figures: dict, recorded: list[str]) -> None:
+    """Check that every pattern of layers with figures matches a recorded layer."""
+    for pattern in figures["layers"] or ():
+        if not any(fnmatchcase(layer, pattern) for layer in recorded):
+            raise InputError(
+                f"figures.layers = {pattern!r}: no recorded layer{guess(pattern, recorded)}; recorded are "
+                f"{listed(recorded)}"
             )
 
 

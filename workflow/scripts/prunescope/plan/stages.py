@@ -243,6 +243,11 @@ def primary_measure(experiment: dict) -> str | None:
     return measures[0] if len(measures) == 1 else "cka_debiased" if "cka_debiased" in measures else None
 
 
+def measures_with_figures(experiment: dict) -> list[str]:
+    """Return the names of the measures in `figures.measures`; empty means the report's first."""
+    return [kinds.find("measure", name).name for name in experiment["figures"]["measures"] or ()]
+
+
 def findings_params(experiment: dict, classes: int) -> dict:
     """Return what `write_report` reads for the verdicts: primary measure, margin and lowest accuracy."""
     primary, given = primary_measure(experiment), experiment["findings"]

@@ -178,8 +178,22 @@ def round_axis(rounds: Rounds) -> alt.Axis:
 
 
 def layer_axis(layers: list[str], title: str | None = None) -> alt.Axis:
-    """Return an axis of layers; the names are slanted unless they fit side by side on a phone."""
-    return alt.Axis(title=title, labelAngle=0 if sum(map(len, layers)) + 2 * len(layers) < 45 else -40)
+    """Return an axis of layers; names are slanted or upright unless they fit side by side on a phone.
+
+    Where they would overlap all the same, only every second, third, ... one is written.
+    """
+    if sum(map(len, layers)) + 2 * len(layers) < 45:
+        return alt.Axis(title=title, labelAngle=0)
+    count = len(layers)
+    return alt.Axis(
+        title=title,
+        labelAngle=-40 if count < 9 else -90,
+        labelAlign="right",
+        labelBaseline="middle",
+        labelExpr=f"indexof({json.dumps(layers)}, datum.value) % ceil({13 * count} / width) "
+        "? '' : datum.label",
+        labelOverlap=False,
+    )
 
 
 def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt.X:

@@ -98,14 +98,19 @@ class Experiment:
         return 1 < len(self.seeds) <= FEW_SEEDS
 
 
-def experiment_page(
+def experiment_page(*given, **named) -> str:
+    """Return the report of one experiment as HTML; it takes the arguments of `contents`."""
+    return render(contents(*given, **named))
+
+
+def contents(
     experiment: Experiment,
     networks: list[dict],
     training: pd.DataFrame,
     measures: dict[str, dict[str, str]],
     origin: dict[str, str],
-) -> str:
-    """Make the report of one experiment.
+) -> Page:
+    """Collect what the report of one experiment shows; its figures are drawn from the same charts.
 
     Parameters
     ----------
@@ -121,8 +126,7 @@ def experiment_page(
 
     Returns
     -------
-    str
-        HTML. The same arguments give the same text.
+    Page
     """
     densities = tables.layer_densities(networks)
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
@@ -173,16 +177,14 @@ def experiment_page(
             links=(*PAPERS, *dict.fromkeys(_source(facts) for facts in measures.values())),
         ),
     ]
-    return render(
-        Page(
-            experiment.name,
-            experiment.settings["description"],
-            _menus(experiment, labels, data["profile"]),
-            sections,
-            data,
-            summary.verdict(experiment.findings),
-            summary.facts(experiment, data["profile"], labels[experiment.measure]),
-        )
+    return Page(
+        experiment.name,
+        experiment.settings["description"],
+        _menus(experiment, labels, data["profile"]),
+        sections,
+        data,
+        summary.verdict(experiment.findings),
+        summary.facts(experiment, data["profile"], labels[experiment.measure]),
     )
 
 

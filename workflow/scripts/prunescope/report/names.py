@@ -1,24 +1,37 @@
-"""Titles of figures, from their file names."""
+"""The figures of an experiment: their file names and titles. Planning imports them, and nothing heavy."""
 
 import re
+from dataclasses import dataclass
 
-KINDS = {
-    "accuracy": "Test accuracy",
-    "density": "Density of each layer",
-    "profile": "Similarity by layer in the last round",
-    "layers": "Similarity while weights are removed",
-    "dense": "Similarity to the dense network",
-    "rounds": "Similarity between rounds",
-}
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: the chart of the page that it shows, its title, and menus whose options have one each."""
+
+    chart: str
+    title: str
+    menus: tuple[str, ...] = ()
+
+
+# One line for each figure. A chart that an experiment's page lacks has no figure.
+FIGURES = (
+    Figure("accuracy", "Test accuracy"),
+    Figure("density", "Density of each layer"),
+    Figure("profile", "Similarity to the dense network by layer, last round", ("measure",)),
+    Figure("layers", "Similarity to the dense network while weights are removed", ("measure",)),
+    Figure("dense", "Similarity to the dense network by layer and round", ("measure",)),
+    Figure("pairs", "Similarity of all layers to all layers of the dense network", ("measure",)),
+    Figure("rounds", "Similarity of a layer between rounds", ("measure", "layer")),
+)
 
 
 def file_name(*parts: str) -> str:
-    """Join kind, measure and layer of a figure to its file name, without the suffix."""
+    """Join chart, measure and layer of a figure to its file name, without the suffix."""
     return re.sub(r"[^\w.-]", "_", "_".join(parts))
 
 
 def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) -> dict[str, str]:
-    """Return the labels of a figure in `snakemake --report`: its kind, measure and layer.
+    """Return the labels of a figure in `snakemake --report`: its title, measure and layer.
 
     Parameters
     ----------
@@ -32,12 +45,18 @@ def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) ->
     -------
     dict of str to str
     """
-    known = {file_name(kind): (kind, "", "") for kind in KINDS}
-    for kind in KINDS:
-        for measure, facts in measures.items():
-            known[file_name(kind, measure)] = (kind, facts["label"], "")
-            known |= {file_name(kind, measure, layer): (kind, facts["label"], layer) for layer in layers}
-    kind, measure, layer = known[name]
+    shown = {measure: facts["label"] for measure, facts in measures.items()}
     # Snakemake fills in wildcards and knows no escape: an invisible character makes {x} no wildcard.
-    layer = layer.replace("{", "{\u2060")
-    return {"figure": KINDS[kind], "measure": measure, "layer": layer}
+    options = {"measure": shown, "layer": {layer: layer.replace("{", "{\u2060") for layer in layers}}
+    for figure in FIGURES:
+        found = [{"figure": figure.title, "measure": "", "layer": "", "name": figure.chart}]
+        for menu in figure.menus:
+            found = [
+                one | {menu: label, "name": file_name(one["name"], value)}
+                for one in found
+                for value, label in options[menu].items()
+            ]
+        for one in found:
+            if one.pop("name") == name:
+                return one
+    raise KeyError(name)

@@ -8,20 +8,17 @@ import base64
 import gzip
 import json
 import re
-import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import altair as alt
 import jinja2
 import pandas as pd
 import vl_convert
 
-from prunescope.errors import InputError
+from prunescope.report import vega
 from prunescope.report.base import ALL, ANY, Chart
 
 TEMPLATE = "report.html.j2"
-VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 # A number in a table, perhaps with a unit or a range.
 NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
 # Parts of Vega's SVG that are invisible, repeat defaults, or name the font of the page.
@@ -29,8 +26,6 @@ NOT_SEEN = re.compile(
     r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
     r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
 )
-# Address space in bytes that the JavaScript engine reserves; it does not use it as memory.
-ADDRESS_SPACE = 68 * 10**9
 # Width of the images that need no JavaScript; they are scaled to the page.
 WIDTH, PANEL_WIDTH = 900, 260
 
@@ -141,12 +136,7 @@ def render(page: Page) -> str:
     InputError
         When the process's address space is limited, because the JavaScript engine would end the process.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
-        raise InputError(
-            f"ulimit -v allows {limit // 10**9} GB of address space, but the JavaScript engine that builds a "
-            f"report reserves {ADDRESS_SPACE // 10**9} GB; remove the limit (ulimit -v unlimited)"
-        )
+    vega.check_address_space()
     menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
     selected = {menu.name: next(iter(menu.options)) for menu in menus}
     environment = jinja2.Environment(
@@ -166,7 +156,7 @@ def render(page: Page) -> str:
         page=page,
         drawn=drawn,
         packed={name: _packed(table) for name, table in page.tables.items()},
-        libraries=vl_convert.javascript_bundle(vl_version=VEGA_LITE),
+        libraries=vl_convert.javascript_bundle(vl_version=vega.VERSION),
     )
 
 
@@ -198,11 +188,7 @@ def shown(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> pd.Dat
 def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
     """Compile a chart for the browser, and draw its images for the menus' first options."""
     rows = json.loads(shown(chart, table, selected).to_json(orient="records", double_precision=6))
-    spec = json.loads(
-        json.dumps(
-            vl_convert.vegalite_to_vega({**chart.spec, "data": {"name": "rows"}}, vl_version=VEGA_LITE)
-        )
-    )
+    spec = vega.compiled({**chart.spec, "data": {"name": "rows"}})
     _follow_scale(spec) if chart.scaled else None
     images = []
     width = PANEL_WIDTH if chart.panels else WIDTH if chart.wide else 560
@@ -227,15 +213,7 @@ def _inline(image: str, name: str) -> str:
     image = re.sub(
         r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
     )
-    # Vega numbers ids across all drawings of the process.
-    for place, known in enumerate(re.findall(r' id="([^"]+)"', image)):
-        own = f"{name}-{place}"
-        image = image.replace(f' id="{known}"', f' id="{own}"').replace(f"url(#{known})", f"url(#{own})")
-    return re.sub(r' (?:d="[^"]*"|transform="[^"]*"|[xy]\d?="[^"]*")', _rounded, image)
-
-
-def _rounded(match: re.Match) -> str:
-    return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[0])
+    return vega.rounded(vega.numbered(image, name), 1)
 
 
 def _follow_scale(spec: dict) -> None:

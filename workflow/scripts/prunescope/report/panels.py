@@ -18,14 +18,14 @@ def blocks(layers: list[str]) -> list[Panel]:
     """Group layers into panels: one per layer, or by module if there are more than `PANELS`.
 
     Layers of the same outer module (``layer1.0.relu`` and ``layer1.1.relu``) share a panel. If this leaves
-    too many panels, neighbouring modules share one.
+    too many panels, or a single one, neighbouring layers share one.
     """
     if len(layers) <= PANELS:
         return [Panel(layer, (layer,)) for layer in layers]
     groups: dict[str, list[str]] = {}
     for layer in layers:
         groups.setdefault(layer.split(".")[0], []).append(layer)
-    if len(groups) > PANELS:
+    if not 1 < len(groups) <= PANELS:
         size = -(-len(layers) // PANELS)
         parts = [layers[start : start + size] for start in range(0, len(layers), size)]
         return [

@@ -92,6 +92,10 @@ class Experiment(Settings):
         if self.findings.measure not in (None, *similarity.measures):
             advice = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
             raise problem(advice, "findings.measure", value=self.findings.measure)
+        for name in self.figures.measures or ():
+            if name not in similarity.measures:
+                advice = f"must be some of similarity.measures: {', '.join(similarity.measures)}"
+                raise problem(advice, "figures.measures", value=self.figures.measures)
         if finetune := pruning.finetune.schedule:
             epochs = pruning.finetune.epochs or training.epochs
             check_length(finetune, epochs, "pruning.finetune.schedule")

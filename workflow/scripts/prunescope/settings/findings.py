@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from prunescope.settings.base import Settings, named, problem
+from prunescope.settings.base import UNIQUE, Settings, named, problem
 
 WIDTHS = [5.5, 3.25, 6.75]
 
@@ -40,12 +40,28 @@ def _offered(width: float) -> float:
 
 
 class Figures(Settings):
-    """How figures look."""
+    """Which figures for papers are drawn, and how they look."""
+
+    measures: Annotated[list[named("measure")], Field(min_length=1), *UNIQUE] | None = Field(
+        None,
+        description="Measures with figures and a part of similarity.tex, some of `similarity.measures`. null "
+        "means the measure that the report shows first: `findings.measure`.",
+    )
+    layers: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), *UNIQUE] | None = Field(
+        None,
+        description="Layers with a heatmap of their rounds, by patterns of their recorded names. null means "
+        "all.",
+    )
+    formats: Annotated[list[Literal["svg", "pdf", "png"]], *UNIQUE] = Field(
+        ["svg", "pdf", "png"],
+        min_length=1,
+        description="File formats of the figures. `snakemake --report` shows the SVG files.",
+    )
 
     colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "Greys"] = Field(
         "viridis",
-        description="Matplotlib colormap of the heatmaps, one of those that are uniform and safe for "
-        "colour-blind readers.",
+        description="Colour scheme of the heatmaps, one of those that are uniform and safe for colour-blind "
+        "readers.",
     )
     width: Annotated[float, AfterValidator(_offered)] = Field(
         5.5,

@@ -1,0 +1,57 @@
+"""Vega, which vl-convert brings, without a browser and the network; and the SVG text that it draws."""
+
+import json
+import re
+import resource
+
+import altair as alt
+import vl_convert
+
+from prunescope.errors import InputError
+
+VERSION = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
+# Address space in bytes that the JavaScript engine reserves; it does not use it as memory.
+ADDRESS_SPACE = 68 * 10**9
+
+
+def check_address_space() -> None:
+    """Refuse to start where the JavaScript engine would end the process.
+
+    Raises
+    ------
+    InputError
+        When the process's address space is limited.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
+        raise InputError(
+            f"ulimit -v allows {limit // 10**9} GB of address space, but the JavaScript engine that draws "
+            f"charts reserves {ADDRESS_SPACE // 10**9} GB; remove the limit (ulimit -v unlimited)"
+        )
+
+
+def compiled(spec: dict) -> dict:
+    """Return the Vega specification of a Vega-Lite one."""
+    return json.loads(json.dumps(vl_convert.vegalite_to_vega(spec, vl_version=VERSION)))
+
+
+def numbered(svg: str, prefix: str) -> str:
+    """Give the ids of an SVG file names of its own: Vega counts them across all drawings of the process."""
+    for place, known in enumerate(re.findall(r' id="([^"]+)"', svg)):
+        own = f"{prefix}-{place}"
+        svg = svg.replace(f' id="{known}"', f' id="{own}"').replace(f"url(#{known})", f"url(#{own})")
+    return svg
+
+
+def rounded(svg: str, decimals: int) -> str:
+    """Round the coordinates of an SVG file."""
+
+    def shorter(match: re.Match) -> str:
+        return re.sub(r"-?\d+\.\d+(?:e-?\d+)?", lambda number: _short(float(number[0]), decimals), match[0])
+
+    return re.sub(r' (?:d="[^"]*"|transform="[^"]*"|[xy]\d?="[^"]*")', shorter, svg)
+
+
+def _short(number: float, decimals: int) -> str:
+    text = f"{number:.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
