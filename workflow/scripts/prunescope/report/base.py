@@ -146,8 +146,8 @@ def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
     ]
 
 
-def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tuple[alt.Color, alt.Shape]:
-    """Return colour and shape of the column `series` with one legend that lists only these names."""
+def series_scales(names: list[str]) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
+    """Return colour, mark and dash of the column `series`, with one legend that lists only these names."""
     legend = alt.Legend(
         title=None,
         orient="top",
@@ -157,9 +157,11 @@ def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tupl
     )
     if len(names) == 1:
         legend = None
+    colors, marks, dashes = palette.styles(names)
     return (
         alt.Color("series:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
         alt.Shape("series:N", scale=alt.Scale(domain=names, range=marks), legend=legend),
+        alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
     )
 
 
