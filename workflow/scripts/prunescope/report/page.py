@@ -40,7 +40,7 @@ SYMBOLS = {
     "cross": '<path d="M15.5 1h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z" stroke="none"/>',
     "stroke": "",
 }
-# Signals that the page sets in every chart that has them: the selected round, and the layer that is pointed at.
+# Signals that the page sets in every chart that has them: the selected round, and the layer pointed at.
 SIGNALS = ("round", "lit")
 
 
