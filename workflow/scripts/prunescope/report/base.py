@@ -18,6 +18,8 @@ from prunescope.report.rounds import Rounds
 
 ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
+# Size of all text in charts, in pixels.
+TEXT = 12
 ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 # Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
@@ -31,7 +33,7 @@ CHANCE_LEVEL = (
 INTERVAL = (
     "isValid(datum.low) ? format(datum.low, '.4f') + ' to ' + format(datum.high, '.4f') : 'not computed'"
 )
-DOTS = "Dots are seeds."
+DOTS = "Small dots are seeds."
 RANGE = "Bands span the lowest to the highest seed."
 
 
@@ -65,6 +67,8 @@ class Chart:
         If it has several drawings of the same rows. Each has a parameter ``members``.
     wide : bool
         Whether it uses the width of the page.
+    beware : str
+        What the chart does not show, or what misleads.
     """
 
     name: str
@@ -104,9 +108,18 @@ def specification(chart: alt.TopLevelMixin) -> dict:
             domainColor=SOFT,
             tickColor=SOFT,
             titleFontWeight="normal",
+            labelFontSize=TEXT,
+            titleFontSize=TEXT,
             labelLimit=160,
         ),
-        legend=alt.LegendConfig(labelColor=INK, titleColor=INK, symbolLimit=0, labelLimit=300),
+        legend=alt.LegendConfig(
+            labelColor=INK,
+            titleColor=INK,
+            labelFontSize=TEXT,
+            titleFontSize=TEXT,
+            symbolLimit=0,
+            labelLimit=300,
+        ),
         view=alt.ViewConfig(stroke=None),
     )
     spec = chart.to_dict()

@@ -41,8 +41,8 @@ SERIES = {
     "chance level": Style("#767676", "#8f8f8f", "stroke", (2, 3)),
     "chance within classes": Style("#8d6144", "#b5835f", "stroke", (5, 2, 1, 2)),
 }
-# Of the figures that Matplotlib draws.
-EXPERIMENT, BASELINE, CHANCE, CONTEXT, CLASSES = "#0069a8", "#6b7480", "#767676", "#8C8C8C", "#8d6144"
+# What is drawn for comparison only, without a name.
+CONTEXT = "#8C8C8C"
 # Text, secondary text, lines of the grid, and the page itself.
 THEMES = {
     "light": {"--ink": "#1b1b1b", "--soft": "#5c5c5c", "--grid": "#e4e4e4", "--paper": "#ffffff"},
