@@ -20,10 +20,13 @@ ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
 # Size of all text in charts, in pixels.
 TEXT = 12
+FONT = "Helvetica Neue, Arial, sans-serif"
 ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 # Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
 SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
+# The layer that is pointed at; the chart needs the parameter `lit`.
+LIT = "datum.layer === lit"
 CHANCE_LEVEL = (
     "isValid(datum.chance) ? format(datum.chance, '.4f') + "
     "(isValid(datum.chance_high) ? ' (95 % quantile ' + format(datum.chance_high, '.4f') + ')' : '') + "
@@ -94,13 +97,18 @@ def chart(*filters: str) -> alt.Chart:
     return started
 
 
+def lit() -> alt.Parameter:
+    """Return the parameter for the layer that is pointed at anywhere on the page; none at first."""
+    return alt.param(name="lit", value="")
+
+
 def specification(chart: alt.TopLevelMixin) -> dict:
     """Finish a chart: the page's fonts and colours, no ARIA node for each mark."""
     chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     chart = chart.configure(
         aria=False,
         background="transparent",
-        font="system-ui, sans-serif",
+        font=FONT,
         axis=alt.AxisConfig(
             labelColor=INK,
             titleColor=INK,

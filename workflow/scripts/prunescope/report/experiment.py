@@ -238,7 +238,7 @@ def _representations(
         "representations",
         "Representations",
         paragraphs=(summary.counts(experiment),),
-        menus=(Menu("layer", "Layer of the chart between rounds", {layer: layer for layer in layers}),),
+        menus=(Menu("layer", "Layer", {layer: layer for layer in layers}),),
         charts=tuple(charts),
         folded=(summary.layer_table(experiment, profile, labels[experiment.measure]),),
     )

@@ -107,7 +107,8 @@ def _multiples(chart: Chart, rows: pd.DataFrame, pixels: int) -> str:
     columns = min(count, max(2, int(pixels / PIXELS_PER_INCH / PANEL)))
     spec = _printed(chart.spec)
     outer = {key: spec.pop(key) for key in ("config", "$schema") if key in spec}
-    for key in ("autosize", "width", "params"):
+    outer["params"] = [one for one in spec.pop("params", []) if one["name"] != "members"]
+    for key in ("autosize", "width"):
         spec.pop(key, None)
     inner = (pixels - 60 - GAP * (columns - 1)) / columns
     # The labels' width is known once they are drawn; then the panels fill the rest.

@@ -72,7 +72,8 @@ def profile(
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
     rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
     line = rows.mark_line(aria=False).encode(similarity, color, dash)
-    parts = [line]
+    pointed = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'", base.LIT).encode(x)
+    parts = [pointed.mark_rule(color=base.SOFT, strokeWidth=1.5, aria=False), line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
         parts.append(single.mark_point(size=22, opacity=0.9).encode(similarity, color, shape, tooltip=tip))
@@ -98,11 +99,9 @@ def profile(
         parts.append(
             level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
         )
-    chart = alt.layer(*parts).properties(width="container", height=300)
+    chart = alt.layer(*parts).add_params(base.lit()).properties(width="container", height=300)
     caption = (
-        "Layers in the order of the network, in the selected round. "
-        f"{base.DOTS if dots else base.RANGE} {BARS} Hollow marks need a warning (few rows, lost rank, …). "
-        f"{FAILING} {IDENTICAL} {MEANING}"
+        f"Layers in the order of the network, in the selected round. {base.DOTS if dots else base.RANGE}"
     )
     return Chart(
         "profile",
@@ -115,6 +114,7 @@ def profile(
         "dense network.",
         titles=tuple(titles.items()),
         dots=dots,
+        beware=f"{IDENTICAL} {MEANING} {BARS} Hollow marks: values that need a warning. {FAILING}",
     )
 
 
@@ -150,7 +150,9 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
     )
     this = base.chart(base.SUMMARY, mine)
-    line = this.mark_line(color=palette.color("pruned"), strokeWidth=2.2, aria=False)
+    line = this.mark_line(color=palette.color("pruned"), aria=False).encode(
+        strokeWidth=alt.condition(base.LIT, alt.value(4.5), alt.value(2.2))
+    )
     level = this.mark_line(color=palette.color("chance level"), **CHANCE_LINE)
     tip = base.similarity_tooltip(
         alt.Tooltip("layer:N"),
@@ -182,14 +184,14 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         parts.append(name.encode(x, y, text="layer:N"))
     chart = (
         alt.layer(*parts)
-        .add_params(alt.param(name="members", value=[]))
+        .add_params(alt.param(name="members", value=[]), base.lit())
         .properties(width="container", height=130)
     )
     return Chart(
         "layers",
         f"Similarity to the dense network {rounds.against}",
         "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
-        f"Dotted: chance level. {BARS} {FAILING} {base.DOTS if dots else ''}".strip(),
+        f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
@@ -198,6 +200,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         panels=tuple(panels),
         fixed=(("series", PRUNED),),
         dots=dots,
+        beware=f"{BARS} {FAILING}",
     )
 
 
@@ -228,12 +231,13 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
     return Chart(
         f"dense-{experiment}" if experiment else "dense",
         experiment or "Layer similarity to the dense network, by round",
-        f"{IDENTICAL} Round 0 is the dense network itself. {FLAGS}",
+        "Each layer against the same layer of the dense network. Round 0 is the dense network itself.",
         f"profile-{experiment}" if experiment else "profile",
         ("measure",) if experiment else ("measure", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
         fixed=(("series", PRUNED),),
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -264,12 +268,13 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     return Chart(
         "pairs",
         "All layers against all layers of the dense network",
-        f"Mean over all seeds, in the selected round. {IDENTICAL} {FLAGS}",
+        "Mean over all seeds, in the selected round.",
         "pairs",
         ("measure", "round"),
         base.specification(chart),
         "Heatmap: layers of the selected round as rows, layers of the dense network as columns.",
         wide=False,
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -304,13 +309,13 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
     return Chart(
         "rounds",
         "Similarity of one layer between all pairs of rounds",
-        "Mean over all seeds. Blocks of high values are rounds in which the layer hardly changed. "
-        f"{IDENTICAL} {FLAGS}",
+        "Mean over all seeds. Blocks of high values are rounds in which the layer hardly changed.",
         "rounds",
         ("measure", "layer"),
         base.specification(chart),
         "Heatmap: rounds as rows and as columns, similarity of the selected layer as colour.",
         wide=False,
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -366,16 +371,27 @@ def _heatmap(
         yOffset=alt.ExprRef("bandwidth('y') / 2 - 6"),
         aria=False,
     )
+    pointed = (
+        [
+            known.transform_filter(base.LIT).mark_rect(
+                fillOpacity=0, stroke=base.INK, strokeWidth=2, aria=False
+            )
+        ]
+        if y.shorthand.startswith("layer")
+        else []
+    )
     missing = cells.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.INK, text="×")
-    return alt.layer(
+    chart = alt.layer(
         *_chance_column(rows, y, color, ink),
         known.mark_rect(aria=False).encode(color=color),
+        *pointed,
         hatched,
         _numbers(known, ink, "bandwidth('x') > 26"),
         rings,
         failing,
         missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
     ).properties(width="container", height=height)
+    return chart.add_params(base.lit()) if pointed else chart
 
 
 def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef) -> list[alt.Chart]:
