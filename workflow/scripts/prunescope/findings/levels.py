@@ -224,6 +224,7 @@ def _of_networks(rows: pd.DataFrame, one: Tables) -> pd.DataFrame:
         return rows[(rows["experiment_a"] == one.name) & (rows["experiment_b"] != one.name)]
     own = rows[(rows["experiment_a"] == one.name) & (rows["experiment_b"] == one.name)]
     own = own[(own["seed_a"] == own["seed_b"]) & (own["round_b"] == 0) & (own["round_a"] > 0)]
+    own = own.dropna(subset="distance")
     dense = own.drop_duplicates([name for name in ("seed_a", "layer") if name in own])
     return pd.concat([dense.assign(round_a=0, distance=0.0), own])
 

@@ -201,7 +201,7 @@ def _uncertainty(levels: dict, round: int) -> str:
         return "One seed illustrates; it proves nothing."
     if seeds < FEWEST_FOR_INTERVALS:
         start = f"Over {seeds} seeds" + (", with their range in parentheses" if accuracy else "")
-        return f"{start}; intervals and verdicts need at least {FEWEST_FOR_INTERVALS}."
+        return f"{start}; {FEWEST_FOR_INTERVALS} seeds give 95 % intervals."
     return f"Over {seeds} seeds" + (", with 95 % intervals in parentheses." if accuracy else ".")
 
 

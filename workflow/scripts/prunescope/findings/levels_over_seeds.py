@@ -90,8 +90,8 @@ def summary(
           sentence on why it is not there, or None; ``question``; ``quantity``; ``left_out`` (layers of the
           representations); ``rounds``; ``layers`` (weights and representations).
 
-        ``rounds`` has for each round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has
-        an *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
+        ``rounds`` has by round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has an
+        *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
         the seeds (landscape: the median), ``low``, ``high``, ``interval``, ``seeds`` (their number) and
         ``values`` (by seed). ``interval`` says whether low and high are the 95 % interval; with fewer than
         six seeds, or if all are equal, they are the lowest and the highest value.
