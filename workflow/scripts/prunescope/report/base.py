@@ -160,23 +160,34 @@ def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
     ]
 
 
-def series_scales(names: list[str]) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
-    """Return colour, mark and dash of the column `series`, with one legend that lists only these names."""
-    legend = alt.Legend(
-        title=None,
-        orient="top",
-        symbolOpacity=1,
-        columnPadding=24,
-        columns=alt.ExprRef("width > 560 ? 4 : 1"),
-    )
-    if len(names) == 1:
+def series_scales(
+    names: list[str], columns: int | None = None
+) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
+    """Return colour, mark and dash of the column `series`, with one legend that lists only these names.
+
+    Parameters
+    ----------
+    names : list of str
+    columns : int, optional
+        Of the legend; by default, they follow the width of the page. Without any, there is no legend.
+    """
+    if columns is None:
+        columns = alt.ExprRef("width > 560 ? 4 : 1")
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columnPadding=24, columns=columns)
+    if len(names) == 1 or columns == 0:
         legend = None
     colors, marks, dashes = palette.styles(names)
     return (
         alt.Color("series:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
         alt.Shape("series:N", scale=alt.Scale(domain=names, range=marks), legend=legend),
-        alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
+        dashed("series", dict(zip(names, dashes, strict=True))),
     )
+
+
+def dashed(field: str, dashes: dict[str, list[int]]) -> alt.StrokeDashValue:
+    """Return the dash of each value of a field, without a scale, which Vega-Lite would add to the legend."""
+    cases = [{"test": f"datum.{field} == '{name}'", "value": dash} for name, dash in dashes.items() if dash]
+    return alt.StrokeDashValue([1, 0], condition=cases) if cases else alt.StrokeDashValue([1, 0])
 
 
 def round_axis(rounds: Rounds) -> alt.Axis:

@@ -11,7 +11,7 @@ import yaml
 
 from prunescope import tables
 from prunescope.findings import slices
-from prunescope.report import network_charts, page_tables, similarity_charts, summary
+from prunescope.report import level_charts, network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.palette import FEW_SEEDS
@@ -159,7 +159,9 @@ def contents(
             "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
         ),
         _between_rounds(experiment),
-        _accuracy_and_density(experiment, data["accuracy"], densities, page_tables.not_pruned(networks)),
+        _accuracy_and_density(
+            experiment, data["accuracy"], data["density"], page_tables.not_pruned(networks)
+        ),
         *([_training(data["training"])] if "training" in data else []),
         Section(
             "settings",
@@ -242,7 +244,6 @@ def _accuracy_and_density(
     densities: pd.DataFrame,
     not_pruned: tuple[tuple[str, pd.DataFrame], ...],
 ) -> Section:
-    prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
     return Section(
         "networks",
         "Accuracy and density" if experiment.measured else "Density",
@@ -259,7 +260,7 @@ def _accuracy_and_density(
                 if experiment.measured
                 else []
             ),
-            network_charts.density(prunable, experiment.rounds, above_zero),
+            level_charts.density(densities, experiment.rounds, experiment.colormap),
         ),
         folded=not_pruned,
     )
