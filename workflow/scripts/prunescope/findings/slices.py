@@ -19,8 +19,9 @@ LOST = (DEAD, RANK_LOST)
 
 # Names of series, in charts, tables and findings: networks of the experiment; of its controls, by kind; pairs
 # of dense networks that differ in the seed; and pairs of untrained ones.
-PRUNED, RETRAINED, OTHER_SEEDS, UNTRAINED = "pruned", "retrained", "other seeds", "untrained"
-CONTROLS = {"none": PRUNED, "retrain": RETRAINED}
+PRUNED, RETRAINED, SIBLINGS = "pruned", "retrained", "siblings"
+OTHER_SEEDS, UNTRAINED = "other seeds", "untrained"
+CONTROLS = {"none": PRUNED, "retrain": RETRAINED, "siblings": SIBLINGS}
 
 
 def series(control: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaincinv, stdtr, stdtrit
+from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
 # The chance of a wrong verdict on one question.
 LEVEL = 0.05
@@ -303,3 +303,82 @@ def spread(values: Sequence[float]) -> dict | None:
         "interval": interval,
         "count": len(values),
     }
+
+
+# --- distances --------------------------------------------------------------------------------------------
+# Means and medians of plain values: distances are often 0, where Fisher's scale has its end.
+
+# With fewer seeds, no pair of them bounds the median at 95 %.
+FEWEST_FOR_INTERVALS = 6
+
+
+def mean_limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the limits of Student's 95 % interval of the mean: (...,) each, of (..., n)."""
+    n = values.shape[-1]
+    half = stdtrit(n - 1, 1 - LEVEL / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    return values.mean(axis=-1) - half, values.mean(axis=-1) + half
+
+
+def mean_p(values: np.ndarray) -> np.ndarray:
+    """Return the two-sided p-value of Student's t for a mean of 0: (...,) of (..., n); 1 if all are tied."""
+    n = values.shape[-1]
+    error = values.std(axis=-1, ddof=1) / math.sqrt(n)
+    tied = np.ptp(values, axis=-1) <= TIED
+    return np.where(tied, 1.0, 2 * stdtr(n - 1, -np.abs(values.mean(axis=-1)) / np.where(tied, 1, error)))
+
+
+def median_limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return limits of the median of any distribution at 95 % or more: two of the sorted values.
+
+    These are the lowest and the highest of up to eight values, then the second lowest and highest, and so
+    on: the interval of the sign test.
+
+    Parameters
+    ----------
+    values : array of float, shape (..., n)
+        At least `FEWEST_FOR_INTERVALS`.
+    """
+    n, ordered = values.shape[-1], np.sort(values, axis=-1)
+    outside = int((2 * bdtr(np.arange(n // 2), n, 0.5) <= LEVEL).sum())
+    return ordered[..., outside - 1], ordered[..., n - outside]
+
+
+def jackknife_limits(estimate: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the limits of a 95 % interval from the estimates without one seed.
+
+    Parameters
+    ----------
+    estimate : array of float, shape (...,)
+    without : array of float, shape (..., n)
+        The estimates without each of n seeds, and the pairs that it is part of.
+    """
+    n = without.shape[-1]
+    half = stdtrit(n - 1, 1 - LEVEL / 2) * without.std(axis=-1) * math.sqrt(n - 1)
+    return estimate - half, estimate + half
+
+
+def mean_of_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean over pairs of seeds, and those without one seed: (...,) and (..., n) of (..., n, n).
+
+    The matrices are symmetric, and their diagonals are ignored.
+    """
+    n = pairs.shape[-1]
+    of_seed = _without_diagonal(pairs) * (n - 1)
+    total = of_seed.sum(axis=-1, keepdims=True) / 2
+    count = n * (n - 1) / 2
+    return total[..., 0] / count, (total - of_seed) / (count - (n - 1))
+
+
+def log_share(own: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithm of mean(own) / mean(pairs), and those without one seed, for `jackknife_limits`.
+
+    Parameters
+    ----------
+    own : array of float, shape (..., n)
+    pairs : array of float, shape (..., n, n)
+        Of the same seeds.
+    """
+    n = own.shape[-1]
+    between, without = mean_of_pairs(pairs)
+    alone = (own.sum(axis=-1, keepdims=True) - own) / (n - 1)
+    return np.log(own.mean(axis=-1) / between), np.log(alone / without)

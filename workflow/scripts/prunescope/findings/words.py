@@ -7,6 +7,8 @@ NOT_APPLICABLE = "not applicable"
 ABOVE, BELOW = "above", "below"
 # Of a layer while weights are removed.
 FALLS, STAYS = "falls", "stays similar"
+# Of a distance to the dense network, compared with that of retrained networks.
+BEYOND, LESS, NOT_APART = "beyond retraining", "less than retraining", "not told apart from retraining"
 
 # What each word means, for results/README.md and the reports.
 MEANINGS = {

@@ -18,6 +18,8 @@ from prunescope.report.rounds import Rounds
 
 ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
+# Size of all text in charts, in pixels.
+TEXT = 12
 ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 # Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
@@ -31,7 +33,7 @@ CHANCE_LEVEL = (
 INTERVAL = (
     "isValid(datum.low) ? format(datum.low, '.4f') + ' to ' + format(datum.high, '.4f') : 'not computed'"
 )
-DOTS = "Dots are seeds."
+DOTS = "Small dots are seeds."
 RANGE = "Bands span the lowest to the highest seed."
 
 
@@ -65,6 +67,8 @@ class Chart:
         Whether its values are similarities, which follow the menu ``scale``.
     wide : bool
         Whether it uses the width of the page.
+    beware : str
+        What the chart does not show, or what misleads.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Chart:
     dots: bool = False
     scaled: bool = False
     wide: bool = True
+    beware: str = ""
 
 
 def chart(*filters: str) -> alt.Chart:
@@ -104,9 +109,18 @@ def specification(chart: alt.TopLevelMixin) -> dict:
             domainColor=SOFT,
             tickColor=SOFT,
             titleFontWeight="normal",
+            labelFontSize=TEXT,
+            titleFontSize=TEXT,
             labelLimit=160,
         ),
-        legend=alt.LegendConfig(labelColor=INK, titleColor=INK, symbolLimit=0, labelLimit=300),
+        legend=alt.LegendConfig(
+            labelColor=INK,
+            titleColor=INK,
+            labelFontSize=TEXT,
+            titleFontSize=TEXT,
+            symbolLimit=0,
+            labelLimit=300,
+        ),
         view=alt.ViewConfig(stroke=None),
     )
     spec = chart.to_dict()
@@ -146,8 +160,8 @@ def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
     ]
 
 
-def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tuple[alt.Color, alt.Shape]:
-    """Return colour and shape of the column `series` with one legend that lists only these names."""
+def series_scales(names: list[str]) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
+    """Return colour, mark and dash of the column `series`, with one legend that lists only these names."""
     legend = alt.Legend(
         title=None,
         orient="top",
@@ -157,9 +171,11 @@ def series_scales(names: list[str], colors: list[str], marks: list[str]) -> tupl
     )
     if len(names) == 1:
         legend = None
+    colors, marks, dashes = palette.styles(names)
     return (
         alt.Color("series:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
         alt.Shape("series:N", scale=alt.Scale(domain=names, range=marks), legend=legend),
+        alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
     )
 
 

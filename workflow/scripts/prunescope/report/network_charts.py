@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from prunescope.findings.slices import PRUNED
-from prunescope.report import base, palette
+from prunescope.report import base
 from prunescope.report.base import Chart
 from prunescope.report.rounds import Rounds
 
@@ -45,7 +45,7 @@ def accuracy(
     Chart
         Of the table ``accuracy``.
     """
-    color, shape = base.series_scales(series, palette.colors(len(series)), palette.marks(len(series), "vega"))
+    color, shape, dash = base.series_scales(series)
     # Series at equal densities would hide each other, so each is shifted slightly along the axis.
     shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
     if base.place(rounds) == "weights":
@@ -70,7 +70,7 @@ def accuracy(
     )
     rows = base.chart(base.SUMMARY).transform_calculate(place=shift).encode(x)
     parts = [
-        rows.mark_line(aria=False).encode(y, color),
+        rows.mark_line(aria=False).encode(y, color, dash),
         rows.mark_point(filled=True, size=60, opacity=1).encode(y, color, shape, tooltip=tip),
     ]
     if dots:

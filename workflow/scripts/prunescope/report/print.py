@@ -11,7 +11,7 @@ import re
 import pandas as pd
 import vl_convert
 
-from prunescope.report import vega
+from prunescope.report import palette, vega
 from prunescope.report.base import Chart
 from prunescope.report.panels import Panel
 
@@ -23,7 +23,7 @@ COLUMN = 3.25
 # vl-convert has this font, so PDF files embed it wherever they are made. Others have the same widths.
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 # The page's colours in print, whatever its theme.
-COLORS = {"ink": "#1b1b1b", "soft": "#5c5c5c", "grid": "#e4e4e4", "paper": "#ffffff"}
+COLORS = {name.removeprefix("--"): color for name, color in palette.variables("light").items()}
 # Smallest width of one of several panels in inches, and the space between and above them in pixels.
 PANEL, GAP, ABOVE = 1.4, 18, 34
 # Parts of Vega's SVG that are invisible or repeat defaults.

@@ -59,17 +59,11 @@ def profile(
     """
     others = [name for name in series if name not in (PRUNED, OTHER_SEEDS)]
     names = [PRUNED, *others, *([OTHER_SEEDS] if OTHER_SEEDS in series else []), *levels]
-    known = dict(zip([PRUNED, *others], palette.colors(1 + len(others)), strict=True))
-    known |= {OTHER_SEEDS: palette.BASELINE, CHANCE: palette.CHANCE, CLASSES: palette.CLASSES}
-    color, shape = base.series_scales(
-        names,
-        [known[name] for name in names],
-        [*palette.marks(len(names) - len(levels), "vega"), *["stroke"] * len(levels)],
-    )
+    color, shape, dash = base.series_scales(names)
     x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
     rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
-    line = rows.mark_line(aria=False).encode(SIMILARITY, color)
+    line = rows.mark_line(aria=False).encode(SIMILARITY, color, dash)
     parts = [line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
@@ -142,16 +136,16 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
     )
     this = base.chart(base.SUMMARY, mine)
-    line = this.mark_line(color=palette.EXPERIMENT, strokeWidth=2.2, aria=False)
-    level = this.mark_line(color=palette.CHANCE, **CHANCE_LINE)
+    line = this.mark_line(color=palette.color("pruned"), strokeWidth=2.2, aria=False)
+    level = this.mark_line(color=palette.color("chance level"), **CHANCE_LINE)
     tip = base.similarity_tooltip(
         alt.Tooltip("layer:N"),
         alt.Tooltip("round:O"),
         alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
         alt.Tooltip("seed:N"),
     )
-    marks = base.with_levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.EXPERIMENT)
-    bars = _intervals(this, color=palette.EXPERIMENT)
+    marks = base.with_levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.color("pruned"))
+    bars = _intervals(this, color=palette.color("pruned"))
     parts = [
         others.encode(x, y, detail),
         line.encode(x, y, detail),
@@ -161,7 +155,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         _failing(this).encode(x, y),
     ]
     if dots:
-        single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.EXPERIMENT)
+        single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.color("pruned"))
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
         # There is room for the name of the lowest line only.

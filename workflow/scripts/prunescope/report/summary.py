@@ -7,9 +7,9 @@ import pandas as pd
 
 from prunescope.findings import words
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED
+from prunescope.report import palette
 from prunescope.report.base import ALL
 from prunescope.report.page import Fact, Verdict
-from prunescope.report.palette import EXPERIMENT
 
 SIGNS = {
     words.HOLDS: "yes",
@@ -164,8 +164,8 @@ class Sparkline:
         )
         return (
             f'<svg role="img" aria-label="{escape(self.name)} while pruning" width="100" height="24" '
-            f'viewBox="0 0 100 24"><polyline points="{points}" fill="none" stroke="{EXPERIMENT}" '
-            'stroke-width="1.5"/></svg>'
+            f'viewBox="0 0 100 24"><polyline points="{points}" fill="none" '
+            f'stroke="{palette.color("pruned")}" stroke-width="1.5"/></svg>'
         )
 
 

@@ -1,0 +1,224 @@
+"""The levels in a sentence for each round, and a note on what stands behind it."""
+
+from prunescope.errors import listed
+from prunescope.findings.levels import LEVELS
+from prunescope.findings.levels_over_seeds import LANDSCAPE
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
+from prunescope.findings.statistics import FEWEST_FOR_INTERVALS
+
+Spans = list[tuple[str, str | None]]
+# Of each level: what stands before and after its number.
+CHANGED = {
+    "predictions": ("", " of predictions changed"),
+    "representations": ("the layers moved ", " from the dense network"),
+    "landscape": ("the error barrier is ", ""),
+    "weights": ("the weights moved ", " from the dense network"),
+}
+# How two dense networks of different seeds differ.
+APART = {
+    "predictions": ("two of different seeds label ", " of the test images differently"),
+    "representations": ("the layers of two seeds are ", " apart"),
+    "landscape": ("the error barrier between two seeds is ", ""),
+}
+TITLES = {
+    "weights": "weights",
+    "predictions": "predictions",
+    "landscape": "loss landscape",
+    "representations": "representations",
+}
+
+
+def sentence(levels: dict, round: int) -> Spans:
+    """Put one round into a sentence.
+
+    Parameters
+    ----------
+    levels : dict
+        From `summary`.
+    round : int
+
+    Returns
+    -------
+    list of (str, str or None)
+        Parts of the text, each with the series whose number it is, or None. Joined, they are the sentence.
+    """
+    parts = _of_dense(levels) if round == 0 else _changes(levels, round)
+    spans: Spans = [] if round == 0 else [(f"{_at(levels, round)}, ", None)]
+    for place, part in enumerate(parts):
+        if place:
+            spans.append((", and " if place == len(parts) - 1 else ", ", None))
+        spans += part
+    first, series = spans[0]
+    return [(first[0].upper() + first[1:], series), *spans[1:], (".", None)]
+
+
+def note(levels: dict, round: int) -> str:
+    """Say what stands in parentheses, which levels moved beyond retraining, and what is missing.
+
+    Parameters
+    ----------
+    levels : dict
+        From `summary`.
+    round : int
+    """
+    sentences = [_uncertainty(levels, round), _verdicts(levels, round), _failed(levels["failed"])]
+    left_out = levels["representations"]["left_out"]
+    if left_out and levels["representations"]["available"]:
+        which = ", ".join(f"{layer} ({status})" for layer, status in left_out.items())
+        sentences.append(f"The mean of the layers leaves out {which}.")
+    return " ".join([one for one in (*sentences, _additions(levels)) if one])
+
+
+def _at(levels: dict, round: int) -> str:
+    """Say which network it is."""
+    series, names = levels["series"], levels["names"]
+    densities = {
+        number: one["density"]
+        for level in ("accuracy", *LEVELS)
+        for number, one in levels[level]["rounds"].items()
+    }
+    density = densities.get(str(round))
+    if series == RETRAINED:
+        return f"after {_many(round, 'round')} of retraining without pruning"
+    weights = "" if density is None else f"{100 * density:.2g} % of the weights"
+    if names or list(densities.values()).count(density) > 1:
+        return f"in {names.get(str(round), f'round {round}')}" + (f", with {weights}" if weights else "")
+    text = f"at {weights}" if weights else f"after {_many(round, 'round')}"
+    return text if series == PRUNED else f"{text} ({series})"
+
+
+def _changes(levels: dict, round: int) -> list[Spans]:
+    """Return the parts of the sentence on a network that was pruned."""
+    accuracy = levels["accuracy"]["rounds"].get(str(round))
+    parts = [_accuracy_changed(accuracy["fall"], levels["series"])] if accuracy else []
+    order = ["predictions", "representations", "landscape"]
+    if not levels["representations"]["available"]:
+        order[1] = "weights"
+    parts += [part for level in order if (part := _changed(levels, level, round))]
+    return parts or [[("nothing can be compared with the dense network", None)]]
+
+
+def _changed(levels: dict, level: str, round: int) -> Spans:
+    """Return the part on one level, or nothing."""
+    numbers = levels[level]["rounds"].get(str(round))
+    if numbers is None:
+        return []
+    own, (before, after) = levels["series"], CHANGED[level]
+    spans: Spans = [(before, None)] if before else []
+    spans.append((_number(level, numbers["series"][own]["estimate"]), own))
+    spans += [(after, None)] if after else []
+    beside = [
+        name for name in (RETRAINED, SIBLINGS, OTHER_SEEDS) if name in numbers["series"] and name != own
+    ]
+    for place, name in enumerate(beside):
+        spans.append((" (" if not place else "; ", None))
+        spans.append((f"{name}: {_number(level, numbers['series'][name]['estimate'])}", name))
+    return spans + ([(")", None)] if beside else [])
+
+
+def _accuracy_changed(fall: dict, series: str) -> Spans:
+    if fall["low"] == fall["high"] == 0:
+        return [("test accuracy is unchanged", None)]
+    value = fall["estimate"]
+    sign = 1 if value > 0 else -1
+    limits = sorted(sign * fall[key] for key in ("low", "high"))
+    text = _points(abs(value))
+    spans: Spans = [(f"test accuracy {'fell' if value > 0 else 'rose'} ", None), (text, series)]
+    if fall["of"] > 1:
+        apart = fall["interval"] and limits[0] <= 0
+        low, high = (_signed(limit) for limit in limits)
+        spans.append((f" ({low} to {high}{', not told apart from no change' if apart else ''})", None))
+    return spans
+
+
+def _of_dense(levels: dict) -> list[Spans]:
+    """Return the parts of the sentence on dense networks."""
+    parts: list[Spans] = []
+    several = levels["seeds"] > 1
+    accuracy = levels["accuracy"]["rounds"].get("0")
+    if accuracy:
+        value = accuracy["value"]
+        spans: Spans = [("the dense networks have " if several else "the dense network has ", None)]
+        spans += [(f"{100 * value['estimate']:.1f} %", levels["series"]), (" test accuracy", None)]
+        if value["seeds"] > 1:
+            spans.append((f" ({100 * value['low']:.1f} to {100 * value['high']:.1f})", None))
+        parts.append(spans)
+    for level, (before, after) in APART.items():
+        numbers = levels[level]["rounds"].get("0", {}).get("series", {}).get(OTHER_SEEDS)
+        if numbers:
+            parts.append([(before, None), (_number(level, numbers["estimate"]), OTHER_SEEDS), (after, None)])
+    return parts or [[("this is the dense network" if not several else "these are the dense networks", None)]]
+
+
+def _uncertainty(levels: dict, round: int) -> str:
+    """Explain the numbers in parentheses."""
+    accuracy = levels["accuracy"]["rounds"].get(str(round))
+    seeds = levels["seeds"] - len(levels["failed"].get(levels["series"], []))
+    if seeds == 1:
+        return "One seed illustrates; it proves nothing."
+    if seeds < FEWEST_FOR_INTERVALS:
+        start = f"Over {seeds} seeds" + (", with their range in parentheses" if accuracy else "")
+        return f"{start}; intervals and verdicts need at least {FEWEST_FOR_INTERVALS}."
+    return f"Over {seeds} seeds" + (", with 95 % intervals in parentheses." if accuracy else ".")
+
+
+def _verdicts(levels: dict, round: int) -> str:
+    """Say which levels moved further than in retrained networks."""
+    groups: dict[str, list[str]] = {}
+    for level in LEVELS:
+        beyond = (levels[level]["rounds"].get(str(round)) or {}).get("beyond")
+        if round == 0 or not beyond:
+            continue
+        further = f"further than retrained in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
+        text = beyond["verdict"] or further
+        groups.setdefault(text, []).append(TITLES[level])
+    return " ".join(f"{text[0].upper()}{text[1:]}: {listed(names)}." for text, names in groups.items())
+
+
+def _failed(failed: dict[str, list[int]]) -> str:
+    if not failed:
+        return ""
+    parts = [f"{name} seed {', '.join(map(str, seeds))}" for name, seeds in failed.items()]
+    return f"Left out because a network does not classify: {'; '.join(parts)}."
+
+
+def _additions(levels: dict) -> str:
+    """Say which key would add what is missing."""
+    parts = []
+    if levels["series"] == PRUNED and not levels["retrained"] and not levels["names"]:
+        extends = f"`extends: {levels['experiment']}`"
+        parts.append(
+            f"an experiment with {extends} and `control: retrain` shows what training on does without pruning"
+        )
+    if levels["landscape"]["needs"]:
+        parts.append(f"`{LANDSCAPE}` adds the loss landscape")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _number(level: str, value: float) -> str:
+    if level == "predictions":
+        return f"{_digits(100 * value)} %"
+    return _points(value) if level == "landscape" else _digits(value, 2).removeprefix("0")
+
+
+def _points(value: float) -> str:
+    text = _digits(100 * value)
+    return f"{text} point{'' if text == '1.0' else 's'}"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else ''}{_digits(100 * abs(value))}"
+
+
+def _digits(value: float, places: int = 1) -> str:
+    """Write a number with some decimal places; more for small ones, none for large ones."""
+    if value == 0:
+        return "0"
+    if value < 0.95 * 10**-places:
+        return f"{value:.1g}" if value >= 1e-6 else "0"
+    return f"{value:.0f}" if value >= 10 else f"{value:.{places}f}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,288 @@
+"""The levels over the seeds: estimates with their uncertainty, and comparisons with retrained networks.
+
+The statistics are those of plain distances (`prunescope.findings.statistics`, last part): docs/statistics.md
+says how often intervals and verdicts are wrong.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from prunescope.findings.levels import LEVELS, Tables
+from prunescope.findings.slices import OTHER_SEEDS, RETRAINED, UNTRAINED
+from prunescope.findings.statistics import (
+    FEWEST_FOR_INTERVALS,
+    TIED,
+    holm,
+    jackknife_limits,
+    log_share,
+    mean_limits,
+    mean_of_pairs,
+    mean_p,
+    median_limits,
+)
+from prunescope.findings.words import BEYOND, LESS, NOT_APART
+
+QUESTIONS = {
+    "weights": "Still the same numbers?",
+    "predictions": "Still the same answers?",
+    "landscape": "Still in the same valley?",
+    "representations": "Do the layers still see the same?",
+}
+QUANTITIES = {
+    "weights": "cosine distance to dense",
+    "predictions": "of test images labelled differently",
+    "landscape": "error barrier on the straight line",
+    "representations": "1 − {measure} to dense, mean of layers",
+}
+LANDSCAPE = "landscape: {}"
+
+
+class Middle(NamedTuple):
+    """How values are summarised over seeds: their middle, and limits of its 95 % interval."""
+
+    of: Callable[[np.ndarray], float]
+    limits: Callable[[np.ndarray], tuple[float, float]]
+
+
+# Of the landscape, most seeds may have no barrier and few a large one. No interval of a few seeds covers the
+# mean of such values, docs/statistics.md.
+MEAN, MEDIAN = Middle(np.mean, mean_limits), Middle(np.median, median_limits)
+MIDDLES = dict.fromkeys(LEVELS, MEAN) | {"landscape": MEDIAN}
+
+
+def summary(
+    found: pd.DataFrame,
+    layers: pd.DataFrame,
+    tables: dict[str, Tables],
+    label: str | None,
+    left_out: dict[str, str] | None = None,
+    names: dict[int, str] | None = None,
+) -> dict:
+    """Estimate each level over the seeds, and compare the experiment with the control that retrains.
+
+    Parameters
+    ----------
+    found, layers : pandas.DataFrame
+        From `distances` and `layer_distances`.
+    tables : dict of str to Tables
+    label : str or None
+        Of the primary measure.
+    left_out : dict of str to str, optional
+        From `compared_layers`.
+    names : dict of int to str, optional
+        Names of rounds, of networks that were trained elsewhere.
+
+    Returns
+    -------
+    dict
+        JSON-ready. All keys of rounds and seeds are texts, ``"0-1"`` for a pair of seeds. Keys:
+
+        - ``experiment``, ``series`` (of the experiment), ``seeds`` (their number), ``failed`` (seeds left out
+          because a network does not classify, by series), ``retrained`` (whether this control is there),
+          ``names``;
+        - ``accuracy``: ``rounds``: by round ``density``; ``value``, an estimate of the test accuracy; and
+          ``fall``, of dense minus this round, with ``higher_in`` (seeds in which it falls) and ``of``; empty
+          without labels;
+        - each of `LEVELS`: ``available``; ``needs``, the key that would add it, or None; ``missing``, a
+          sentence on why it is not there, or None; ``question``; ``quantity``; ``left_out`` (layers of the
+          representations); ``rounds``; ``layers`` (weights and representations).
+
+        ``rounds`` has for each round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has
+        an *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
+        the seeds (landscape: the median), ``low``, ``high``, ``interval``, ``seeds`` (their number) and
+        ``values`` (by seed). ``interval`` says whether low and high are the 95 % interval; with fewer than six seeds, or
+        if all are equal, they are the lowest and the highest value.
+
+        ``beyond`` is None without retrained networks, otherwise the estimate of the distance minus that of
+        the retrained network of the same seed, with ``higher_in`` of ``of`` seeds and ``verdict``: None with
+        fewer than six seeds; ``beyond retraining`` or ``less than retraining`` if the interval excludes 0;
+        else ``not told apart from retraining``.
+
+        ``of_other_seed`` is None without other seeds, otherwise ``share``, the distance as a share of that
+        between other seeds, with ``low`` and ``high`` (95 % interval; None with fewer than six seeds, and in
+        the landscape).
+
+        ``layers`` has ``beyond`` by round and layer. Its verdicts are corrected for the number of layers
+        (Holm), its intervals are not.
+    """
+    series, own = next(iter(tables.items()))
+    failed = found[found["failed"]].groupby("series")["seed"].unique()
+    failed = {name: sorted(map(int, seeds)) for name, seeds in failed.items() if name in tables}
+    used, by_layer = (_classifying(table, failed) for table in (found, layers))
+    accuracy = own.accuracy
+    summarised = {
+        "experiment": own.name,
+        "series": series,
+        "seeds": int(accuracy["seed"].nunique()),
+        "failed": failed,
+        "retrained": RETRAINED in tables and series != RETRAINED,
+        "names": {str(round): name for round, name in (names or {}).items()},
+        "accuracy": {"rounds": _accuracy(accuracy[~accuracy["seed"].isin(failed.get(series, []))])},
+    }
+    for level in LEVELS:
+        rows = used[used["level"] == level]
+        there = bool((rows["series"] == series).any())
+        missing = None if there else _missing(level, label, own, left_out or {})
+        summarised[level] = {
+            "available": there,
+            "needs": LANDSCAPE if level == "landscape" and own.barriers is None else None,
+            "missing": missing,
+            "question": QUESTIONS[level],
+            "quantity": QUANTITIES[level].format(measure=label),
+            "left_out": (left_out or {}) if level == "representations" else {},
+            "rounds": _rounds(rows, series, level) if there else {},
+            "layers": _layers(by_layer[by_layer["level"] == level], series),
+        }
+    return summarised
+
+
+def _classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
+    """Leave out the seeds with a network that does not classify, and pairs with one."""
+    without = [(found["series"] == name) & found["seed"].isin(seeds) for name, seeds in failed.items()]
+    return found[~np.logical_or.reduce([found["failed"], *without])]
+
+
+def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str]) -> str:
+    """Say why a level has no value."""
+    if level == "landscape" and own.barriers is None:
+        return f"Add `{LANDSCAPE}` to the experiment to measure it."
+    if level == "representations" and label is None:
+        return "Choose the measure of the findings to show it: `findings: {measure: ...}`."
+    if level == "representations" and left_out:
+        why = ", ".join(dict.fromkeys(left_out.values()))
+        return f"No layer has a value that can be trusted in all networks ({why})."
+    return "No network can be compared with its dense network here."
+
+
+def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
+    """Summarise a level round by round."""
+    middle, found = MIDDLES[level], {}
+    pairs = {name: rows[rows["series"] == name] for name in (OTHER_SEEDS, UNTRAINED)}
+    between = {name: _of_pairs(part, middle) for name, part in pairs.items() if len(part)}
+    networks = rows[~rows["series"].isin(pairs)]
+    for round, part in networks.groupby("round"):
+        values = {name: one.set_index("seed")["distance"] for name, one in part.groupby("series", sort=False)}
+        if series not in values:
+            continue
+        mine, retrained = values[series], None if series == RETRAINED else values.get(RETRAINED)
+        found[str(round)] = {
+            "density": float(part.loc[part["series"] == series, "density"].mean()),
+            "series": {name: _estimate(one, middle, 0.0) for name, one in values.items()} | between,
+            "beyond": None if retrained is None else _beyond(mine, retrained, middle),
+            "of_other_seed": _share(mine, pairs[OTHER_SEEDS], middle) if OTHER_SEEDS in between else None,
+        }
+    return found
+
+
+def _layers(rows: pd.DataFrame, series: str) -> dict:
+    """Compare each layer with that of retrained networks, round by round."""
+    found: dict[str, dict] = {}
+    if series == RETRAINED:
+        return found
+    for round, part in rows[rows["round"] > 0].groupby("round"):
+        answers, p = {}, []
+        for layer, one in part.groupby("layer", sort=False):
+            mine, retrained = (
+                one[one["series"] == name].set_index("seed")["distance"] for name in (series, RETRAINED)
+            )
+            difference = (mine - retrained).dropna()
+            if len(difference):
+                answers[layer] = _beyond(mine, retrained, MEAN)
+                p.append(mean_p(difference.to_numpy()) if answers[layer]["verdict"] else 1.0)
+        shown = holm(len(p), lambda place, level, p=p: np.asarray(p[place] <= level))
+        for one, told_apart in zip(answers.values(), shown, strict=True):
+            if one["verdict"] and not told_apart:
+                one["verdict"] = NOT_APART
+        if answers:
+            found[str(round)] = answers
+    return found
+
+
+def _accuracy(table: pd.DataFrame) -> dict:
+    """Summarise the test accuracy, and its fall since the dense network, round by round."""
+    rounds = table.pivot(index="seed", columns="round", values="test_accuracy").dropna(how="all", axis=1)
+    density = table.groupby("round")["density"].mean()
+    return {
+        str(round): {
+            "density": float(density[round]),
+            "value": _estimate(rounds[round].dropna(), MEAN, 0.0),
+            "fall": _difference(rounds[0], rounds[round], MEAN),
+        }
+        for round in (rounds if 0 in rounds else ())
+        if (rounds[0] - rounds[round]).notna().any()
+    }
+
+
+def _estimate(values: pd.Series, middle: Middle, least: float = -np.inf) -> dict:
+    """Summarise one value of each seed, none of which can be below `least`: 95 % interval, or the range."""
+    numbers = values.to_numpy(float)
+    known = len(numbers) >= FEWEST_FOR_INTERVALS and np.ptp(numbers) > TIED
+    low, high = middle.limits(numbers) if known else (numbers.min(), numbers.max())
+    return {
+        "estimate": float(middle.of(numbers)),
+        "low": float(max(low, least)),
+        "high": float(high),
+        "interval": bool(known),
+        "seeds": len(numbers),
+        "values": {str(seed): float(value) for seed, value in values.items()},
+    }
+
+
+def _difference(values: pd.Series, others: pd.Series, middle: Middle) -> dict:
+    """Summarise the values minus the others, seed by seed."""
+    differences = (values - others).dropna()
+    higher = {"higher_in": int((differences > TIED).sum()), "of": len(differences)}
+    return _estimate(differences, middle) | higher
+
+
+def _beyond(mine: pd.Series, retrained: pd.Series, middle: Middle) -> dict | None:
+    """Compare distances with those of retrained networks, seed by seed; None without a common seed."""
+    if not mine.index.isin(retrained.index).any():
+        return None
+    found, verdict = _difference(mine, retrained, middle), None
+    if found["of"] >= FEWEST_FOR_INTERVALS:
+        verdict = BEYOND if found["low"] > 0 else LESS if found["high"] < 0 else NOT_APART
+        # Tied seeds have no interval.
+        verdict = verdict if found["interval"] else NOT_APART
+    return found | {"verdict": verdict}
+
+
+def _of_pairs(rows: pd.DataFrame, middle: Middle) -> dict:
+    """Summarise the distances of pairs of seeds; pairs share seeds, so the interval is a jackknife's."""
+    names = rows["seed"].astype(str) + "-" + rows["seed_b"].astype(str)
+    found = _estimate(rows.set_index(names)["distance"], middle, 0.0)
+    found |= {"low": float(rows["distance"].min()), "high": float(rows["distance"].max()), "interval": False}
+    matrix = _matrix(rows)
+    if (
+        middle is MEAN
+        and len(matrix) >= FEWEST_FOR_INTERVALS
+        and matrix.notna().sum().sum() == matrix.size - len(matrix)
+    ):
+        low, high = jackknife_limits(*mean_of_pairs(matrix.fillna(0).to_numpy()))
+        found |= {"low": max(float(low), 0.0), "high": float(high), "interval": True}
+    return found | {"seeds": len(matrix)}
+
+
+def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Turn pairs of seeds into a symmetric table; NaN where a pair is missing, and on the diagonal."""
+    seeds = sorted({*rows["seed"], *rows["seed_b"]})
+    table = rows.pivot(index="seed", columns="seed_b", values="distance").reindex(index=seeds, columns=seeds)
+    return table.fillna(table.T)
+
+
+def _share(mine: pd.Series, pairs: pd.DataFrame, middle: Middle) -> dict | None:
+    """Return the distance as a share of that between other seeds."""
+    between = middle.of(pairs["distance"].to_numpy())
+    if not between > 0:
+        return None
+    found = {"share": float(middle.of(mine.to_numpy()) / between), "low": None, "high": None}
+    matrix = _matrix(pairs).reindex(index=mine.index, columns=mine.index).to_numpy()
+    complete = not np.isnan(matrix[~np.eye(len(matrix), dtype=bool)]).any()
+    if middle is MEAN and len(mine) >= FEWEST_FOR_INTERVALS and complete and (mine > 0).sum() > 1:
+        share, without = log_share(mine.to_numpy(), np.nan_to_num(matrix))
+        limits = (share, *jackknife_limits(share, without))
+        found = dict(zip(found, map(float, np.exp(limits)), strict=True))
+    return found
