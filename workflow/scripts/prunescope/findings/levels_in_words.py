@@ -105,14 +105,14 @@ def _changed(levels: dict, level: str, round: int) -> Spans:
         return []
     own, (before, after) = levels["series"], CHANGED[level]
     spans: Spans = [(before, None)] if before else []
-    spans.append((_number(level, numbers["series"][own]["estimate"]), own))
+    spans.append((number(level, numbers["series"][own]["estimate"]), own))
     spans += [(after, None)] if after else []
     beside = [
         name for name in (RETRAINED, SIBLINGS, OTHER_SEEDS) if name in numbers["series"] and name != own
     ]
     for place, name in enumerate(beside):
         spans.append((" (" if not place else "; ", None))
-        spans.append((f"{name}: {_number(level, numbers['series'][name]['estimate'])}", name))
+        spans.append((f"{name}: {number(level, numbers['series'][name]['estimate'])}", name))
     return spans + ([(")", None)] if beside else [])
 
 
@@ -146,7 +146,7 @@ def _of_dense(levels: dict) -> list[Spans]:
     for level, (before, after) in APART.items():
         numbers = levels[level]["rounds"].get("0", {}).get("series", {}).get(OTHER_SEEDS)
         if numbers:
-            parts.append([(before, None), (_number(level, numbers["estimate"]), OTHER_SEEDS), (after, None)])
+            parts.append([(before, None), (number(level, numbers["estimate"]), OTHER_SEEDS), (after, None)])
     return parts or [[("this is the dense network" if not several else "these are the dense networks", None)]]
 
 
@@ -196,7 +196,8 @@ def _additions(levels: dict) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _number(level: str, value: float) -> str:
+def number(level: str, value: float) -> str:
+    """Write a distance of a level, with its unit if it has one."""
     if level == "predictions":
         return f"{_digits(100 * value)} %"
     return _points(value) if level == "landscape" else _digits(value, 2).removeprefix("0")

@@ -46,7 +46,7 @@ class Chart:
     name : str
         Name of its element and of the files that its buttons save.
     title, caption : str
-        The title states the finding, if there is one.
+        The title states the finding, if there is one; the caption says what is drawn.
     table : str
         The table of the page that it shows.
     keys : tuple of str
@@ -59,12 +59,12 @@ class Chart:
         Vega-Lite specification of the data set ``rows``.
     description : str
         Text alternative: what is drawn, without values. Each chart has a table of the rows shown.
-    titles : dict of str to str
-        Titles for measures other than the first.
+    beware : str
+        What the chart does not show, or what misleads.
+    titles : tuple of (str, str)
+        Titles for what the menus select: the values of the chart's keys, joined by ``|``, and the title.
     panels : tuple of Panel
         If it has several drawings of the same rows. Each has a parameter ``members``.
-    scaled : bool
-        Whether its values are similarities, which follow the menu ``scale``.
     wide : bool
         Whether it uses the width of the page.
     beware : str
@@ -82,7 +82,6 @@ class Chart:
     panels: tuple[Panel, ...] = ()
     fixed: tuple[tuple[str, str], ...] = ()
     dots: bool = False
-    scaled: bool = False
     wide: bool = True
     beware: str = ""
 

@@ -11,8 +11,8 @@ import yaml
 
 from prunescope import tables
 from prunescope.findings import slices
-from prunescope.report import level_charts, network_charts, page_tables, similarity_charts, summary
-from prunescope.report.base import ALL
+from prunescope.report import cards, level_charts, network_charts, page_tables, similarity_charts, summary
+from prunescope.report.base import ALL, Chart
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.palette import FEW_SEEDS
 from prunescope.report.rounds import Rounds
@@ -140,29 +140,24 @@ def contents(
     if len(training):
         data["training"] = page_tables.training_table(training)
     labels = {measure: facts["label"] for measure, facts in measures.items()}
+    found, rounds = experiment.findings, experiment.rounds
+    levels = found["levels"]
+    series = [*dict.fromkeys([slices.PRUNED, *data["profile"]["series"], *page_tables.series_of(levels)])]
     sections = [
-        _by_layer(experiment, data, labels),
+        _representations(experiment, data, labels),
         Section(
-            "layers",
-            "Layers during pruning",
-            charts=(
-                similarity_charts.while_pruning(experiment.layers, experiment.rounds, experiment.dots),
-                similarity_charts.to_dense(experiment.layers, experiment.rounds, experiment.colormap),
-            ),
+            "weights",
+            "Weights",
+            charts=(level_charts.density(data["density"], rounds, experiment.colormap),),
+            folded=page_tables.not_pruned(networks),
         ),
-        Section(
-            "table",
-            "Layers in numbers",
-            tables=(summary.layer_table(experiment, data["profile"], labels[experiment.measure]),),
-        ),
-        Section(
-            "findings", "Findings in words", details=(("Show all sentences", experiment.findings["text"]),)
-        ),
-        _between_rounds(experiment),
-        _accuracy_and_density(
-            experiment, data["accuracy"], data["density"], page_tables.not_pruned(networks)
+        *(
+            [Section("predictions", "Predictions", charts=(_accuracy(experiment, data["accuracy"]),))]
+            if experiment.measured
+            else []
         ),
         *([_training(data["training"])] if "training" in data else []),
+        Section("findings", "Findings in words", details=(("Show all sentences", found["text"]),)),
         Section(
             "settings",
             "Networks and settings",
@@ -182,11 +177,19 @@ def contents(
     return Page(
         experiment.name,
         experiment.settings["description"],
-        _menus(experiment, labels, data["profile"]),
+        _menus(experiment, labels),
         sections,
         data,
-        summary.verdict(experiment.findings),
-        summary.facts(experiment, data["profile"], labels[experiment.measure]),
+        facts=_facts(experiment, networks),
+        slider=Menu(
+            "round",
+            "Weights left" if rounds.by_weights else rounds.word.capitalize(),
+            {str(round): rounds.text(round) for round in rounds.percents},
+        ),
+        sentences={round: one["sentence"] for round, one in found["sentences_by_round"].items()},
+        notes={round: one["note"] for round, one in found["sentences_by_round"].items()},
+        cards=cards.cards(levels, {}),
+        legend=cards.legend(series),
     )
 
 
@@ -196,74 +199,54 @@ def measure_menu(labels: dict[str, str], primary: str) -> Menu:
     return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
 
 
-def _menus(experiment: Experiment, labels: dict[str, str], profile: pd.DataFrame) -> list[Menu]:
-    seeds, rounds = experiment.seeds, experiment.rounds
+def _menus(experiment: Experiment, labels: dict[str, str]) -> list[Menu]:
+    seeds = experiment.seeds
     every = {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {}
-    menus = [
+    return [
         measure_menu(labels, experiment.measure),
         Menu("seed", "Seed", every | {str(seed): str(seed) for seed in seeds}),
-        Menu(
-            "round",
-            "Model" if rounds.labels else "Round",
-            {
-                str(round): f"{rounds.name(round)} ({text} % of weights)"
-                for round, text in reversed(rounds.texts.items())
-            },
-        ),
     ]
-    if profile["chance"].notna().any():
-        menus.append(Menu("scale", "Scale", {"raw": "similarity", "above": "similarity − chance"}))
-    return menus
 
 
-def _by_layer(experiment: Experiment, data: dict[str, pd.DataFrame], labels: dict[str, str]) -> Section:
-    profile = data["profile"]
-    order = measure_menu(labels, experiment.measure).options
-    titles = {measure: summary.headline(experiment, profile, measure, labels[measure]) for measure in order}
+def _facts(experiment: Experiment, networks: list[dict]) -> list[str]:
+    """Say what was studied, in a few words each."""
+    counted = [(len(experiment.seeds), "seed"), (len(experiment.layers), "layer")]
+    seeds, layers = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
+    names = list(dict.fromkeys(network["network"] for network in networks))
+    return [seeds, f"{', '.join(names[:2])}{', …' if names[2:] else ''}, {layers} recorded"]
+
+
+def _representations(
+    experiment: Experiment, data: dict[str, pd.DataFrame], labels: dict[str, str]
+) -> Section:
+    profile, layers, rounds = data["profile"], experiment.layers, experiment.rounds
+    titles = summary.headlines(experiment, profile, labels)
     series = [name for name in profile["series"].drop_duplicates() if name != slices.PRUNED]
     columns = {similarity_charts.CHANCE: "chance", similarity_charts.CLASSES: "chance_classes"}
     levels = tuple(name for name, column in columns.items() if profile[column].notna().any())
-    charts = [similarity_charts.profile(experiment.layers, series, titles, experiment.dots, levels)]
-    if "pairs" in data:
-        charts.append(similarity_charts.layer_pairs(experiment.layers, experiment.colormap))
-    return Section("profile", "Similarity by layer", charts=tuple(charts))
-
-
-def _between_rounds(experiment: Experiment) -> Section:
+    seed = ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])
+    first = titles[f"{experiment.measure}|{seed}|{rounds.last}"]
+    lowest = similarity_charts.axis_start(profile)
+    charts = [
+        similarity_charts.profile(layers, series, first, titles, experiment.dots, levels, lowest),
+        similarity_charts.while_pruning(layers, rounds, experiment.dots, lowest),
+        similarity_charts.to_dense(layers, rounds, experiment.colormap),
+        *([similarity_charts.layer_pairs(layers, experiment.colormap)] if "pairs" in data else []),
+        similarity_charts.between_rounds(rounds, experiment.colormap),
+    ]
     return Section(
-        "rounds",
-        "Similarity between rounds",
-        menus=(Menu("layer", "Layer", {layer: layer for layer in experiment.layers}),),
-        charts=(similarity_charts.between_rounds(experiment.rounds, experiment.colormap),),
+        "representations",
+        "Representations",
+        paragraphs=(summary.counts(experiment),),
+        menus=(Menu("layer", "Layer of the chart between rounds", {layer: layer for layer in layers}),),
+        charts=tuple(charts),
+        folded=(summary.layer_table(experiment, profile, labels[experiment.measure]),),
     )
 
 
-def _accuracy_and_density(
-    experiment: Experiment,
-    accuracies: pd.DataFrame,
-    densities: pd.DataFrame,
-    not_pruned: tuple[tuple[str, pd.DataFrame], ...],
-) -> Section:
-    return Section(
-        "networks",
-        "Accuracy and density" if experiment.measured else "Density",
-        charts=(
-            *(
-                [
-                    network_charts.accuracy(
-                        [slices.PRUNED, *experiment.controls],
-                        accuracies,
-                        experiment.rounds,
-                        experiment.dots,
-                    )
-                ]
-                if experiment.measured
-                else []
-            ),
-            level_charts.density(densities, experiment.rounds, experiment.colormap),
-        ),
-        folded=not_pruned,
-    )
+def _accuracy(experiment: Experiment, accuracies: pd.DataFrame) -> Chart:
+    names = [slices.PRUNED, *experiment.controls]
+    return network_charts.accuracy(names, accuracies, experiment.rounds, experiment.dots)
 
 
 def _training(curves: pd.DataFrame) -> Section:

@@ -2,8 +2,8 @@
 
 Every chart of a distance has 0, identical to the dense network, at the top: down is further away. Shared
 arguments: `series`, the names of the networks drawn, the experiment's first; `rounds`, the names and
-positions of rounds; `layers`, names in the order of the network; `colormap`, the name of a Vega colour scheme;
-`dots`, whether each seed is drawn. The page sets two signals: ``round``, the selected round, and ``lit``, a
+positions of rounds; `layers`, names in the order of the network; `colormap`, the name of a Vega colour
+scheme; `dots`, whether each seed is drawn. The page sets two signals: ``round``, the selected round, and ``lit``, a
 layer that the reader points at.
 """
 

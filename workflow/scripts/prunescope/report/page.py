@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from prunescope.report import vega
+from prunescope.report import palette, vega
 from prunescope.report.base import ALL, ANY, Chart
 
 TEMPLATE = "report.html.j2"
@@ -27,7 +27,21 @@ NOT_SEEN = re.compile(
     r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
 )
 # Width of the images that need no JavaScript; they are scaled to the page.
-WIDTH, PANEL_WIDTH = 900, 260
+WIDTH, PANEL_WIDTH, CARD_WIDTH = 900, 260, 290
+# Vega's marks in the legend of the page, around (17, 6).
+SYMBOLS = {
+    "circle": '<circle cx="17" cy="6" r="4" stroke="none"/>',
+    "square": '<path d="M13 2h8v8h-8z" stroke="none"/>',
+    "diamond": '<path d="M17 1l5 5-5 5-5-5z" stroke="none"/>',
+    "triangle-up": '<path d="M17 1l5 9h-10z" stroke="none"/>',
+    "triangle-down": '<path d="M17 11l5-9h-10z" stroke="none"/>',
+    "triangle-right": '<path d="M22 6l-9 5v-10z" stroke="none"/>',
+    "triangle-left": '<path d="M12 6l9 5v-10z" stroke="none"/>',
+    "cross": '<path d="M15.5 1h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z" stroke="none"/>',
+    "stroke": "",
+}
+# Signals that the page sets in every chart that has them: the selected round, and the layer pointed at.
+SIGNALS = ("round", "lit")
 
 
 @dataclass(frozen=True)
@@ -40,21 +54,48 @@ class Menu:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A key figure: a name, a number as text, and an explanation."""
+class Number:
+    """The number on a card in one round, as text.
 
-    name: str
+    Attributes
+    ----------
+    value, of : str
+        The number with its unit, and what it is.
+    interval : str
+        Its interval, or its range over seeds.
+    chip : str
+        How it compares with retrained networks, in a few words.
+    way : str
+        How it compares with the distance to another seed.
+    """
+
     value: str
-    detail: str = ""
+    of: str
+    interval: str = ""
+    chip: str = ""
+    way: str = ""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The answer of a page: its sign (``yes``, ``no``, ``open``, ``few``, ``none``), a word, a sentence."""
+class Card:
+    """A level on the first screen.
 
-    sign: str
-    word: str
-    sentence: str
+    Attributes
+    ----------
+    level, title, question : str
+    numbers : dict of str to Number
+        By value of the slider.
+    chart : Chart or None
+    missing : str
+        If there is no number: what would add it.
+    """
+
+    level: str
+    title: str
+    question: str
+    numbers: dict[str, Number]
+    chart: Chart | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +122,10 @@ class Section:
         A shell command.
     grid : bool
         Whether its charts are side by side if there is room.
+    lead : bool
+        Whether it stands before the menus of the page.
+    aside : tuple of (str, str)
+        Remarks next to its charts, each with its first words, which are bold; `aside_title` is their heading.
     """
 
     name: str
@@ -95,6 +140,9 @@ class Section:
     links: tuple[tuple[str, str | None], ...] = ()
     command: str = ""
     grid: bool = False
+    lead: bool = False
+    aside: tuple[tuple[str, str], ...] = ()
+    aside_title: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,13 +153,21 @@ class Page:
     ----------
     title, description : str
     menus : list of Menu
-        Menus that control the whole page.
+        Menus that control the whole page; they stand before the first section that is not `Section.lead`.
     sections : list of Section
-        The first one stands on the first screen, without a heading.
     tables : dict of str to pandas.DataFrame
         Tables that the charts use.
-    verdict : Verdict or None
-    facts : list of Fact
+    facts : list of str
+        What was studied, in a few words each.
+    slider : Menu or None
+        Its options are in order; the last one is selected first.
+    sentences : dict of str to list of (str, str or None)
+        The answer by value of the slider: parts of a sentence, each with the series whose number it is.
+    notes : dict of str to str
+        A second sentence, by value of the slider.
+    cards : list of Card
+    legend : dict of str to str
+        What each series is, by its name.
     """
 
     title: str
@@ -119,8 +175,19 @@ class Page:
     menus: list[Menu]
     sections: list[Section]
     tables: dict[str, pd.DataFrame]
-    verdict: Verdict | None = None
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+    slider: Menu | None = None
+    sentences: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    cards: list[Card] = field(default_factory=list)
+    legend: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def selected(self) -> dict[str, str]:
+        """The value of each menu, and of the slider, when the page is opened."""
+        menus = [*self.menus, *(menu for section in self.sections for menu in section.menus)]
+        found = {menu.name: next(iter(menu.options)) for menu in menus}
+        return found | ({self.slider.name: list(self.slider.options)[-1]} if self.slider else {})
 
 
 def render(page: Page) -> str:
@@ -137,8 +204,6 @@ def render(page: Page) -> str:
         When the process's address space is limited, because the JavaScript engine would end the process.
     """
     vega.check_address_space()
-    menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
-    selected = {menu.name: next(iter(menu.options)) for menu in menus}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -147,14 +212,16 @@ def render(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cells"] = _cells
-    drawn = {
-        chart.name: _draw(chart, page.tables[chart.table], selected)
-        for section in page.sections
-        for chart in section.charts
-    }
+    charts = [(chart, None) for section in page.sections for chart in section.charts]
+    charts += [(card.chart, CARD_WIDTH) for card in page.cards if card.chart]
+    selected = page.selected
+    drawn = {chart.name: _draw(chart, page.tables[chart.table], selected, width) for chart, width in charts}
     return environment.get_template(TEMPLATE).render(
         page=page,
+        selected=selected,
         drawn=drawn,
+        palette=palette,
+        symbols=SYMBOLS,
         packed={name: _packed(table) for name, table in page.tables.items()},
         libraries=vl_convert.javascript_bundle(vl_version=vega.VERSION),
     )
@@ -185,13 +252,12 @@ def shown(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> pd.Dat
     return table
 
 
-def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
-    """Compile a chart for the browser, and draw its images for the menus' first options."""
+def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str], width: int | None) -> dict:
+    """Compile a chart for the browser, and draw its images for what the page selects first."""
     rows = json.loads(shown(chart, table, selected).to_json(orient="records", double_precision=6))
     spec = vega.compiled({**chart.spec, "data": {"name": "rows"}})
-    _follow_scale(spec) if chart.scaled else None
     images = []
-    width = PANEL_WIDTH if chart.panels else WIDTH if chart.wide else 560
+    width = width or (PANEL_WIDTH if chart.panels else WIDTH if chart.wide else 560)
     for panel in chart.panels or [None]:
         filled = json.loads(json.dumps(spec))
         for data in filled["data"]:
@@ -200,11 +266,14 @@ def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> dict:
         for signal in filled["signals"]:
             if panel and signal["name"] == "members":
                 signal["value"] = list(panel.members)
+            if signal["name"] == "round" and "round" in selected:
+                signal["value"] = int(selected["round"])
             if signal["name"] == "width":
                 signal.clear()
                 signal |= {"name": "width", "value": width}
         images.append(_inline(vl_convert.vega_to_svg(filled), f"{chart.name}-{len(images)}"))
-    return {"spec": spec, "images": images}
+    signals = [signal["name"] for signal in spec["signals"] if signal["name"] in SIGNALS]
+    return {"spec": spec, "images": images, "signals": signals}
 
 
 def _inline(image: str, name: str) -> str:
@@ -216,25 +285,14 @@ def _inline(image: str, name: str) -> str:
     return vega.rounded(vega.numbered(image, name), 1)
 
 
-def _follow_scale(spec: dict) -> None:
-    """Let the page set the similarity axis: its title, and a lower end below 0 if needed."""
-    spec["signals"].append({"name": "lower", "value": 0})
-    spec["signals"].append({"name": "similarity_title", "value": "similarity"})
-    for scale in spec.get("scales", []):
-        if scale["name"] == "y" and scale.get("domain") == [0, 1]:
-            scale["domain"] = {"signal": "[lower, 1]"}
-    for axis in spec.get("axes", []):
-        if axis.get("title") == "similarity":
-            axis["title"] = {"signal": "similarity_title"}
-
-
 def _cells(table: pd.DataFrame) -> dict:
     """Return a table's columns and rows as text, each with a flag for numbers."""
     rows = [[_cell(value) for value in row] for row in table.to_numpy().tolist()]
     numbers = [all(cell[1] for cell in column) for column in zip(*rows, strict=True)] or [
         False
     ] * table.shape[1]
-    return {"columns": list(zip(map(str, table), numbers, strict=True)), "rows": rows}
+    layers = list(table.columns[:1]) == ["layer"]
+    return {"columns": list(zip(map(str, table), numbers, strict=True)), "rows": rows, "layers": layers}
 
 
 def _cell(value) -> tuple[str, bool]:

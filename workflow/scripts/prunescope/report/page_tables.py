@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.findings import slices
+from prunescope.findings.levels import LEVELS
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED
 from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
@@ -200,6 +201,12 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     """Turn the fractions in a table, densities and accuracies, into percent."""
     columns = [name for name in table if name.startswith("density") or name.endswith("accuracy")]
     return table.assign(**{name: 100 * table[name] for name in columns})
+
+
+def series_of(levels: dict) -> list[str]:
+    """Return the names of the series that the levels of findings.json have."""
+    rounds = [one for level in LEVELS for one in levels[level]["rounds"].values()]
+    return list(dict.fromkeys(name for one in rounds for name in one["series"]))
 
 
 # --- for people -------------------------------------------------------------------------------------------

@@ -97,9 +97,19 @@ class Rounds:
         name = self.name(round)
         return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
+    def when(self, round: int) -> str:
+        """When a round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""
+        if self.labels:
+            return f"in “{self.name(round)}”"
+        return f"after {round} round{'' if round == 1 else 's'}"
+
     @property
     def after(self) -> str:
-        """When the last round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""
+        """When the last round is, as part of a sentence."""
+        return self.when(self.last)
+
+    def text(self, round: int) -> str:
+        """Return the weights left in a round and its name, as the slider shows them."""
         if self.labels:
-            return f"in “{self.name(self.last)}”"
-        return f"after {self.last} round{'' if self.last == 1 else 's'}"
+            return f"{self.texts[round]} % · {self.name(round)}"
+        return f"{self.texts[round]} % · " + (f"round {round} of {self.last}" if round else "dense")

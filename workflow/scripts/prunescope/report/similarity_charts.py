@@ -5,8 +5,10 @@ Shared arguments: `layers`, names in the order of the network; `rounds`, the nam
 """
 
 import json
+import math
 
 import altair as alt
+import pandas as pd
 
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED
 from prunescope.report import base, palette
@@ -26,7 +28,6 @@ FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
     f"Hatched: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the reasons."
 )
-SIMILARITY = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[0, 1]))
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
@@ -35,9 +36,11 @@ CHANCE_COLUMN = (10, 40)
 def profile(
     layers: list[str],
     series: list[str],
+    title: str,
     titles: dict[str, str],
     dots: bool,
     levels: tuple[str, ...] = (CHANCE,),
+    lowest: float = 0.0,
 ) -> Chart:
     """Make the main chart: similarity to the dense network by layer in one round, with other series.
 
@@ -46,28 +49,33 @@ def profile(
     layers : list of str
     series : list of str
         Those that have rows: `PRUNED`, controls, `OTHER_SEEDS`.
+    title : str
+        The chart's finding for what the page shows first.
     titles : dict of str to str
-        The chart's finding by measure, starting with the measure shown first.
+        The same by measure, seed and round, joined by ``|``.
     dots : bool
     levels : tuple of str, default (CHANCE,)
         Those of `CHANCE` and `CLASSES` that any measure has.
+    lowest : float, default 0
+        Lower end of the axis, from `axis_start`.
 
     Returns
     -------
     Chart
         Of the table ``profile``; the menu `round` selects the round.
     """
+    similarity = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[lowest, 1]))
     others = [name for name in series if name not in (PRUNED, OTHER_SEEDS)]
     names = [PRUNED, *others, *([OTHER_SEEDS] if OTHER_SEEDS in series else []), *levels]
     color, shape, dash = base.series_scales(names)
     x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
     rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
-    line = rows.mark_line(aria=False).encode(SIMILARITY, color, dash)
+    line = rows.mark_line(aria=False).encode(similarity, color, dash)
     parts = [line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
-        parts.append(single.mark_point(size=22, opacity=0.9).encode(SIMILARITY, color, shape, tooltip=tip))
+        parts.append(single.mark_point(size=22, opacity=0.9).encode(similarity, color, shape, tooltip=tip))
     else:
         parts.insert(
             0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color)
@@ -76,14 +84,14 @@ def profile(
     solid = rows.transform_filter("datum.warned == ''")
     hollow = rows.transform_filter("datum.warned == 'warned'")
     parts.append(
-        solid.mark_point(filled=True, size=75, opacity=1).encode(SIMILARITY, color, shape, tooltip=tip)
+        solid.mark_point(filled=True, size=75, opacity=1).encode(similarity, color, shape, tooltip=tip)
     )
     parts.append(
         hollow.mark_point(fill=base.PAPER, size=75, strokeWidth=2, opacity=1).encode(
-            SIMILARITY, color, shape, tooltip=tip
+            similarity, color, shape, tooltip=tip
         )
     )
-    parts.append(_failing(rows).encode(SIMILARITY))
+    parts.append(_failing(rows).encode(similarity))
     for name in levels:
         level = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'").encode(x)
         column = {CHANCE: "chance:Q", CLASSES: "chance_classes:Q"}[name]
@@ -91,7 +99,6 @@ def profile(
             level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
         )
     chart = alt.layer(*parts).properties(width="container", height=300)
-    first, *more = titles.items()
     caption = (
         "Layers in the order of the network, in the selected round. "
         f"{base.DOTS if dots else base.RANGE} {BARS} Hollow marks need a warning (few rows, lost rank, …). "
@@ -99,20 +106,25 @@ def profile(
     )
     return Chart(
         "profile",
-        first[1],
+        title,
         caption,
         "profile",
         ("measure", "seed", "round"),
         base.specification(chart),
         "Line chart: horizontal axis, layers in the order of the network; vertical axis, similarity to the "
         "dense network.",
-        titles=tuple(more),
+        titles=tuple(titles.items()),
         dots=dots,
-        scaled=True,
     )
 
 
-def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
+def axis_start(profile: pd.DataFrame) -> float:
+    """Return where the axis of similarity starts: at 0, or below the lowest value if that is negative."""
+    low = profile[["mean", "seed_low", "low"]].min().min()
+    return min(0.0, math.floor(20 * low) / 20)
+
+
+def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float = 0.0) -> Chart:
     """Make small multiples: similarity to the dense network against weights remaining, by layer.
 
     If there are many layers, those of a block share a panel (`prunescope.report.panels.blocks`).
@@ -122,6 +134,8 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     layers : list of str
     rounds : Rounds
     dots : bool
+    lowest : float, default 0
+        Lower end of the axis, from `axis_start`.
 
     Returns
     -------
@@ -130,7 +144,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
     """
     panels = blocks(layers)
     x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
-    y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
+    y = alt.Y("mean:Q", title=None, scale=alt.Scale(domain=[lowest, 1]), axis=alt.Axis(tickCount=3))
     mine, detail = "indexof(members, datum.layer) >= 0", alt.Detail("layer:N")
     others = base.chart(base.SUMMARY).mark_line(
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
@@ -184,7 +198,6 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool) -> Chart:
         panels=tuple(panels),
         fixed=(("series", PRUNED),),
         dots=dots,
-        scaled=True,
     )
 
 
@@ -221,7 +234,6 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
         fixed=(("series", PRUNED),),
-        scaled=True,
     )
 
 
@@ -257,7 +269,6 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
         ("measure", "round"),
         base.specification(chart),
         "Heatmap: layers of the selected round as rows, layers of the dense network as columns.",
-        scaled=True,
         wide=False,
     )
 
@@ -299,7 +310,6 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
         ("measure", "layer"),
         base.specification(chart),
         "Heatmap: rounds as rows and as columns, similarity of the selected layer as colour.",
-        scaled=True,
         wide=False,
     )
 

@@ -1,0 +1,119 @@
+"""The first screen of a report: what each level of the findings says in each round."""
+
+from prunescope.findings import levels_in_words, slices
+from prunescope.findings.levels import LEVELS
+from prunescope.report.base import Chart
+from prunescope.report.page import Card, Number
+
+TITLES = {
+    "weights": "Weights",
+    "predictions": "Predictions",
+    "landscape": "Loss landscape",
+    "representations": "Representations",
+}
+# What the series of the legend are, in a few words.
+MEANINGS = {
+    slices.PRUNED: "",
+    slices.RETRAINED: "trained as long, not pruned",
+    slices.SIBLINGS: "the same rounds in another order of the data",
+    "shuffled masks": "as many weights removed in each layer, at random",
+    "new weights": "the same masks on newly drawn weights",
+    slices.OTHER_SEEDS: "dense networks, pairs",
+    slices.UNTRAINED: "pairs",
+}
+
+
+def cards(levels: dict, charts: dict[str, Chart]) -> list[Card]:
+    """Make the card of each level.
+
+    Parameters
+    ----------
+    levels : dict
+        ``levels`` of findings.json.
+    charts : dict of str to Chart
+        By level.
+    """
+    return [
+        Card(
+            level,
+            TITLES[level],
+            levels[level]["question"],
+            {
+                str(round): _number(level, levels[level], one, levels["series"])
+                for round, one in levels[level]["rounds"].items()
+            },
+            charts.get(level) if levels[level]["available"] else None,
+            levels[level]["missing"] or "",
+        )
+        for level in LEVELS
+    ]
+
+
+def legend(names: list[str]) -> dict[str, str]:
+    """Return what these series are, in the order of the legend."""
+    return {name: text for name, text in MEANINGS.items() if name in names}
+
+
+def reading(names: list[str], levels: dict) -> tuple[tuple[str, str], ...]:
+    """Return remarks on how to read the first screen, for the series that it shows."""
+    retrained = slices.RETRAINED in names and levels["series"] != slices.RETRAINED
+    remarks = [
+        (
+            "The top line of a card",
+            "is the dense network. Down is further away. Each card has a scale of its own.",
+        ),
+        (
+            "Compare pruned with retrained.",
+            "Retrained networks were trained just as long, but nothing was removed. What pruned networks do "
+            "beyond that goes with pruning.",
+        )
+        if retrained
+        else (
+            "Training on also moves a network.",
+            "Without the control “retrained”, this page cannot tell it from pruning.",
+        ),
+        ("Other seeds are another answer to the same task:", "dense networks that differ in the seed.")
+        if slices.OTHER_SEEDS in names
+        else None,
+        (
+            "Point at a layer",
+            "to mark it in all charts. No number here says which change matters: for that, look at the "
+            "images that are labelled differently.",
+        ),
+    ]
+    return tuple(one for one in remarks if one)
+
+
+def _number(level: str, found: dict, round: dict, series: str) -> Number:
+    own, write = round["series"][series], levels_in_words.number
+    value = write(level, own["estimate"])
+    if own["seeds"] == 1:
+        interval = "one seed"
+    elif own["low"] == own["high"]:
+        interval = f"in all {own['seeds']} seeds"
+    else:
+        # The unit stands after the estimate.
+        low, high = (write(level, own[key]).split(" ")[0] for key in ("low", "high"))
+        interval = f"{low} to {high}"
+    return Number(value, found["quantity"], interval, _chip(round["beyond"]), _way(round["of_other_seed"]))
+
+
+def _chip(beyond: dict | None) -> str:
+    """Compare with retrained networks: the verdict, or in how many seeds pruned networks are further away."""
+    if beyond is None:
+        return ""
+    return beyond["verdict"] or f"beyond retrained in {beyond['higher_in']} of {beyond['of']} seeds"
+
+
+def _way(found: dict | None) -> str:
+    """Compare with the distance to another seed."""
+    if found is None:
+        return ""
+    if found["share"] >= 1:
+        return "as far as another seed, or further"
+    limits = f" ({_percent(found['low'])} to {_percent(found['high'])})" if found["low"] is not None else ""
+    return f"{_percent(found['share'])} %{limits} of the way to another seed"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1g}"
