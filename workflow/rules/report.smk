@@ -21,6 +21,7 @@ rule write_report:
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),
+        levels=of_levels,
         channels=result("channels.parquet"),
         receipts=receipts("write_report"),
     output:
@@ -54,7 +55,8 @@ rule write_report:
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=lambda wildcards: verdict_params(wildcards.experiment),
-        controls=lambda wildcards: list(controls_of(wildcards.experiment)),
+        controls=lambda wildcards: controls_of(wildcards.experiment),
+        siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,

@@ -1,10 +1,14 @@
 """Compute an experiment's findings and write its interactive report."""
 
+from pathlib import Path
+
 from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet, write_json, write_text
-from prunescope.findings import slices, verdicts
+from prunescope.findings import levels, slices, verdicts
 from prunescope.findings.connections import with_connections
+from prunescope.findings.levels_in_words import with_levels
 from prunescope.report.experiment import Experiment, commit, experiment_page
+from prunescope.report.rounds import Rounds
 
 with jobs.job(snakemake) as log:
     given, name = snakemake.params, snakemake.wildcards.experiment
@@ -29,6 +33,16 @@ with jobs.job(snakemake) as log:
         untrained,
     )
     found = with_connections(found, read_parquet(snakemake.input.channels))
+    files = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in snakemake.input.levels}
+    series = {slices.series(given.experiment["control"]): name}
+    for kind, other in given.controls.items():
+        series[slices.series(kind)] = other
+        files[other, "similarity"], files[other, "accuracy"] = controls[slices.series(kind)]
+    files |= {(name, "similarity"): similarity, (name, "accuracy"): accuracy}
+    series |= {slices.series(kind): other for kind, other in given.siblings.items()}
+    models = given.experiment.get("models")
+    names = Rounds.of(accuracy, models).labels if models else None
+    found = with_levels(found, levels.collected(series, files), list(shapes), untrained, names)
     page = experiment_page(
         Experiment(name, given.experiment, list(shapes), similarity, accuracy, found, controls, untrained),
         networks,
