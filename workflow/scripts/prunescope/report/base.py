@@ -127,6 +127,26 @@ def specification(chart: alt.TopLevelMixin) -> dict:
     return spec
 
 
+def y_of(y: alt.Y, field: str, **more) -> alt.Y:
+    """Return the same vertical axis for another field."""
+    return alt.Y(f"{field}:Q", **{name: y[name] for name in ("scale", "axis", "title")}, **more)
+
+
+def band(rows: alt.Chart, y: alt.Y) -> alt.Chart:
+    """Draw the range over the seeds.
+
+    Vega-Lite stacks areas, and then lets their axis begin at 0.
+    """
+    return rows.mark_area(opacity=0.18, aria=False).encode(
+        y_of(y, "seed_low", stack=None), alt.Y2("seed_high")
+    )
+
+
+def seeds(rows: alt.Chart) -> alt.Chart:
+    """Draw single seeds: smaller than means, and solid, because hollow marks carry a warning."""
+    return rows.mark_point(filled=True, size=18, opacity=0.7)
+
+
 def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
     """Show the fields that identify a mark, then the mean with its range over seeds."""
     return [

@@ -3,8 +3,8 @@
 Every chart of a distance has 0, identical to the dense network, at the top: down is further away. Shared
 arguments: `series`, the names of the networks drawn, the experiment's first; `rounds`, the names and
 positions of rounds; `layers`, names in the order of the network; `colormap`, the name of a Vega colour
-scheme; `dots`, whether each seed is drawn. The page sets two signals: ``round``, the selected round, and ``lit``, a
-layer that the reader points at.
+scheme; `dots`, whether each seed is drawn. The page sets two signals: ``round``, the selected round, and
+``lit``, a layer that the reader points at.
 """
 
 import altair as alt
@@ -65,8 +65,6 @@ PREDICTIONS = {
         "With few errors it is noisy.",
     ),
 }
-# A triangle in the upper right corner of a cell, drawn at that corner.
-CORNER = "M0,0L-1,0L0,1Z"
 ROUND, LIT = "round", "lit"
 
 
@@ -94,7 +92,7 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
         scale=alt.Scale(reverse=True, zero=True, nice=False, padding=0),
         axis=alt.Axis(title=None, tickCount=3, labelExpr=number, domain=False, ticks=False),
     )
-    low, high = _y_of(y, "low"), alt.Y2("high")
+    low, high = base.y_of(y, "low"), alt.Y2("high")
     shown = f"datum.layer == '' ? ({LIT} == '' ? 1 : 0.25) : 1"
     whole = base.chart("datum.layer == ''")
     pairs = whole.transform_filter(_one_of(OTHER_SEEDS, UNTRAINED)).encode(color)
@@ -122,7 +120,7 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
         near.mark_rect(opacity=0.1, aria=False).encode(low, high),
         networks.transform_filter("datum.layer == ''")
         .mark_area(opacity=0.16, aria=False)
-        .encode(_y_of(y, "low", stack=None), high),
+        .encode(base.y_of(y, "low", stack=None), high),
         near.mark_rule(strokeWidth=1.5, aria=False).encode(y, dash, tooltip=tip),
         far.transform_window(place="row_number()")
         .transform_calculate(
@@ -367,16 +365,15 @@ def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) 
     networks, pairs = (every.transform_filter(f"{sign}({_one_of(OTHER_SEEDS)})") for sign in ("!", ""))
     networks = networks.encode(x)
     parts = [
-        pairs.mark_rect(opacity=0.1, aria=False).encode(_y_of(y, "seed_low"), alt.Y2("seed_high")),
+        pairs.mark_rect(opacity=0.1, aria=False).encode(base.y_of(y, "seed_low"), alt.Y2("seed_high")),
         pairs.mark_rule(strokeWidth=1.5, aria=False).encode(y, dash, tooltip=tip),
         networks.mark_line(aria=False).encode(y, dash),
         networks.mark_point(filled=True, size=60, opacity=1).encode(y, shape, tooltip=tip),
     ]
     if dots:
-        parts.append(_seeds(base.chart(base.SINGLE).encode(x, y, color, tooltip=tip)))
+        parts.append(base.seeds(base.chart(base.SINGLE)).encode(x, y, color, tooltip=tip))
     else:
-        area = networks.mark_area(opacity=0.16, aria=False)
-        parts.insert(0, area.encode(_y_of(y, "seed_low", stack=None), alt.Y2("seed_high")))
+        parts.insert(0, base.band(networks, y))
     return Chart(
         f"predictions-{prediction}",
         title,
@@ -629,11 +626,6 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
     )
 
 
-def _y_of(y: alt.Y, field: str, **more) -> alt.Y:
-    """Return the same vertical axis for another field."""
-    return alt.Y(f"{field}:Q", **{name: y[name] for name in ("scale", "axis", "title")}, **more)
-
-
 def _small_axis(rounds: Rounds) -> alt.X:
     """Return the axis of `base.sparsity` without a title, for which a card has no room."""
     x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
@@ -664,11 +656,6 @@ def _alone() -> alt.Chart:
 
 def _text(text: str, **style) -> alt.Chart:
     return _alone().mark_text(text=text, fontSize=base.TEXT, color=base.SOFT, aria=False, **style)
-
-
-def _seeds(rows: alt.Chart) -> alt.Chart:
-    """Draw single seeds: small, so that they differ from the marks of means, and solid, unlike warnings."""
-    return rows.mark_point(filled=True, size=16, opacity=0.7)
 
 
 def _bar(title: str) -> alt.Legend:

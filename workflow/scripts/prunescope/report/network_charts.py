@@ -75,12 +75,9 @@ def accuracy(
     ]
     if dots:
         single = base.chart(base.SINGLE).transform_calculate(place=shift).encode(x)
-        parts.append(single.mark_point(size=20, opacity=0.9).encode(y, color, shape, tooltip=tip))
+        parts.append(base.seeds(single).encode(y, color, shape, tooltip=tip))
     else:
-        parts.insert(
-            0,
-            rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color),
-        )
+        parts.insert(0, base.band(rows, y).encode(color))
     beside = (
         " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
     )
@@ -119,7 +116,7 @@ def training(rounds: int) -> Chart:
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
     tip = base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".4f")
     chart = alt.layer(
-        rows.mark_area(opacity=0.15, aria=False).encode(alt.Y("seed_low:Q", title=None), alt.Y2("seed_high")),
+        base.band(rows, y),
         rows.mark_line(aria=False).encode(y),
         rows.mark_point(filled=True, size=14, opacity=1).encode(y, tooltip=tip),
     ).properties(width="container", height=300)
