@@ -69,7 +69,7 @@ rule write_report:
 rule draw_figures:
     input:
         # The figures are charts of the report.
-        findings=rules.write_report.output.findings,
+        findings=result("findings.json"),
         similarity=rules.write_report.input.similarity,
         accuracy=rules.write_report.input.accuracy,
         metrics=rules.write_report.input.metrics,

@@ -11,7 +11,7 @@ import yaml
 
 from prunescope import tables
 from prunescope.findings import slices
-from prunescope.report import cards, network_charts, page_tables, similarity_charts, summary
+from prunescope.report import cards, level_charts, network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL, Chart
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.palette import FEW_SEEDS
@@ -148,7 +148,7 @@ def contents(
         Section(
             "weights",
             "Weights",
-            charts=(_density(experiment, densities),),
+            charts=(level_charts.density(data["density"], rounds, experiment.colormap),),
             folded=page_tables.not_pruned(networks),
         ),
         *(
@@ -242,11 +242,6 @@ def _representations(
         charts=tuple(charts),
         folded=(summary.layer_table(experiment, profile, labels[experiment.measure]),),
     )
-
-
-def _density(experiment: Experiment, densities: pd.DataFrame) -> Chart:
-    prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
-    return network_charts.density(prunable, experiment.rounds, above_zero)
 
 
 def _accuracy(experiment: Experiment, accuracies: pd.DataFrame) -> Chart:

@@ -26,11 +26,14 @@ BARS = "Vertical lines: 95 % intervals for other images, where they were compute
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Hatched: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the reasons."
+    f"Black corner: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the "
+    "reasons."
 )
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
+# A triangle in the upper right corner of a cell, from that corner.
+CORNER = "M0,0L-1,0L0,1Z"
 
 
 def profile(
@@ -76,11 +79,9 @@ def profile(
     parts = [pointed.mark_rule(color=base.SOFT, strokeWidth=1.5, aria=False), line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
-        parts.append(single.mark_point(size=22, opacity=0.9).encode(similarity, color, shape, tooltip=tip))
+        parts.append(base.seeds(single).encode(similarity, color, shape, tooltip=tip))
     else:
-        parts.insert(
-            0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color)
-        )
+        parts.insert(0, base.band(rows, similarity).encode(color))
     parts.append(_intervals(rows).encode(color))
     solid = rows.transform_filter("datum.warned == ''")
     hollow = rows.transform_filter("datum.warned == 'warned'")
@@ -171,7 +172,9 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         _failing(this).encode(x, y),
     ]
     if dots:
-        single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.color("pruned"))
+        single = base.chart(base.SINGLE, mine).mark_point(
+            filled=True, size=12, opacity=0.7, color=palette.color("pruned")
+        )
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
         # There is room for the name of the lowest line only.
@@ -180,7 +183,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
             .transform_joinaggregate(lowest="min(mean)")
             .transform_filter("datum.mean == datum.lowest")
         )
-        name = lowest.mark_text(align="right", dy=12, fontSize=10, color=base.INK, aria=False)
+        name = lowest.mark_text(align="right", dy=12, fontSize=base.TEXT, color=base.INK, aria=False)
         parts.append(name.encode(x, y, text="layer:N"))
     chart = (
         alt.layer(*parts)
@@ -345,7 +348,7 @@ def _heatmap(
 ) -> alt.LayerChart:
     """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
 
-    Cells have numbers if they fit, hatching for warnings, ◇ for networks that do not classify, ○ if not above
+    Cells have numbers if they fit, a corner for warnings, ◇ for networks that do not classify, ○ if not above
     chance, × if missing.
     """
     bar = alt.Legend(title=None, gradientLength=alt.ExprRef("height"), offset=CHANCE_COLUMN[1] + 14)
@@ -353,7 +356,16 @@ def _heatmap(
     ink = alt.ExprRef("luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'")
     cells = base.with_levels(rows).encode(x, y, tooltip=tooltip)
     known = cells.transform_filter("isValid(datum.mean)")
-    hatched = known.transform_filter("datum.warned == 'warned'").mark_rect(fill="url(#hatch)", aria=False)
+    warned = known.transform_filter("datum.warned == 'warned'").mark_point(
+        shape=CORNER,
+        size=324,
+        filled=True,
+        color=ink,
+        opacity=1,
+        xOffset=alt.ExprRef("bandwidth('x') / 2"),
+        yOffset=alt.ExprRef("-bandwidth('y') / 2"),
+        aria=False,
+    )
     failing = _failing(
         known,
         size=24,
@@ -385,8 +397,8 @@ def _heatmap(
         *_chance_column(rows, y, color, ink),
         known.mark_rect(aria=False).encode(color=color),
         *pointed,
-        hatched,
-        _numbers(known, ink, "bandwidth('x') > 26"),
+        warned,
+        _numbers(known, ink, "bandwidth('x') > 30 && bandwidth('y') > 12"),
         rings,
         failing,
         missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
@@ -406,12 +418,14 @@ def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef
     head = rows.transform_aggregate(mean="max(chance)").transform_filter("isValid(datum.mean)")
     return [
         levels.mark_rect(aria=False).encode(alt.XValue(left), alt.X2Value(right), color),
-        _numbers(levels, ink, "bandwidth('y') > 11").encode(middle),
-        head.mark_text(text="chance", color=base.INK, aria=False).encode(middle, alt.YValue(-8)),
+        _numbers(levels, ink, "bandwidth('y') > 12").encode(middle),
+        head.mark_text(text="chance", fontSize=base.TEXT, color=base.INK, aria=False).encode(
+            middle, alt.YValue(-8)
+        ),
     ]
 
 
 def _numbers(rows: alt.Chart, ink: alt.ExprRef, fits: str) -> alt.Chart:
     opacity = alt.ExprRef(f"{fits} ? 1 : 0")
-    marks = rows.mark_text(fontSize=10, color=ink, opacity=opacity, aria=False)
+    marks = rows.mark_text(fontSize=base.TEXT, color=ink, opacity=opacity, aria=False)
     return marks.encode(text=alt.Text("mean:Q", format=".2f"))
