@@ -44,7 +44,8 @@ def experiment(name: str, settings: dict, pairs: bool = True, primary: str | Non
     found = synthetic.findings(
         name, table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS | {"primary": primary}
     )
-    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found)
+    tables = {PRUNED: synthetic.level_tables(name, table, accuracy)}
+    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found, tables=tables)
 
 
 def page(name="made-up", description="A made-up experiment", pairs=True, primary="cca"):
@@ -142,7 +143,7 @@ def specs(html):
     figures = re.findall(
         r'<figure id="chart-([^"]+)".*?<script type="application/json">(.*?)</script>', html, re.S
     )
-    return {name: json.loads(text) for name, text in figures}
+    return {name: json.loads(text)["spec"] for name, text in figures}
 
 
 def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
@@ -436,7 +437,8 @@ def test_measures_and_their_papers_are_shown_as_given(html):
 def test_a_single_seed_is_not_called_a_mean():
     table, accuracy = matrix(False).query("seed_a == 0 and seed_b == 0"), synthetic.accuracy(3, [0])
     found = synthetic.findings("one", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
-    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found)
+    tables = {PRUNED: synthetic.level_tables("one", table, accuracy)}
+    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
     assert "Layers by mean CCA</caption>" in html and "mean of" not in html and "mean over seeds" not in html

@@ -18,8 +18,8 @@ MEANINGS = {
     slices.SIBLINGS: "the same rounds in another order of the data",
     "shuffled masks": "as many weights removed in each layer, at random",
     "new weights": "the same masks on newly drawn weights",
-    slices.OTHER_SEEDS: "dense networks, pairs",
-    slices.UNTRAINED: "pairs",
+    slices.OTHER_SEEDS: "two dense networks",
+    slices.UNTRAINED: "two networks",
 }
 
 

@@ -189,7 +189,8 @@ async function draw(figure) {
       spec.data.find((data) => data.name === "rows").values = rows;
       // With `ast`, expressions are interpreted: no code is made from text, which the content policy forbids.
       const tooltip = { disableDefaultStyle: true };
-      const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, tooltip };
+      // Marks without rows, such as those of a layer that is not pointed at, are no reason for a warning: level 1 is errors.
+      const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, logLevel: 1, tooltip };
       // The box has a description, and a table of the values follows below.
       const inside = document.createElement("div");
       inside.setAttribute("aria-hidden", "true");
