@@ -390,5 +390,7 @@ def test_no_text_of_a_chart_is_smaller_than_12_pixels(tables, levels, layers, ro
         (level_charts.network_map(map, share, rounds, "CKA"), map),
     ):
         assert chart.beware and chart.caption and chart.description
+        # Figures have no other data set than the rows.
+        assert "datasets" not in chart.spec
         found = texts(chart, table, {"round": "1"})
         assert found and all(one["fontSize"] >= 12 for one in found), chart.name

@@ -622,7 +622,8 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
         "Scatter plot of all networks, with paths from the dense networks through their rounds.",
         wide=False,
         beware="Networks that were not compared have the length of the shortest path over networks that "
-        "were. Only distances have a meaning, directions have none.",
+        "were. Only distances have a meaning, directions have none. Untrained networks are compared only "
+        "with each other, so they are not on the map.",
     )
 
 
@@ -651,7 +652,7 @@ def _one_of(*names: str) -> str:
 
 def _alone() -> alt.Chart:
     """Start a layer with a single mark."""
-    return alt.Chart(alt.InlineData([{}]))
+    return alt.Chart(alt.sequence(0, 1))
 
 
 def _text(text: str, **style) -> alt.Chart:
