@@ -26,7 +26,7 @@ BARS = "Vertical lines: 95 % intervals for other images, where they were compute
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Hatched: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the reasons."
+    f"Hatched: the value needs a warning. {FAILING} ×: no value."
 )
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
@@ -196,6 +196,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         f"Small line charts, one for each layer or block: horizontal axis, {rounds.across}; vertical axis, "
         "similarity.",
         panels=tuple(panels),
+        vertical="similarity",
         fixed=(("series", PRUNED),),
         dots=dots,
     )
@@ -371,7 +372,7 @@ def _heatmap(
         *_chance_column(rows, y, color, ink),
         known.mark_rect(aria=False).encode(color=color),
         hatched,
-        _numbers(known, ink, "bandwidth('x') > 26"),
+        _numbers(known, ink, "bandwidth('x') > 26 && bandwidth('y') > 11"),
         rings,
         failing,
         missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
