@@ -92,7 +92,7 @@ def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) ->
         table.assign(layer=layer, measure="weight_cosine", value=1 - 0.3 * far)
         for layer in ("a", "b", levels.ALL_LAYERS)
     ]
-    predictions = table.assign(measure="agreement", value=1 - 0.03 * far)
+    predictions = table.assign(measure="agreement", value=1 - 0.03 * far, chance=0.1)
     return levels.Tables(name, accuracy, similarity, pd.concat(weights, ignore_index=True), predictions)
 
 

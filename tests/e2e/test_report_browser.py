@@ -328,9 +328,7 @@ def saved(browser, chart: str, name: str) -> list:
 def test_data_and_images_are_saved_under_names_that_say_what_they_show(page, results):
     measure = values_of_measure(page)
     shown = rows(page, "dense")
-    table, image, picture = saved(
-        page, "dense", f"tiny_representations_dense_measure-{measure}_seed-all"
-    )
+    table, image, picture = saved(page, "dense", f"tiny_representations_dense_measure-{measure}_seed-all")
     got = pd.read_csv(table)
     assert len(got) == len(shown)
     assert got["mean"].sum() == pytest.approx(sum(float(row["mean"]) for row in shown), rel=1e-4)
@@ -402,7 +400,9 @@ def test_without_javascript_there_are_images_and_tables_and_nothing_dead(browser
         assert all(box.size["height"] > 50 for box in boxes)
         dead = browser.find_elements(By.CSS_SELECTOR, "select, input, button, details.data")
         assert dead and not any(one.is_displayed() for one in dead)
-        assert len([one for one in browser.find_elements(By.CLASS_NAME, "sentence") if one.is_displayed()]) == 1
+        assert (
+            len([one for one in browser.find_elements(By.CLASS_NAME, "sentence") if one.is_displayed()]) == 1
+        )
         assert browser.find_elements(By.CSS_SELECTOR, "tbody td")
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

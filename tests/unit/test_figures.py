@@ -1,72 +1,147 @@
-"""Figures show the measured values on one scale, in readable sizes and colours."""
+"""Figures for papers: the page's charts at a fixed width, in readable text, the same bytes twice."""
 
+import itertools
+import json
 import re
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
-import matplotlib as mpl
+import altair as alt
 import numpy as np
 import pytest
-from matplotlib.collections import PolyCollection
 
 import synthetic
 from prunescope import tables as made_tables
-from prunescope.report import drawing, figures, names, palette
+from prunescope.errors import InputError
+from prunescope.findings import slices
+from prunescope.report import figures, names, network_charts, page_tables, print, similarity_charts
+from prunescope.report.base import ALL
+from prunescope.report.page import Menu, Page, Section
 from prunescope.report.panels import PANELS, blocks
 from prunescope.report.rounds import Rounds
+from prunescope.settings.findings import Figures
 
 LAYERS = ["conv1", "conv2", "output"]
+SEEDS = [0, 1, 2]
 
 
-@pytest.fixture(scope="module")
-def tables():
-    table = synthetic.similarity(4, LAYERS, [0, 1, 2], ["cca", "cka"])
-    hidden = (table["layer_a"] == "conv2") & (table["round_a"] == 3) & (table["measure"] == "cca")
-    table["value"] = table["value"].mask(hidden)
-    return (
-        synthetic.across_seeds(table, 0.7),
-        synthetic.accuracy(4, [0, 1, 2]),
-        made_tables.layer_densities(synthetic.networks(4, ["a", "b"], [0, 1, 2])),
+def page(layers=LAYERS, seeds=SEEDS, measures=("cca", "cka"), rounds=4, change=None, pairs=True) -> Page:
+    """The charts and tables of an experiment, with a control, as its report has them."""
+    table = synthetic.similarity(rounds, layers, list(seeds), list(measures))
+    table = synthetic.across_seeds(table, 0.7) if len(seeds) > 1 else table
+    table = synthetic.all_layers(table) if pairs else table
+    table = change(table) if change else table
+    accuracy = synthetic.accuracy(rounds, list(seeds))
+    places, dots = Rounds.of(accuracy), 1 < len(seeds) <= 5
+    control = {slices.RETRAINED: table.assign(value=(1 + table["value"]) / 2)}
+    densities = made_tables.layer_densities(synthetic.networks(rounds, layers, list(seeds)))
+    data = page_tables.similarity_tables(table, control) | {
+        "accuracy": page_tables.accuracy_table(accuracy, {slices.RETRAINED: accuracy}),
+        "density": page_tables.density_table(densities),
+    }
+    series = [name for name in data["profile"]["series"].unique() if name != slices.PRUNED]
+    charts = [
+        similarity_charts.profile(layers, series, "", {}, dots, ("chance level",)),
+        similarity_charts.while_pruning(layers, places, dots),
+        similarity_charts.to_dense(layers, places, "viridis"),
+        *([similarity_charts.layer_pairs(layers, "viridis")] if "pairs" in data else []),
+        similarity_charts.between_rounds(places, "viridis"),
+        network_charts.accuracy([slices.PRUNED, slices.RETRAINED], data["accuracy"], places, dots),
+    ]
+    menus = [
+        Menu("measure", "Measure", {name: synthetic.MEASURES[name]["label"] for name in measures}),
+        Menu("seed", "Seed", {ALL: f"mean of {len(seeds)} seeds"} if len(seeds) > 1 else {"7": "7"}),
+    ]
+    own = (Menu("layer", "Layer", {layer: layer for layer in layers}),)
+    slider = Menu("round", "Weights left", {str(round): text for round, text in places.texts.items()})
+    return Page(
+        "made-up", "", menus, [Section("all", "All", menus=own, charts=tuple(charts))], data, slider=slider
     )
 
 
+def draw(content, width=5.5, measures=("cca",), layers=LAYERS):
+    return figures.draw_all(content, width, {"measure": list(measures), "layer": list(layers)})
+
+
 @pytest.fixture(scope="module")
-def drawn(tables):
-    return figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis")
+def drawn():
+    return draw(page(), measures=("cca", "cka"))
 
 
-def luminance(color):
-    channels = np.array(mpl.colors.to_rgb(color))
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+def size(svg):
+    return [float(number) for number in re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()]
 
 
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
+# Widths of letters in thousandths of the text's size, of Liberation Sans, which has those of Arial.
+NARROW = dict.fromkeys(" .,:;!/|'ijlftI[]()r-", 0.278) | {
+    "m": 0.833,
+    "w": 0.722,
+    "W": 0.944,
+    "M": 0.833,
+}
 
 
-def image(figure):
-    return figure.axes[0].images[0]
+def texts(svg):
+    """The texts of a figure as (text, left, top, right, bottom, upright) in its own units.
+
+    Vega places text by translations and, where it is not level, a rotation.
+    """
+    found, places = [], [(0.0, 0.0)]
+    for element in re.finditer(r"<(/?)(g|text)([^>]*?)(/?)>([^<]*)", svg):
+        end, tag, attributes, closed, content = element.groups()
+        moved = re.search(r'transform="translate\(([^,)]*),?([^)]*)\)(?:\s*rotate\(([^)]*)\))?', attributes)
+        shift = (float(moved[1]), float(moved[2] or 0)) if moved else (0.0, 0.0)
+        place = (places[-1][0] + shift[0], places[-1][1] + shift[1])
+        if tag == "g" and not end and not closed:
+            places.append(place)
+        elif tag == "g" and end:
+            places.pop()
+        elif tag == "text" and not end and content.strip():
+            angle = float(moved[3] or 0) if moved else 0
+            high = float(re.search(r'font-size="([\d.]+)px"', attributes)[1])
+            long = high * sum(NARROW.get(letter, 0.556) for letter in content)
+            anchor = re.search(r'text-anchor="(\w+)"', attributes)
+            start = {"end": -long, "middle": -long / 2}.get(anchor[1] if anchor else "", 0.0)
+            corners = np.array(list(itertools.product((start, start + long), (-0.75 * high, 0.1 * high))))
+            turned = np.deg2rad(angle)
+            turn = np.array([[np.cos(turned), np.sin(turned)], [-np.sin(turned), np.cos(turned)]])
+            found.append((content, high, angle, corners, corners @ turn + place))
+    return found
 
 
-def test_names(drawn):
-    wanted = {"accuracy", "density"}
+def overlap(one, other):
+    """Whether two rotated boxes overlap by more than a pixel (separating axes)."""
+    for angle in (one[2], other[2]):
+        for axis in (np.deg2rad(angle), np.deg2rad(angle + 90)):
+            direction = np.array([np.cos(axis), np.sin(axis)])
+            a, b = one[4] @ direction, other[4] @ direction
+            if a.max() - 1 < b.min() or b.max() - 1 < a.min():
+                return False
+    return True
+
+
+def test_a_figure_for_each_chart_measure_and_layer(drawn):
+    wanted = {"accuracy"}
     for measure in ("cca", "cka"):
-        wanted |= {
-            f"dense_{measure}",
-            f"layers_{measure}",
-            f"profile_{measure}",
-            *(f"rounds_{measure}_{layer}" for layer in LAYERS),
-        }
+        wanted |= {f"{chart}_{measure}" for chart in ("dense", "layers", "pairs", "profile")}
+        wanted |= {f"rounds_{measure}_{layer}" for layer in LAYERS}
     assert set(drawn) == wanted
+    few = draw(page(pairs=False), layers=["conv2"])
+    assert set(few) == {"accuracy", "dense_cca", "layers_cca", "profile_cca", "rounds_cca_conv2"}
+
+
+def test_layers_with_figures_are_chosen_by_patterns():
+    assert figures.matching(LAYERS, None) == LAYERS
+    assert figures.matching(LAYERS, ["conv*"]) == ["conv1", "conv2"]
 
 
 def test_every_figure_has_labels_for_snakemakes_report(drawn):
     found = {name: names.labels(name, synthetic.MEASURES, LAYERS) for name in drawn}
-    assert found["rounds_cca_conv2"] == {
-        "figure": "Similarity between rounds",
-        "measure": "mean CCA",
-        "layer": "conv2",
-    }
+    title = next(figure.title for figure in names.FIGURES if figure.chart == "rounds")
+    assert found["rounds_cca_conv2"] == {"figure": title, "measure": "mean CCA", "layer": "conv2"}
     assert found["accuracy"] == {"figure": "Test accuracy", "measure": "", "layer": ""}
     assert len({tuple(labels.values()) for labels in found.values()}) == len(drawn)
     # Snakemake would take {x} for a wildcard, and has no escape.
@@ -75,186 +150,154 @@ def test_every_figure_has_labels_for_snakemakes_report(drawn):
 
 
 @pytest.mark.parametrize("width", [3.25, 5.5, 6.75])
-def test_every_figure_fits_its_width_without_a_title_and_with_text_of_at_least_7_points(tables, width):
-    drawn = figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis", width)
-    for name, figure in drawn.items():
-        assert figure.get_size_inches()[0] == (min(width, 3.25) if name.startswith("rounds") else width), name
-        assert not figure.get_suptitle()
-        titles = [axes.get_title(place) for axes in figure.axes for place in ("left", "center", "right")]
-        assert {*titles} <= {"", *LAYERS}, name
-        figure.draw_without_rendering()
-        box = figure.get_tightbbox()
-        assert box.x0 >= -0.01 and box.x1 <= figure.get_size_inches()[0] + 0.01, name
-        assert box.y0 >= -0.01 and box.y1 <= figure.get_size_inches()[1] + 0.01, name
-        sizes = [text.get_fontsize() for text in figure.findobj(mpl.text.Text) if text.get_text()]
-        assert sizes and min(sizes) >= 7, name
+@pytest.mark.parametrize("count", [5, 17, 30])
+def test_text_is_in_the_figure_of_exact_width_at_7_points_without_overlap(width, count):
+    layers = [f"features.{place}.relu" for place in range(count)]
+    content = page(layers, measures=["cca"], rounds=11 if count == 17 else 6, pairs=count < 30)
+    for name, figure in draw(content, width, layers=layers[:1]).items():
+        columns = min(width, 3.25) if name.startswith(("rounds", "pairs")) else width
+        across, up = size(figure.svg)
+        assert across == pytest.approx(72 * columns, abs=0.01) and up < 9 * 72, name
+        pixels = [
+            float(number) for number in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure.svg).groups()
+        ]
+        shown = texts(figure.svg)
+        assert shown, name
+        for text, high, _, _, corners in shown:
+            assert high * across / pixels[0] >= 6.99, (name, text)
+            assert corners.min() > -3 and (corners.max(axis=0) < np.add(pixels, 3)).all(), (name, text)
+        for one, other in itertools.combinations(shown, 2):
+            assert not overlap(one, other), (name, one[0], other[0])
 
 
-def test_heatmaps_share_the_scale_from_0_to_1(drawn):
-    heatmaps = [name for name in drawn if name.startswith(("dense", "rounds"))]
-    assert len(heatmaps) == 2 * (1 + len(LAYERS))
-    for name in heatmaps:
-        assert image(drawn[name]).get_clim() == (0, 1), name
+def test_panels_are_a_grid_with_labels_only_outside():
+    layers = [f"layer{place}" for place in range(7)]
+    svg = draw(page(layers, measures=["cca"]), 3.25, layers=[])["layers_cca"].svg
+    shown = [text for text, *_ in texts(svg)]
+    assert set(layers) <= set(shown)
+    # Two columns of four and three panels: four are on the left, two above no other.
+    assert shown.count("similarity") == 4 and shown.count("weights remaining (%)") == 2
+    assert shown.count("100") == 2 and shown.count("1.0") == 4
 
 
-def test_heatmaps_show_the_mean_over_seeds(tables, drawn):
-    table = tables[0]
-    own = table[
-        (table["seed_a"] == table["seed_b"]) & (table["measure"] == "cka") & (table["layer_a"] == "conv2")
-    ]
-    want = own.groupby(["round_a", "round_b"])["value"].mean().unstack().to_numpy()
-    np.testing.assert_allclose(image(drawn["rounds_cka_conv2"]).get_array(), want, rtol=1e-12)
-    np.testing.assert_allclose(image(drawn["dense_cka"]).get_array()[1], want[:, 0], rtol=1e-12)
+def test_nothing_is_transparent_patterned_or_bound_to_the_theme():
+    many = draw(page(seeds=range(6)))
+    for name, figure in {**draw(page()), **{f"{name} (bands)": one for name, one in many.items()}}.items():
+        for word in ("opacity", "<pattern", "var(", " aria-", "rgba", "#hatch"):
+            assert word not in figure.svg, (name, word)
+        ids = re.findall(r' id="([^"]+)"', figure.svg)
+        assert set(re.findall(r"url\(#([^)]+)\)", figure.svg)) <= set(ids)
+        assert all(one.startswith(name.split(" ")[0]) for one in ids)
 
 
-def test_a_missing_value_is_a_cross(drawn):
-    crosses = [text for text in drawn["dense_cca"].axes[0].texts if text.get_text() == "×"]
-    assert [text.get_position() for text in crosses] == [(3, 1)]
-
-
-def test_numbers_on_cells_can_be_read(drawn):
-    cells = image(drawn["dense_cka"])
-    texts = drawn["dense_cka"].axes[0].texts
-    assert len(texts) == cells.get_array().size
-    for text in texts:
-        column, row = text.get_position()
-        assert contrast(cells.cmap(cells.norm(cells.get_array()[row, column])), text.get_color()) >= 4.5
-
-
-def test_lines_differ_from_the_paper(drawn):
-    for name in ("accuracy", "density", "profile_cca", "layers_cca"):
-        lines = [line for axes in drawn[name].axes for line in axes.lines]
-        assert lines and all(contrast(line.get_color(), "white") >= 2.9 for line in lines), name
-
-
-def test_each_of_a_few_seeds_is_a_dot_and_more_are_a_band(tables, drawn):
-    percent = 100 * tables[1].pivot(index="seed", columns="round", values="test_accuracy")
-    *dots, line = drawn["accuracy"].axes[0].lines
-    np.testing.assert_allclose([one.get_ydata() for one in dots], percent)
-    np.testing.assert_allclose(line.get_ydata(), percent.mean())
-    many = synthetic.accuracy(4, range(6))
-    style = figures.Style(LAYERS, Rounds.of(many), "viridis", 5.5)
-    axes = figures.draw_accuracy(many, style).axes[0]
-    (band,) = [part for part in axes.collections if isinstance(part, PolyCollection)]
-    corners, percent = band.get_paths()[0].vertices[:, 1], 100 * many["test_accuracy"]
-    assert (corners.min(), corners.max()) == pytest.approx((percent.min(), percent.max()))
-
-
-def test_sparsity_axis_is_logarithmic_with_dense_on_the_left(drawn):
-    for name in ("accuracy", "density", "layers_cca"):
-        axes = drawn[name].axes[0]
-        left, right = axes.get_xlim()
-        assert axes.get_xscale() == "log" and left > 100 > right
-
-
-def named(axes):
-    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
-
-
-def test_profile_shows_chance_and_the_networks_of_other_seeds_where_compared(tables, drawn):
-    lines = named(drawn["profile_cca"].axes[0])
-    assert {"other seeds", "chance level", "chance within classes"} < set(lines)
-    np.testing.assert_allclose(lines["chance level"].get_ydata(), 0.01)
-    np.testing.assert_allclose(lines["chance within classes"].get_ydata(), 0.015)
-    table = tables[0][tables[0]["seed_a"] == tables[0]["seed_b"]]
-    alone = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
-    assert "other seeds" not in named(alone["profile_cca"].axes[0])
-
-
-def test_values_that_need_a_warning_are_hatched_and_hollow(tables):
-    table = tables[0].copy()
-    table.loc[(table["layer_a"] == "conv1") & (table["seed_a"] == 1), "status"] = "few rows"
-    drawn = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
-    hatched = drawn["dense_cka"].axes[0].patches
-    assert {(part.get_y() + 0.5, part.get_x() + 0.5) for part in hatched} == {
-        (0, round) for round in range(4)
-    }
-    assert list(named(drawn["profile_cka"].axes[0])["needs a warning"].get_xdata()) == [0]
-
-
-def test_networks_that_do_not_classify_are_marked_wherever_their_similarity_is_drawn(tables, drawn):
-    accuracy = tables[1].copy()
-    accuracy.loc[(accuracy["seed"] == 1) & (accuracy["round"] == 3), "test_accuracy"] = 0.1
-    given = (tables[0], accuracy, tables[2], LAYERS, synthetic.MEASURES, "viridis")
-    found = figures.draw_all(*given, least_accuracy=0.28)
-
-    def diamonds(figure):
-        lines = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
-        marks = [part for part in figure.axes[0].collections if len(part.get_paths()[0].vertices) < 8]
-        places = [tuple(place) for part in marks for place in part.get_offsets().round()]
-        return [list(line.get_xdata()) for line in lines] + places
-
-    assert diamonds(found["profile_cka"]) == [[0, 1, 2]]
-    assert "does not classify" in named(found["profile_cka"].axes[0])
-    assert [len(xs) for xs in diamonds(found["layers_cka"])] == [1, 1, 1]
-    assert sorted(diamonds(found["dense_cka"])) == [(3, row) for row in range(3)]
-    either = sorted({(3, other) for other in range(4)} | {(other, 3) for other in range(4)})
-    assert sorted(diamonds(found["rounds_cka_conv1"])) == either
-    assert not any(diamonds(figure) for figure in drawn.values())
-
-
-def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance(tables):
-    table = tables[0].copy()
-    last = (table["layer_a"] == "conv1") & (table["round_a"] == 3)
-    here = last & (table["round_b"] == 0)
-    # Above chance, but not above its quantile.
-    table.loc[here, ["chance", "chance_high", "value"]] = 0.99, 0.995, 0.992
-    drawn = figures.draw_all(table, *tables[1:], LAYERS, synthetic.MEASURES, "viridis")
-    for name, levels, ring in (
-        ("dense_cka", [0.99, 0.01, 0.01], (3, 0)),
-        ("rounds_cka_conv1", [0.01, 0.01, 0.01, 0.99], (0, 3)),
-    ):
-        cells, _, beside = drawn[name].axes
-        (column,) = beside.images
-        np.testing.assert_allclose(column.get_array()[:, 0], levels)
-        assert column.get_clim() == (0, 1) and column.get_cmap().name == "viridis"
-        assert [text.get_text() for text in beside.get_xticklabels()] == ["chance"]
-        assert [text.get_text() for text in beside.texts] == [f"{level:.2f}"[1:] for level in levels]
-        (rings,) = cells.collections
-        assert [tuple(place) for place in rings.get_offsets().round()] == [ring], name
-    unknown = figures.draw_all(
-        table.assign(chance=np.nan, chance_high=np.nan), *tables[1:], LAYERS, synthetic.MEASURES, "viridis"
+def test_a_tint_is_blended_with_the_paper():
+    path = '<path fill="#000000" stroke="rgb(255, 0, 0)" fill-opacity="0.5" opacity="0.5"/>'
+    assert print._opaque(path) == '<path fill="#bfbfbf" stroke="#ff8080"/>'
+    assert (
+        print._opaque('<path fill="none" stroke="#08f" stroke-opacity="0"/>')
+        == '<path fill="none" stroke="none"/>'
     )
-    assert len(unknown["dense_cka"].axes) == 2 and not unknown["dense_cka"].axes[0].collections
 
 
-def test_panels_show_their_layers_before_all_others(tables, drawn):
-    for axes, layer in zip(drawn["layers_cka"].axes, LAYERS, strict=True):
-        assert axes.get_title("left") == layer
-        strong = [line for line in axes.lines if line.get_color() == palette.EXPERIMENT]
-        rows = tables[0].query("measure == 'cka' and seed_a == seed_b and layer_a == @layer and round_b == 0")
-        np.testing.assert_allclose(strong[-1].get_ydata(), rows.groupby("round_a")["value"].mean())
+DRAW = """
+import sys, hashlib
+sys.path[:0] = {paths!r}
+import test_figures
+from prunescope.report import figures, print
+for name, one in sorted(test_figures.draw(test_figures.page(seeds=range(6)), layers=["conv1"]).items()):
+    files = one.svg.encode(), one.text.encode(), print.pdf(one.svg), print.png(one.svg, 100)
+    sys.stdout.write(name + " " + " ".join(hashlib.sha256(file).hexdigest() for file in files) + "\\n")
+"""
+
+
+def test_two_processes_write_the_same_bytes():
+    here = Path(__file__)
+    paths = [str(here.parent), str(here.parents[1]), str(here.parents[2] / "workflow/scripts")]
+    command = [sys.executable, "-c", DRAW.format(paths=paths)]
+    one, other = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in "ab")
+    assert one == other and len(one.splitlines()) == 6
+
+
+def test_files(drawn, tmp_path):
+    few = {name: drawn[name] for name in ("accuracy", "profile_cca")}
+    figures.save(few, {"accuracy": "table"}, tmp_path / "all", ["svg", "pdf", "png"], 144)
+    written = {path.name for path in (tmp_path / "all").iterdir()}
+    assert written == {f"{name}.{kind}" for name in few for kind in ("svg", "pdf", "png", "txt")} | {
+        "accuracy.tex"
+    }
+    pdf = (tmp_path / "all/accuracy.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"LiberationSans" in pdf and b"/Type3" not in pdf
+    across, up = size(few["accuracy"].svg)
+    box = [float(number) for number in re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf).groups()]
+    assert box == pytest.approx([across, up], abs=0.01)
+    png = (tmp_path / "all/accuracy.png").read_bytes()
+    assert struct.unpack(">II", png[16:24])[0] == round(across * 144 / 72)
+    figures.save(few, {}, tmp_path / "few", ["pdf"], 100)
+    assert {path.suffix for path in (tmp_path / "few").iterdir()} == {".pdf", ".txt"}
+
+
+def test_caption_and_text_alternative_name_what_is_shown(drawn):
+    caption, alternative = drawn["profile_cca"].text.split("\n\n")
+    for part in ("mean CCA", "mean of 3 seeds", "made-up"):
+        assert part in caption
+    assert "pruned: 0.551 (conv2) to 0.949 (output)" in alternative
+    assert "retrained: 0.776 (conv2) to" in alternative and "other seeds: 0.702." in alternative
+    assert "conv2" in drawn["rounds_cca_conv2"].text.split("\n\n")[0]
+    assert "conv1, conv2" in drawn["pairs_cca"].text or "conv2, conv1" in drawn["pairs_cca"].text
+
+
+def test_controls_and_other_seeds_are_in_the_figures(drawn):
+    for name, series in (
+        ("profile_cca", ["retrained", "other seeds", "chance level"]),
+        ("accuracy", ["retrained"]),
+    ):
+        shown = {text for text, *_ in texts(drawn[name].svg)}
+        assert {"pruned", *series} <= shown, name
+
+
+def test_figures_show_the_measured_values(drawn):
+    numbers = [text for text, *_ in texts(drawn["dense_cca"].svg) if re.fullmatch(r"[01]\.\d\d", text)]
+    table = synthetic.similarity(4, LAYERS, SEEDS, ["cca", "cka"])
+    own = slices.to_dense(slices.of_measure(table, "cca"))
+    means = own.groupby(["layer_a", "round_a"])["value"].mean()
+    wanted = sorted([*means, *[0.01] * len(LAYERS)])
+    np.testing.assert_allclose(sorted(map(float, numbers)), wanted, atol=0.0051)
+
+
+def test_a_missing_value_is_a_cross():
+    def hide(table):
+        here = (table["layer_a"] == "conv2") & (table["round_a"] == 3)
+        return table.assign(value=table["value"].mask(here), status=table["status"].mask(here, "dead layer"))
+
+    shown = [text for text, *_ in texts(draw(page(change=hide))["dense_cca"].svg)]
+    assert shown.count("×") == 1
+
+
+def test_one_seed_and_only_the_dense_network():
+    found = draw(page(seeds=[7], rounds=1, measures=["cca"]))
+    assert {"accuracy", "dense_cca", "profile_cca"} <= set(found)
+
+
+def test_a_limit_on_address_space_is_one_line(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (67 * 10**9, -1))
+    with pytest.raises(InputError, match=r"allows 67 GB of address space, but .* reserves 68 GB"):
+        draw(page())
+
+
+def test_colour_schemes_that_are_offered_are_vegas():
+    schema = json.dumps(alt.load_schema())
+    (offered,) = (field.annotation for name, field in Figures.model_fields.items() if name == "colormap")
+    for name in offered.__args__:
+        assert f'"{name.lower()}"' in schema
 
 
 @pytest.mark.parametrize("count", [1, 12, 13, 30, 100])
 def test_blocks_hold_every_layer_once_in_at_most_twelve_panels(count):
-    for layers in ([f"layer{i // 8}.{i}" for i in range(count)], [f"relu{i}" for i in range(count)]):
+    for layers in (
+        [f"layer{i // 8}.{i}" for i in range(count)],
+        [f"relu{i}" for i in range(count)],
+        [f"features.{i}" for i in range(count)],
+    ):
         panels = blocks(layers)
         assert [layer for panel in panels for layer in panel.members] == layers
-        assert len(panels) <= PANELS
-
-
-def test_files_are_the_same_bytes_twice(tables, drawn, tmp_path):
-    few = {name: drawn[name] for name in ("density", "layers_cca")}
-    drawing.save(few, tmp_path / "one", 80)
-    again = figures.draw_all(*tables, LAYERS, synthetic.MEASURES, "viridis")
-    drawing.save({name: again[name] for name in few}, tmp_path / "two", 80)
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == sorted(f"{name}.{suffix}" for name in few for suffix in ("svg", "pdf", "png"))
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-
-
-def test_pdf_embeds_fonts_that_publishers_take(drawn, tmp_path):
-    drawing.save({"accuracy": drawn["accuracy"]}, tmp_path / "out", 80)
-    text = (tmp_path / "out/accuracy.pdf").read_bytes()
-    assert b"/FontFile2" in text and b"/Type3" not in text
-
-
-def test_one_seed_and_only_the_dense_network():
-    table = synthetic.similarity(1, LAYERS, [7], ["cca"])
-    densities = made_tables.layer_densities(synthetic.networks(1, ["a"], [7]))
-    drawn = figures.draw_all(
-        table, synthetic.accuracy(1, [7]), densities, LAYERS, synthetic.MEASURES, "Greys"
-    )
-    assert len(drawn["accuracy"].axes[0].lines) == 1
+        assert len(panels) <= PANELS and (count == 1 or len(panels) > 1)

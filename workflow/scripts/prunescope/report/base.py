@@ -72,6 +72,8 @@ class Chart:
         Whether it uses the width of the page.
     beware : str
         What the chart does not show, or what misleads.
+    vertical : str
+        Title of the vertical axis in a figure of several panels; on the page, the panels have none.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Chart:
     dots: bool = False
     wide: bool = True
     beware: str = ""
+    vertical: str = ""
 
 
 def chart(*filters: str) -> alt.Chart:

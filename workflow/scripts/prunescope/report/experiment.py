@@ -10,8 +10,9 @@ import pandas as pd
 import yaml
 
 from prunescope import tables
+from prunescope.files import read_parquet
 from prunescope.findings import slices
-from prunescope.findings.levels import Tables
+from prunescope.findings.levels import Tables, collected
 from prunescope.report import cards, network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL, Chart
 from prunescope.report.level_sections import Levels
@@ -72,6 +73,42 @@ class Experiment:
     channels: pd.DataFrame | None = None
     classes: pd.DataFrame | None = None
     exemplars: pd.DataFrame | None = None
+
+    @classmethod
+    def read(cls, name: str, files, params) -> "Experiment":
+        """Read an experiment from the files of a job; its findings are empty.
+
+        Parameters
+        ----------
+        name : str
+        files, params
+            ``snakemake.input`` and ``snakemake.params`` of the rules `write_report` and `draw_figures`.
+        """
+        similarity, accuracy = read_parquet(files.similarity), read_parquet(files.accuracy)
+        matrices, accuracies = map(read_parquet, files.controls), map(read_parquet, files.control_accuracies)
+        controls = dict(
+            zip(map(slices.series, params.controls), zip(matrices, accuracies, strict=True), strict=True)
+        )
+        untrained = next(map(read_parquet, files.untrained), None)
+        found = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in files.levels}
+        found |= {(name, "similarity"): similarity, (name, "accuracy"): accuracy}
+        series = {slices.series(params.experiment["control"]): name}
+        for kind, other in params.controls.items():
+            series[slices.series(kind)] = other
+            found[other, "similarity"], found[other, "accuracy"] = controls[slices.series(kind)]
+        series |= {slices.series(kind): other for kind, other in params.siblings.items()}
+        return cls(
+            name,
+            params.experiment,
+            list(tables.layers(files.similarity)),
+            similarity,
+            accuracy,
+            {},
+            controls,
+            untrained,
+            collected(series, found),
+            *map(read_parquet, (files.channels, files.classes, files.exemplars)),
+        )
 
     @cached_property
     def rounds(self) -> Rounds:

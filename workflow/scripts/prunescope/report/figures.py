@@ -13,7 +13,7 @@ import pandas as pd
 
 from prunescope.files import atomic_path
 from prunescope.report import print, vega
-from prunescope.report.base import Chart
+from prunescope.report.base import ANY, Chart
 from prunescope.report.names import FIGURES, file_name
 from prunescope.report.page import Page, shown
 
@@ -49,21 +49,22 @@ def draw_all(page: Page, width: float, chosen: dict[str, list[str]]) -> dict[str
         When the process's address space is limited.
     """
     vega.check_address_space()
-    menus = {menu.name: menu for menu in [*page.menus, *(m for part in page.sections for m in part.menus)]}
+    menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
+    said = {menu.name: menu.options for menu in [*menus, *([page.slider] if page.slider else [])]}
     charts = {chart.name: chart for section in page.sections for chart in section.charts}
-    first = {name: next(iter(menu.options)) for name, menu in menus.items()}
+    charts |= {card.chart.name: card.chart for card in page.cards if card.chart}
     drawings = {}
     for figure in (one for one in FIGURES if one.chart in charts):
         chart = charts[figure.chart]
         for options in product(*(chosen[menu] for menu in figure.menus)):
-            selected = first | dict(zip(figure.menus, options, strict=True))
+            selected = page.selected | dict(zip(figure.menus, options, strict=True))
             rows = shown(chart, page.tables[chart.table], selected)
             # Networks that were trained elsewhere need not have all layers.
             if len(rows):
                 name = file_name(figure.chart, *options)
-                said = [menus[key].options[selected[key]] for key in chart.keys if key in menus]
+                about = [said[key][selected[key]] for key in chart.keys if key in said]
                 drawings[name] = Drawing(
-                    print.svg(chart, rows, width, name), _text(page, figure.title, said, chart, rows)
+                    print.svg(chart, rows, width, name), _text(page, [figure.title, *about], chart, rows)
                 )
     return drawings
 
@@ -105,31 +106,32 @@ def save(
             (part / f"{name}.tex").write_text(text, encoding="utf-8")
 
 
-def _text(page: Page, title: str, said: list[str], chart: Chart, rows: pd.DataFrame) -> str:
-    """Return caption and text alternative of a figure; `said` are the selected options."""
-    caption = f"{'; '.join([title, *said, f'experiment {page.title}'])}. {chart.caption}"
+def _text(page: Page, about: list[str], chart: Chart, rows: pd.DataFrame) -> str:
+    """Return caption and text alternative of a figure; `about` are its title and the selected options."""
+    caption = f"{'; '.join([*about, f'experiment {page.title}'])}. {chart.caption} {chart.beware}"
     alternative = f"{chart.description} {_range(rows[rows['role'] == 'summary'])}"
     return f"{caption.strip()}\n\n{alternative.strip()}\n"
 
 
 def _range(rows: pd.DataFrame) -> str:
     """Say where the values of each series are lowest and highest."""
-    sides = [
-        name for name in ("layer", "layer_b", "round", "round_b") if name in rows and rows[name].nunique() > 1
-    ]
-    groups = rows[rows["mean"].notna()].groupby("series", sort=False) if "series" in rows else [("", rows)]
+    if "mean" not in rows:
+        return ""
+    rows = rows[rows["mean"].notna()]
+    sides = [name for name in ("layer", "layer_b", "round", "round_b") if name in rows]
+    sides = [name for name in sides if len(set(rows[name].astype(str)) - {ANY}) > 1]
     parts = []
-    for name, part in groups:
-        part = part[part["mean"].notna()]
+    for name, part in rows.groupby("series", sort=False) if "series" in rows else [("", rows)]:
         if len(part):
-            ends = [part.loc[part["mean"].idxmin()], part.loc[part["mean"].idxmax()]]
-            low, high = (f"{end['mean']:.3g}{_place(end, sides)}" for end in ends)
-            parts.append(f"{name}: {low} to {high}".removeprefix(": "))
+            ends = (part.loc[part["mean"].idxmin()], part.loc[part["mean"].idxmax()])
+            texts = [f"{end['mean']:.3g}{_place(end[sides])}" for end in ends]
+            if ends[0]["mean"] == ends[1]["mean"]:
+                texts = [f"{ends[0]['mean']:.3g}"]
+            parts.append(f"{name}: {' to '.join(texts)}".removeprefix(": "))
     return f"Means: {'; '.join(parts)}." if parts else ""
 
 
-def _place(row: pd.Series, sides: list[str]) -> str:
-    words = [
-        f"{'round ' if side.startswith('round') else ''}{row[side]}" for side in sides if row[side] != "*"
-    ]
+def _place(sides: pd.Series) -> str:
+    known = {side: value for side, value in sides.items() if value != ANY}
+    words = [f"round {value}" if side.startswith("round") else str(value) for side, value in known.items()]
     return f" ({', '.join(words)})" if words else ""

@@ -24,13 +24,16 @@ COLUMN = 3.25
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 # The page's colours in print, whatever its theme.
 COLORS = {name.removeprefix("--"): color for name, color in palette.variables("light").items()}
+# A figure's panel is at most so tall, in inches; with axes and legend it fits a page.
+TALLEST = 7.5
+LEGEND = {"title": None, "orient": "top", "symbolOpacity": 1, "columnPadding": 24}
 # Smallest width of one of several panels in inches, and the space between and above them in pixels.
 PANEL, GAP, ABOVE = 1.4, 18, 34
 # Parts of Vega's SVG that are invisible or repeat defaults.
 NOT_SEEN = re.compile(
     r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<path[^>]* opacity="0"[^>]*/>|'
     r'<text[^>]* opacity="0"[^>]*>[^<]*</text>|'
-    r' aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
+    r' role="[^"]*"| aria-[a-z]+="[^"]*"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
 )
 TRANSPARENT = re.compile(r'<[^>]* (?:fill-|stroke-)?opacity="[^"]*"[^>]*>')
 PAINT = re.compile(r' (fill|stroke)="([^"]*)"')
@@ -87,11 +90,13 @@ def _unitless(figure: str) -> str:
 def _single(chart: Chart, pixels: int) -> dict:
     spec = _printed(chart.spec)
     spec["width"] = pixels
+    spec["height"] = min(spec["height"], TALLEST * PIXELS_PER_INCH)
     for part in spec.get("layer", [spec]):
-        for channel in ("color", "shape"):
+        for channel in ("color", "shape", "strokeDash"):
             encoded = part.get("encoding", {}).get(channel, {})
-            if (legend := encoded.get("legend")) and legend.get("orient") == "top":
-                legend["columns"] = _columns(encoded["scale"]["domain"], pixels)
+            # Cards have no legend: the page has one for all of them.
+            if encoded.get("field") == "series" and len(names := encoded["scale"]["domain"]) > 1:
+                encoded["legend"] = LEGEND | {"columns": _columns(names, pixels)}
     return spec
 
 
@@ -114,7 +119,7 @@ def _multiples(chart: Chart, rows: pd.DataFrame, pixels: int) -> str:
     # The labels' width is known once they are drawn; then the panels fill the rest.
     for _ in range(2):
         views = [
-            _panel(spec, panel, inner, left=place % columns == 0, bottom=place + columns >= count)
+            _panel(spec, panel, inner, chart.vertical, place % columns == 0, place + columns >= count)
             for place, panel in enumerate(chart.panels)
         ]
         grid = {
@@ -129,18 +134,19 @@ def _multiples(chart: Chart, rows: pd.DataFrame, pixels: int) -> str:
     return drawn
 
 
-def _panel(spec: dict, panel: Panel, width: float, left: bool, bottom: bool) -> dict:
-    members = json.dumps(list(panel.members))
-    text = re.sub(r"\bmembers\b", lambda _: json.dumps(members)[1:-1], json.dumps(spec))
-    view = json.loads(text)
+def _panel(spec: dict, panel: Panel, width: float, vertical: str, left: bool, bottom: bool) -> dict:
+    members = json.dumps(f"indexof({json.dumps(list(panel.members))},")[1:-1]
+    view = json.loads(json.dumps(spec).replace("indexof(members,", members))
     title = {"text": panel.title, "anchor": "start", "offset": 4, "limit": round(width)}
     view |= {"width": round(width, 2), "height": round(min(spec["height"], 0.75 * width)), "title": title}
     for part in view["layer"]:
         for channel, shown in (("x", bottom), ("y", left)):
             encoded = part["encoding"].get(channel, {})
-            if {"field", "datum", "aggregate"} & set(encoded) and not shown:
-                encoded["axis"] = (encoded.get("axis") or {}) | {"labels": False, "title": None}
-                encoded["title"] = None
+            if not {"field", "datum"} & set(encoded):
+                continue
+            title = {"title": vertical if shown else None} if channel == "y" or not shown else {}
+            encoded |= title
+            encoded["axis"] = (encoded.get("axis") or {}) | title | ({} if shown else {"labels": False})
     return view
 
 
@@ -156,6 +162,8 @@ def _printed(spec: dict) -> dict:
         "background": COLORS["paper"],
         "axis": config["axis"] | sizes | {"translate": 0},
         "legend": config["legend"] | sizes | {"titleFontWeight": "normal"},
+        # Rows of a heatmap may be lower than text.
+        "axisYDiscrete": {"labelOverlap": "greedy"},
         "title": {"fontSize": TEXT, "fontWeight": "normal", "color": COLORS["ink"]},
     }
     return spec

@@ -26,8 +26,7 @@ BARS = "Vertical lines: 95 % intervals for other images, where they were compute
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Black corner: the value needs a warning. {FAILING} ×: no value. The table below the chart gives the "
-    "reasons."
+    f"Black corner: the value needs a warning. {FAILING} ×: no value."
 )
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
@@ -201,6 +200,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         f"Small line charts, one for each layer or block: horizontal axis, {rounds.across}; vertical axis, "
         "similarity.",
         panels=tuple(panels),
+        vertical="similarity",
         fixed=(("series", PRUNED),),
         dots=dots,
         beware=f"{BARS} {FAILING}",
