@@ -122,6 +122,8 @@ def test_compare_takes_folders_with_a_matrix_for_each_layer(folder):
         assert len(table) == 3 * 3 * 2 and set(table["layer_a"]) == {"conv", "head"}
         pair = table.query("round_a == 1 and round_b == 2 and layer_a == 'head'")
         assert pair["value"].item() == pytest.approx(expected, rel=1e-5)
+    assert run("compare", "dense", "pruned", "-m", "cka", "--report", "page.html").output == ""
+    assert "pruned – dense" in (folder / "page.html").read_text()
     np.save(folder / "pruned/ids.npy", np.arange(1, 301))
     done = run("compare", "dense", "pruned")
     assert done.exit_code == 1 and "image 1 has id 0 in one and 1 in the other" in done.output
@@ -148,6 +150,8 @@ WRONG = {
     "a file and a folder": (["compare", "a.npy", "."], ["a.npy and .: a file and a folder"]),
     "three arrays": (["compare", "a.npy", "b.npy", "short.npy"], ["short.npy: only two .npy files"]),
     "another format": (["compare", "a.npy", "b.npy", "-o", "a.xlsx"], ["must end in .parquet or .csv"]),
+    "a page of arrays": (["compare", "a.npy", "b.npy", "--report", "a.html"], ["a .npy file has none"]),
+    "a page in another format": (["compare", "a.npy", "b.npy", "--report", "a.pdf"], ["must end in .html"]),
     "several arrays": (["compare", "a.npy", "several.npz"], ["several.npz: not a .npy file of numbers"]),
     "no such measure": (["compare", "a.npy", "b.npy", "-m", "ccca"], ["did you mean 'cca'"]),
 }

@@ -4,6 +4,7 @@
 >>> ps.compare(x, y, measures=["cca"])  # two arrays  # doctest: +SKIP
 >>> ps.compare_models(a, b, images, layers=["ReLU"])  # two torch modules  # doctest: +SKIP
 >>> ps.compare_folders(["mine/0", "mine/1"])  # activations recorded elsewhere  # doctest: +SKIP
+>>> ps.write_report(table, "comparison.html")  # a page of such a comparison  # doctest: +SKIP
 >>> ps.described(label="...", reference="...")  # describes a measure of your own  # doctest: +SKIP
 >>> ps.load("results/digits-lenet")  # the results of an experiment  # doctest: +SKIP
 
@@ -53,6 +54,7 @@ _PUBLIC = {
     "compare_models": "prunescope.notebook.models",
     "described": "prunescope.user_kinds",
     "load": "prunescope.notebook.run",
+    "write_report": "prunescope.report.recorded",
 }
 
 

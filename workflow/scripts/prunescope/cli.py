@@ -200,7 +200,8 @@ def _complete_measure(_context, _parameter, incomplete: str) -> list[str]:
     epilog="""\b
 Examples:
   prunescope compare a.npy b.npy -m cca -m cka
-  prunescope compare runs/dense runs/pruned runs/other -o similarity.parquet"""
+  prunescope compare runs/dense runs/pruned runs/other -o similarity.parquet
+  prunescope compare runs/dense runs/pruned --report comparison.html"""
 )
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="A B [MORE]...")
 @click.option(
@@ -217,7 +218,14 @@ Examples:
     type=click.Path(path_type=Path),
     help="Write all columns to this .parquet or .csv file instead of printing the table.",
 )
-def compare(paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | None) -> None:
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write an interactive page to this .html file: a heatmap of the layers of the folders.",
+)
+def compare(
+    paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | None, report: Path | None
+) -> None:
     """Compare files or folders of activations.
 
     Two .npy files hold matrices of shapes (n, p) and (n, q); row i of both is the same example. Two or more
@@ -228,6 +236,8 @@ def compare(paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | N
         raise click.UsageError("give at least two files or folders")
     if output and output.suffix not in (".parquet", ".csv"):
         raise InputError(f"--output {output}: must end in .parquet or .csv")
+    if report and report.suffix != ".html":
+        raise InputError(f"--report {report}: must end in .html")
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: No such file or folder; correct the path")
@@ -240,6 +250,8 @@ def compare(paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | N
     elif any(folders.values()):
         file, folder = (next(path for path in paths if folders[path] == wanted) for wanted in (False, True))
         raise InputError(f"{file} and {folder}: a file and a folder; give only files or only folders")
+    elif report:
+        raise InputError(f"--report {report}: shows layers, and a .npy file has none; give folders")
     elif len(paths) > 2:
         raise InputError(f"{paths[2]}: only two .npy files can be compared at a time; use folders for more")
     else:
@@ -248,9 +260,13 @@ def compare(paths: tuple[Path, ...], measures: tuple[str, ...], output: Path | N
         a, b = paths
         arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
         table = shown = compare_named(arrays, measures or None)
+    if report:
+        from prunescope.report import recorded
+
+        recorded.write_report(table, report, networks=list(map(str, paths)))
     if output:
         _write(table, output)
-    else:
+    elif not report:
         click.echo(shown.to_string(index=False, float_format="{:.6g}".format))
 
 

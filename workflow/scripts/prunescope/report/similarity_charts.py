@@ -223,7 +223,7 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
     -------
     Chart
     """
-    chart = _heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X("round:O", axis=base.round_axis(rounds)),
         alt.Y("layer:N", sort=layers, title=None),
@@ -257,7 +257,7 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     Chart
         Of the table ``pairs``; the menu `round` selects the round.
     """
-    chart = _heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X("layer_b:N", sort=layers, axis=base.layer_axis(layers, title="dense network")),
         alt.Y("layer:N", sort=layers, title="selected round"),
@@ -295,7 +295,7 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
         Of the table ``rounds``; the menu `layer` selects the layer.
     """
     names = f"{json.dumps({round: rounds.name(round) for round in rounds.percents})}[datum.label]"
-    chart = _heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X(
             "round_b:O",
@@ -343,7 +343,7 @@ def _failing(rows: alt.Chart, **style) -> alt.Chart:
     )
 
 
-def _heatmap(
+def heatmap(
     rows: alt.Chart, x: alt.X, y: alt.Y, colormap: str, tooltip: list[alt.Tooltip], height: int
 ) -> alt.LayerChart:
     """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
