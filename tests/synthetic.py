@@ -81,7 +81,7 @@ def all_layers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) -> levels.Tables:
-    """The tables behind the levels: a network moves a little at each level in each round, and without landscape."""
+    """The tables behind the levels: a network moves a little at each level in each round; no landscape."""
     networks = accuracy[["seed", "round"]].to_numpy(int).tolist()
     pairs = [(*a, *b) for a in networks for b in networks if a != b and (a[0] == b[0] or a[1] == b[1] == 0)]
     table = pd.DataFrame(pairs, columns=["seed_a", "round_a", "seed_b", "round_b"])

@@ -194,8 +194,9 @@ def test_the_slider_changes_sentence_cards_and_charts(page, results):
     found = json.loads((results / "findings.json").read_text())
     script = """
       const visible = (one) => one.checkVisibility();
-      const texts = (query) => [...document.querySelectorAll(query)].filter(visible).map((one) => one.textContent);
-      return [texts(".sentence"), texts(".card .value b"), texts("output")];
+      const texts = (query) =>
+        [...document.querySelectorAll(query)].filter(visible).map((one) => one.textContent);
+      return [texts(".sentence"), texts(".card .value strong"), texts("output")];
     """
     last, first = slide(page, 99), slide(page, 0)
     assert (first, last) == ("0", str(found["last_round"]))
