@@ -187,7 +187,7 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
             "layer:N", sort=layers, scale=alt.Scale(domain=layers), axis=alt.Axis(title=None, labelLimit=220)
         )
         value, low, high = alt.X("mean:Q", scale=scale, axis=axis), alt.X("low:Q"), alt.X2("high")
-        zero, offset = {"x": alt.XDatum(0)}, {"yOffset": 0}
+        zero, offset = {"x": alt.XDatum(0)}, {"yOffset": 7}
     else:
         band = {"y": alt.YDatum(-margin, scale=scale, axis=axis), "y2": alt.Y2Datum(margin)}
         names = alt.X("layer:N", sort=layers, scale=alt.Scale(domain=layers), axis=base.layer_axis(layers))
@@ -272,7 +272,7 @@ def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
         alt.X("round:O", axis=base.round_axis(rounds)),
         alt.Y("layer:N", sort=layers, title=None),
         alt.Color("drawn:Q", scale=scale, legend=_bar("%")),
-        "datum.mean == 0 ? '0' : format(datum.mean, datum.mean >= 10 ? '.0f' : '.2~r')",
+        "format(datum.mean, datum.mean >= 10 ? '.0f' : datum.mean >= 0.1 ? '.2~r' : '.1~r')",
         tip,
         26 * len(layers),
         drawn=f"max(datum.mean, {least})",
@@ -633,6 +633,7 @@ def _small_axis(rounds: Rounds) -> alt.X:
     x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
     axis = x["axis"].copy()
     axis.title, axis.grid, axis.labelFlush = None, False, True
+    axis.labelLimit, axis.labelSeparation = 76, 6
     if rounds.by_weights:
         axis.format, axis.labelExpr = alt.Undefined, "format(datum.value, '.2~r') + ' %'"
     return x.axis(axis)
