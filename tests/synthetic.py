@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from prunescope.findings import levels, levels_in_words, slices, verdicts
+
 
 def similarity(rounds, layers, seeds, measures, middle=0.6) -> pd.DataFrame:
     """The matrix of an experiment whose middle layers fall towards `middle` while it is pruned."""
@@ -76,6 +78,31 @@ def all_layers(table: pd.DataFrame) -> pd.DataFrame:
         if a != b
     ]
     return pd.concat([table, *parts], ignore_index=True)
+
+
+def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) -> levels.Tables:
+    """The tables behind the levels: a network moves a little at each level in each round, and without landscape."""
+    networks = accuracy[["seed", "round"]].to_numpy(int).tolist()
+    pairs = [(*a, *b) for a in networks for b in networks if a != b and (a[0] == b[0] or a[1] == b[1] == 0)]
+    table = pd.DataFrame(pairs, columns=["seed_a", "round_a", "seed_b", "round_b"])
+    table = table.assign(experiment_a=name, experiment_b=name)
+    far = (table["round_a"] - table["round_b"]).abs() / accuracy["round"].max()
+    far = far.where(table["seed_a"] == table["seed_b"], 2) * (1 + 0.1 * table["seed_a"])
+    weights = [
+        table.assign(layer=layer, measure="weight_cosine", value=1 - 0.3 * far)
+        for layer in ("a", "b", levels.ALL_LAYERS)
+    ]
+    predictions = table.assign(measure="agreement", value=1 - 0.03 * far, chance=0.1)
+    return levels.Tables(name, accuracy, similarity, pd.concat(weights, ignore_index=True), predictions)
+
+
+def findings(name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None) -> dict:
+    """The findings of an experiment with its levels, as in findings.json."""
+    controls = controls or {}
+    found = verdicts.conclude(name, similarity, accuracy, shapes, measures, given, controls, untrained)
+    tables = {slices.PRUNED: level_tables(name, similarity, accuracy)}
+    tables |= {kind: level_tables(kind, *parts) for kind, parts in controls.items()}
+    return levels_in_words.with_levels(found, tables, list(shapes), untrained)
 
 
 def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:

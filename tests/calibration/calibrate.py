@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
+sys.path[:0] = [str(REPOSITORY / "workflow/scripts"), str(REPOSITORY / "tests/calibration")]
+
+import distances  # noqa: E402
 
 from prunescope.findings import claims  # noqa: E402
 from prunescope.findings.statistics import FEWEST_SEEDS, LEVEL, Contrast, of_seeds  # noqa: E402
@@ -405,7 +407,13 @@ def main(draws: int) -> None:
     write(
         "covered", rates("95 % interval of", COVERED, STRUCTURES | {"skewed": BEYOND["skewed"]}, draws) + note
     )
+    write_distances(draws, note)
     write("power", powers(draws) + f"\n\n{draws:,} simulated experiments for each number.")
+
+
+def write_distances(draws: int, note: str) -> None:
+    parts = [table([corner, *head], rows) for corner, head, rows in distances.tables(draws)]
+    write("distances", "\n\n".join(parts) + note)
 
 
 def write(name: str, text: str) -> None:

@@ -20,7 +20,6 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import synthetic
 from prunescope.files import write_text
-from prunescope.findings import verdicts
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
 
@@ -180,26 +179,92 @@ def test_every_layer_shows_its_rounds(page, results):
         assert cells(page, "rounds", "round", "round_b") == want
 
 
-def test_scale_above_chance_subtracts_the_chance_level(page):
-    raw = {(row["layer"], row["seed"], row["series"]): row for row in rows(page, "profile")}
-    menu(page, "scale").select_by_value("above")
-    for row in rows(page, "profile"):
-        before = raw[row["layer"], row["seed"], row["series"]]
-        want = float(before["mean"]) - float(before["chance"])
-        assert float(row["mean"]) == pytest.approx(want, abs=2e-4) and float(row["chance"]) == 0
-    title = page.execute_script("return document.querySelector('#chart-profile svg').textContent")
-    assert "similarity above chance" in title
+def slide(browser, place: int) -> str:
+    """Move the slider to one of the rounds, and return the round."""
+    browser.execute_script(
+        "const slider = document.getElementById('round'); slider.value = arguments[0];"
+        "slider.dispatchEvent(new Event('input'))",
+        place,
+    )
+    ready(browser)
+    return browser.execute_script("return state.round")
+
+
+def test_the_slider_changes_sentence_cards_and_charts(page, results):
+    found = json.loads((results / "findings.json").read_text())
+    script = """
+      const visible = (one) => one.checkVisibility();
+      const texts = (query) => [...document.querySelectorAll(query)].filter(visible).map((one) => one.textContent);
+      return [texts(".sentence"), texts(".card .value b"), texts("output")];
+    """
+    last, first = slide(page, 99), slide(page, 0)
+    assert (first, last) == ("0", str(found["last_round"]))
+    for round in (first, "1"):
+        assert slide(page, int(round)) == round
+        (sentence,), values, (text,) = page.execute_script(script)
+        want = "".join(part for part, _ in found["sentences_by_round"][round]["sentence"])
+        assert sentence.replace("\u00a0", " ") == want
+        levels = [one for one in found["levels"].values() if isinstance(one, dict) and one.get("available")]
+        assert len(values) == len(levels) >= 2
+        assert page.execute_script("return document.getElementById('round').ariaValueText") == text
+        want = expected(results, values_of_measure(page), "all", ["layer_a"], round_b=0, round_a=int(round))
+        shown = [row for row in rows(page, "profile") if row["series"] == "pruned" and row["seed"] == "all"]
+        assert {(row["layer"],): float(row["mean"]) for row in shown} == want
+        title = page.execute_script("return document.querySelector('#chart-profile h3').textContent")
+        assert ("itself" if round == "0" else f"after {round} round") in title
+
+
+def values_of_measure(browser) -> str:
+    return menu(browser, "measure").first_selected_option.get_attribute("value")
+
+
+def test_a_layer_that_is_pointed_at_is_marked_everywhere(page):
+    rows(page, "profile")
+    page.execute_script(
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+        "document.querySelector('[data-layer=relu1]').focus()"
+    )
+    script = """
+      const lit = (name) => document.getElementById(`chart-${name}`).views.map((view) => view.signal("lit"));
+      return [document.querySelectorAll("tr.lit").length, lit("profile")];
+    """
+    page.execute_script("document.getElementById('chart-profile').scrollIntoView()")
+    wait(page, lambda: page.execute_script(script) == [1, ["relu1"]])
+    page.execute_script("document.activeElement.blur()")
+    wait(page, lambda: page.execute_script(script) == [0, [""]])
+
+
+def test_the_theme_follows_the_system_until_another_is_chosen(page):
+    script = "return getComputedStyle(document.documentElement).backgroundColor"
+    light = page.execute_script(script)
+    page.find_element(By.ID, "theme").click()
+    dark = page.execute_script(script)
+    assert dark != light and "theme=dark" in page.current_url
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    printed = page.execute_script(script)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert printed == light
+    page.refresh()
+    ready(page)
+    assert page.execute_script(script) == dark
 
 
 def test_the_address_keeps_what_is_shown(page, results):
     other = values(menu(page, "measure"))[1]
     menu(page, "measure").select_by_value(other)
     menu(page, "seed").select_by_value("1")
-    ready(page)
+    slide(page, 1)
+    # A link of the contents keeps what is selected, and the address then leads to its section.
+    page.execute_script("document.querySelector('nav a[href=\"#weights-section\"]').click()")
+    wait(page, lambda: "seed=1" in page.current_url)
     address = page.current_url
+    assert "#weights-section?" in address
     page.get("about:blank")
     page.get(address)
     ready(page)
+    top = "return document.getElementById('weights-section').getBoundingClientRect().top"
+    assert 0 <= page.execute_script(top) < 450 and page.execute_script("return scrollY") > 0
+    assert page.execute_script("return state.round") == "1"
     assert menu(page, "measure").first_selected_option.get_attribute("value") == other
     want = expected(results, other, "1", ["layer_a", "round_a"], round_b=0)
     assert cells(page, "dense", "layer", "round") == want
@@ -248,17 +313,42 @@ def test_every_chart_has_marks_and_a_description_and_no_warning(page):
     assert page.get_log("browser") == []
 
 
-def test_data_and_vector_image_are_saved_without_a_network(page, results):
+def saved(browser, chart: str, name: str) -> list:
+    """Press the buttons of a chart, and return its files: CSV, SVG, PNG."""
+    browser.execute_script(f"document.getElementById('chart-{chart}').scrollIntoView()")
+    ready(browser)
+    browser.execute_script(
+        f"for (const one of document.querySelectorAll('#chart-{chart} [data-save]')) one.click()"
+    )
+    files = [browser.downloads / f"{name}.{suffix}" for suffix in ("csv", "svg", "png")]
+    wait(browser, lambda: all(file.exists() for file in files))
+    return files
+
+
+def test_data_and_images_are_saved_under_names_that_say_what_they_show(page, results):
+    measure = values_of_measure(page)
     shown = rows(page, "dense")
-    for button in page.find_elements(By.CSS_SELECTOR, "#chart-dense button"):
-        button.send_keys(Keys.ENTER)
-    table, image = page.downloads / "dense.csv", page.downloads / "dense.svg"
-    wait(page, lambda: table.exists() and image.exists())
+    table, image, picture = saved(page, "dense", f"tiny_representations_dense_measure-{measure}_seed-all")
     got = pd.read_csv(table)
     assert len(got) == len(shown)
     assert got["mean"].sum() == pytest.approx(sum(float(row["mean"]) for row in shown), rel=1e-4)
     text = image.read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg") and "var(" not in text
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
+    slide(page, 1)
+    saved(page, "profile", f"tiny_representations_profile_measure-{measure}_seed-all_round-1")
+
+
+def test_small_charts_are_saved_as_one_image(page):
+    measure = values_of_measure(page)
+    _, image, _ = saved(page, "layers", f"tiny_representations_layers_measure-{measure}_seed-all")
+    whole = ElementTree.parse(image).getroot()
+    inner = [one for one in whole if one.tag.endswith("}svg")]
+    assert len(inner) == len(page.find_elements(By.CSS_SELECTOR, "#chart-layers .chart")) > 1
+    boxes = [[float(one.get(key)) for key in ("x", "y", "width", "height")] for one in inner]
+    width, height = float(whole.get("width")), float(whole.get("height"))
+    assert all(x + w <= width and y + h <= height for x, y, w, h in boxes)
+    assert len({(x, y) for x, y, *_ in boxes}) == len(boxes)
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 320])
@@ -274,19 +364,25 @@ def test_nothing_is_cut_off(page, width):
         """
         assert all(100 < one <= width for one in page.execute_script(script))
         if width == 1440:
-            bottom = "return document.querySelector('#chart-profile .chart').getBoundingClientRect().bottom"
+            bottom = "return document.querySelector('.cards').getBoundingClientRect().bottom"
             assert page.execute_script(bottom) <= 900
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_no_violation(page, theme):
+@pytest.mark.parametrize("pointed", [False, True])
+def test_axe_finds_no_violation(page, theme, pointed):
     feature = {"name": "prefers-color-scheme", "value": theme}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     try:
         page.refresh()
         ready(page)
+        if pointed:
+            rows(page, "profile")
+            marks = page.find_elements(By.CSS_SELECTOR, "#chart-profile .mark-symbol path")
+            webdriver.ActionChains(page).move_to_element(marks[0]).perform()
+            wait(page, lambda: page.find_element(By.ID, "vg-tooltip-element").is_displayed())
         page.execute_script(files("axe_core_python").joinpath("axe.min.js").read_text())
         found = page.execute_async_script("axe.run().then(arguments[0])")
     finally:
@@ -294,7 +390,7 @@ def test_axe_finds_no_violation(page, theme):
     assert found["passes"] and [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
 
 
-def test_without_javascript_the_charts_are_images(browser, results):
+def test_without_javascript_there_are_images_and_tables_and_nothing_dead(browser, results):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get((results / "report.html").as_uri())
@@ -302,13 +398,25 @@ def test_without_javascript_the_charts_are_images(browser, results):
         assert len(boxes) >= 7
         assert all(box.find_elements(By.CSS_SELECTOR, "svg path") for box in boxes)
         assert all(box.size["height"] > 50 for box in boxes)
+        dead = browser.find_elements(By.CSS_SELECTOR, "select, input, button, details.data")
+        assert dead and not any(one.is_displayed() for one in dead)
+        assert (
+            len([one for one in browser.find_elements(By.CLASS_NAME, "sentence") if one.is_displayed()]) == 1
+        )
+        assert browser.find_elements(By.CSS_SELECTOR, "tbody td")
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def test_everything_is_printed(page):
-    page.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.execute_script("return [...document.querySelectorAll('details')].every((one) => one.open)")
+    wait(page, lambda: page.execute_script("return document.body.dataset.complete"))
+    opened, tables = page.execute_script(
+        "window.dispatchEvent(new Event('beforeprint'));"
+        "const tables = [...document.querySelectorAll('details.data .scroll')];"
+        "return [[...document.querySelectorAll('details')].every((one) => one.open),"
+        "        tables.map((one) => one.querySelectorAll('tbody tr').length)]"
+    )
+    assert opened and tables and min(tables) > 0, "the tables are there at once"
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         hidden = page.execute_script("return getComputedStyle(document.querySelector('.menus')).display")
@@ -327,7 +435,7 @@ def test_names_are_shown_and_not_run(browser, tmp_path):
     shapes = {"conv1": [8, 8, 8], name: [8, 4, 4], "output": [10]}
     table, accuracy = synthetic.similarity(3, layers, [0, 1, 2], ["cca"]), synthetic.accuracy(3, [0, 1, 2])
     measures = {"cca": synthetic.MEASURES["cca"] | {"label": name}}
-    found = verdicts.conclude(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
+    found = synthetic.findings(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
     one = Experiment(name, synthetic.SETTINGS | {"description": name}, layers, table, accuracy, found)
     networks, training = synthetic.networks(3, layers, [0, 1, 2]), synthetic.training(3, [0, 1, 2], 2)
     write_text(tmp_path / "report.html", experiment_page(one, networks, training, measures, {"commit": name}))
@@ -359,7 +467,7 @@ def test_overview_draws_all_experiments_on_one_scale(browser, tmp_path):
     for name, middle in (("parent", 0.6), ("control", 0.2)):
         table = synthetic.similarity(3, list(shapes), [0, 1], list(measures), middle)
         accuracy = synthetic.accuracy(3, [0, 1])
-        found = verdicts.conclude(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
+        found = synthetic.findings(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
         experiments.append(Experiment(name, synthetic.SETTINGS, list(shapes), table, accuracy, found))
     write_text(tmp_path / "overview.html", overview_page(experiments, measures))
     browser.get_log("browser")

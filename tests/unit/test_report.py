@@ -18,9 +18,8 @@ from matplotlib.colors import to_rgb
 import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
-from prunescope.findings import verdicts
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED
-from prunescope.report import page_tables, palette, similarity_charts, summary
+from prunescope.report import page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
@@ -42,10 +41,11 @@ MEASURES = {name: synthetic.MEASURES[name] for name in ("cca", "pwcca")}
 
 def experiment(name: str, settings: dict, pairs: bool = True, primary: str | None = "cca") -> Experiment:
     table, accuracy = matrix(pairs), synthetic.accuracy(3, SEEDS)
-    found = verdicts.conclude(
+    found = synthetic.findings(
         name, table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS | {"primary": primary}
     )
-    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found)
+    tables = {PRUNED: synthetic.level_tables(name, table, accuracy)}
+    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found, tables=tables)
 
 
 def page(name="made-up", description="A made-up experiment", pairs=True, primary="cca"):
@@ -143,7 +143,7 @@ def specs(html):
     figures = re.findall(
         r'<figure id="chart-([^"]+)".*?<script type="application/json">(.*?)</script>', html, re.S
     )
-    return {name: json.loads(text) for name, text in figures}
+    return {name: json.loads(text)["spec"] for name, text in figures}
 
 
 def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
@@ -158,12 +158,6 @@ def test_chance_is_drawn_wherever_a_line_shows_a_measure(html):
         ]
         for column in columns:
             assert {"field": column, "scale": "y"} in marks, name
-    assert re.findall(
-        r'<option value="(\w+)">', re.search(r'<select id="scale".*?</select>', html, re.S)[0]
-    ) == [
-        "raw",
-        "above",
-    ]
 
 
 def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above_chance():
@@ -194,15 +188,48 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
         assert "highest chance level of the row. ○: not above the 95 % quantile of chance" in chart.caption
 
 
-def test_first_screen_gives_verdict_key_figures_and_the_main_chart_in_this_order(html):
-    verdict, facts, chart = (
-        html.index(text) for text in ('class="verdict"', 'class="facts"', 'id="chart-profile"')
+def words(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html)).strip()
+
+
+def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels(html):
+    found = experiment("made-up", {}).findings["sentences_by_round"]
+    parts = ['class="sentence"', 'class="sentence-note"', 'type="range"', 'class="legend"', 'class="cards"']
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places) and places[-1] < html.index('id="chart-profile"')
+    shown = re.findall(r'<div data-round="(\d)"( hidden)?><p class="sentence">(.*?)</p>', html, re.S)
+    assert [(round, bool(hidden)) for round, hidden, _ in shown] == [("0", True), ("1", True), ("2", False)]
+    for round, _, text in shown:
+        assert words(text).replace("\u00a0", " ") == "".join(part for part, _ in found[round]["sentence"])
+    slider = next(tag for tag in Elements(html).of("input") if tag["type"] == "range")
+    assert json.loads(slider["data-options"])[-1] == ["2", "64 % · round 2 of 2"]
+    assert (slider["max"], slider["value"], slider["aria-valuetext"]) == ("2", "2", "64 % · round 2 of 2")
+    assert re.findall(r"</svg>([^<]*)</li>", html) == ["pruned", "other seeds: dense networks, pairs"]
+
+
+def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
+    cards = dict(re.findall(r'<article class="card" id="card-(\w+)">(.*?)</article>', html, re.S))
+    assert list(cards) == ["weights", "predictions", "landscape", "representations"]
+    levels = experiment("made-up", {}).findings["levels"]
+    for level, card in cards.items():
+        assert levels[level]["question"] in card
+        assert card.count('class="value"') == (3 if levels[level]["available"] else 0)
+    assert "<b>.32</b><span>.30 to .33</span>" in re.sub(r"\s+<", "<", cards["weights"])
+    assert "landscape: {}" in cards["landscape"]
+
+
+def test_the_title_of_the_main_chart_follows_measure_seed_and_round(html):
+    (text,) = re.findall(
+        r'<figure id="chart-profile".*?<script type="application/json">(.*?)</script>', html, re.S
     )
-    assert verdict < facts < chart < html.index('id="chart-layers"') < html.index('id="chart-dense"')
-    assert '<span class="sign few">too few seeds</span>' in html
-    names = re.findall(r"<dt>(.*?)</dt><dd>(.*?)<small>", html)
-    assert dict(names)["Seeds"] == "2" and dict(names)["Missing values"] == "0"
-    assert re.search(r"<h3>mean CCA: conv2 has the lowest similarity above chance after 2 rounds", html)
+    titles = json.loads(text)["titles"]
+    profile = unpack(html, "profile")
+    rows = profile[(profile["series"] == PRUNED) & (profile["round"].astype(str) != "0")]
+    for (measure, seed, round), part in rows.groupby(["measure", "seed", "round"]):
+        low = part.loc[part["mean"].idxmin()]
+        title = titles[f"{measure}|{seed}|{round}"]
+        assert f"{low['layer']} is least similar" in title and f"({low['mean']:.3f})" in title
+    assert titles["cca|all|2"] in html[: html.index('id="chart-layers"')]
 
 
 def test_every_chart_is_an_image_without_javascript(html):
@@ -217,24 +244,6 @@ def test_every_chart_is_an_image_without_javascript(html):
             assert len(label) > 20 and image.count("<path") > 3
     ids = re.findall(r'\bid="([^"]+)"', re.sub("<script.*?</script>", "", html, flags=re.S))
     assert len(ids) == len(set(ids))
-
-
-@pytest.mark.parametrize(
-    ("falls", "sign", "word", "which"),
-    [([0, 0.3, 0], "yes", "holds", "conv2"), ([0, 0, 0], "no", "does not hold", "at least one layer")],
-)
-def test_verdict_has_a_statement_then_a_sign_and_a_word(falls, sign, word, which):
-    seeds = list(range(5))
-    table = synthetic.similarity(3, LAYERS, seeds, ["cca"])
-    noise = np.random.default_rng(0).normal(0, 0.005, len(table))
-    fall = table["layer_a"].map(dict(zip(LAYERS, falls, strict=True))) * (table["round_a"] - 1)
-    table["value"] = 0.8 - fall + noise
-    accuracy = synthetic.accuracy(3, seeds)
-    accuracy.loc[0, "test_accuracy"] = 0.1
-    found = verdicts.conclude("x", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
-    answer = summary.verdict(found)
-    assert (answer.sign, answer.word) == (sign, word)
-    assert answer.sentence == f"By mean CCA, 4 of 5 seeds: pruning changes {which} by more than 0.05:"
 
 
 def drawn(chart, values):
@@ -263,13 +272,13 @@ def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_simila
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
     for chart in (
-        similarity_charts.profile(LAYERS, [], {"cca": "x"}, True),
+        similarity_charts.profile(LAYERS, [], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
         similarity_charts.to_dense(LAYERS, rounds, "viridis"),
         similarity_charts.layer_pairs(LAYERS, "viridis"),
         similarity_charts.between_rounds(rounds, "viridis"),
     ):
-        assert chart.caption.count("◇") == 1
+        assert chart.beware.count("◇") == 1
         images = []
         for marked in (True, False):
             rows = shown(chart, data[chart.table].assign(failed=marked & data[chart.table]["failed"]), first)
@@ -287,7 +296,7 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (
-        similarity_charts.profile(LAYERS, [], {"cca": "x"}, True),
+        similarity_charts.profile(LAYERS, [], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
     ):
         counts = []
@@ -314,7 +323,7 @@ def test_page_loads_nothing(html):
     assert not elements.of("link") and not elements.of("img") and not elements.of("iframe")
     assert elements.of("script") and all("src" not in attributes for attributes in elements.of("script"))
     (policy,) = [tag["content"] for tag in elements.of("meta") if tag.get("http-equiv")]
-    assert "default-src 'none'" in policy and "connect-src" not in policy
+    assert "default-src 'none'" in policy and "connect-src" not in policy and "eval" not in policy
 
 
 def test_page_is_the_same_twice(html):
@@ -346,7 +355,17 @@ def test_structure_for_assistive_technology(html):
 def test_every_key_of_a_chart_is_a_menu(html):
     menus = {attributes["id"] for attributes in Elements(html).of("select")}
     keys = {key for tag in Elements(html).of("figure") for key in tag["data-keys"].split()}
-    assert keys | {"scale"} == menus == {"metric", "seed", "round", "layer", "measure", "scale"}
+    sliders = {attributes["id"] for attributes in Elements(html).of("input")}
+    assert keys == menus | sliders == {"metric", "seed", "round", "layer", "measure"} and sliders == {"round"}
+
+
+def test_without_javascript_nothing_is_shown_that_needs_it(html):
+    elements = Elements(re.sub("<script.*?</script>", "", html, flags=re.S))
+    for tag in ("form", "input"):
+        assert elements.of(tag) and all("hidden" in one for one in elements.of(tag)), tag
+    for part in re.findall(r"(<[^>]*>)\s*<button", html) + re.findall(r'<details class="data"[^>]*>', html):
+        assert " hidden" in part or "<button" in part or 'class="top"' in part, part
+    assert all("hidden" in one for one in elements.of("button") if "data-save" not in one)
 
 
 def test_curves_without_values_are_not_offered(html):
@@ -374,13 +393,11 @@ def contrast(one, other):
 
 def test_colours_have_the_contrast_that_wcag_asks_for_in_both_themes(html):
     style = re.search("<style>(.*?)</style>", html, re.S)[1]
-    themes = [
-        dict(re.findall(r"(--\w+): (#\w+)", part)) for part in style.split("prefers-color-scheme: dark")[:2]
-    ]
-    assert len(themes) == 2 and themes[0] != themes[1]
+    themes = [dict(re.findall(r"(--[\w-]+): (#\w+)", part)) for part in style.split("@media screen")[:3]]
+    assert themes[0] != themes[1] and themes[1] == themes[2], "the button gives the system's dark theme"
     for theme in themes:
-        for name in ("ink", "soft", "link", "yes", "no", "open"):
-            for behind in ("paper", "box"):
+        for name in ("ink", "soft", "link"):
+            for behind in ("paper", "box", "tint"):
                 assert contrast(theme[f"--{name}"], theme[f"--{behind}"]) >= 4.5, name
         for color in (*palette.EXPERIMENTS, palette.CONTEXT):
             assert contrast(color, theme["--paper"]) >= 3, color
@@ -419,8 +436,9 @@ def test_measures_and_their_papers_are_shown_as_given(html):
 
 def test_a_single_seed_is_not_called_a_mean():
     table, accuracy = matrix(False).query("seed_a == 0 and seed_b == 0"), synthetic.accuracy(3, [0])
-    found = verdicts.conclude("one", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
-    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found)
+    found = synthetic.findings("one", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
+    tables = {PRUNED: synthetic.level_tables("one", table, accuracy)}
+    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
     assert "Layers by mean CCA</caption>" in html and "mean of" not in html and "mean over seeds" not in html

@@ -10,7 +10,20 @@ import pytest
 from scipy import stats
 
 from prunescope.findings import claims
-from prunescope.findings.statistics import fisher, holm, largest_share, of_pairs, of_seeds, spread
+from prunescope.findings.statistics import (
+    fisher,
+    holm,
+    jackknife_limits,
+    largest_share,
+    log_share,
+    mean_limits,
+    mean_of_pairs,
+    mean_p,
+    median_limits,
+    of_pairs,
+    of_seeds,
+    spread,
+)
 from prunescope.findings.words import ABOVE, BELOW, FAILS, FALLS, HOLDS, STAYS, TOO_FEW_SEEDS, UNDECIDED
 
 spec = importlib.util.spec_from_file_location(
@@ -347,6 +360,52 @@ def test_one_seed_or_a_quarter_of_them_may_disagree(count, allowed):
         assert one.negated.below(-0.3) == one.above(0.3)
 
 
+# --- distances
+
+
+def test_limits_and_p_of_a_mean_are_scipys():
+    data = values(7, 3).T
+    low, high = mean_limits(data)
+    reference = stats.ttest_1samp(data, 0, axis=1)
+    np.testing.assert_allclose([low, high], reference.confidence_interval(0.95))
+    np.testing.assert_allclose(mean_p(data - 0.7), stats.ttest_1samp(data - 0.7, 0, axis=1).pvalue)
+    assert mean_p(np.full(6, 0.3)) == 1, "tied seeds show nothing"
+
+
+@pytest.mark.parametrize("n", range(6, 21))
+def test_limits_of_the_median_hold_it_as_often_as_the_binomial_distribution_says(n):
+    low, high = median_limits(np.random.default_rng(n).permutation(n).astype(float))
+    assert low + high == n - 1, "as many values are below as above"
+    assert 1 - 2 * stats.binom.cdf(low, n, 0.5) >= 0.95 > 1 - 2 * stats.binom.cdf(low + 1, n, 0.5)
+
+
+def test_the_jackknife_leaves_out_a_seed_with_its_pairs():
+    rng = np.random.default_rng(0)
+    own, pairs = rng.uniform(1, 2, 6), rng.uniform(1, 2, (6, 6))
+    pairs += pairs.T
+    share, without = log_share(own, pairs)
+    every = [(own[kept].mean(), _mean_pair(pairs[np.ix_(kept, kept)])) for kept in _all_but_one(6)]
+    assert share == pytest.approx(np.log(own.mean() / _mean_pair(pairs)))
+    np.testing.assert_allclose(without, [np.log(mine / others) for mine, others in every])
+    mean, alone = mean_of_pairs(pairs)
+    assert mean == pytest.approx(_mean_pair(pairs))
+    np.testing.assert_allclose(alone, [others for _, others in every])
+
+
+def _all_but_one(n):
+    return [[place for place in range(n) if place != left] for left in range(n)]
+
+
+def _mean_pair(pairs):
+    return pairs[np.triu_indices(len(pairs), 1)].mean()
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    data = values(8, 1)[:, 0]
+    without = np.array([data[kept].mean() for kept in _all_but_one(8)])
+    np.testing.assert_allclose(jackknife_limits(data.mean(), without), mean_limits(data))
+
+
 # --- simulated experiments: a part of `make calibrate`, with the structures for which simpler methods fail
 
 DRAWS = 2000
@@ -405,7 +464,25 @@ def test_differences_are_found():
     assert calibrate.rate(calibrate.stays_power, 5, plain, 200, 4) > 0.8
 
 
+def test_simulated_distances_are_seldom_beyond_retraining_and_their_intervals_hold_the_truth():
+    """All kinds of distances with few experiments; the page has more."""
+    simulated = calibrate.distances
+    for name, kind in simulated.KINDS.items():
+        for question, limit in (("beyond or less, though both are alike", 0.05), *ONE_SIDED):
+            assert simulated.rate(simulated.WRONG[question], kind, 6, 1000) <= limit + 0.03, (name, question)
+        covered = simulated.rate(simulated.difference_covered, kind, 6, 1000)
+        assert covered > 0.9, name
+    assert simulated.rate(simulated.power, simulated.KINDS["representations"], 6, 100) == 1
+    for name, how in simulated.PAIRS.items():
+        assert simulated.rate(simulated.share_covered, how, 6, 1000) > 0.92, name
+
+
+ONE_SIDED = [("beyond, though only the spread differs", 0.025)]
+
+
 def test_the_page_has_the_tables_of_all_questions():
     page = calibrate.PAGE.read_text()
     known = [*calibrate.WRONG, *calibrate.COVERED, *calibrate.STRUCTURES, *calibrate.BEYOND]
+    simulated = calibrate.distances
+    known += [*simulated.KINDS, *simulated.WRONG, *simulated.COVERED, *simulated.PAIRS, *simulated.OF_PAIRS]
     assert all(f"| {name} |" in page for name in known)

@@ -159,12 +159,12 @@ def untrained(name):
     return [f"results/{sharing.owner_of_untrained(lineage(name))}/untrained/similarity.parquet"]
 
 
-def controls_of(name):
-    """The selected controls of an experiment whose rounds follow each other: name by kind."""
+def controls_of(name, again=False):
+    """The selected controls of an experiment, name by kind: those whose rounds follow each other, or siblings."""
     controls = {}
     for other in sorted(CONFIG["experiments"]):
         control = experiment(other)["control"]
-        if control != "none" and controlled(other) == name and not trains_again(other):
+        if control != "none" and controlled(other) == name and trains_again(other) == again:
             controls.setdefault(control, other)
     return controls
 
@@ -174,6 +174,18 @@ def of_controls(file):
     return lambda wildcards: [
         f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
     ]
+
+
+def of_levels(wildcards):
+    """The tables of the levels besides the matrix: of an experiment, its controls and its siblings."""
+    name = wildcards.experiment
+    siblings = list(controls_of(name, again=True).values())
+    tables = []
+    for other in [name, *controls_of(name).values(), *siblings]:
+        tables += [(other, "weights"), (other, "predictions")]
+        tables += [(other, "barriers")] if lines_of(other) else []
+        tables += [(other, "siblings"), (other, "accuracy")] if other in siblings else []
+    return [f"results/{other}/{table}.parquet" for other, table in tables]
 
 
 def compared(name):

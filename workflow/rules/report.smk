@@ -21,7 +21,10 @@ rule write_report:
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
         untrained=lambda wildcards: untrained(wildcards.experiment),
+        levels=of_levels,
         channels=result("channels.parquet"),
+        classes=result("classes.parquet"),
+        exemplars=result("exemplars.parquet"),
         receipts=receipts("write_report"),
     output:
         report=report(
@@ -54,7 +57,8 @@ rule write_report:
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
         findings=lambda wildcards: verdict_params(wildcards.experiment),
-        controls=lambda wildcards: list(controls_of(wildcards.experiment)),
+        controls=lambda wildcards: controls_of(wildcards.experiment),
+        siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,
@@ -75,6 +79,10 @@ rule draw_figures:
         controls=rules.write_report.input.controls,
         control_accuracies=rules.write_report.input.control_accuracies,
         untrained=rules.write_report.input.untrained,
+        levels=rules.write_report.input.levels,
+        channels=rules.write_report.input.channels,
+        classes=rules.write_report.input.classes,
+        exemplars=rules.write_report.input.exemplars,
         receipts=receipts("draw_figures"),
     output:
         figures=report(
@@ -102,7 +110,8 @@ rule draw_figures:
         runtime=bound(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
-        controls=lambda wildcards: list(controls_of(wildcards.experiment)),
+        controls=lambda wildcards: controls_of(wildcards.experiment),
+        siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         shown=of_experiment(lambda this, _: stages.measures_with_figures(this)),
         code=code("draw_figures"),

@@ -1,36 +1,34 @@
 """Compute an experiment's findings and write its interactive report."""
 
+from dataclasses import replace
+
 from prunescope import jobs, tables
-from prunescope.files import read_json, read_parquet, write_json, write_text
-from prunescope.findings import slices, verdicts
+from prunescope.files import read_json, write_json, write_text
+from prunescope.findings import verdicts
 from prunescope.findings.connections import with_connections
+from prunescope.findings.levels_in_words import with_levels
 from prunescope.report.experiment import Experiment, commit, experiment_page
 
 with jobs.job(snakemake) as log:
     given, name = snakemake.params, snakemake.wildcards.experiment
-    similarity = read_parquet(snakemake.input.similarity)
+    experiment = Experiment.read(name, snakemake.input, given)
     shapes = tables.layers(snakemake.input.similarity)
-    accuracy = read_parquet(snakemake.input.accuracy)
     networks = [read_json(path) for path in snakemake.input.metrics]
-    matrices = map(read_parquet, snakemake.input.controls)
-    accuracies = map(read_parquet, snakemake.input.control_accuracies)
-    controls = dict(
-        zip(map(slices.series, given.controls), zip(matrices, accuracies, strict=True), strict=True)
-    )
-    untrained = next(map(read_parquet, snakemake.input.untrained), None)
     found = verdicts.conclude(
         name,
-        similarity,
-        accuracy,
+        experiment.similarity,
+        experiment.accuracy,
         shapes,
         given.measures,
         given.findings,
-        controls,
-        untrained,
+        experiment.controls,
+        experiment.untrained,
     )
-    found = with_connections(found, read_parquet(snakemake.input.channels))
+    found = with_connections(found, experiment.channels)
+    names = experiment.rounds.labels if given.experiment.get("models") else None
+    found = with_levels(found, experiment.tables, list(shapes), experiment.untrained, names)
     page = experiment_page(
-        Experiment(name, given.experiment, list(shapes), similarity, accuracy, found, controls, untrained),
+        replace(experiment, findings=found),
         networks,
         tables.training_curves(networks, snakemake.input.training),
         given.measures,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from prunescope.findings import slices
-from prunescope.findings.slices import OTHER_SEEDS, RETRAINED, UNTRAINED
+from prunescope.findings.slices import OTHER_SEEDS, RETRAINED, SIBLINGS, UNTRAINED
 
 LEVELS = ("weights", "predictions", "landscape", "representations")
 # The row of weights.parquet over all layers.
@@ -48,6 +48,31 @@ class Tables:
     def again(self) -> bool:
         """Whether its networks are those of another experiment, trained again: siblings."""
         return "experiment_a" in self.similarity
+
+
+def collected(series: dict[str, str], files: dict[tuple[str, str], pd.DataFrame]) -> dict[str, Tables]:
+    """Collect the tables of each series.
+
+    Parameters
+    ----------
+    series : dict of str to str
+        Name of the experiment by series: first the experiment, then its controls.
+    files : dict of (str, str) to pandas.DataFrame
+        By experiment and name of the file, without its suffix.
+
+    Returns
+    -------
+    dict of str to Tables
+    """
+    return {
+        one: Tables(
+            name,
+            *(files[name, part] for part in ("accuracy", matrix, "weights", "predictions")),
+            files.get((name, "barriers")),
+        )
+        for one, name in series.items()
+        for matrix in ("siblings" if one == SIBLINGS else "similarity",)
+    }
 
 
 def distances(
@@ -199,6 +224,7 @@ def _of_networks(rows: pd.DataFrame, one: Tables) -> pd.DataFrame:
         return rows[(rows["experiment_a"] == one.name) & (rows["experiment_b"] != one.name)]
     own = rows[(rows["experiment_a"] == one.name) & (rows["experiment_b"] == one.name)]
     own = own[(own["seed_a"] == own["seed_b"]) & (own["round_b"] == 0) & (own["round_a"] > 0)]
+    own = own.dropna(subset="distance")
     dense = own.drop_duplicates([name for name in ("seed_a", "layer") if name in own])
     return pd.concat([dense.assign(round_a=0, distance=0.0), own])
 

@@ -1,8 +1,12 @@
 """The levels in a sentence for each round, and a note on what stands behind it."""
 
+from collections.abc import Sequence
+
+import pandas as pd
+
 from prunescope.errors import listed
-from prunescope.findings.levels import LEVELS
-from prunescope.findings.levels_over_seeds import LANDSCAPE
+from prunescope.findings.levels import LEVELS, Tables, compared_layers, distances, layer_distances
+from prunescope.findings.levels_over_seeds import LANDSCAPE, summary
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
 from prunescope.findings.statistics import FEWEST_FOR_INTERVALS
 
@@ -26,6 +30,45 @@ TITLES = {
     "landscape": "loss landscape",
     "representations": "representations",
 }
+
+
+def with_levels(
+    found: dict,
+    tables: dict[str, Tables],
+    layers: Sequence[str],
+    untrained: pd.DataFrame | None = None,
+    names: dict[int, str] | None = None,
+) -> dict:
+    """Add the levels to the findings of an experiment.
+
+    Parameters
+    ----------
+    found : dict
+        From `prunescope.findings.verdicts.conclude`.
+    tables, layers, untrained
+        See `prunescope.findings.levels.distances`.
+    names : dict of int to str, optional
+        See `prunescope.findings.levels_over_seeds.summary`.
+
+    Returns
+    -------
+    dict
+        `found` with ``levels``, from `summary`; ``sentences_by_round``, by round ``sentence`` and ``note``;
+        and with those of the last round at the start of ``text``.
+    """
+    given = (tables, found["primary"], layers, found["least_accuracy"], untrained)
+    left_out = compared_layers(*given[:3])[1]
+    levels = summary(distances(*given), layer_distances(*given), tables, found["label"], left_out, names)
+    sentences = {
+        str(round): {
+            "sentence": [list(span) for span in sentence(levels, round)],
+            "note": note(levels, round),
+        }
+        for round in range(found["last_round"] + 1)
+    }
+    last = sentences[str(found["last_round"])]
+    text = ["".join(part for part, _ in last["sentence"]), last["note"], *found["text"]]
+    return found | {"levels": levels, "sentences_by_round": sentences, "text": text}
 
 
 def sentence(levels: dict, round: int) -> Spans:
@@ -158,7 +201,7 @@ def _uncertainty(levels: dict, round: int) -> str:
         return "One seed illustrates; it proves nothing."
     if seeds < FEWEST_FOR_INTERVALS:
         start = f"Over {seeds} seeds" + (", with their range in parentheses" if accuracy else "")
-        return f"{start}; intervals and verdicts need at least {FEWEST_FOR_INTERVALS}."
+        return f"{start}; {FEWEST_FOR_INTERVALS} seeds give 95 % intervals."
     return f"Over {seeds} seeds" + (", with 95 % intervals in parentheses." if accuracy else ".")
 
 
@@ -185,7 +228,7 @@ def _failed(failed: dict[str, list[int]]) -> str:
 def _additions(levels: dict) -> str:
     """Say which key would add what is missing."""
     parts = []
-    if levels["series"] == PRUNED and not levels["retrained"] and not levels["names"]:
+    if levels["series"] == PRUNED and not levels["retrained"] and not levels["elsewhere"]:
         extends = f"`extends: {levels['experiment']}`"
         parts.append(
             f"an experiment with {extends} and `control: retrain` shows what training on does without pruning"

@@ -73,7 +73,7 @@ def summary(
     left_out : dict of str to str, optional
         From `compared_layers`.
     names : dict of int to str, optional
-        Names of rounds, of networks that were trained elsewhere.
+        Of networks that were trained elsewhere, the names of rounds that have one.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def summary(
 
         - ``experiment``, ``series`` (of the experiment), ``seeds`` (their number), ``failed`` (seeds left out
           because a network does not classify, by series), ``retrained`` (whether this control is there),
-          ``names``;
+          ``elsewhere`` (whether networks were trained elsewhere), ``names``;
         - ``accuracy``: ``rounds``: by round ``density``; ``value``, an estimate of the test accuracy; and
           ``fall``, of dense minus this round, with ``higher_in`` (seeds in which it falls) and ``of``; empty
           without labels;
@@ -90,11 +90,11 @@ def summary(
           sentence on why it is not there, or None; ``question``; ``quantity``; ``left_out`` (layers of the
           representations); ``rounds``; ``layers`` (weights and representations).
 
-        ``rounds`` has for each round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has
-        an *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
+        ``rounds`` has by round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has an
+        *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
         the seeds (landscape: the median), ``low``, ``high``, ``interval``, ``seeds`` (their number) and
-        ``values`` (by seed). ``interval`` says whether low and high are the 95 % interval; with fewer than six seeds, or
-        if all are equal, they are the lowest and the highest value.
+        ``values`` (by seed). ``interval`` says whether low and high are the 95 % interval; with fewer than
+        six seeds, or if all are equal, they are the lowest and the highest value.
 
         ``beyond`` is None without retrained networks, otherwise the estimate of the distance minus that of
         the retrained network of the same seed, with ``higher_in`` of ``of`` seeds and ``verdict``: None with
@@ -119,6 +119,7 @@ def summary(
         "seeds": int(accuracy["seed"].nunique()),
         "failed": failed,
         "retrained": RETRAINED in tables and series != RETRAINED,
+        "elsewhere": names is not None,
         "names": {str(round): name for round, name in (names or {}).items()},
         "accuracy": {"rounds": _accuracy(accuracy[~accuracy["seed"].isin(failed.get(series, []))])},
     }

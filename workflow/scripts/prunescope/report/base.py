@@ -20,10 +20,13 @@ ALL, ANY = "all", "*"
 INK, SOFT, GRID, PAPER = "var(--ink)", "var(--soft)", "var(--grid)", "var(--paper)"
 # Size of all text in charts, in pixels.
 TEXT = 12
+FONT = "Helvetica Neue, Arial, sans-serif"
 ROWS = alt.NamedData("rows")
 DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 # Filters for the rows that summarise the seeds shown, and for the rows of single seeds.
 SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
+# The layer that is pointed at; the chart needs the parameter `lit`.
+LIT = "datum.layer === lit"
 CHANCE_LEVEL = (
     "isValid(datum.chance) ? format(datum.chance, '.4f') + "
     "(isValid(datum.chance_high) ? ' (95 % quantile ' + format(datum.chance_high, '.4f') + ')' : '') + "
@@ -97,13 +100,18 @@ def chart(*filters: str) -> alt.Chart:
     return started
 
 
+def lit() -> alt.Parameter:
+    """Return the parameter for the layer that is pointed at anywhere on the page; none at first."""
+    return alt.param(name="lit", value="")
+
+
 def specification(chart: alt.TopLevelMixin) -> dict:
     """Finish a chart: the page's fonts and colours, no ARIA node for each mark."""
     chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     chart = chart.configure(
         aria=False,
         background="transparent",
-        font="system-ui, sans-serif",
+        font=FONT,
         axis=alt.AxisConfig(
             labelColor=INK,
             titleColor=INK,
@@ -128,6 +136,26 @@ def specification(chart: alt.TopLevelMixin) -> dict:
     spec = chart.to_dict()
     spec.pop("data", None)
     return spec
+
+
+def y_of(y: alt.Y, field: str, **more) -> alt.Y:
+    """Return the same vertical axis for another field."""
+    return alt.Y(f"{field}:Q", **{name: y[name] for name in ("scale", "axis", "title")}, **more)
+
+
+def band(rows: alt.Chart, y: alt.Y) -> alt.Chart:
+    """Draw the range over the seeds.
+
+    Vega-Lite stacks areas, and then lets their axis begin at 0.
+    """
+    return rows.mark_area(opacity=0.18, aria=False).encode(
+        y_of(y, "seed_low", stack=None), alt.Y2("seed_high")
+    )
+
+
+def seeds(rows: alt.Chart) -> alt.Chart:
+    """Draw single seeds: smaller than means, and solid, because hollow marks carry a warning."""
+    return rows.mark_point(filled=True, size=18, opacity=0.7)
 
 
 def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
@@ -162,23 +190,34 @@ def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
     ]
 
 
-def series_scales(names: list[str]) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
-    """Return colour, mark and dash of the column `series`, with one legend that lists only these names."""
-    legend = alt.Legend(
-        title=None,
-        orient="top",
-        symbolOpacity=1,
-        columnPadding=24,
-        columns=alt.ExprRef("width > 560 ? 4 : 1"),
-    )
-    if len(names) == 1:
+def series_scales(
+    names: list[str], columns: int | None = None
+) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
+    """Return colour, mark and dash of the column `series`, with one legend that lists only these names.
+
+    Parameters
+    ----------
+    names : list of str
+    columns : int, optional
+        Of the legend; by default, they follow the width of the page. Without any, there is no legend.
+    """
+    if columns is None:
+        columns = alt.ExprRef("width > 560 ? 4 : 1")
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, columnPadding=24, columns=columns)
+    if len(names) == 1 or columns == 0:
         legend = None
     colors, marks, dashes = palette.styles(names)
     return (
         alt.Color("series:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
         alt.Shape("series:N", scale=alt.Scale(domain=names, range=marks), legend=legend),
-        alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
+        dashed("series", dict(zip(names, dashes, strict=True))),
     )
+
+
+def dashed(field: str, dashes: dict[str, list[int]]) -> alt.StrokeDashValue:
+    """Return the dash of each value of a field, without a scale, which Vega-Lite would add to the legend."""
+    cases = [{"test": f"datum.{field} == '{name}'", "value": dash} for name, dash in dashes.items() if dash]
+    return alt.StrokeDashValue([1, 0], condition=cases) if cases else alt.StrokeDashValue([1, 0])
 
 
 def round_axis(rounds: Rounds) -> alt.Axis:

@@ -18,8 +18,8 @@ MEANINGS = {
     slices.SIBLINGS: "the same rounds in another order of the data",
     "shuffled masks": "as many weights removed in each layer, at random",
     "new weights": "the same masks on newly drawn weights",
-    slices.OTHER_SEEDS: "dense networks, pairs",
-    slices.UNTRAINED: "pairs",
+    slices.OTHER_SEEDS: "two dense networks",
+    slices.UNTRAINED: "two networks",
 }
 
 
@@ -102,7 +102,7 @@ def _chip(beyond: dict | None) -> str:
     """Compare with retrained networks: the verdict, or in how many seeds pruned networks are further away."""
     if beyond is None:
         return ""
-    return beyond["verdict"] or f"beyond retrained in {beyond['higher_in']} of {beyond['of']} seeds"
+    return beyond["verdict"] or f"{beyond['higher_in']} of {beyond['of']} seeds beyond retrained"
 
 
 def _way(found: dict | None) -> str:

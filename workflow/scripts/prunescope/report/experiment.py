@@ -10,9 +10,12 @@ import pandas as pd
 import yaml
 
 from prunescope import tables
+from prunescope.files import read_parquet
 from prunescope.findings import slices
+from prunescope.findings.levels import Tables, collected
 from prunescope.report import cards, network_charts, page_tables, similarity_charts, summary
 from prunescope.report.base import ALL, Chart
+from prunescope.report.level_sections import Levels
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.palette import FEW_SEEDS
 from prunescope.report.rounds import Rounds
@@ -51,6 +54,11 @@ class Experiment:
         Matrix and accuracy table of each control, by its series (`slices.series`).
     untrained : pandas.DataFrame or None
         Rows of the same columns that compare untrained networks of different seeds.
+    tables : dict of str to prunescope.findings.levels.Tables
+        Behind the levels, by series: first its own, then those of its controls and siblings. Its own page
+        needs them, the overview does not.
+    channels, classes, exemplars : pandas.DataFrame or None
+        Files of the same names.
     """
 
     name: str
@@ -61,6 +69,46 @@ class Experiment:
     findings: dict
     controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     untrained: pd.DataFrame | None = None
+    tables: dict[str, Tables] = field(default_factory=dict)
+    channels: pd.DataFrame | None = None
+    classes: pd.DataFrame | None = None
+    exemplars: pd.DataFrame | None = None
+
+    @classmethod
+    def read(cls, name: str, files, params) -> "Experiment":
+        """Read an experiment from the files of a job; its findings are empty.
+
+        Parameters
+        ----------
+        name : str
+        files, params
+            ``snakemake.input`` and ``snakemake.params`` of the rules `write_report` and `draw_figures`.
+        """
+        similarity, accuracy = read_parquet(files.similarity), read_parquet(files.accuracy)
+        matrices, accuracies = map(read_parquet, files.controls), map(read_parquet, files.control_accuracies)
+        controls = dict(
+            zip(map(slices.series, params.controls), zip(matrices, accuracies, strict=True), strict=True)
+        )
+        untrained = next(map(read_parquet, files.untrained), None)
+        found = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in files.levels}
+        found |= {(name, "similarity"): similarity, (name, "accuracy"): accuracy}
+        series = {slices.series(params.experiment["control"]): name}
+        for kind, other in params.controls.items():
+            series[slices.series(kind)] = other
+            found[other, "similarity"], found[other, "accuracy"] = controls[slices.series(kind)]
+        series |= {slices.series(kind): other for kind, other in params.siblings.items()}
+        return cls(
+            name,
+            params.experiment,
+            list(tables.layers(files.similarity)),
+            similarity,
+            accuracy,
+            {},
+            controls,
+            untrained,
+            collected(series, found),
+            *map(read_parquet, (files.channels, files.classes, files.exemplars)),
+        )
 
     @cached_property
     def rounds(self) -> Rounds:
@@ -128,34 +176,28 @@ def contents(
     -------
     Page
     """
-    densities = tables.layer_densities(networks)
+    levels = Levels(experiment, page_tables.density_table(tables.layer_densities(networks)))
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
     accuracies = {name: accuracy for name, (_, accuracy) in experiment.controls.items()}
     data = page_tables.similarity_tables(
         experiment.similarity, matrices, experiment.untrained, experiment.failed
     ) | {
         "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies),
-        "density": page_tables.density_table(densities),
     }
     if len(training):
         data["training"] = page_tables.training_table(training)
     labels = {measure: facts["label"] for measure, facts in measures.items()}
     found, rounds = experiment.findings, experiment.rounds
-    levels = found["levels"]
-    series = [*dict.fromkeys([slices.PRUNED, *data["profile"]["series"], *page_tables.series_of(levels)])]
+    data |= levels.data
+    series = list(dict.fromkeys([*levels.series, *data["profile"]["series"]]))
+    accuracy = (_accuracy(experiment, data["accuracy"]),) if experiment.measured else ()
     sections = [
-        _representations(experiment, data, labels),
-        Section(
-            "weights",
-            "Weights",
-            charts=(_density(experiment, densities),),
-            folded=page_tables.not_pruned(networks),
-        ),
-        *(
-            [Section("predictions", "Predictions", charts=(_accuracy(experiment, data["accuracy"]),))]
-            if experiment.measured
-            else []
-        ),
+        levels.lead(series),
+        _representations(experiment, data, labels, levels.map_chart),
+        levels.weights(page_tables.not_pruned(networks)),
+        levels.predictions(accuracy),
+        levels.landscape(),
+        *levels.agreement(),
         *([_training(data["training"])] if "training" in data else []),
         Section("findings", "Findings in words", details=(("Show all sentences", found["text"]),)),
         Section(
@@ -188,7 +230,7 @@ def contents(
         ),
         sentences={round: one["sentence"] for round, one in found["sentences_by_round"].items()},
         notes={round: one["note"] for round, one in found["sentences_by_round"].items()},
-        cards=cards.cards(levels, {}),
+        cards=levels.cards,
         legend=cards.legend(series),
     )
 
@@ -217,7 +259,10 @@ def _facts(experiment: Experiment, networks: list[dict]) -> list[str]:
 
 
 def _representations(
-    experiment: Experiment, data: dict[str, pd.DataFrame], labels: dict[str, str]
+    experiment: Experiment,
+    data: dict[str, pd.DataFrame],
+    labels: dict[str, str],
+    map_chart: tuple[Chart, ...],
 ) -> Section:
     profile, layers, rounds = data["profile"], experiment.layers, experiment.rounds
     titles = summary.headlines(experiment, profile, labels)
@@ -233,20 +278,16 @@ def _representations(
         similarity_charts.to_dense(layers, rounds, experiment.colormap),
         *([similarity_charts.layer_pairs(layers, experiment.colormap)] if "pairs" in data else []),
         similarity_charts.between_rounds(rounds, experiment.colormap),
+        *map_chart,
     ]
     return Section(
         "representations",
         "Representations",
         paragraphs=(summary.counts(experiment),),
-        menus=(Menu("layer", "Layer of the chart between rounds", {layer: layer for layer in layers}),),
+        menus=(Menu("layer", "Layer", {layer: layer for layer in layers}),),
         charts=tuple(charts),
         folded=(summary.layer_table(experiment, profile, labels[experiment.measure]),),
     )
-
-
-def _density(experiment: Experiment, densities: pd.DataFrame) -> Chart:
-    prunable, above_zero = list(dict.fromkeys(densities["layer"])), bool((densities["density"] > 0).all())
-    return network_charts.density(prunable, experiment.rounds, above_zero)
 
 
 def _accuracy(experiment: Experiment, accuracies: pd.DataFrame) -> Chart:

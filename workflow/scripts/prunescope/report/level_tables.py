@@ -1,7 +1,7 @@
 """Tables of the charts of the levels: weights, predictions, loss landscape, representations.
 
-`levels` is the result of `prunescope.findings.levels.summary`, and `tables` has the files of an experiment and its
-controls by series, the experiment first (`prunescope.findings.levels.Tables`).
+`levels` is the result of `prunescope.findings.levels_over_seeds.summary`, and `tables` has the files of an
+experiment and its controls by series, the experiment first (`prunescope.findings.levels.Tables`).
 """
 
 from itertools import combinations
@@ -39,9 +39,9 @@ def cards(levels: dict, layers: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``level``; ``layer``, empty for the level itself; ``series``; ``round``, `ANY` for pairs of seeds;
-        ``weights`` (% left in that round of the experiment); ``mean``; ``low`` and ``high``, the 95 % interval
-        if ``interval``, otherwise the range over the ``seeds``; and ``far``, whether pairs are so far away that
-        the card only names them.
+        ``weights`` (% left in that round of the experiment); ``mean``; ``low`` and ``high``, the 95 %
+        interval if ``interval``, otherwise the range over the ``seeds``; and ``far``, whether pairs are so
+        far away that the card only names them.
     """
     rows = []
     for level in LEVELS:
@@ -79,9 +79,9 @@ def differences(levels: dict) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``level``, ``layer``, ``round``, ``seed`` (`ALL` or a seed), ``mean``, ``low``, ``high``, ``interval``,
-        ``lower_in`` and ``of`` (seeds in which the layer is less similar than in retrained networks), and
-        ``verdict``. Empty without retrained networks.
+        ``level``, ``layer``, ``round``, ``seed`` (`ALL` or a seed), ``mean``, ``low``, ``high``,
+        ``interval``, ``lower_in`` and ``of`` (seeds in which the layer is less similar than in retrained
+        networks), and ``verdict``. Empty without retrained networks.
     """
     rows = []
     for level in LEVELS:
@@ -156,8 +156,8 @@ def predictions(tables: dict[str, Tables]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``prediction`` (one of `PREDICTIONS`), ``series``, ``round`` (`ANY` for pairs of dense networks),
-        ``weights`` (% left in that round of the experiment), the columns of `over_seeds` and ``chance``. Values
-        of ``agreement`` are the percentage of images labelled differently.
+        ``weights`` (% left in that round of the experiment), the columns of `over_seeds` and ``chance``.
+        Values of ``agreement`` are the percentage of images labelled differently.
     """
     own = next(iter(tables.values()))
     parts = []
@@ -168,8 +168,10 @@ def predictions(tables: dict[str, Tables]) -> pd.DataFrame:
             parts.append(rows[rows["experiment_b"] != one.name].assign(series=series))
             continue
         rows = rows[rows["experiment_b"] == one.name]
-        same = rows["seed_a"] == rows["seed_b"]
-        parts.append(rows[same & (rows["round_b"] == 0)].assign(series=series))
+        mine = rows[(rows["seed_a"] == rows["seed_b"]) & (rows["round_b"] == 0)]
+        # A network agrees with itself.
+        dense = mine.drop_duplicates(["seed_a", "measure"]).assign(round_a=0, value=1.0)
+        parts.append(pd.concat([dense, mine]).assign(series=series))
         if one is own:
             dense = rows[(rows["seed_a"] < rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]
             parts.append(dense.assign(series=OTHER_SEEDS))
@@ -210,13 +212,13 @@ def by_class(classes: pd.DataFrame, own: Tables) -> pd.DataFrame:
 
 
 def lines(tables: dict[str, Tables]) -> pd.DataFrame:
-    """Summarise the test error on the straight line from each dense network to each of its rounds, in percent.
+    """Summarise the test error in percent on the straight line from each dense network to its rounds.
 
     Returns
     -------
     pandas.DataFrame
-        ``series``, ``round``, ``alpha`` (0 at the dense network) and the columns of `over_seeds`; empty without
-        lines.
+        ``series``, ``round``, ``alpha`` (0 at the dense network) and the columns of `over_seeds`; empty
+        without lines.
     """
     parts = []
     for series, one in tables.items():
@@ -291,30 +293,37 @@ def network_map(
     share : float
         Which share of the squared distances the plane keeps.
     """
-    names, parts = {}, []
     own = next(iter(tables))
-    for series, one in tables.items():
+    whose = {one.name: series for series, one in tables.items()}
+    parts = []
+    for one in tables.values():
         rows = slices.same_layer(slices.of_measure(one.similarity, measure))
         rows = rows[rows["layer_a"].isin(layers) & rows["status"].isin(slices.SIZES)]
-        sides = {}
         for side in "ab":
-            name = rows[f"experiment_{side}"] if one.again else pd.Series(one.name, rows.index)
-            whose = name.map({table.name: key for key, table in tables.items()})
-            shared = (rows[f"round_{side}"] == 0) & ~(one.again & (whose == series))
-            whose = whose.where(~shared, own)
-            sides[side] = list(zip(whose, rows[f"seed_{side}"], rows[f"round_{side}"], strict=True))
-        pairs = pd.DataFrame({**sides, "value": rows["value"].to_numpy()})
-        means = pairs.groupby(["a", "b"], sort=False)["value"].agg(["mean", "count"])
-        parts.append(1 - means.loc[means["count"] == len(layers), "mean"])
-    known = pd.concat(parts)
-    known = known.groupby(level=[0, 1], sort=False).mean()
-    names = sorted(
-        {*known.index.get_level_values(0)}, key=lambda node: (list(tables).index(node[0]), *node[1:])
-    )
+            series = rows[f"experiment_{side}"].map(whose) if one.again else whose[one.name]
+            # Controls share the dense networks, except siblings.
+            rows[f"series_{side}"] = (
+                series if one.again else np.where(rows[f"round_{side}"] == 0, own, series)
+            )
+        parts.append(rows)
+    rows = pd.concat(parts)
+    networks = {
+        side: pd.MultiIndex.from_frame(rows[[f"series_{side}", f"seed_{side}", f"round_{side}"]])
+        for side in "ab"
+    }
+    order = {series: place for place, series in enumerate(tables)}
+    names = sorted({*networks["a"], *networks["b"]}, key=lambda name: (order[name[0]], *name[1:]))
     if len(names) < 3:
         return pd.DataFrame(columns=["series", "seed", "round", "weights", "x", "y", "failed"]), 0.0
-    matrix = pd.Series(known).unstack().reindex(index=names, columns=names).to_numpy()
-    matrix = np.fmax(np.nanmean([matrix, matrix.T], axis=0) if np.isnan(matrix).any() else matrix, 0)
+    numbers = {name: number for number, name in enumerate(names)}
+    pairs = pd.DataFrame({side: networks[side].map(numbers) for side in "ab"})
+    pairs["distance"] = 1 - rows["value"].to_numpy()
+    means = pairs.groupby(["a", "b"])["distance"].agg(["mean", "count"])
+    # A pair may be in the files of the experiment and of a control.
+    means = means[means["count"] % len(layers) == 0]["mean"]
+    matrix = means.unstack().reindex(index=range(len(names)), columns=range(len(names))).to_numpy()
+    matrix = np.where(np.isnan(matrix), matrix.T, matrix)
+    matrix = np.maximum((matrix + matrix.T) / 2, 0)
     # For a graph, an edge of length 0 is none.
     graph = np.where(np.isnan(matrix), np.inf, np.maximum(matrix, 1e-12))
     distance = np.where(np.isnan(matrix), shortest_path(graph, directed=False), matrix)
@@ -405,8 +414,8 @@ def barriers(levels: dict) -> pd.DataFrame:
 def correlations(levels: dict, layers: pd.DataFrame) -> pd.DataFrame:
     """Rank correlations (Spearman) between levels: over rounds, and over layers in the last round.
 
-    Weights and representations belong to the same layers only if these have the same names, or if there are as
-    many layers with weights as recorded ones: then both are taken in the order of the network.
+    Weights and representations belong to the same layers only if these have the same names, or if there are
+    as many layers with weights as recorded ones: then both are taken in the order of the network.
     """
     own = levels["series"]
     means = {

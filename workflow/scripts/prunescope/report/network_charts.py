@@ -1,4 +1,4 @@
-"""Charts of the networks themselves: accuracy, density and training curves.
+"""Charts of the networks themselves: accuracy and training curves.
 
 Shared arguments: `rounds`, the names and positions of rounds; `dots`, whether each seed is drawn.
 """
@@ -75,12 +75,9 @@ def accuracy(
     ]
     if dots:
         single = base.chart(base.SINGLE).transform_calculate(place=shift).encode(x)
-        parts.append(single.mark_point(size=20, opacity=0.9).encode(y, color, shape, tooltip=tip))
+        parts.append(base.seeds(single).encode(y, color, shape, tooltip=tip))
     else:
-        parts.insert(
-            0,
-            rows.mark_area(opacity=0.18, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color),
-        )
+        parts.insert(0, base.band(rows, y).encode(color))
     beside = (
         " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
     )
@@ -94,62 +91,6 @@ def accuracy(
         base.specification(alt.layer(*parts).properties(width="container", height=280)),
         f"Line chart: horizontal axis, {across}; vertical axis, test accuracy.",
         dots=dots,
-    )
-
-
-def density(layers: list[str], rounds: Rounds, above_zero: bool) -> Chart:
-    """Make the line chart of each prunable layer's density against that of all layers together.
-
-    Parameters
-    ----------
-    layers : list of str
-        The prunable layers.
-    rounds : Rounds
-    above_zero : bool
-        Whether every layer has kept a weight, so that the vertical axis can be logarithmic.
-
-    Returns
-    -------
-    Chart
-        Of the table ``density``.
-    """
-    tip = [
-        *base.tooltip(
-            alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="weights left in the layer (%)", format=".3f"
-        ),
-        alt.Tooltip("weights:Q", title="in all layers (%)", format=".3f"),
-        alt.Tooltip("kept:Q", title="weights left"),
-        alt.Tooltip("total:Q", title="of"),
-        alt.Tooltip("dead:Q", title="dead channels (mean)"),
-        alt.Tooltip("channels:Q", title="channels"),
-    ]
-    # A layer may lose its last weight, which a logarithmic axis cannot show.
-    scale = alt.Scale(type="log", nice=False) if above_zero else alt.Scale(type="symlog", constant=0.1)
-    ticks = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-    y = alt.Y(
-        "mean:Q",
-        title="weights remaining in the layer (%)",
-        scale=scale,
-        axis=alt.Axis(values=ticks, format=".3~g", labelOverlap="greedy"),
-    )
-    depth = alt.Color("layer:O", sort=layers, scale=alt.Scale(scheme=base.DEPTH), legend=None)
-    rows = base.chart().encode(base.sparsity(f"{base.place(rounds)}:Q", rounds), y, depth)
-    end = rows.transform_filter(f"datum.round == {rounds.last}")
-    chart = alt.layer(
-        rows.mark_line(aria=False),
-        rows.mark_point(filled=True, size=30, opacity=1).encode(tooltip=tip),
-        end.mark_text(align="right", dy=-7, fontSize=10, aria=False).encode(
-            text="layer:N", color=alt.value(base.INK)
-        ),
-    ).properties(width="container", height=320)
-    return Chart(
-        "density",
-        "Density of each prunable layer",
-        "Lines: mean over the seeds shown, dark to light with depth.",
-        "density",
-        ("seed",),
-        base.specification(chart),
-        f"Line chart: horizontal axis, {rounds.across}; vertical axis, weights remaining in each layer.",
     )
 
 
@@ -175,7 +116,7 @@ def training(rounds: int) -> Chart:
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
     tip = base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".4f")
     chart = alt.layer(
-        rows.mark_area(opacity=0.15, aria=False).encode(alt.Y("seed_low:Q", title=None), alt.Y2("seed_high")),
+        base.band(rows, y),
         rows.mark_line(aria=False).encode(y),
         rows.mark_point(filled=True, size=14, opacity=1).encode(y, tooltip=tip),
     ).properties(width="container", height=300)

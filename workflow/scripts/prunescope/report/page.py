@@ -108,7 +108,7 @@ class Section:
         Its id and its heading.
     paragraphs : tuple of str
     menus : tuple of Menu
-        Menus that control only its own charts.
+        Menus that control only its own charts; each stands above the first of them.
     charts : tuple of Chart
     tables, folded : tuple of (str, pandas.DataFrame)
         Tables with their captions; the folded tables are initially closed.
@@ -143,6 +143,10 @@ class Section:
     lead: bool = False
     aside: tuple[tuple[str, str], ...] = ()
     aside_title: str = ""
+
+    def above(self, chart: Chart) -> list[Menu]:
+        """Return the menus that stand above a chart."""
+        return [menu for menu in self.menus if chart is next(c for c in self.charts if menu.name in c.keys)]
 
 
 @dataclass(frozen=True)
@@ -215,9 +219,7 @@ def render(page: Page) -> str:
     charts = [(chart, None) for section in page.sections for chart in section.charts]
     charts += [(card.chart, CARD_WIDTH) for card in page.cards if card.chart]
     selected = page.selected
-    drawn = {
-        chart.name: _draw(chart, page.tables[chart.table], selected, width) for chart, width in charts
-    }
+    drawn = {chart.name: _draw(chart, page.tables[chart.table], selected, width) for chart, width in charts}
     return environment.get_template(TEMPLATE).render(
         page=page,
         selected=selected,

@@ -50,7 +50,8 @@ def similarity_tables(
     own = _columns(slices.to_dense(similarity))
     profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=PRUNED)]
     for name, matrix in (beside or {}).items():
-        rows = _columns(slices.to_dense(slices.mark_failed(matrix, failed.get(name, []))))
+        rows = slices.mark_failed(matrix, failed.get(name, []))
+        rows = _columns(_again(rows) if "experiment_a" in rows else slices.to_dense(rows))
         profiles.append(_all_and_each(rows, ["measure", "round", "layer"]).assign(series=name))
     if untrained is not None:
         # Untrained networks need not classify.
@@ -121,10 +122,14 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return table.reset_index()
 
 
+def _again(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare siblings with the networks of the experiment, each pair once."""
+    rows = slices.same_layer(rows)
+    return rows[rows["experiment_a"] == rows["experiment_a"].iloc[0]]
+
+
 def _all_and_each(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     each = summary(rows, [*by, "seed"])
-    if rows["seed"].nunique() == 1:
-        return each
     return pd.concat([summary(rows, by).assign(seed=ALL), each], ignore_index=True)
 
 
@@ -159,8 +164,6 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
     }
     columns |= {name: (column, "mean") for name, column in more.items()}
     each = rows.groupby([*by, "seed"], sort=False).agg(**columns).reset_index()
-    if rows["seed"].nunique() == 1:
-        return each
     every = rows.groupby(by, sort=False).agg(**columns).reset_index().assign(seed=ALL)
     return pd.concat([every, each], ignore_index=True)
 

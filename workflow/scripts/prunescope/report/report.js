@@ -6,7 +6,7 @@ const figures = [...document.querySelectorAll("figure")];
 const settings = new Map(figures.map((figure) => [figure, JSON.parse(figure.querySelector("script").text)]));
 const state = {}, first = {}, unpacked = {}, columns = {};
 const visible = new Set();
-let lit = null;
+let lit = "";
 const pause = () => new Promise((done) => setTimeout(done));
 const idle = () => new Promise((done) => (window.requestIdleCallback ?? setTimeout)(done));
 const words = (text) => text.split(" ").filter(Boolean);
@@ -189,7 +189,8 @@ async function draw(figure) {
       spec.data.find((data) => data.name === "rows").values = rows;
       // With `ast`, expressions are interpreted: no code is made from text, which the content policy forbids.
       const tooltip = { disableDefaultStyle: true };
-      const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, tooltip };
+      // Marks without rows, such as those of a layer that is not pointed at, are no reason for a warning: level 1 is errors.
+      const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, logLevel: 1, tooltip };
       // The box has a description, and a table of the values follows below.
       const inside = document.createElement("div");
       inside.setAttribute("aria-hidden", "true");
@@ -201,7 +202,7 @@ async function draw(figure) {
       inside.style = "";
       box.replaceChildren(inside);
       drawn.addEventListener("mouseover", (_, item) => light(item?.datum?.layer));
-      drawn.addEventListener("mouseout", () => light(null));
+      drawn.addEventListener("mouseout", () => light(""));
     }
     await pause();
   }
@@ -231,7 +232,7 @@ function refresh() {
 // A layer that is pointed at, or has the focus in a table, is marked in every chart and table.
 let lighting = 0;
 function light(layer) {
-  lit = layer ?? null;
+  lit = layer ?? "";
   cancelAnimationFrame(lighting);
   lighting = requestAnimationFrame(() => {
     for (const row of document.querySelectorAll("[data-layer]")) row.classList.toggle("lit", row.dataset.layer === lit);
@@ -343,7 +344,7 @@ addEventListener("hashchange", () => {
 for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 for (const row of document.querySelectorAll("[data-layer]")) {
   for (const event of ["mouseenter", "focus"]) row.addEventListener(event, () => light(row.dataset.layer));
-  for (const event of ["mouseleave", "blur"]) row.addEventListener(event, () => light(null));
+  for (const event of ["mouseleave", "blur"]) row.addEventListener(event, () => light(""));
 }
 for (const figure of figures) {
   const data = figure.querySelector("details.data");

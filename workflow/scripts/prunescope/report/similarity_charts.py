@@ -26,11 +26,13 @@ BARS = "Vertical lines: 95 % intervals for other images, where they were compute
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Hatched: the value needs a warning. {FAILING} ×: no value."
+    f"Black corner: the value needs a warning. {FAILING} ×: no value."
 )
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)
+# A triangle in the upper right corner of a cell, from that corner.
+CORNER = "M0,0L-1,0L0,1Z"
 
 
 def profile(
@@ -72,14 +74,13 @@ def profile(
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
     rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
     line = rows.mark_line(aria=False).encode(similarity, color, dash)
-    parts = [line]
+    pointed = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'", base.LIT).encode(x)
+    parts = [pointed.mark_rule(color=base.SOFT, strokeWidth=1.5, aria=False), line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
-        parts.append(single.mark_point(size=22, opacity=0.9).encode(similarity, color, shape, tooltip=tip))
+        parts.append(base.seeds(single).encode(similarity, color, shape, tooltip=tip))
     else:
-        parts.insert(
-            0, rows.mark_area(opacity=0.2, aria=False).encode(alt.Y("seed_low:Q"), alt.Y2("seed_high"), color)
-        )
+        parts.insert(0, base.band(rows, similarity).encode(color))
     parts.append(_intervals(rows).encode(color))
     solid = rows.transform_filter("datum.warned == ''")
     hollow = rows.transform_filter("datum.warned == 'warned'")
@@ -98,11 +99,9 @@ def profile(
         parts.append(
             level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
         )
-    chart = alt.layer(*parts).properties(width="container", height=300)
+    chart = alt.layer(*parts).add_params(base.lit()).properties(width="container", height=300)
     caption = (
-        "Layers in the order of the network, in the selected round. "
-        f"{base.DOTS if dots else base.RANGE} {BARS} Hollow marks need a warning (few rows, lost rank, …). "
-        f"{FAILING} {IDENTICAL} {MEANING}"
+        f"Layers in the order of the network, in the selected round. {base.DOTS if dots else base.RANGE}"
     )
     return Chart(
         "profile",
@@ -115,6 +114,7 @@ def profile(
         "dense network.",
         titles=tuple(titles.items()),
         dots=dots,
+        beware=f"{IDENTICAL} {MEANING} {BARS} Hollow marks: values that need a warning. {FAILING}",
     )
 
 
@@ -150,7 +150,9 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
     )
     this = base.chart(base.SUMMARY, mine)
-    line = this.mark_line(color=palette.color("pruned"), strokeWidth=2.2, aria=False)
+    line = this.mark_line(color=palette.color("pruned"), aria=False).encode(
+        strokeWidth=alt.condition(base.LIT, alt.value(4.5), alt.value(2.2))
+    )
     level = this.mark_line(color=palette.color("chance level"), **CHANCE_LINE)
     tip = base.similarity_tooltip(
         alt.Tooltip("layer:N"),
@@ -169,7 +171,9 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         _failing(this).encode(x, y),
     ]
     if dots:
-        single = base.chart(base.SINGLE, mine).mark_point(size=12, opacity=0.8, color=palette.color("pruned"))
+        single = base.chart(base.SINGLE, mine).mark_point(
+            filled=True, size=12, opacity=0.7, color=palette.color("pruned")
+        )
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
         # There is room for the name of the lowest line only.
@@ -178,18 +182,18 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
             .transform_joinaggregate(lowest="min(mean)")
             .transform_filter("datum.mean == datum.lowest")
         )
-        name = lowest.mark_text(align="right", dy=12, fontSize=10, color=base.INK, aria=False)
+        name = lowest.mark_text(align="right", dy=12, fontSize=base.TEXT, color=base.INK, aria=False)
         parts.append(name.encode(x, y, text="layer:N"))
     chart = (
         alt.layer(*parts)
-        .add_params(alt.param(name="members", value=[]))
+        .add_params(alt.param(name="members", value=[]), base.lit())
         .properties(width="container", height=130)
     )
     return Chart(
         "layers",
         f"Similarity to the dense network {rounds.against}",
         "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
-        f"Dotted: chance level. {BARS} {FAILING} {base.DOTS if dots else ''}".strip(),
+        f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
@@ -199,6 +203,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         vertical="similarity",
         fixed=(("series", PRUNED),),
         dots=dots,
+        beware=f"{BARS} {FAILING}",
     )
 
 
@@ -229,12 +234,13 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
     return Chart(
         f"dense-{experiment}" if experiment else "dense",
         experiment or "Layer similarity to the dense network, by round",
-        f"{IDENTICAL} Round 0 is the dense network itself. {FLAGS}",
+        "Each layer against the same layer of the dense network. Round 0 is the dense network itself.",
         f"profile-{experiment}" if experiment else "profile",
         ("measure",) if experiment else ("measure", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
         fixed=(("series", PRUNED),),
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -265,12 +271,13 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     return Chart(
         "pairs",
         "All layers against all layers of the dense network",
-        f"Mean over all seeds, in the selected round. {IDENTICAL} {FLAGS}",
+        "Mean over all seeds, in the selected round.",
         "pairs",
         ("measure", "round"),
         base.specification(chart),
         "Heatmap: layers of the selected round as rows, layers of the dense network as columns.",
         wide=False,
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -305,13 +312,13 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
     return Chart(
         "rounds",
         "Similarity of one layer between all pairs of rounds",
-        "Mean over all seeds. Blocks of high values are rounds in which the layer hardly changed. "
-        f"{IDENTICAL} {FLAGS}",
+        "Mean over all seeds. Blocks of high values are rounds in which the layer hardly changed.",
         "rounds",
         ("measure", "layer"),
         base.specification(chart),
         "Heatmap: rounds as rows and as columns, similarity of the selected layer as colour.",
         wide=False,
+        beware=f"{IDENTICAL} {FLAGS}",
     )
 
 
@@ -341,7 +348,7 @@ def _heatmap(
 ) -> alt.LayerChart:
     """Draw `mean` as cells from 0 to 1, with a column of chance levels between them and the colour bar.
 
-    Cells have numbers if they fit, hatching for warnings, ◇ for networks that do not classify, ○ if not above
+    Cells have numbers if they fit, a corner for warnings, ◇ for networks that do not classify, ○ if not above
     chance, × if missing.
     """
     bar = alt.Legend(title=None, gradientLength=alt.ExprRef("height"), offset=CHANCE_COLUMN[1] + 14)
@@ -349,7 +356,16 @@ def _heatmap(
     ink = alt.ExprRef("luminance(scale('color', datum.mean)) < 0.179 ? 'white' : 'black'")
     cells = base.with_levels(rows).encode(x, y, tooltip=tooltip)
     known = cells.transform_filter("isValid(datum.mean)")
-    hatched = known.transform_filter("datum.warned == 'warned'").mark_rect(fill="url(#hatch)", aria=False)
+    warned = known.transform_filter("datum.warned == 'warned'").mark_point(
+        shape=CORNER,
+        size=324,
+        filled=True,
+        color=ink,
+        opacity=1,
+        xOffset=alt.ExprRef("bandwidth('x') / 2"),
+        yOffset=alt.ExprRef("-bandwidth('y') / 2"),
+        aria=False,
+    )
     failing = _failing(
         known,
         size=24,
@@ -367,16 +383,27 @@ def _heatmap(
         yOffset=alt.ExprRef("bandwidth('y') / 2 - 6"),
         aria=False,
     )
+    pointed = (
+        [
+            known.transform_filter(base.LIT).mark_rect(
+                fillOpacity=0, stroke=base.INK, strokeWidth=2, aria=False
+            )
+        ]
+        if y.shorthand.startswith("layer")
+        else []
+    )
     missing = cells.transform_filter("!isValid(datum.mean)").mark_text(fontSize=12, color=base.INK, text="×")
-    return alt.layer(
+    chart = alt.layer(
         *_chance_column(rows, y, color, ink),
         known.mark_rect(aria=False).encode(color=color),
-        hatched,
-        _numbers(known, ink, "bandwidth('x') > 26 && bandwidth('y') > 11"),
+        *pointed,
+        warned,
+        _numbers(known, ink, "bandwidth('x') > 30 && bandwidth('y') > 12"),
         rings,
         failing,
         missing.encode(tooltip=[*tooltip[:2], *tooltip[-4:]]),
     ).properties(width="container", height=height)
+    return chart.add_params(base.lit()) if pointed else chart
 
 
 def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef) -> list[alt.Chart]:
@@ -391,12 +418,14 @@ def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef
     head = rows.transform_aggregate(mean="max(chance)").transform_filter("isValid(datum.mean)")
     return [
         levels.mark_rect(aria=False).encode(alt.XValue(left), alt.X2Value(right), color),
-        _numbers(levels, ink, "bandwidth('y') > 11").encode(middle),
-        head.mark_text(text="chance", color=base.INK, aria=False).encode(middle, alt.YValue(-8)),
+        _numbers(levels, ink, "bandwidth('y') > 12").encode(middle),
+        head.mark_text(text="chance", fontSize=base.TEXT, color=base.INK, aria=False).encode(
+            middle, alt.YValue(-8)
+        ),
     ]
 
 
 def _numbers(rows: alt.Chart, ink: alt.ExprRef, fits: str) -> alt.Chart:
     opacity = alt.ExprRef(f"{fits} ? 1 : 0")
-    marks = rows.mark_text(fontSize=10, color=ink, opacity=opacity, aria=False)
+    marks = rows.mark_text(fontSize=base.TEXT, color=ink, opacity=opacity, aria=False)
     return marks.encode(text=alt.Text("mean:Q", format=".2f"))

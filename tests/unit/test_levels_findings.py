@@ -1,0 +1,402 @@
+"""How far networks moved from the dense one: distances at four levels, over seeds and in words."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthetic
+from prunescope.findings import levels, levels_in_words, levels_over_seeds, words
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS, UNTRAINED
+
+LAYERS = ["conv1", "conv2", "fc"]
+ROUNDS = 3
+# The distance of pruned networks in each round; retrained ones move a tenth of it.
+MOVED = {0: 0.0, 1: 0.1, 2: 0.3}
+
+
+def wobble(seed: int) -> float:
+    return 1 + 0.1 * np.sin(seed)
+
+
+def networks(name, seeds, far=1.0, rounds=ROUNDS):
+    """Pairs of networks as the levels compare them, in both orders, with the distance of each."""
+    rows = [
+        (name, seed, a, name, seed, b, far * wobble(seed) * abs(MOVED[a] - MOVED[b]))
+        for seed in seeds
+        for a in range(rounds)
+        for b in range(rounds)
+        if a != b
+    ]
+    rows += [
+        (name, seed, round, name, other, round, 0.5 + 0.001 * (seed + other))
+        for seed in seeds
+        for other in seeds
+        for round in range(rounds)
+        if seed != other
+    ]
+    return pd.DataFrame(rows, columns=[*levels.SIDES, "distance"])
+
+
+def tables(name="x", seeds=range(3), far=1.0, barriers=True, accuracy=None, again=False):
+    """The tables of an experiment whose networks move by `MOVED`, multiplied by `far`."""
+    pairs = networks(name, seeds, far)
+    if again:  # the sibling of each network
+        rows = [
+            ("x", seed, round, name, seed, round, far * 0.02) for seed in seeds for round in range(ROUNDS)
+        ]
+        pairs = pd.DataFrame(rows, columns=[*levels.SIDES, "distance"])
+        order = [*levels.SIDES[3:], *levels.SIDES[:3], "distance"]
+        pairs = pd.concat([pairs, pairs[order].set_axis(pairs.columns, axis=1)], ignore_index=True)
+    units = pairs["seed_a"] == pairs["seed_b"]
+    value = 1 - pairs["distance"]
+    weights = [
+        pairs.assign(layer=layer, measure=measure, value=value.where(units), status="ok")
+        for layer in ("conv1", "fc", levels.ALL_LAYERS)
+        for measure in ("mask_iou", "weight_cosine")
+    ]
+    predictions = [pairs.assign(measure=measure, value=value) for measure in ("jsd", "agreement")]
+    layers = [
+        pairs.assign(layer_a=layer, layer_b=layer, measure=measure, value=value, status="ok")
+        for layer in LAYERS
+        for measure in ("cca", "cka")
+    ]
+    matrix = pd.concat(layers, ignore_index=True)
+    if not again:
+        same = pd.DataFrame([(seed, round) for seed in seeds for round in range(ROUNDS)], columns=["s", "r"])
+        own = same.assign(seed_a=same["s"], seed_b=same["s"], round_a=same["r"], round_b=same["r"], value=1.0)
+        own = [own.assign(layer_a=one, layer_b=one, measure="cca", status="ok") for one in LAYERS]
+        matrix = pd.concat([matrix, *own]).drop(columns=["experiment_a", "experiment_b", "s", "r"])
+    lines = pd.concat(
+        # From an error of .1 at b (alpha 0) to .2 at a, with a hill in the middle.
+        [
+            pairs.assign(
+                metric=metric, batch_norm=norm, alpha=alpha, value=scale * (line + hill * pairs["distance"])
+            )
+            for metric, scale in (("error", 1), ("loss", 7))
+            for norm, scale in (("interpolated", 3 * scale), ("re-estimated", scale))
+            for alpha, line, hill in ((0, 0.1, 0), (0.5, 0.15, 1), (1, 0.2, 0), (np.nan, 0.5, 9))
+        ]
+    )
+    return levels.Tables(
+        name,
+        synthetic.accuracy(ROUNDS, list(seeds)) if accuracy is None else accuracy,
+        matrix,
+        pd.concat(weights),
+        pd.concat(predictions),
+        lines if barriers else None,
+    )
+
+
+def both(seeds=range(3), **more):
+    return {PRUNED: tables(seeds=seeds, **more), RETRAINED: tables("r", seeds, far=0.1, **more)}
+
+
+def far(found, level, series=PRUNED, round=2, **more):
+    rows = found[(found["level"] == level) & (found["series"] == series) & (found["round"] == round)]
+    for column, value in more.items():
+        rows = rows[rows[column] == value]
+    return rows.set_index("seed")["distance"]
+
+
+def summarised(given, least_accuracy=0.0, label="CCA", measure="cca", names=None, untrained=None):
+    arguments = (given, measure, LAYERS, least_accuracy, untrained)
+    left_out = levels.compared_layers(*arguments[:3])[1]
+    return levels_over_seeds.summary(
+        levels.distances(*arguments), levels.layer_distances(*arguments), given, label, left_out, names
+    )
+
+
+def text(found, round=2):
+    return "".join(part for part, _ in levels_in_words.sentence(found, round))
+
+
+# --- distances
+
+
+@pytest.mark.parametrize("level", levels.LEVELS)
+def test_every_level_measures_the_same_distance_to_the_dense_network(level):
+    found = levels.distances(both(), "cca", LAYERS)
+    for round in range(ROUNDS):
+        expected = [wobble(seed) * MOVED[round] for seed in range(3)]
+        np.testing.assert_allclose(far(found, level, round=round), expected, atol=1e-12)
+        np.testing.assert_allclose(far(found, level, RETRAINED, round), 0.1 * np.array(expected), atol=1e-12)
+    assert list(found) == levels.COLUMNS
+    assert (found["distance"] >= 0).all() and not found["failed"].any()
+    own = found[found["series"] == PRUNED]
+    np.testing.assert_allclose(own["density"], 0.8 ** own["round"])
+
+
+def test_other_seeds_are_pairs_of_dense_networks_each_once():
+    found = levels.distances(both(), "cca", LAYERS)
+    pairs = found[found["series"] == OTHER_SEEDS]
+    assert set(pairs["level"]) == {"predictions", "landscape", "representations"}, "units do not correspond"
+    for _, rows in pairs.groupby("level"):
+        assert rows[["seed", "seed_b"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 2]]
+        np.testing.assert_allclose(rows["distance"], [0.501, 0.502, 0.503])
+    assert set(pairs["round"]) == {0} and set(pairs["density"]) == {1.0}
+
+
+def test_siblings_are_compared_with_the_same_round_and_untrained_networks_with_each_other():
+    given = both() | {SIBLINGS: tables("s", again=True)}
+    matrix = synthetic.across_seeds(synthetic.similarity(1, LAYERS, [0, 1], ["cca"]), 0.3)
+    found = levels.distances(given, "cca", LAYERS, untrained=matrix)
+    for level in levels.LEVELS:
+        for round in range(ROUNDS):
+            np.testing.assert_allclose(far(found, level, SIBLINGS, round), 0.02)
+    assert far(found, "representations", UNTRAINED, 0).tolist() == pytest.approx([0.699])
+
+
+def test_layers_have_distances_of_their_own():
+    given = both()
+    for name in ("weights", "similarity"):
+        table = getattr(given[PRUNED], name)
+        layer = table["layer" if name == "weights" else "layer_a"]
+        table["value"] -= (layer == "fc") * (table["round_a"] == 2) * 0.1
+    found = levels.layer_distances(given, "cca", LAYERS)
+    assert found.groupby("level", sort=False)["layer"].unique().map(list).to_dict() == {
+        "weights": ["conv1", "fc"],
+        "representations": LAYERS,
+    }
+    for level in ("weights", "representations"):
+        apart = far(found, level, layer="fc") - far(found, level, layer="conv1")
+        np.testing.assert_allclose(apart, 0.1)
+    means = levels.distances(given, "cca", LAYERS)
+    np.testing.assert_allclose(
+        far(means, "representations"), far(found, "representations", layer="conv1") + 0.1 / 3
+    )
+
+
+@pytest.mark.parametrize("series", [PRUNED, RETRAINED])
+def test_the_mean_has_the_same_layers_in_all_networks(series):
+    given = both()
+    matrix = given[series].similarity
+    bad = (matrix["layer_a"] == "conv2") & (matrix["seed_a"] == 1) & (matrix["round_a"] == 2)
+    matrix.loc[bad, ["value", "status"]] = [0.999, "few rows"]
+    assert levels.compared_layers(given, "cca", LAYERS) == (["conv1", "fc"], {"conv2": "few rows"})
+    found = levels.distances(given, "cca", LAYERS)
+    np.testing.assert_allclose(far(found, "representations"), [0.3 * wobble(seed) for seed in range(3)])
+    by_layer = levels.layer_distances(given, "cca", LAYERS)
+    assert far(by_layer, "representations", series, layer="conv2").index.tolist() == [0, 2]
+
+
+def test_a_level_without_values_is_missing():
+    given = {PRUNED: tables(barriers=False)}
+    given[PRUNED].predictions["value"] = np.nan
+    found = levels.distances(given, None, LAYERS)
+    assert set(found["level"]) == {"weights"}
+    found = summarised(given, measure=None, label=None)
+    assert not any(found[level]["available"] for level in ("predictions", "landscape", "representations"))
+    assert (
+        found["landscape"]["needs"] == "landscape: {}"
+        and "findings: {measure" in found["representations"]["missing"]
+    )
+    assert (
+        text(found)
+        == "At 64 % of the weights, test accuracy fell 1.2 points (1.0 to 1.4), and the weights moved "
+        ".32 from the dense network."
+    )
+
+
+def test_a_line_with_an_unknown_point_has_no_height():
+    given = both()
+    lines = given[PRUNED].barriers
+    lines.loc[(lines["seed_a"] == 0) & (lines["round_a"] == 2) & (lines["alpha"] == 0.5), "value"] = np.nan
+    assert far(levels.distances(given, "cca", LAYERS), "landscape").index.tolist() == [1, 2]
+
+
+# --- over the seeds
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(5, None), (6, words.BEYOND), (10, words.BEYOND)])
+@pytest.mark.parametrize("level", levels.LEVELS)
+def test_six_seeds_give_an_interval_and_a_verdict_fewer_the_range(level, seeds, verdict):
+    found = summarised(both(range(seeds)))[level]["rounds"]["2"]
+    own = found["series"][PRUNED]
+    assert own["interval"] == found["beyond"]["interval"] == bool(verdict)
+    assert own["low"] < own["estimate"] < own["high"] and own["seeds"] == len(own["values"]) == seeds
+    if not verdict:
+        assert (own["low"], own["high"]) == (min(own["values"].values()), max(own["values"].values()))
+    assert found["beyond"]["verdict"] == verdict
+    assert found["beyond"]["higher_in"] == found["beyond"]["of"] == seeds
+    values = found["beyond"]["values"]
+    assert values["1"] == pytest.approx(0.9 * 0.3 * wobble(1))
+
+
+def test_a_verdict_follows_the_interval():
+    seeds = range(8)
+    same = summarised({PRUNED: tables(seeds=seeds), RETRAINED: tables("r", seeds, far=0.1)})
+    less = summarised({PRUNED: tables(seeds=seeds), RETRAINED: tables("r", seeds, far=1.5)})
+    given = both(seeds)
+    for one, sign in zip(seeds, [1, -1] * 4, strict=True):
+        for table in (given[RETRAINED].weights, given[RETRAINED].predictions, given[RETRAINED].similarity):
+            rows = (
+                (table["seed_a"] == one)
+                & (table["round_a"] == 2)
+                & (table["round_b"] == 0)
+                & (table["seed_b"] == one)
+            )
+            table.loc[rows, "value"] = 1 - 0.3 * wobble(one) - 0.01 * sign
+    open_ = summarised(given)
+    for level in ("weights", "predictions", "representations"):
+        for found, word in ((same, words.BEYOND), (less, words.LESS), (open_, words.NOT_APART)):
+            beyond = found[level]["rounds"]["2"]["beyond"]
+            assert beyond["verdict"] == word
+            outside = beyond["low"] > 0 or beyond["high"] < 0
+            assert outside == (word != words.NOT_APART)
+    # All distances of round 0 are 0: seeds without any spread show nothing.
+    assert same["weights"]["rounds"]["0"]["beyond"]["verdict"] == words.NOT_APART
+
+
+def test_verdicts_of_layers_are_corrected_for_their_number():
+    seeds = range(6)
+    given = both(seeds)
+    differences = np.array(
+        [0.004, -0.001, 0.006, 0.002, 0.007, 0.003]
+    )  # p = .027: shown alone, not among three
+    for one in seeds:
+        table = given[PRUNED].similarity
+        rows = (table["seed_a"] == one) & (table["round_a"] == 2) & (table["round_b"] == 0)
+        table.loc[rows, "value"] = 1 - 0.03 * wobble(one) - differences[one]
+    found = summarised(given)["representations"]
+    assert found["rounds"]["2"]["beyond"]["verdict"] == words.BEYOND
+    assert {one["verdict"] for one in found["layers"]["2"].values()} == {words.NOT_APART}
+    assert all(one["low"] > 0 for one in found["layers"]["2"].values()), "intervals are not corrected"
+    assert list(found["layers"]["2"]) == LAYERS and "0" not in found["layers"]
+
+
+def test_the_landscape_is_summarised_by_the_median():
+    given = both(range(7))
+    lines = given[PRUNED].barriers
+    high = (
+        (lines["seed_a"] == 3) & (lines["round_a"] == 2) & (lines["round_b"] == 0) & (lines["alpha"] == 0.5)
+    )
+    lines.loc[high & (lines["seed_b"] == 3), "value"] += 100
+    own = summarised(given)["landscape"]["rounds"]["2"]["series"][PRUNED]
+    assert own["estimate"] == pytest.approx(np.median([0.3 * wobble(seed) for seed in range(7)]), abs=0.02)
+    assert own["high"] > 50 and own["interval"], (
+        "the interval of seven seeds reaches from the lowest to the highest"
+    )
+
+
+def test_the_share_of_the_way_to_another_seed():
+    few, many = (summarised(both(range(seeds)))["representations"]["rounds"]["2"] for seeds in (5, 6))
+    for found in (few, many):
+        share = found["of_other_seed"]["share"]
+        assert share == pytest.approx(
+            found["series"][PRUNED]["estimate"] / found["series"][OTHER_SEEDS]["estimate"]
+        )
+    assert few["of_other_seed"]["low"] is None
+    assert many["of_other_seed"]["low"] < share < many["of_other_seed"]["high"]
+    assert many["series"][OTHER_SEEDS]["interval"] and not few["series"][OTHER_SEEDS]["interval"]
+    assert many["series"][OTHER_SEEDS]["seeds"] == 6 and "0-1" in many["series"][OTHER_SEEDS]["values"]
+    assert summarised(both(range(6)))["weights"]["rounds"]["2"]["of_other_seed"] is None
+
+
+def test_seeds_that_do_not_classify_are_left_out_and_named():
+    accuracy = synthetic.accuracy(ROUNDS, range(4))
+    accuracy.loc[(accuracy["seed"] == 2) & (accuracy["round"] == 1), "test_accuracy"] = 0.1
+    given = {PRUNED: tables(seeds=range(4), accuracy=accuracy), RETRAINED: tables("r", range(4))}
+    found = summarised(given, least_accuracy=0.28)
+    assert found["failed"] == {PRUNED: [2]}
+    for level in levels.LEVELS:
+        numbers = found[level]["rounds"]["2"]
+        assert set(numbers["series"][PRUNED]["values"]) == {"0", "1", "3"}
+        assert set(numbers["series"][RETRAINED]["values"]) == {"0", "1", "2", "3"}
+        assert numbers["beyond"]["of"] == 3
+    assert "does not classify: pruned seed 2." in levels_in_words.note(found, 2)
+    assert found["accuracy"]["rounds"]["2"]["fall"]["of"] == 3
+
+
+def test_findings_are_plain_json():
+    found = summarised(both(range(6)))
+    assert json.loads(json.dumps(found)) == found
+
+
+# --- in words
+
+
+def test_the_sentence_names_every_level_and_its_series():
+    found = summarised(both(range(3)))
+    spans = levels_in_words.sentence(found, 2)
+    assert text(found) == (
+        "At 64 % of the weights, test accuracy fell 1.2 points (1.0 to 1.4), 32 % of predictions changed "
+        "(retrained: 3.2 %; other seeds: 50 %), the layers moved .32 from the dense network (retrained: .03; "
+        "other seeds: .50), and the error barrier is 33 points (retrained: 3.3 points; other seeds: "
+        "50 points)."
+    )
+    assert ("32 %", PRUNED) in spans and ("retrained: .03", RETRAINED) in spans
+    assert {series for _, series in spans} == {None, PRUNED, RETRAINED, OTHER_SEEDS}
+    assert text(found, 0).startswith("The dense networks have 95.0 % test accuracy")
+    assert "two of different seeds label 50 % of the test images differently" in text(found, 0)
+
+
+def test_the_note_explains_numbers_and_what_is_missing():
+    def note(given, round=2, **more):
+        return levels_in_words.note(summarised(given, **more), round)
+
+    alone = {PRUNED: tables(seeds=[0], barriers=False)}
+    assert "One seed illustrates; it proves nothing." in note(alone)
+    assert "`extends: x` and `control: retrain`" in note(alone) and "`landscape: {}`" in note(alone)
+    assert "(" not in text(summarised(alone)).replace("(other", "")
+    few = note(both(range(3)))
+    assert "range in parentheses; 6 seeds give 95 % intervals." in few and "extends" not in few
+    assert (
+        "Further than retrained in 3 of 3 seeds: weights, predictions, loss landscape, representations."
+        in few
+    )
+    assert "Further" not in note(both(range(3)), 0)
+    many = note(both(range(6)))
+    assert "95 % intervals in parentheses" in many
+    assert "Beyond retraining: weights, predictions, loss landscape, representations." in many
+    assert "extends" not in note({PRUNED: tables()}, names={}), "networks from elsewhere have no control"
+    assert "extends" not in note({RETRAINED: tables()})
+
+
+def test_the_sentence_of_other_experiments_reads_well():
+    control = summarised({RETRAINED: tables("r", far=0.1)})
+    assert text(control).startswith("After 2 rounds of retraining without pruning, test accuracy fell")
+    shuffled = summarised({"shuffled masks": tables()})
+    assert text(shuffled).startswith("At 64 % of the weights (shuffled masks), ")
+    models = summarised({PRUNED: tables()}, names={2: "from elsewhere"})
+    assert text(models).startswith("In from elsewhere, with 64 % of the weights, ")
+    unlabelled = synthetic.accuracy(ROUNDS, range(3)).assign(test_accuracy=np.nan)
+    found = summarised({PRUNED: tables(accuracy=unlabelled)})
+    assert text(found).startswith("At 64 % of the weights, 32 % of predictions changed")
+    dense = tables(accuracy=unlabelled)
+    parts = {name: getattr(dense, name) for name in ("weights", "predictions", "barriers", "similarity")}
+    parts = {name: rows[(rows["round_a"] == 0) & (rows["round_b"] == 0)] for name, rows in parts.items()}
+    parts = {name: rows[rows["seed_a"] == rows["seed_b"]] for name, rows in parts.items()}
+    dense = replace(dense, **parts)
+    assert text(summarised({PRUNED: dense}), 0) == "These are the dense networks."
+
+
+@pytest.mark.parametrize(
+    ("last", "words_expected"),
+    [
+        ([0.9, 0.9, 0.9], "fell 5.0 points (5.0 to 5.0)"),
+        ([0.96, 0.97, 0.98], "rose 2.0 points (1.0 to 3.0)"),
+        ([0.94, 0.95, 0.97], "rose 0.3 points (−1.0 to 2.0)"),
+        ([0.95, 0.95, 0.95], "is unchanged"),
+        ([0.94, 0.95, 0.97, 0.94, 0.95, 0.97], "not told apart from no change"),
+    ],
+)
+def test_the_accuracy_says_in_which_direction_it_moved(last, words_expected):
+    accuracy = synthetic.accuracy(2, range(len(last)))
+    accuracy["test_accuracy"] = [value for one in last for value in (0.95, one)]
+    found = summarised({PRUNED: tables(seeds=range(len(last)), accuracy=accuracy)})
+    assert words_expected in text(found, 1)
+
+
+def test_small_and_large_numbers_keep_their_digits():
+    digits = levels_in_words._digits
+    assert [digits(value) for value in (0, 0.031, 0.5, 9.96, 12.3)] == ["0", "0.03", "0.5", "10.0", "12"]
+    assert [levels_in_words._number("weights", value) for value in (0.003, 0.234, 1.0)] == [
+        ".003",
+        ".23",
+        "1.00",
+    ]
+    assert re.fullmatch(r"1\.0 point", levels_in_words._points(0.01))
