@@ -164,6 +164,7 @@ def _printed(spec: dict) -> dict:
         "legend": config["legend"] | sizes | {"titleFontWeight": "normal"},
         # Rows of a heatmap may be lower than text.
         "axisYDiscrete": {"labelOverlap": "greedy"},
+        "text": {"fontSize": TEXT},
         "title": {"fontSize": TEXT, "fontWeight": "normal", "color": COLORS["ink"]},
     }
     return spec
