@@ -26,7 +26,7 @@ def profile(seeds: list[int], dots: bool, beside=None, warned: str = ""):
     if warned:
         table.loc[table["layer_a"] == warned, "status"] = "few rows"
     data = page_tables.similarity_tables(table, beside)["profile"]
-    series = [name for name in data["series"].unique() if name != PRUNED]
+    series = list(data["series"].unique())
     chart = similarity_charts.profile(LAYERS, series, "x", {}, dots)
     return drawn(chart, data, SELECTED)
 

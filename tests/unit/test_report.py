@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
-from matplotlib.colors import to_rgb
 
 import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
-from prunescope.findings.slices import OTHER_SEEDS, PRUNED
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED
 from prunescope.report import page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
@@ -277,7 +276,7 @@ def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_simila
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
         similarity_charts.to_dense(LAYERS, rounds, "viridis"),
         similarity_charts.layer_pairs(LAYERS, "viridis"),
@@ -301,7 +300,7 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
     ):
         counts = []
@@ -393,7 +392,8 @@ def luminance(color):
 
 
 def contrast(one, other):
-    low, high = sorted((luminance(to_rgb(one)), luminance(to_rgb(other))))
+    colors = [[int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)] for color in (one, other)]
+    low, high = sorted(map(luminance, colors))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -447,7 +447,9 @@ def test_a_single_seed_is_not_called_a_mean():
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
-    assert "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    assert (
+        "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    )
     assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
 
 
@@ -467,3 +469,19 @@ def test_the_code_in_the_readme_is_right_with_all_layers_and_several_seeds(tmp_p
         for layer in got.index:
             rows = plain.query("layer_a == @layer and round_a == @round")
             assert len(rows) == len(SEEDS) and got.loc[layer, round] == pytest.approx(rows["value"].mean())
+
+
+def test_a_control_has_its_own_name_and_colour_on_its_own_page():
+    table, accuracy = matrix(False), synthetic.accuracy(3, SEEDS)
+    found = synthetic.findings("c", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS, own=RETRAINED)
+    tables = {RETRAINED: synthetic.level_tables("c", table, accuracy)}
+    settings = synthetic.SETTINGS | {"control": "retrain"}
+    one = Experiment("c", settings, LAYERS, table, accuracy, found, tables=tables)
+    networks, training = synthetic.networks(3, ["a"], SEEDS), synthetic.training(3, SEEDS, 2)
+    html = experiment_page(one, networks, training, MEASURES, {})
+    body = re.sub("<(script|style).*?</(script|style)>", "", html, flags=re.S)
+    legend = re.search(r'<ul class="legend".*?</ul>', body, re.S)[0]
+    assert "retrained" in legend and "pruned" not in legend.replace("not pruned", "")
+    for name in ("profile", "accuracy"):
+        assert set(unpack(html, name)["series"]) <= {RETRAINED, OTHER_SEEDS}
+    assert "--retrained" in body and "var(--pruned)" not in body
