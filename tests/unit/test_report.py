@@ -447,7 +447,9 @@ def test_a_single_seed_is_not_called_a_mean():
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
-    assert "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    assert (
+        "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    )
     assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
 
 
