@@ -81,7 +81,7 @@ def all_layers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) -> levels.Tables:
-    """The tables behind the levels: a network moves a little at each level in each round, and without landscape."""
+    """The tables behind the levels: a network moves a little at each level in each round; no landscape."""
     networks = accuracy[["seed", "round"]].to_numpy(int).tolist()
     pairs = [(*a, *b) for a in networks for b in networks if a != b and (a[0] == b[0] or a[1] == b[1] == 0)]
     table = pd.DataFrame(pairs, columns=["seed_a", "round_a", "seed_b", "round_b"])
@@ -96,11 +96,13 @@ def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) ->
     return levels.Tables(name, accuracy, similarity, pd.concat(weights, ignore_index=True), predictions)
 
 
-def findings(name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None) -> dict:
+def findings(
+    name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None, own=slices.PRUNED
+) -> dict:
     """The findings of an experiment with its levels, as in findings.json."""
     controls = controls or {}
     found = verdicts.conclude(name, similarity, accuracy, shapes, measures, given, controls, untrained)
-    tables = {slices.PRUNED: level_tables(name, similarity, accuracy)}
+    tables = {own: level_tables(name, similarity, accuracy)}
     tables |= {kind: level_tables(kind, *parts) for kind, parts in controls.items()}
     return levels_in_words.with_levels(found, tables, list(shapes), untrained)
 

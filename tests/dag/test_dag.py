@@ -220,7 +220,7 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
         ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
         ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
          | jobs("compare_weights")),
-        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures", "compare_predictions")),
+        ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
         ("seed1/round2/similarity.parquet", {job for job in REMADE | DENSE if " tiny 1" in job}
          - {"compare_round tiny 1 0", "compare_round tiny 1 1"}),
     ],
@@ -275,6 +275,24 @@ def test_an_experiment_that_extends_another_shares_its_dense_training(project, k
     assert project.jobs() == expected, "tiny is there, so nothing of it is computed"
 
 
+def test_the_report_reads_the_levels_of_controls_and_siblings(project):
+    for control in ("retrain", "siblings"):
+        text = f"extends: tiny\ncontrol: {control}\nlandscape: {{pairs: [dense, control]}}\n"
+        (project.folder / f"config/experiments/{control}.yaml").write_text(text)
+    project.edit("config/config.yaml", "[tiny]", "[tiny, retrain, siblings]")
+    plan = project.snakemake("--dry-run").stdout
+    lines = [line.split("input: ")[1].split(", ") for line in plan.splitlines() if "input: " in line]
+    # All targets need these files, too.
+    (inputs,) = [{*line} for line in lines if LEVEL in line and "results/tiny/report.html" not in line]
+    read = {f"results/{name}/{file}.parquet" for name in ("retrain", "siblings") for file in READ}
+    assert read | {"results/siblings/siblings.parquet", "results/tiny/weights.parquet"} <= inputs
+    assert "results/tiny/barriers.parquet" not in inputs, "it has no landscape"
+
+
+READ = ("accuracy", "weights", "predictions", "barriers")
+LEVEL = "results/siblings/accuracy.parquet"
+
+
 def test_which_experiments_are_selected_does_not_change_what_they_share(project):
     (project.folder / "config/experiments/other.yaml").write_text("extends: tiny\ncontrol: new-weights\n")
     project.edit("config/config.yaml", "[tiny]", "[other, tiny]")
@@ -301,7 +319,7 @@ def test_a_grid_is_its_combinations_and_shares_the_dense_training(project):
     assert project.jobs() == expected, "round 0 of tiny is there"
     # One combination is an experiment like any other.
     name = combinations[1]
-    others = of(name, jobs("draw_figures", "compare_predictions"))
+    others = of(name, jobs("draw_figures"))
     assert project.jobs(f"results/{name}/report.html") == of(name, ROUNDS_OF_GRID) - others
     assert project.jobs("--config", f"experiments=[{name}]") == of(name, ROUNDS_OF_GRID)
 

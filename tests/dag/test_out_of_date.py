@@ -135,7 +135,7 @@ def test_results_copied_from_another_experiment_are_not_those_of_this_one(projec
         )
     shutil.copytree(project.folder / "results/tiny", project.folder / "results/other")
     assert project.jobs("results/other/report.html") == {
-        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures", "compare_predictions")
+        job.replace("tiny", "other") for job in TRAINING - jobs("draw_figures")
     }
     # Jobs of a linked folder would overwrite the files of the other experiment.
     (project.folder / "results/third").symlink_to("tiny")

@@ -149,8 +149,17 @@ def test_every_figure_has_labels_for_snakemakes_report(drawn):
     assert not re.search(r"{\s*\w", label) and label.replace("\u2060", "") == "{x}"
 
 
-@pytest.mark.parametrize("width", [3.25, 5.5, 6.75])
-@pytest.mark.parametrize("count", [5, 17, 30])
+SIZES = {(count, width) for count in (5, 17, 30) for width in (3.25, 5.5, 6.75)}
+FAST = {(5, 3.25), (17, 3.25), (17, 5.5), (30, 3.25), (30, 6.75)}
+
+
+@pytest.mark.parametrize(
+    ("count", "width"),
+    [
+        *sorted(FAST),
+        *(pytest.param(*size, marks=pytest.mark.slow) for size in sorted(SIZES - FAST)),
+    ],
+)
 def test_text_is_in_the_figure_of_exact_width_at_7_points_without_overlap(width, count):
     layers = [f"features.{place}.relu" for place in range(count)]
     content = page(layers, measures=["cca"], rounds=11 if count == 17 else 6, pairs=count < 30)

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
-from matplotlib.colors import to_rgb
 
 import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
-from prunescope.findings.slices import OTHER_SEEDS, PRUNED
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED
 from prunescope.report import page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
@@ -185,11 +184,11 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
         assert texts[:2] == [levels, ["chance"]], chart.name
         (rings,) = [inside for name, inside in groups if name == "mark-symbol" and "<path" in inside]
         assert rings.count("<path") == 1, chart.name
-        assert "highest chance level of the row. ○: not above the 95 % quantile of chance" in chart.caption
+        assert "highest chance level of the row. ○: not above the 95 % quantile of chance" in chart.beware
 
 
 def words(html):
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
 
 
 def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels(html):
@@ -200,11 +199,14 @@ def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels
     shown = re.findall(r'<div data-round="(\d)"( hidden)?><p class="sentence">(.*?)</p>', html, re.S)
     assert [(round, bool(hidden)) for round, hidden, _ in shown] == [("0", True), ("1", True), ("2", False)]
     for round, _, text in shown:
-        assert words(text).replace("\u00a0", " ") == "".join(part for part, _ in found[round]["sentence"])
+        plain = re.sub(r"<[^>]+>", "", text).replace("\u00a0", " ")
+        assert plain.strip() == "".join(part for part, _ in found[round]["sentence"])
     slider = next(tag for tag in Elements(html).of("input") if tag["type"] == "range")
     assert json.loads(slider["data-options"])[-1] == ["2", "64 % · round 2 of 2"]
     assert (slider["max"], slider["value"], slider["aria-valuetext"]) == ("2", "2", "64 % · round 2 of 2")
-    assert re.findall(r"</svg>([^<]*)</li>", html) == ["pruned", "other seeds: dense networks, pairs"]
+    legend = re.search(r'<ul class="legend".*?</ul>', html, re.S)[0]
+    names = [words(one).replace(" :", ":") for one in re.findall(r"<li>.*?</li>", legend)]
+    assert names == ["pruned", "other seeds: two dense networks"]
 
 
 def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
@@ -214,7 +216,7 @@ def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
     for level, card in cards.items():
         assert levels[level]["question"] in card
         assert card.count('class="value"') == (3 if levels[level]["available"] else 0)
-    assert "<b>.32</b><span>.30 to .33</span>" in re.sub(r"\s+<", "<", cards["weights"])
+    assert words(cards["weights"]).count(".32 .30 to .33 cosine distance to dense") == 1
     assert "landscape: {}" in cards["landscape"]
 
 
@@ -250,7 +252,8 @@ def drawn(chart, values):
     """Draw rows as SVG; a chart with panels shows the layers of its parameter `members`."""
     spec = {**chart.spec, "width": 500, "datasets": {"rows": values}, "data": {"name": "rows"}}
     if "params" in spec:
-        spec["params"] = [{"name": "members", "value": LAYERS}]
+        spec["params"] = [one for one in spec["params"] if one["name"] != "members"]
+        spec["params"].append({"name": "members", "value": LAYERS})
     return vl_convert.vegalite_to_svg(spec)
 
 
@@ -272,7 +275,7 @@ def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_simila
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
         similarity_charts.to_dense(LAYERS, rounds, "viridis"),
         similarity_charts.layer_pairs(LAYERS, "viridis"),
@@ -296,7 +299,7 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
     ):
         counts = []
@@ -363,9 +366,10 @@ def test_without_javascript_nothing_is_shown_that_needs_it(html):
     elements = Elements(re.sub("<script.*?</script>", "", html, flags=re.S))
     for tag in ("form", "input"):
         assert elements.of(tag) and all("hidden" in one for one in elements.of(tag)), tag
-    for part in re.findall(r"(<[^>]*>)\s*<button", html) + re.findall(r'<details class="data"[^>]*>', html):
-        assert " hidden" in part or "<button" in part or 'class="top"' in part, part
+    for part in re.findall(r'<(?:details class="data"|span class="files")[^>]*>', html):
+        assert part.endswith(" hidden>"), part
     assert all("hidden" in one for one in elements.of("button") if "data-save" not in one)
+    assert html.count('<span class="files"') == len(elements.of("figure"))
 
 
 def test_curves_without_values_are_not_offered(html):
@@ -387,7 +391,8 @@ def luminance(color):
 
 
 def contrast(one, other):
-    low, high = sorted((luminance(to_rgb(one)), luminance(to_rgb(other))))
+    colors = [[int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)] for color in (one, other)]
+    low, high = sorted(map(luminance, colors))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -441,7 +446,9 @@ def test_a_single_seed_is_not_called_a_mean():
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
-    assert "Layers by mean CCA</caption>" in html and "mean of" not in html and "mean over seeds" not in html
+    assert (
+        "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    )
     assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
 
 
@@ -461,3 +468,19 @@ def test_the_code_in_the_readme_is_right_with_all_layers_and_several_seeds(tmp_p
         for layer in got.index:
             rows = plain.query("layer_a == @layer and round_a == @round")
             assert len(rows) == len(SEEDS) and got.loc[layer, round] == pytest.approx(rows["value"].mean())
+
+
+def test_a_control_has_its_own_name_and_colour_on_its_own_page():
+    table, accuracy = matrix(False), synthetic.accuracy(3, SEEDS)
+    found = synthetic.findings("c", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS, own=RETRAINED)
+    tables = {RETRAINED: synthetic.level_tables("c", table, accuracy)}
+    settings = synthetic.SETTINGS | {"control": "retrain"}
+    one = Experiment("c", settings, LAYERS, table, accuracy, found, tables=tables)
+    networks, training = synthetic.networks(3, ["a"], SEEDS), synthetic.training(3, SEEDS, 2)
+    html = experiment_page(one, networks, training, MEASURES, {})
+    body = re.sub("<(script|style).*?</(script|style)>", "", html, flags=re.S)
+    legend = re.search(r'<ul class="legend".*?</ul>', body, re.S)[0]
+    assert "retrained" in legend and "pruned" not in legend.replace("not pruned", "")
+    for name in ("profile", "accuracy"):
+        assert set(unpack(html, name)["series"]) <= {RETRAINED, OTHER_SEEDS}
+    assert "--retrained" in body and "var(--pruned)" not in body

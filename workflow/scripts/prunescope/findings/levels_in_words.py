@@ -196,7 +196,12 @@ def _of_dense(levels: dict) -> list[Spans]:
 def _uncertainty(levels: dict, round: int) -> str:
     """Explain the numbers in parentheses."""
     accuracy = levels["accuracy"]["rounds"].get(str(round))
-    seeds = levels["seeds"] - len(levels["failed"].get(levels["series"], []))
+    numbers = [levels[level]["rounds"].get(str(round)) for level in LEVELS]
+    estimates = [one["series"][levels["series"]] for one in numbers if one]
+    estimates += [accuracy["value"]] if accuracy else []
+    seeds = max((one["seeds"] for one in estimates), default=0)
+    if not seeds:
+        return ""
     if seeds == 1:
         return "One seed illustrates; it proves nothing."
     if seeds < FEWEST_FOR_INTERVALS:

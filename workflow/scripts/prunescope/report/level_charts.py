@@ -65,7 +65,8 @@ PREDICTIONS = {
         "With few errors it is noisy.",
     ),
 }
-ROUND, LIT = "round", "lit"
+# Of the selected round; the chart needs the parameter `round`.
+SELECTED = "datum.round == round"
 
 
 def card(level: str, series: list[str], rounds: Rounds) -> Chart:
@@ -93,13 +94,13 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
         axis=alt.Axis(title=None, tickCount=3, labelExpr=number, domain=False, ticks=False),
     )
     low, high = base.y_of(y, "low"), alt.Y2("high")
-    shown = f"datum.layer == '' ? ({LIT} == '' ? 1 : 0.25) : 1"
+    shown = "datum.layer == '' ? (lit == '' ? 1 : 0.25) : 1"
     whole = base.chart("datum.layer == ''")
     pairs = whole.transform_filter(_one_of(OTHER_SEEDS, UNTRAINED)).encode(color)
     near, far = pairs.transform_filter("!datum.far"), pairs.transform_filter("datum.far")
-    networks = base.chart(
-        f"datum.layer == '' || datum.layer == {LIT}", f"!({_one_of(OTHER_SEEDS, UNTRAINED)})"
-    ).encode(x, color)
+    networks = base.chart(f"datum.layer == '' || {base.LIT}", f"!({_one_of(OTHER_SEEDS, UNTRAINED)})").encode(
+        x, color
+    )
     tip = [
         alt.Tooltip("series:N"),
         alt.Tooltip("layer:N"),
@@ -135,12 +136,12 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
         networks.mark_line(strokeWidth=2, opacity=1, aria=False)
         .encode(y, dash, detail="layer:N")
         .transform_calculate(whole="datum.layer == ''")
-        .encode(opacity=alt.condition(f"datum.layer == '' && {LIT} != ''", alt.value(0.3), alt.value(1))),
+        .encode(opacity=alt.condition("datum.layer == '' && lit != ''", alt.value(0.3), alt.value(1))),
         networks.mark_point(filled=True, size=14, aria=False).encode(y, opacity=alt.value(0.9), tooltip=tip),
-        networks.transform_filter(f"datum.round == {ROUND}")
+        networks.transform_filter(SELECTED)
         .mark_point(filled=True, size=70, opacity=opacity)
         .encode(y, shape, tooltip=tip),
-    ).add_params(_param(ROUND, rounds.last), _param(LIT, ""))
+    ).add_params(_selected(rounds), base.lit())
     return Chart(
         f"card-{level}",
         TITLES[level],
@@ -178,7 +179,9 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
     """
     many = len(layers) > 12
     title = "similarity, pruned − retrained"
-    axis = alt.Axis(title=title, format="~g", grid=True, tickCount=6, orient="top" if many else "left")
+    axis = alt.Axis(
+        title=title, titlePadding=10, format="~g", grid=True, tickCount=6, orient="top" if many else "left"
+    )
     scale = alt.Scale(nice=False, padding=8)
     if many:
         band = {"x": alt.XDatum(-margin, scale=scale, axis=axis), "x2": alt.X2Datum(margin)}
@@ -186,13 +189,13 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
             "layer:N", sort=layers, scale=alt.Scale(domain=layers), axis=alt.Axis(title=None, labelLimit=220)
         )
         value, low, high = alt.X("mean:Q", scale=scale, axis=axis), alt.X("low:Q"), alt.X2("high")
-        zero, offset = {"x": alt.XDatum(0)}, {"yOffset": 0}
+        zero, offset = {"x": alt.XDatum(0)}, {"yOffset": 7}
     else:
         band = {"y": alt.YDatum(-margin, scale=scale, axis=axis), "y2": alt.Y2Datum(margin)}
         names = alt.X("layer:N", sort=layers, scale=alt.Scale(domain=layers), axis=base.layer_axis(layers))
         value, low, high = alt.Y("mean:Q", scale=scale, axis=axis), alt.Y("low:Q"), alt.Y2("high")
         zero, offset = {"y": alt.YDatum(0)}, {"xOffset": -9}
-    lit = alt.condition(f"{LIT} == '' || datum.layer == {LIT}", alt.value(1), alt.value(0.25))
+    lit = alt.condition(f"lit == '' || {base.LIT}", alt.value(1), alt.value(0.25))
     ink = palette.color("pruned")
     tip = [
         alt.Tooltip("layer:N"),
@@ -212,7 +215,7 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
         every.mark_rule(color=ink, strokeWidth=2.5, aria=False).encode(low, high, opacity=lit),
         single.mark_point(filled=True, size=18, color=ink, aria=False, **offset).encode(
             value,
-            opacity=alt.condition(f"{LIT} == '' || datum.layer == {LIT}", alt.value(0.6), alt.value(0.15)),
+            opacity=alt.condition(f"lit == '' || {base.LIT}", alt.value(0.6), alt.value(0.15)),
             tooltip=tip,
         ),
         every.mark_point(filled=True, size=110, color=ink).encode(value, opacity=lit, tooltip=tip),
@@ -220,7 +223,7 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
     if not many:
         number = every.mark_text(color=base.INK, fontSize=base.TEXT, aria=False, **label)
         parts.append(number.encode(value, text=alt.Text("mean:Q", format="+.2f"), opacity=lit))
-    chart = alt.layer(*parts).add_params(_param(LIT, ""))
+    chart = alt.layer(*parts).add_params(base.lit())
     return Chart(
         f"difference-{level}",
         "Which layers changed beyond retraining",
@@ -271,7 +274,7 @@ def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
         alt.X("round:O", axis=base.round_axis(rounds)),
         alt.Y("layer:N", sort=layers, title=None),
         alt.Color("drawn:Q", scale=scale, legend=_bar("%")),
-        "datum.mean == 0 ? '0' : format(datum.mean, datum.mean >= 10 ? '.0f' : '.2~r')",
+        "format(datum.mean, datum.mean >= 10 ? '.0f' : datum.mean >= 0.1 ? '.2~r' : '.1~r')",
         tip,
         26 * len(layers),
         drawn=f"max(datum.mean, {least})",
@@ -463,7 +466,7 @@ def landscape(series: list[str], rounds: Rounds) -> Chart:
     some = pruned[:: -(-len(pruned) // 8)] if pruned else []
     legend = alt.Legend(title=rounds.word, orient="right", values=some, format="d") if some[1:] else None
     depth = alt.Color("round:Q", scale=alt.Scale(scheme=base.DEPTH), legend=legend)
-    strong = alt.condition(f"datum.round == {ROUND}", alt.value(3.5), alt.value(1.8))
+    strong = alt.condition(SELECTED, alt.value(3.5), alt.value(1.8))
     mine = base.chart(f"datum.series == '{own}'").encode(x, depth, alt.Detail("round:O"))
     parts = [
         mine.mark_line(aria=False).encode(y, strokeWidth=strong),
@@ -483,7 +486,7 @@ def landscape(series: list[str], rounds: Rounds) -> Chart:
                 tooltip=tip,
             ),
         )
-    chart = alt.layer(*parts).add_params(_param(ROUND, rounds.last))
+    chart = alt.layer(*parts).add_params(_selected(rounds))
     return Chart(
         "lines",
         "Test error on the straight line to the dense network",
@@ -590,7 +593,7 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
     paths = rows.transform_filter("datum.series != 'siblings'")
     last = rows.transform_filter(f"datum.round == {rounds.last} && datum.series == '{series[0]}'")
     dense = rows.transform_filter(f"datum.round == 0 && datum.series == '{series[0]}'")
-    chosen = rows.transform_filter(f"datum.round == {ROUND} && datum.round > 0")
+    chosen = rows.transform_filter(f"{SELECTED} && datum.round > 0")
     texts = [
         (dense.transform_calculate(text="'seed ' + datum.seed"), -14),
         (last.transform_calculate(text=f"'{rounds.texts[rounds.last]} %'"), 16),
@@ -608,7 +611,7 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
             text.mark_text(dy=dy, fontSize=base.TEXT, color=base.INK, aria=False).encode(text="text:N")
             for text, dy in texts
         ),
-    ).add_params(_param(ROUND, rounds.last))
+    ).add_params(_selected(rounds))
     return Chart(
         "map",
         "Map of all networks",
@@ -632,6 +635,7 @@ def _small_axis(rounds: Rounds) -> alt.X:
     x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
     axis = x["axis"].copy()
     axis.title, axis.grid, axis.labelFlush = None, False, True
+    axis.labelLimit, axis.labelSeparation = 76, 6
     if rounds.by_weights:
         axis.format, axis.labelExpr = alt.Undefined, "format(datum.value, '.2~r') + ' %'"
     return x.axis(axis)
@@ -639,11 +643,12 @@ def _small_axis(rounds: Rounds) -> alt.X:
 
 def _place_of_round(rounds: Rounds) -> str:
     places = {str(round): place for round, place in rounds.places.items()}
-    return f"{places}[{ROUND}]"
+    return f"{places}[round]"
 
 
-def _param(name: str, value) -> alt.Parameter:
-    return alt.param(name=name, value=value)
+def _selected(rounds: Rounds) -> alt.Parameter:
+    """Return the parameter for the round that the page selects; the last one at first."""
+    return alt.param(name="round", value=rounds.last)
 
 
 def _one_of(*names: str) -> str:
@@ -684,7 +689,7 @@ def _cells(
         cells.mark_text(fontSize=base.TEXT, color=ink, opacity=fits, aria=False).encode(text="text:N"),
     ]
     if y.shorthand.startswith("layer"):
-        frame = cells.transform_filter(f"datum.layer == {LIT}")
+        frame = cells.transform_filter(base.LIT)
         parts.append(frame.mark_rect(filled=False, stroke=base.INK, strokeWidth=2, aria=False))
     chart = alt.layer(*parts).properties(width="container", height=height)
-    return chart.add_params(_param(LIT, "")) if len(parts) > 2 else chart
+    return chart.add_params(base.lit()) if len(parts) > 2 else chart

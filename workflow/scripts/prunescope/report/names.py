@@ -15,8 +15,19 @@ class Figure:
 
 # One line for each figure. A chart that an experiment's page lacks has no figure.
 FIGURES = (
+    Figure("card-weights", "Weights: distance from the dense network"),
+    Figure("card-predictions", "Predictions: distance from the dense network"),
+    Figure("card-landscape", "Loss landscape: distance from the dense network"),
+    Figure("card-representations", "Representations: distance from the dense network"),
+    Figure("difference-representations", "Similarity to the dense network, pruned minus retrained"),
+    Figure("map", "Map of all networks"),
     Figure("accuracy", "Test accuracy"),
-    Figure("density", "Density of each layer"),
+    Figure("classes", "Test accuracy by class and round"),
+    Figure("predictions-agreement", "Predictions that differ from those of the dense network"),
+    Figure("lines", "Test error on the straight line to the dense network"),
+    Figure("agreement", "Distances at each level as shares of the last"),
+    Figure("density", "Weights left by layer and round"),
+    Figure("dead", "Dead channels by layer and round"),
     Figure("profile", "Similarity to the dense network by layer, last round", ("measure",)),
     Figure("layers", "Similarity to the dense network while weights are removed", ("measure",)),
     Figure("dense", "Similarity to the dense network by layer and round", ("measure",)),

@@ -57,17 +57,17 @@ def svg(chart: Chart, rows: pd.DataFrame, width: float, name: str) -> str:
     str
         An SVG file of this width. The same arguments give the same text.
     """
-    pixels = round((width if chart.wide else min(width, COLUMN)) * PIXELS_PER_INCH)
+    inches = width if chart.wide else min(width, COLUMN)
+    # Vega draws whole pixels; the rest is a margin.
+    pixels = int(inches * PIXELS_PER_INCH)
     drawn = _multiples(chart, rows, pixels) if chart.panels else _render(_single(chart, pixels), rows)
-    # A drawing may be a pixel narrower.
     head = re.match(r"<svg[^>]*>", drawn)[0]
     height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', head)[1])
-    points = POINTS / TEXT
     body = vega.rounded(NOT_SEEN.sub("", _opaque(drawn[len(head) :])), 2)
     start = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'width="{pixels * points:.2f}pt" height="{height * points:.2f}pt" '
-        f'viewBox="0 0 {pixels} {height:g}" font-family="{FONT}">'
+        f'width="{72 * inches:g}pt" height="{height * POINTS / TEXT:.2f}pt" '
+        f'viewBox="0 0 {inches * PIXELS_PER_INCH:.3f} {height:g}" font-family="{FONT}">'
     )
     return vega.numbered(start + body, name) + "\n"
 
@@ -164,6 +164,7 @@ def _printed(spec: dict) -> dict:
         "legend": config["legend"] | sizes | {"titleFontWeight": "normal"},
         # Rows of a heatmap may be lower than text.
         "axisYDiscrete": {"labelOverlap": "greedy"},
+        "text": {"fontSize": TEXT},
         "title": {"fontSize": TEXT, "fontWeight": "normal", "color": COLORS["ink"]},
     }
     return spec
