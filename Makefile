@@ -36,7 +36,7 @@ env: $(READY) ## create the environment in .venv
 
 demo: $(READY) ## train, prune and compare a small network (no download, 3 minutes), and print where the results are
 	$(SNAKEMAKE) --resources gpu=$(GPUS) $$([ -t 2 ] && echo --logger rich || echo --quiet rules) \
-	  --config experiments=[digits-lenet]
+	  --config experiments=[digits-lenet,digits-lenet-retrain]
 	@echo; echo "similarity matrix  results/digits-lenet/similarity.parquet"
 	@echo "accuracies         results/digits-lenet/accuracy.parquet"
 	@echo "figures            results/digits-lenet/figures/"

@@ -22,7 +22,10 @@ PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
 TINY = """\
 description: Tiny experiment of the tests
 extends: digits-lenet
+seeds: [0, 1]
 rounds: 2
+pruning: {rate: 0.4}
+similarity: {across_seeds: false}
 training: {epochs: 2, schedule: {name: constant}}
 """
 
@@ -75,7 +78,7 @@ class Project:
             copy_from_repository(part, folder / part)
         (folder / "config/experiments/tiny.yaml").write_text(TINY)
         project = cls(folder)
-        project.edit("config/config.yaml", "[digits-lenet]", "[tiny]")
+        project.edit("config/config.yaml", "[digits-lenet, digits-lenet-retrain]", "[tiny]")
         return project
 
     def copy(self, folder: Path) -> "Project":

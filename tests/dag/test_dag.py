@@ -76,6 +76,10 @@ def test_nothing_changed_nothing_runs(built):
             | {f"compare_seeds tiny {round}" for round in ROUNDS}
             | jobs("assemble_matrix", "draw_figures", "write_report"),
         ),
+        (
+            "similarity: {across_seeds: dense}",
+            {"compare_seeds tiny 0"} | jobs("assemble_matrix", "draw_figures", "write_report"),
+        ),
         ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}\ndataset: digits", set()),
     ],
 )  # fmt: skip
@@ -338,7 +342,7 @@ def test_a_grid_over_the_training_trains_each_dense_network_once(create, tmp_pat
 
 def test_an_experiment_that_is_not_listed_is_built_by_naming_its_target(project):
     found = project.jobs("results/digits-lenet/similarity.parquet")
-    assert "compare_round digits-lenet 1 6" in found and not any(" tiny" in job for job in found)
+    assert "compare_round digits-lenet 1 2" in found and not any(" tiny" in job for job in found)
 
 
 def test_a_fresh_clone_with_results_carried_over_reruns_nothing(create, built, tmp_path):

@@ -123,7 +123,7 @@ def test_another_folder_has_its_own_and_the_shipped_experiments(tmp_path):
     assert set(pd.read_parquet(folder / target)["round_a"]) == {0}
     # Without its own configuration, the shipped one is used, and with it the default experiment.
     plan = snakemake(tmp_path, *arguments, "--dry-run")
-    assert "results/digits-lenet/seed1/round6/checkpoint.pt" in plan.stdout
+    assert "results/digits-lenet/seed1/round2/checkpoint.pt" in plan.stdout
     (folder / "config/config.yaml").write_text("experiments: [mine]\n")
     plan = snakemake(tmp_path, *arguments, "--dry-run")
     assert "digits-lenet/" not in plan.stdout

@@ -142,8 +142,10 @@ def rows(wildcards):
     """The files that the matrix is assembled from."""
     name, this = wildcards.experiment, experiment(wildcards.experiment)
     files = files_of_all_networks(name, "similarity.parquet")
-    if this["similarity"]["across_seeds"] and len(this["seeds"]) > 1:
-        folders = [sharing.owner_across_seeds(lineage(name)), *[name] * this["rounds"]]
+    across_seeds = this["similarity"]["across_seeds"]
+    if across_seeds and len(this["seeds"]) > 1:
+        pruned = [] if across_seeds == "dense" else [name] * this["rounds"]
+        folders = [sharing.owner_across_seeds(lineage(name)), *pruned]
         files += [
             f"results/{folder}/across-seeds/round{round}/similarity.parquet"
             for round, folder in enumerate(folders)

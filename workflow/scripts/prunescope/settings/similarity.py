@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from prunescope import kinds
-from prunescope.settings.base import UNIQUE, Settings, named, problem
+from prunescope.settings.base import UNIQUE, Settings, either, named, problem
 
 
 class Similarity(Settings):
@@ -27,7 +27,11 @@ class Similarity(Settings):
         description="Also give 95 % intervals (`low`, `high`) for the expected value on as many other "
         "images, for the measures whose intervals are right in simulations.",
     )
-    across_seeds: bool = Field(False, description="Also compare the same round of different seeds.")
+    across_seeds: either("true; false; dense", bool=bool, str=Literal["dense"]) = Field(
+        False,
+        description="Also compare the same round of different seeds; `dense` compares only round 0, which is "
+        "enough for other seeds as a baseline.",
+    )
     untrained: bool = Field(
         False,
         description="Also compare each layer of untrained networks: the initial weights of different seeds, "
