@@ -14,11 +14,10 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow/scripts")]
 
 import synthetic  # noqa: E402
-from prunescope import tables  # noqa: E402
 from prunescope.files import write_text  # noqa: E402
-from prunescope.findings import verdicts  # noqa: E402
-from prunescope.report import drawing, figures  # noqa: E402
-from prunescope.report.experiment import Experiment, experiment_page  # noqa: E402
+from prunescope.report import figures  # noqa: E402
+from prunescope.report.experiment import Experiment, contents  # noqa: E402
+from prunescope.report.page import render  # noqa: E402
 
 SIZES = {"small": (6, 5, 2, ["cca"]), "large": (21, 30, 5, ["cca", "svcca", "pwcca", "cka"])}
 
@@ -32,21 +31,21 @@ def main(folder: Path) -> None:
         networks = synthetic.networks(rounds, layers, range(seeds))
         start = time.process_time()
         measures = {measure: synthetic.MEASURES[measure] for measure in names}
-        found = verdicts.conclude(
+        found = synthetic.findings(
             name, table, accuracy, shapes, measures, synthetic.VERDICTS | {"primary": names[0]}
         )
-        page = experiment_page(
+        content = contents(
             Experiment(name, synthetic.SETTINGS, layers, table, accuracy, found),
             networks,
             synthetic.training(rounds, range(seeds), 30),
             measures,
             {},
         )
+        page = render(content)
         write_text(folder / f"{name}.html", page)
         written = time.process_time()
-        densities = tables.layer_densities(networks)
-        drawn = figures.draw_all(table, accuracy, densities, layers, measures, "viridis")
-        drawing.save(drawn, folder / f"{name}-figures", 200)
+        drawn = figures.draw_all(content, 5.5, {"measure": names[:1], "layer": layers})
+        figures.save(drawn, {}, folder / f"{name}-figures", ["svg", "pdf", "png"], 200)
         print(
             f"{name}: {len(table)} rows; report {len(page) / 1e6:.2f} MB in {written - start:.1f} s of "
             f"processor time; {len(drawn)} figures in {time.process_time() - written:.1f} s"

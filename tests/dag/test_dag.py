@@ -150,12 +150,12 @@ EDITS = {
         "levels/weights.py",
         '"mask_iou"',
         '"iou"',
-        jobs("compare_weights", "write_report"),
+        jobs("compare_weights", "write_report", "draw_figures"),
     ),
     "the figures": (
-        "report/drawing.py",
-        '"axes.linewidth": 0.6',
-        '"axes.linewidth": 0.7',
+        "report/print.py",
+        "POINTS, TEXT = 7, 12",
+        "POINTS, TEXT = 8, 12",
         jobs("draw_figures"),
     ),
     # Imported within a function.
