@@ -154,12 +154,12 @@ EDITS = {
         "levels/weights.py",
         '"mask_iou"',
         '"iou"',
-        jobs("compare_weights", "write_report"),
+        jobs("compare_weights", "write_report", "draw_figures"),
     ),
     "the figures": (
-        "report/drawing.py",
-        '"axes.linewidth": 0.6',
-        '"axes.linewidth": 0.7',
+        "report/print.py",
+        "POINTS, TEXT = 7, 12",
+        "POINTS, TEXT = 8, 12",
         jobs("draw_figures"),
     ),
     # Imported within a function.
@@ -221,7 +221,7 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
     [
         ("similarity.parquet", REMADE | DENSE | jobs("assemble_matrix")),
         ("accuracy.parquet", jobs("train_dense", "prune_round", "assemble_accuracy", rounds=(1, 2))),
-        ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
+        ("figures", REMADE | DENSE | jobs(*TABLES)),
         ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
          | jobs("compare_weights")),
         ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
@@ -265,7 +265,7 @@ LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", *LEVELS, round
     [
         ("pruning: {rate: 0.3}", LATER),
         # The report of tiny shows its controls.
-        ("control: retrain", LATER | jobs("write_report")),
+        ("control: retrain", LATER | jobs("write_report", "draw_figures")),
         # The networks of round 0 are shared; measurements of them are not.
         ("similarity: {measures: [cka]}", LATER | of_other("compare_round")),
         ("activations: {layers: [output]}", LATER | of_other("extract_activations", "compare_round")),
