@@ -1,11 +1,15 @@
-"""Run the study of docs/study.md, part by part: `make study`. What is already there is not computed again."""
+"""Run the study of docs/study.md, part by part, then write its tables, figures and numbers: `make study`.
+
+What is already there is not computed again.
+"""
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+FOLDER = Path(__file__).parent
+REPOSITORY = FOLDER.parents[1]
 # Experiments of each part, and its hours on two cores that do nothing else.
 PARTS = {
     "mnist": [
@@ -48,7 +52,10 @@ def main():
         command = ["snakemake", "--cores", given.cores, "--keep-going", "--quiet", "rules", "--config"]
         command += [f"experiments=[{','.join(selected)}]", *([f"data={given.data}"] if given.data else [])]
         failed |= subprocess.run(command, cwd=REPOSITORY).returncode != 0
-    sys.exit(failed)
+    if failed:
+        sys.exit("some jobs failed, see above; run the same command again to continue")
+    for script, *arguments in (["tables.py", given.study], ["figures.py"], ["claims.py"]):
+        subprocess.run([sys.executable, FOLDER / script, *arguments], cwd=REPOSITORY, check=True)
 
 
 if __name__ == "__main__":
