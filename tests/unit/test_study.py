@@ -216,3 +216,54 @@ def test_the_rank_correlation_of_seeds_at_equal_density():
     assert claims._spearman([a, b], [1, 2]) == pytest.approx(np.mean(both))
     found = claims._jackknife("x", [a, a + rng.normal(0, 0.01, a.shape)], [1, 2])
     assert found["x.low"] > 0.8
+
+
+def matrix(rows):
+    """Rows of similarity.parquet: seed, round and layer of both sides, value, status."""
+    names = ["seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "value", "status"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.assign(measure="cka_debiased", chance_high=0.1, chance_classes=0.2)
+
+
+def test_tables_have_each_comparison_once():
+    import tables
+
+    from prunescope.findings import levels
+
+    own = matrix(
+        [
+            [0, 0, "relu1", 0, 0, "relu1", 1.0, "ok"],
+            [0, 1, "relu1", 0, 0, "relu1", 0.9, "ok"],
+            [0, 0, "relu1", 0, 1, "relu1", 0.9, "ok"],
+            [0, 2, "relu1", 0, 0, "relu1", 0.8, "leverage"],
+            [0, 2, "relu1", 0, 1, "relu1", 0.7, "ok"],
+            [0, 0, "relu1", 1, 0, "relu1", 0.6, "ok"],
+            [1, 0, "relu1", 0, 0, "relu1", 0.6, "ok"],
+            [1, 2, "relu1", 0, 2, "relu1", 0.5, "ok"],
+        ]
+    )
+    again = matrix([[0, 1, "relu1", 0, 1, "relu1", 0.95, "ok"], [0, 1, "relu1", 0, 1, "relu1", 0.95, "ok"]])
+    again = again.assign(experiment_a=["again", "own"], experiment_b=["own", "again"])
+    empty = pd.DataFrame()
+    given = {
+        "pruned": levels.Tables("own", empty, own, empty, empty),
+        "siblings": levels.Tables("again", empty, again, empty, empty),
+    }
+    found = tables.rows(given, own[own["seed_a"] != own["seed_b"]].iloc[:2])
+    values = tables.similarity(found).set_index(["series", "seed", "seed_b", "round"])["cka_debiased"]
+    assert values.to_dict() == {
+        ("pruned", 0, 0, 1): 0.9,
+        ("pruned", 0, 0, 2): 0.8,
+        ("siblings", 0, 0, 1): 0.95,
+        ("other seeds", 0, 1, 0): 0.6,
+        ("untrained", 0, 1, 0): 0.6,
+    }
+    assert tables.warnings(found)[["round", "status"]].to_numpy().tolist() == [[2, "leverage"]]
+    assert tables.chance(found)["round"].tolist() == [1, 2]
+
+
+def test_published_numbers_are_those_of_the_authors(numbers):
+    if not STUDIES:
+        pytest.skip("the study has not been run")
+    assert numbers["mnist.authors.published.svcca_trim98.relu1.mean"] == pytest.approx(0.7036)
+    assert numbers["mnist.authors.published.cka.output.mean"] == pytest.approx(0.9330)
