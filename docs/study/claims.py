@@ -1,8 +1,8 @@
 """Compute every number of docs/study.md from the tables in docs/study.
 
 A number on the page is followed by a comment with its name: ``.93<!-- mnist.1a.first.estimate -->``. With
-``100*`` before the name it is in percent or percentage points. `make study` fills in the numbers; tests check
-them.
+``100*`` before the name it is in percent or percentage points. A verdict is in bold type:
+``**holds**<!-- mnist.1a.verdict -->``. `make study` fills in both; tests check them.
 """
 
 import re
@@ -29,6 +29,7 @@ LOSS, HALVINGS = 0.005, 1.0
 FIRST = {"mnist": ["relu1"], "cifar10": ["relu1", "relu2"]}
 # A number on the page: an optional sign, digits, an optional decimal point.
 NUMBER = re.compile(r"([−+]?)(\d[\d,]*(?:\.\d+)?|\.\d+)<!-- ((?:100\*)?[\w.-]+) -->")
+VERDICT = re.compile(r"\*\*([a-z ,]+)\*\*<!-- ([\w.-]+) -->")
 
 
 class Study:
@@ -469,13 +470,14 @@ def shown(text: str, value: float) -> str:
 
 
 def fill(page: str, numbers: dict[str, float | str]) -> str:
-    """Replace every number of the page that has a name."""
+    """Replace every number and verdict of the page that has a name."""
 
     def replaced(match: re.Match) -> str:
         name = match[3].removeprefix("100*")
         value = float(numbers[name]) * (100 if match[3].startswith("100*") else 1)
         return f"{shown(match[1] + match[2], value)}<!-- {match[3]} -->"
 
+    page = VERDICT.sub(lambda match: f"**{numbers[match[2]]}**<!-- {match[2]} -->", page)
     return NUMBER.sub(replaced, page)
 
 

@@ -177,6 +177,8 @@ def test_a_number_keeps_its_decimals(text, value, expected):
 def test_a_wrong_number_is_corrected():
     page = "similarity is .50<!-- a.b --> in 12.3<!-- 100*c -->&nbsp;% of 1,000 images"
     assert claims.fill(page, {"a.b": 0.61, "c": 0.2}) == page.replace(".50", ".61").replace("12.3", "20.0")
+    page = "this **holds**<!-- a.verdict -->, that **holds**"
+    assert claims.fill(page, {"a.verdict": "does not hold"}) == page.replace("holds", "does not hold", 1)
 
 
 def test_seeds_with_a_network_that_fails_are_left_out(tmp_path):
