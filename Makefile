@@ -90,8 +90,8 @@ docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in c
 	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.plan.reference
 
 lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the conda environment
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --extra workflow --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py
 
 clean: ## remove the environment and Snakemake's records; results are kept
