@@ -206,7 +206,7 @@ sys.meta_path.insert(0, Missing())
 
 
 def without_the_workflow(code: str, *arguments, **options) -> subprocess.CompletedProcess:
-    """Run code where nothing of the extra ``workflow`` can be imported, except filelock, which torch needs."""
+    """Run code where nothing of the extra ``workflow`` but filelock, which torch needs, can be imported."""
     names = [re.match(r"[a-z0-9-]+", item)[0] for item in PROJECT["optional-dependencies"]["workflow"]]
     blocked = {MODULES.get(name, name.replace("-", "_")) for name in names} - {"filelock"}
     assert "snakemake" in blocked and "altair" in blocked
