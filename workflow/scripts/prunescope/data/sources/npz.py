@@ -242,7 +242,7 @@ class Members(Images):
         if not (low >= 0 and high <= 1):  # false for NaN, too
             raise InputError(
                 f"{self._path}: {self._name}: image {row} has values from {low:.4g} to {high:.4g}; floats "
-                "must be from 0 to 1: undo a normalisation, divide by the largest possible value, or save uint8"
+                "must be from 0 to 1: undo a normalisation, or divide by the largest possible value"
             )
         return np.rint(255 * pixels.astype(np.float64))
 
