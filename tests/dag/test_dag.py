@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from prunescope.plan.notes import GPUS
 
 SEEDS, ROUNDS = (0, 1), (0, 1, 2)
 LIBRARY = "workflow/scripts/prunescope"
+CLUSTERS = Path(__file__).parents[2] / "docs/clusters.md"
 
 
 def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
@@ -92,6 +94,18 @@ def test_a_comparison_requests_a_gpu_only_if_it_is_set_to_use_one(project, gpu):
     plan = project.snakemake("--dry-run", target, "--resources", "gpu=1").stdout
     asked = [line for line in plan.splitlines() if "resources:" in line]
     assert len(asked) == 1 and f"gpu={int(gpu)}," in asked[0]
+
+
+def test_recording_can_use_a_gpu_while_training_uses_cpus(create, tmp_path):
+    """The command of docs/clusters.md."""
+    (command,) = re.findall(r"^ +snakemake (.* --set-resources .*)$", CLUSTERS.read_text(), re.MULTILINE)
+    plan = create(tmp_path / "project").snakemake("--dry-run", *command.split()).stdout
+    asked = {
+        (rule, int(gpu))
+        for rule, gpu in re.findall(r"^rule (\w+):(?:\n    .*)*?\n    .* gpu=(\d)", plan, re.M)
+    }
+    cpu = {("train_dense", 0), ("prune_round", 0), ("compare_round", 0)}
+    assert asked == {*cpu, ("extract_activations", 1)}
 
 
 # Edits of the code, all at once, that rerun nothing: comments, docstrings, what the experiment does not use.
