@@ -389,7 +389,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     lines = notes(project, "--resources", "gpu=0")
     few = {name: [line for line in lines if f" {name}: " in line and "few rows" in line] for name in others}
     assert [line for line in lines if " tiny: " in line] == [
-        "prunescope: tiny: activations, predictions and networks will take 7.8 MB of disk space",
+        "prunescope: tiny: activations, predictions and networks will take 7.9 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias "
         "(cka_debiased, cka_rbf, cka_within, knn_jaccard, rsa)",
