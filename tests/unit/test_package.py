@@ -302,7 +302,7 @@ def test_continuous_integration_runs_targets_of_the_makefile(path):
     jobs = read_yaml(path)["jobs"].values()
     steps = [step for job in jobs for step in job["steps"]]
     commands = [step["run"] for step in steps if "run" in step]
-    assert {f"make {name}" for name in ("lint", "test", "demo")} <= set(commands)
+    assert {f"make {name}" for name in ("lint", "test", "dist", "demo")} <= set(commands)
     assert set(commands) <= {f"make {target}" for target in targets}
     for step in steps:
         assert "run" in step or re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]), step
