@@ -28,5 +28,5 @@ def test_the_example_draws_the_picture_of_the_page(tmp_path, monkeypatch):
     assert (values.diff(axis=1).iloc[:, 1:] < 0).all(axis=None) and (values.iloc[0] > values.iloc[-1]).all()
     drawn, shown = tmp_path / "transformers.svg", DOCS / "transformers.svg"
     # Other processors round differently, and training enlarges the difference.
-    assert accuracies(drawn) == pytest.approx(accuracies(shown), abs=0.05) and len(accuracies(shown)) >= 4
+    assert accuracies(drawn) == pytest.approx(accuracies(shown), abs=0.1) and len(accuracies(shown)) >= 4
     assert shown.stat().st_size < LARGEST
