@@ -106,7 +106,7 @@ dist: $(READY) ## build wheel and sdist, check their metadata, and try both in n
 	  dist/env/bin/python -c 'import snakemake' 2> /dev/null && { echo "$$archive: Snakemake comes without the extra"; exit 1; }; \
 	  dist/env/bin/python -I tests/notebook_side.py; \
 	  $(BIN)/uv pip install --quiet --python dist/env/bin/python "$$archive[workflow]"; \
-	  dist/env/bin/snakemake --dry-run --quiet all --cores 1; \
+	  dist/env/bin/snakemake --dry-run --quiet all --cores 1 > /dev/null; \
 	  echo "$$archive: $$(dist/env/bin/prunescope --version) works"; \
 	done
 
