@@ -197,11 +197,12 @@ print(json.dumps([ps.compare(x, 2 * x, ["cca"])["value"][0], issubclass(ps.Input
 MODULES = {"scikit-learn": "sklearn", "vl-convert-python": "vl_convert"}
 BLOCKING = """
 import runpy, sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Missing())
+from importlib.machinery import PathFinder
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in BLOCKED else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 """
 
 
