@@ -54,7 +54,8 @@ def read(folder: Path) -> None:
     """Read the results of an experiment."""
     run = ps.load(folder)
     assert (
-        run.to_dense("cca").loc[(0, 0)].sub(1).abs().max() < 1e-6 and len(run.accuracy) and len(run.weights)
+        run.to_dense("cca").loc[(0, 0)].sub(1).abs().max() < 1e-6
+    assert len(run.accuracy) and len(run.weights)
     )
     layer = run.to_dense("cca").columns[0]
     assert run.activations(0, 1, layer).ndim == 2 and isinstance(run.network(0, 1), nn.Module)
