@@ -53,11 +53,9 @@ def show() -> None:
 def read(folder: Path) -> None:
     """Read the results of an experiment."""
     run = ps.load(folder)
-    assert (
-        run.to_dense("cca").loc[(0, 0)].sub(1).abs().max() < 1e-6
-    assert len(run.accuracy) and len(run.weights)
-    )
-    layer = run.to_dense("cca").columns[0]
+    to_dense = run.to_dense("cca")
+    assert to_dense.loc[(0, 0)].sub(1).abs().max() < 1e-6 and len(run.accuracy) and len(run.weights)
+    layer = to_dense.columns[0]
     assert run.activations(0, 1, layer).ndim == 2 and isinstance(run.network(0, 1), nn.Module)
     os.chdir(folder.parents[1])
     assert "train_dense" in command("provenance", folder.name)
