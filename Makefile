@@ -16,7 +16,7 @@ SNAKEMAKE := PATH=$(CURDIR)/$(BIN):$$PATH snakemake --cores $(CORES)
 unexport PYTHONDONTWRITEBYTECODE
 
 
-.PHONY: help env browser demo test test-slow test-slurm test-gpu soak flips mutants lint format bench calibrate study docs lock clean
+.PHONY: help env browser demo test test-slow test-slurm test-gpu soak flips mutants lint format bench calibrate study docs lock dist clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,9 +93,25 @@ docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in c
 	PYTHONPATH=workflow/scripts $(BIN)/python -m prunescope.plan.reference
 
 lock: $(READY) ## update envs/requirements.txt from pyproject.toml, then the conda environment
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --extra workflow --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file $(LOCK)
 	$(BIN)/python envs/conda.py
+
+# Each archive is installed with the newest packages that pyproject.toml allows, as users install it: first alone, then
+# with what the workflow needs.
+dist: $(READY) ## build wheel and sdist, check their metadata, and try both in new environments
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/uv tool run --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	for archive in dist/*.whl dist/*.tar.gz; do \
+	  $(BIN)/uv venv --quiet --clear --python $(PYTHON) dist/env; \
+	  $(BIN)/uv pip install --quiet --python dist/env/bin/python $$archive; \
+	  dist/env/bin/python -c 'import snakemake' 2> /dev/null && { echo "$$archive: Snakemake comes without the extra"; exit 1; }; \
+	  dist/env/bin/python -I tests/notebook_side.py; \
+	  $(BIN)/uv pip install --quiet --python dist/env/bin/python "$$archive[workflow]"; \
+	  dist/env/bin/snakemake --dry-run --quiet all --cores 1 > /dev/null; \
+	  echo "$$archive: $$(dist/env/bin/prunescope --version) works"; \
+	done
 
 clean: ## remove the environment and Snakemake's records; results are kept
 	rm -rf $(VENV) .snakemake

@@ -16,7 +16,8 @@ PLATFORM = re.compile(r" (;|and) \(?sys_platform == 'darwin' or sys_platform == 
 def environment() -> str:
     """Return the text of prunescope.yaml: each direct dependency at its locked version."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    names = [re.match(r"[A-Za-z0-9._-]+", item)[0] for item in project["dependencies"]]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["workflow"]]
+    names = sorted(re.match(r"[A-Za-z0-9._-]+", item)[0] for item in direct)
     lines = (HERE / "requirements.txt").read_text().splitlines()
     pins = []
     for name in names:

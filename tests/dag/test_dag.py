@@ -1,8 +1,10 @@
 """Exactly what changed is recomputed: the job list after every kind of change."""
 
 import os
+import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from prunescope.plan.notes import GPUS
 
 SEEDS, ROUNDS = (0, 1), (0, 1, 2)
 LIBRARY = "workflow/scripts/prunescope"
+CLUSTERS = Path(__file__).parents[2] / "docs/clusters.md"
 
 
 def jobs(*rules: str, rounds=ROUNDS, seeds=SEEDS) -> set[str]:
@@ -95,6 +98,18 @@ def test_a_comparison_requests_a_gpu_only_if_it_is_set_to_use_one(project, gpu):
     plan = project.snakemake("--dry-run", target, "--resources", "gpu=1").stdout
     asked = [line for line in plan.splitlines() if "resources:" in line]
     assert len(asked) == 1 and f"gpu={int(gpu)}," in asked[0]
+
+
+def test_recording_can_use_a_gpu_while_training_uses_cpus(create, tmp_path):
+    """The command of docs/clusters.md."""
+    (command,) = re.findall(r"^ +snakemake (.* --set-resources .*)$", CLUSTERS.read_text(), re.MULTILINE)
+    plan = create(tmp_path / "project").snakemake("--dry-run", *command.split()).stdout
+    asked = {
+        (rule, int(gpu))
+        for rule, gpu in re.findall(r"^rule (\w+):(?:\n    .*)*?\n    .* gpu=(\d)", plan, re.M)
+    }
+    cpu = {("train_dense", 0), ("prune_round", 0), ("compare_round", 0)}
+    assert asked == {*cpu, ("extract_activations", 1)}
 
 
 # Edits of the code, all at once, that rerun nothing: comments, docstrings, what the experiment does not use.
@@ -397,7 +412,7 @@ def test_the_plan_says_what_will_not_work_as_expected(create, tmp_path):
     lines = notes(project, "--resources", "gpu=0")
     few = {name: [line for line in lines if f" {name}: " in line and "few rows" in line] for name in others}
     assert [line for line in lines if " tiny: " in line] == [
-        "prunescope: tiny: activations and predictions will take 7.6 MB of disk space",
+        "prunescope: tiny: activations, predictions and networks will take 7.9 MB of disk space",
         "prunescope: tiny: cca, svcca: 2 of 5 layers: few rows (relu3, relu4); record narrower layers, "
         "choose a view with fewer columns or add a measure without this bias "
         "(cka_debiased, cka_rbf, cka_within, knn_jaccard, rsa)",
@@ -415,6 +430,30 @@ def test_a_machine_without_a_gpu_is_told_the_better_command(built):
     few, line = notes(built, "--resources", "gpu=1")
     assert "no GPU was found" in line and "with --resources gpu=0, up to 2 run on the CPU" in line
     assert notes(built, "--resources", "gpu=0") == [few] and "few rows" in few
+
+
+def test_the_plan_says_what_a_round_took_and_what_its_files_need(built, create, tmp_path):
+    """Times are those of the benchmarks, sizes those of the files that were written."""
+    project = create(tmp_path / "project")
+    shutil.copytree(built.folder / "results/benchmarks", project.folder / "results/benchmarks")
+    (project.folder / "results/benchmarks/tiny/seed0/round1/prune_round.tsv").write_text("s\th:m:s\n90\t-\n")
+    (project.folder / "results/benchmarks/tiny/seed1/round1/prune_round.tsv").write_text("s\th:m:s\n50\t-\n")
+    (project.folder / "results/benchmarks/tiny/seed0/round2/prune_round.tsv").write_text("s\th:m:s\n")
+    (project.folder / "results/benchmarks/tiny/seed1/round2/prune_round.tsv").unlink()
+    (note,) = [line for line in notes(project) if "last time" in line]
+    total, rounds = re.search(
+        r"one seed took ([\d.]+) s \(prune_round 70 s, .*\); at that rate, (\d) missing rounds: ", note
+    ).groups()
+    assert "extract_activations" in note and "compare_round" in note and "train_dense" not in note
+    assert 70 < float(total) < 120 and rounds == "4"
+    minutes = float(re.search(r"rounds: ([\d.]+) min,", note)[1])
+    assert minutes == pytest.approx(4 * float(total) / 60, rel=0.02)
+    (disk,) = [line for line in notes(project) if "disk space" in line]
+    names = ("activations.h5", "predictions.h5", "checkpoint.pt")
+    written = sum(
+        path.stat().st_size for path in built.folder.glob("results/tiny/*/*/*") if path.name in names
+    )
+    assert float(re.search(r"take ([\d.]+) MB", disk)[1]) == pytest.approx(written / 1e6, rel=0.05)
 
 
 def test_a_configuration_that_would_never_end_is_refused_before_snakemake_reads_it(create, tmp_path):

@@ -41,7 +41,7 @@ def heed_interrupts():
 
 
 def planning(project, process) -> bool:
-    return "activations and predictions will take" in project.printed
+    return "of disk space" in project.printed
 
 
 def importing(project, process) -> bool:

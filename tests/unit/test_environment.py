@@ -9,11 +9,13 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 LOCK = (REPOSITORY / "envs/requirements.txt").read_text()
+# What the library needs, and what the workflow needs as well.
+DIRECT = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["workflow"]]
 
 
 def requirement(text: str) -> tuple[str, tuple[int, ...]]:
-    """Split ``name>=1.2`` into its name and its lower bound."""
-    name, bound = re.fullmatch(r"([a-z0-9-]+)>=([0-9.]+)", text).groups()
+    """Split ``name>=1.2`` or ``name[extra]>=1.2`` into its name and its lower bound."""
+    name, bound = re.fullmatch(r"([a-z0-9-]+)(?:\[[a-z0-9-]+\])?>=([0-9.]+)", text).groups()
     return name, tuple(map(int, bound.split(".")))
 
 
@@ -25,8 +27,7 @@ def locked() -> dict[str, list[tuple[int, ...]]]:
 
 
 def test_every_direct_dependency_is_locked_above_its_lower_bound():
-    direct = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
-    for name, bound in map(requirement, direct):
+    for name, bound in map(requirement, DIRECT + PROJECT["dependency-groups"]["dev"]):
         assert all(version >= bound for version in locked()[name]), name
 
 
@@ -48,7 +49,7 @@ def test_the_conda_environment_is_made_from_both():
     spec.loader.exec_module(conda)
     text = (REPOSITORY / "envs/prunescope.yaml").read_text()
     assert text == conda.environment(), "run `make lock`"
-    names = {requirement(item)[0] for item in PROJECT["project"]["dependencies"]}
+    names = {requirement(item)[0] for item in DIRECT}
     assert set(re.findall(r'- "([a-z0-9-]+)==', text)) == names
 
 
@@ -61,7 +62,7 @@ def test_everything_the_project_imports_is_a_direct_dependency():
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
     }
-    names = {requirement(item)[0] for item in PROJECT["project"]["dependencies"]}
+    names = {requirement(item)[0] for item in DIRECT}
     known = {*names, "prunescope", *__import__("sys").stdlib_module_names}
     for path in (REPOSITORY / "workflow").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

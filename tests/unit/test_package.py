@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
+def dist(tmp_path_factory) -> Path:
     """A folder with the sdist, the wheel made from it and, in ``direct``, the repository's wheel."""
     folder = tmp_path_factory.mktemp("dist")
     build(folder)
@@ -31,16 +31,16 @@ def built(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(built) -> dict[str, bytes]:
+def wheel(dist) -> dict[str, bytes]:
     """The wheel's files by name."""
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="module")
-def installed(built, tmp_path_factory) -> Path:
+def installed(dist, tmp_path_factory) -> Path:
     """The programs of an environment with the wheel."""
-    return install(next(built.glob("*.whl")), tmp_path_factory.mktemp("clean"))
+    return install(next(dist.glob("*.whl")), tmp_path_factory.mktemp("clean"))
 
 
 def python(programs: Path, code: str, folder: Path):
@@ -67,13 +67,13 @@ def test_the_wheel_holds_the_whole_library(wheel):
     assert any(name.endswith(".schema.yaml") for name in expected)
 
 
-def test_the_sdist_makes_the_same_wheel(built):
-    (from_sdist,), (direct,) = built.glob("*.whl"), built.glob("direct/*.whl")
+def test_the_sdist_makes_the_same_wheel(dist):
+    (from_sdist,), (direct,) = dist.glob("*.whl"), dist.glob("direct/*.whl")
     assert from_sdist.read_bytes() == direct.read_bytes()
 
 
-def test_the_sdist_holds_the_library_and_what_describes_it(built):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+def test_the_sdist_holds_the_library_and_what_describes_it(dist):
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"} <= names
     assert {name.rsplit("/", 1)[0] for name in names if "/" in name and "/prunescope/" not in name} == {
@@ -159,7 +159,10 @@ print(json.dumps([prunescope.__version__, importlib.metadata.version("prunescope
 def test_the_metadata_is_that_of_the_project(wheel):
     (metadata,) = (text.decode() for name, text in wheel.items() if name.endswith("/METADATA"))
     assert f"License-Expression: {PROJECT['license']}\n" in metadata
-    assert set(re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)) == set(PROJECT["dependencies"])
+    extra = {f"{item}; extra == 'workflow'" for item in PROJECT["optional-dependencies"]["workflow"]}
+    expected = extra | set(PROJECT["dependencies"])
+    assert set(re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)) == expected
+    assert re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE) == ["workflow"]
     assert any(name.endswith("/licenses/LICENSE") for name in wheel)
 
 
@@ -186,6 +189,46 @@ print(json.dumps([ps.compare(x, 2 * x, ["cca"])["value"][0], issubclass(ps.Input
     )
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
     assert refused.stderr.startswith("prunescope: layers: no experiment 'x'")
+
+
+# --- without the packages of the workflow ---------------------------------------------------------------
+
+# The extra's packages that have another name when imported.
+MODULES = {"scikit-learn": "sklearn", "vl-convert-python": "vl_convert"}
+BLOCKING = """
+import runpy, sys
+from importlib.machinery import PathFinder
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in BLOCKED else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+
+
+def without_the_workflow(code: str, *arguments, **options) -> subprocess.CompletedProcess:
+    """Run code where nothing of the extra ``workflow`` but filelock, which torch needs, can be imported."""
+    names = [re.match(r"[a-z0-9-]+", item)[0] for item in PROJECT["optional-dependencies"]["workflow"]]
+    blocked = {MODULES.get(name, name.replace("-", "_")) for name in names} - {"filelock"}
+    assert "snakemake" in blocked and "altair" in blocked
+    program = f"BLOCKED = {blocked}{BLOCKING}{code}"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+def test_a_notebook_needs_nothing_of_the_workflow(built):
+    script = REPOSITORY / "tests/notebook_side.py"
+    code = f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = without_the_workflow(code, built.folder / "results/tiny")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_accepting_results_without_snakemake_says_what_to_install(tmp_path):
+    code = "sys.argv[1:] = ['accept', 'x', '--code']; from prunescope import cli; cli.main()"
+    done = without_the_workflow(code, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "Snakemake is not installed; run pip install 'prunescope[workflow]'" in done.stderr
 
 
 # --- the command, the public names ---------------------------------------------------------------------
@@ -260,7 +303,7 @@ def test_continuous_integration_runs_targets_of_the_makefile(path):
     jobs = read_yaml(path)["jobs"].values()
     steps = [step for job in jobs for step in job["steps"]]
     commands = [step["run"] for step in steps if "run" in step]
-    assert {f"make {name}" for name in ("lint", "test", "demo")} <= set(commands)
+    assert {f"make {name}" for name in ("lint", "test", "dist", "demo")} <= set(commands)
     assert set(commands) <= {f"make {target}" for target in targets}
     for step in steps:
         assert "run" in step or re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]), step

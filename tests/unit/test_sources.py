@@ -610,11 +610,38 @@ def test_arrays_are_split_resized_and_named(tmp_path):
     assert bare.classes == () and set(bare.test_labels) == {-1} and len(bare.train_images) == 0
 
 
+def with_value(image: int, value: float) -> np.ndarray:
+    """The images as floats, with another value in one of them."""
+    x = X.astype(np.float32) / 255
+    x[image, 1, 2, 3] = value
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1)])
+def test_floats_from_0_to_1_are_the_same_images(dtype, axes, tmp_path):
+    x = np.ascontiguousarray((X / 255).astype(dtype).transpose(axes))
+    data = sources.fetch("mine", {"source": npz(tmp_path, x=x, y=Y), "test_fraction": 0.25}, str(tmp_path), 0)
+    kept, held_out = sources.split(Y, 0.25)
+    assert np.array_equal(data.train_images, X[kept]) and np.array_equal(data.test_images, X[held_out])
+    assert data.train_images[:].dtype == np.uint8
+
+
+def test_floats_between_two_pixels_become_the_nearer_one(tmp_path):
+    x = np.full((1, 2, 4), [0, 0.49 / 255, 0.51 / 255, 1.0])
+    data = sources.fetch("mine", npz(tmp_path, x=x), str(tmp_path), False)
+    assert data.test_images[:][0, 0, 0].tolist() == [0, 0, 1, 255]
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({"x": X, "labels": Y}, ["labels, x", "expected x_train"]),
-        ({"x": X / 255, "y": Y}, ["x has type float64", "uint8"]),
+        ({"x": X.astype(np.int64), "y": Y}, ["x has type int64", "uint8", "floats from 0 to 1"]),
+        ({"x": X.astype(float), "y": Y}, ["x.npy: image 0 has values from 0 to 255", "be from 0 to 1"]),
+        ({"x": with_value(7, -0.01), "y": Y}, ["x.npy: image 7 has values from -0.01 to"]),
+        ({"x": with_value(11, 1.001), "y": Y}, ["x.npy: image 11 has values", "to 1.001;"]),
+        ({"x": with_value(3, np.nan), "y": Y}, ["x.npy: image 3 has values from nan to nan"]),
         ({"x": X[0, 0], "y": Y}, ["x has shape (8, 9)"]),
         (
             {"x": np.zeros((4, 3, 5, 3), np.uint8), "y": Y[:4]},

@@ -88,11 +88,7 @@ try:
         # Round 0 of a selected experiment may be trained by an experiment that is not selected.
         for seed in experiment(name)["seeds"]:
             facts(sharing.owner(lineage(name), seed, "checkpoint.pt"))
-        large = [
-            path
-            for file in ("activations.h5", "predictions.h5")
-            for path in files_of_all_networks(name, file)
-        ]
+        large = [path for file in notes.LARGE for path in files_of_all_networks(name, file)]
         new = [path for path in large if path not in counted]
         counted.update(new)
         said += notes.notes(name, experiment(name), facts(name), new)

@@ -165,11 +165,14 @@ def accept(experiment: str, code: bool) -> None:
     import os
     import subprocess
     import sys
+    from importlib.util import find_spec
 
     from prunescope import identity
 
     if not code:
         raise click.UsageError("only results of older code can be accepted; add --code")
+    if not find_spec("snakemake"):
+        raise InputError("Snakemake is not installed; run pip install 'prunescope[workflow]'")
     if not Path("workflow/Snakefile").exists() and not Path("Snakefile").exists():
         raise InputError("no Snakefile here; run this in the folder of the workflow")
     receipts = map(identity.read, Path("results", experiment, identity.FOLDER).glob("*.json"))

@@ -13,7 +13,8 @@ SOURCES = {
     "Numpy": Kind(
         "data.sources.npz:Numpy",
         "Arrays of a .npz file: x_train, y_train, x_test and y_test; or x and y; or x alone, without "
-        "labels. An optional array `classes` holds the names of the classes",
+        "labels. An optional array `classes` holds the names of the classes. Images are uint8, or floats "
+        "from 0 to 1",
         form="numpy:FILE",
     ),
     "Torchvision": Kind(

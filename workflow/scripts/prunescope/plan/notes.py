@@ -1,8 +1,10 @@
 """Notes on an experiment before anything runs: sizes, and what will not work as expected."""
 
+import math
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from prunescope.settings.activations import Activations
 from prunescope.similarity.measures import FEW, OK, described
 
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# The files of a network that take almost all disk space.
+LARGE = ("activations.h5", "predictions.h5", "checkpoint.pt")
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
 def notes(name: str, experiment: dict, facts: dict, files: list[str]) -> list[str]:
     """Return the notes to print before an experiment runs, one line each.
 
-    `facts` as in `matrices`; `files` are the activations and predictions that belong to the experiment.
+    `facts` as in `matrices`; `files` are the files in `LARGE` that belong to the experiment.
     """
     sizes = matrices(experiment, facts)
     lines = [
         _disk(name, experiment, facts, sizes, files),
+        _time(name, experiment),
         *_rows(name, experiment, facts, sizes),
         _idle(name, experiment, facts),
     ]
@@ -66,12 +71,15 @@ def notes(name: str, experiment: dict, facts: dict, files: list[str]) -> list[st
 
 
 def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, Size], files: list[str]) -> str:
-    """Return a note on the disk space that missing activations and predictions will take."""
+    """Return a note on the disk space that missing files will take."""
     number = 2 if experiment["activations"]["dtype"] == "float16" else 4
     outputs = experiment["network"].get("classes") or facts["dataset"]["classes"]
     each = {
         "activations.h5": number * sum(size.rows * size.columns for size in sizes.values()),
         "predictions.h5": 4 * facts["dataset"]["test"] * outputs,
+        # Weights are float32, masks one byte for each weight.
+        "checkpoint.pt": 4 * facts["network"]["parameters"]
+        + sum(math.prod(shape) for shape in facts["network"]["prunable"].values()),
     }
     needed = sum(each[Path(file).name] for file in files if not Path(file).exists())
     free = shutil.disk_usage(
@@ -79,7 +87,7 @@ def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, Size], file
     ).free
     if not needed:
         return ""
-    text = f"{name}: activations and predictions will take {_bytes(needed)} of disk space"
+    text = f"{name}: activations, predictions and networks will take {_bytes(needed)} of disk space"
     if needed <= free:
         return text
     return (
@@ -90,6 +98,40 @@ def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, Size], file
 
 def _bytes(number: float) -> str:
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _time(name: str, experiment: dict) -> str:
+    """Return a note on how long missing rounds will take if they take as long as those in the benchmarks."""
+    folders = [
+        f"{name}/seed{seed}/round{round}"
+        for seed, round in stages.networks(experiment)
+        if round or "models" in experiment
+    ]
+    missing = sum(not Path(f"results/{folder}/checkpoint.pt").exists() for folder in folders)
+    taken: dict[str, list[float]] = {}
+    for folder in folders if missing else ():
+        for path in sorted(Path("results/benchmarks", folder).glob("*.tsv")):
+            with suppress(OSError, ValueError, LookupError):  # unfinished, damaged, or of a GPU
+                header, values, *_ = path.read_text().splitlines()
+                taken.setdefault(path.stem, []).append(
+                    float(values.split("\t")[header.split("\t").index("s")])
+                )
+    if not taken:
+        return ""
+    means = {rule: sum(found) / len(found) for rule, found in taken.items()}
+    total, parts = sum(means.values()), sorted(means.items(), key=lambda item: -item[1])
+    each = ", ".join(f"{rule} {_duration(seconds)}" for rule, seconds in parts)
+    return (
+        f"{name}: last time, one round of one seed took {_duration(total)} ({each}); at that "
+        f"rate, {missing} missing round{'s' * (missing > 1)}: {_duration(missing * total)}, one job at a time"
+    )
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.data.datasets import UNLABELLED
-from prunescope.data.images import Images, channel_axes
+from prunescope.data.images import Images, blocks, channel_axes
 from prunescope.data.sources import Source
 from prunescope.errors import InputError
 
@@ -23,7 +23,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 class Numpy(Source):
     """Arrays of a .npz file: x_train, y_train, x_test and y_test; or x and y; or x alone, without labels. An
-    optional array `classes` holds the names of the classes
+    optional array `classes` holds the names of the classes. Images are uint8, or floats from 0 to 1
     """
 
     @cached_property
@@ -36,7 +36,11 @@ class Numpy(Source):
         return [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
 
     def describe(self) -> dict:
-        _, train_labels, test, test_labels, classes = self.read(download=False)
+        train, train_labels, test, test_labels, classes = self.read(download=False)
+        for images in (train, test):
+            if isinstance(images, Members) and images.stored != np.uint8:
+                for _ in blocks(images):  # refuses floats out of range
+                    pass
         return {
             "shape": list(test.shape[1:]),
             "classes": len(classes),
@@ -129,8 +133,8 @@ class Numpy(Source):
 
     def _images(self, key: str, shape: tuple[int, ...], fortran: bool, dtype, start: int) -> "Members":
         problem = None
-        if dtype != np.uint8:
-            problem = f"has type {dtype}; save pixels from 0 to 255 as uint8"
+        if dtype != np.uint8 and dtype.kind != "f":
+            problem = f"has type {dtype}; save pixels as uint8 from 0 to 255, or as floats from 0 to 1"
         elif len(shape) not in (3, 4) or 0 in shape:
             problem = f"has shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W)"
         elif fortran:
@@ -139,7 +143,7 @@ class Numpy(Source):
             problem = f"has shape {shape}, so the channel axis is ambiguous; save it as (N, C, H, W)"
         if problem:
             raise InputError(f"{self.path}: {key} {problem}")
-        return Members(self.path, f"{key}.npy", start, shape)
+        return Members(self.path, f"{key}.npy", start, shape, dtype)
 
     def _labels(self, key: str, labels: np.ndarray) -> np.ndarray:
         if labels.ndim == 2 and labels.shape[1] == 1:
@@ -185,7 +189,7 @@ class Numpy(Source):
 
 
 class Members(Images):
-    """Images of an array in an archive; they are read one after another.
+    """Images of an array in an archive; they are read one after another. Floats become round(255 x).
 
     Parameters
     ----------
@@ -197,14 +201,16 @@ class Members(Images):
         Byte position of the first image in the member.
     shape : sequence of int
         (N, H, W), (N, H, W, C) or (N, C, H, W), see `channel_axes`.
+    stored : dtype
+        Type of the array: uint8 or floats.
     """
 
-    def __init__(self, path: Path, name: str, start: int, shape: Sequence[int]):
-        self._path, self._name, self._start = path, name, start
+    def __init__(self, path: Path, name: str, start: int, shape: Sequence[int], stored: np.dtype):
+        self._path, self._name, self._start, self.stored = path, name, start, stored
         self._file, self._next = None, 0
-        self._stored = tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:])
-        self._axes = channel_axes(self._stored) if len(shape) == 4 else (0, 1, 2)
-        super().__init__((shape[0], *(self._stored[axis] for axis in self._axes)))
+        self._shape = tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:])
+        self._axes = channel_axes(self._shape) if len(shape) == 4 else (0, 1, 2)
+        super().__init__((shape[0], *(self._shape[axis] for axis in self._axes)))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
@@ -212,13 +218,33 @@ class Members(Images):
             # In the order of the file: seeking backwards in a compressed file would read it again from the
             # start.
             for place in np.argsort(rows, kind="stable"):
-                pixels = np.frombuffer(self._read(int(rows[place])), np.uint8)
-                images[place] = pixels.reshape(self._stored).transpose(self._axes)
+                pixels = np.frombuffer(self._read(int(rows[place])), self.stored)
+                if self.stored != np.uint8:
+                    pixels = self._scaled(pixels, int(rows[place]))
+                images[place] = pixels.reshape(self._shape).transpose(self._axes)
+        except InputError:
+            raise
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise InputError(
                 f"{self._path}: {self._name} cannot be read ({error}); write the file again"
             ) from None
         return images
+
+    def _scaled(self, pixels: np.ndarray, row: int) -> np.ndarray:
+        """Return round(255 x).
+
+        Raises
+        ------
+        InputError
+            When a value is not from 0 to 1.
+        """
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 1):  # false for NaN, too
+            raise InputError(
+                f"{self._path}: {self._name}: image {row} has values from {low:.4g} to {high:.4g}; floats "
+                "must be from 0 to 1: undo a normalisation, or divide by the largest possible value"
+            )
+        return np.rint(255 * pixels.astype(np.float64))
 
     def _read(self, row: int) -> bytes:
         """Return the bytes of one image. Skipped bytes are read too: the checksum covers the whole member."""
@@ -226,7 +252,7 @@ class Members(Images):
             self._file = zipfile.ZipFile(self._path).open(self._name)  # noqa: SIM115
             self._file.read(self._start)
             self._next = 0
-        length = int(np.prod(self._stored))
+        length = int(np.prod(self._shape)) * self.stored.itemsize
         while self._next < row:
             self._file.read(length)
             self._next += 1
