@@ -1,14 +1,19 @@
-"""Snakemake without its start-up: a process has imported it and forks for each invocation.
+"""Snakemake and its scripts without their start-up: processes have imported the packages and fork.
 
-Importing Snakemake costs more than most plans. `Forks` starts this file as a helper process, which imports
-Snakemake and the packages that our Snakefile imports, but nothing of ours: each fork reads the library of its
-own project.
+Importing Snakemake costs more than most plans, and importing torch more than most jobs of a tiny experiment.
+`Forks` and `Scripts` start this file as helper processes, which import Snakemake and the packages that our
+Snakefile and our scripts import, but nothing of ours: each fork reads the library of its own project.
 """
 
 import atexit
+import gc
 import json
 import os
+import runpy
+import select
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +38,23 @@ LATER = (
     "snakemake.report.html_reporter",
     "unittest.mock",
 )
+# The same for scripts.
+OF_SCRIPTS = (
+    "altair",
+    "filelock",
+    "h5py",
+    "jinja2",
+    "matplotlib.figure",
+    "numpy",
+    "pandas",
+    "pyarrow.dataset",
+    "pydantic.main",
+    "scipy.linalg",
+    "scipy.special",
+    "snakemake.script",
+    "threadpoolctl",
+    "torch",
+)
 # No invocation takes that long; one that hangs must not stop the suite for good.
 SECONDS = 1800
 
@@ -46,17 +68,41 @@ class Forks:
         )
 
     def snakemake(
-        self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]
+        self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str], python: str
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake in a folder; return its exit status and what it printed."""
+        """Run Snakemake in a folder, and its scripts with `python`; return its status and what it printed."""
         with tempfile.NamedTemporaryFile("r") as printed:
-            request = [arguments, str(folder), environment, printed.name]
+            request = [arguments, str(folder), environment, printed.name, python]
             print(json.dumps(request), file=self.helper.stdin, flush=True)
             status = json.loads(self.helper.stdout.readline())
             return subprocess.CompletedProcess(["snakemake", *arguments], status, printed.read())
 
     def close(self) -> None:
         self.helper.communicate()
+
+
+class Scripts:
+    """The helper process of scripts, and a command, `python`, that runs a script in a fork of it."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        address, command = (Path(self.folder.name) / name for name in ("socket", "python"))
+        client = Path(__file__).with_name("forked_script.py")
+        words = [sys.executable, "-IS", str(client), str(address), sys.executable]
+        command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        command.chmod(0o755)
+        self.python = str(command)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(address))
+            listener.listen()
+            number = str(listener.fileno())
+            self.helper = subprocess.Popen(
+                [sys.executable, __file__, number], stdin=subprocess.PIPE, pass_fds=[listener.fileno()]
+            )
+
+    def close(self) -> None:
+        self.helper.communicate()
+        self.folder.cleanup()
 
 
 def serve() -> None:
@@ -69,10 +115,11 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        arguments, folder, environment, output = json.loads(line)
+        arguments, folder, environment, output, python = json.loads(line)
         child = os.fork()
         if not child:
             answers.close()
+            sys.executable = python
             become_snakemake(arguments, folder, environment, output)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with suppress(ProcessLookupError):
@@ -98,18 +145,87 @@ def become_snakemake(arguments: list[str], folder: str, environment: dict[str, s
         sys.path[:1] = filter(None, [folder, *environment.get("PYTHONPATH", "").split(os.pathsep)])
         sys.modules["snakemake.cli"].main(sys.argv[1:])
     except SystemExit as end:
-        status = end.code or 0
-        if isinstance(status, str):
-            print(status, file=sys.stderr)
-            status = 1
+        status = status_of(end)
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        finish()
+        os._exit(status)
+
+
+def status_of(end: SystemExit) -> int:
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+        return 1
+    return end.code or 0
+
+
+def finish() -> None:
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def serve_scripts(listener: socket.socket) -> None:
+    """Fork for each connection, until standard input ends. The first one imports what scripts import."""
+    signal.signal(signal.SIGCHLD, reap)
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        connection, _ = listener.accept()
+        gc.disable()
+        for package in OF_SCRIPTS:
+            import_module(package)
+        if not os.fork():
+            listener.close()
+            become_script(connection)
+        connection.close()
+
+
+def reap(*_) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def become_script(connection: socket.socket):
+    """Do what ``python SCRIPT`` would do where `forked_script.py` was started; it gets the exit status."""
+    status = 1
+    try:
+        _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+        request = json.loads(connection.makefile("r").readline())
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.setpgid(0, request["group"])
+        connection.sendall(f"{os.getpid()}\n".encode())
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if request["ignores_interrupts"]:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        script = request["script"]
+        sys.argv[:] = [script]
+        path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[:1] = filter(None, [str(Path(script).parent), *path])
+        sys.modules["numpy"].random.seed()
+        gc.enable()
+        runpy.run_path(script, run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = status_of(end)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        finish()
+        connection.sendall(f"{status}\n".encode())
         os._exit(status)
 
 
 if __name__ == "__main__":
-    serve()
+    if sys.argv[1:]:
+        serve_scripts(socket.socket(fileno=int(sys.argv[1])))
+    else:
+        serve()
