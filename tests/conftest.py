@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from projects import Project, forks, scripts
 
-# Read when NumPy and torch are imported. There are as many workers as cores, and threads of several would spend
-# most of their time waiting for each other.
+# Read when NumPy and torch are imported. There are as many workers as cores; with more threads, they would
+# spend most of their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -82,7 +82,7 @@ class Forks:
 
 
 class Scripts:
-    """The helper process of scripts, and a command, `python`, that runs a script in a fork of it."""
+    """The helper process of scripts, and a command `python`, which runs them in forks of it."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -168,29 +168,33 @@ def finish() -> None:
 
 def serve_scripts(listener: socket.socket) -> None:
     """Fork for each connection, until standard input ends. The first one imports what scripts import."""
-    signal.signal(signal.SIGCHLD, reap)
-    while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
-            return
+    running: dict[int, socket.socket] = {}
+
+    def answer(*_) -> None:
+        """Send the exit status of each fork that has ended, negative for a signal."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                with running.pop(ended[0]) as connection, suppress(BrokenPipeError):
+                    connection.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
+
+    signal.signal(signal.SIGCHLD, answer)
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
         gc.disable()
         for package in OF_SCRIPTS:
             import_module(package)
-        if not os.fork():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        child = os.fork()
+        if not child:
             listener.close()
-            become_script(connection)
-        connection.close()
+            become_python(connection)
+        running[child] = connection
+        connection.sendall(f"{child}\n".encode())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
 
 
-def reap(*_) -> None:
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def become_script(connection: socket.socket):
-    """Do what ``python SCRIPT`` would do where `forked_script.py` was started; it gets the exit status."""
+def become_python(connection: socket.socket):
+    """Do what Python would do in the process of `forked_script.py` that has connected."""
     status = 1
     try:
         _, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -198,21 +202,25 @@ def become_script(connection: socket.socket):
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        connection.close()
         os.setpgid(0, request["group"])
-        connection.sendall(f"{os.getpid()}\n".encode())
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         if request["ignores_interrupts"]:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        script = request["script"]
-        sys.argv[:] = [script]
+        arguments = request["arguments"]
         path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        sys.path[:1] = filter(None, [str(Path(script).parent), *path])
         sys.modules["numpy"].random.seed()
         gc.enable()
-        runpy.run_path(script, run_name="__main__")
+        if arguments[:2] == ["-P", "-m"]:
+            sys.argv[:], sys.path[:1] = arguments[2:], filter(None, path)
+            runpy.run_module(arguments[2], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[:], sys.path[:1] = arguments, filter(None, [str(Path(arguments[0]).parent), *path])
+            runpy.run_path(arguments[0], run_name="__main__")
         status = 0
     except SystemExit as end:
         status = status_of(end)
@@ -220,7 +228,6 @@ def become_script(connection: socket.socket):
         traceback.print_exc()
     finally:
         finish()
-        connection.sendall(f"{status}\n".encode())
         os._exit(status)
 
 
