@@ -177,12 +177,16 @@ def serve_scripts(listener: socket.socket) -> None:
                 with running.pop(ended[0]) as connection, suppress(BrokenPipeError):
                     connection.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
 
-    signal.signal(signal.SIGCHLD, answer)
-    while listener in select.select([listener, sys.stdin], [], [])[0]:
-        connection, _ = listener.accept()
+    def asked() -> bool:
+        return listener in select.select([listener, sys.stdin], [], [])[0]
+
+    if asked():
         gc.disable()
         for package in OF_SCRIPTS:
             import_module(package)
+    signal.signal(signal.SIGCHLD, answer)  # importing also starts processes
+    while asked():
+        connection, _ = listener.accept()
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         child = os.fork()
         if not child:
