@@ -138,7 +138,6 @@ def test_a_seed_run_again_from_nothing_gives_the_same_bytes(project):
     [
         ("training: {epocs: 3}", ["config/experiments/tiny.yaml", "training.epocs", "did you mean 'epochs'"]),
         ("activations: {layers: [relu9]}", ["activations.layers", "'relu9' matches no module"]),
-        ("network: {name: lenet7}", ["network.name", "lenet7", "lenet5"]),
     ],
 )
 def test_a_wrong_setting_stops_before_any_job_with_one_line(project, change, words):
