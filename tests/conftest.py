@@ -11,7 +11,11 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from projects import Project, forks
+from projects import Project, forks, scripts
+
+# Read when NumPy and torch are imported. There are as many workers as cores; with more threads, they would
+# spend most of their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +30,9 @@ def no_test_leaves_a_process():
     """Every process that a test starts inherits this worker's mark and the name of the test."""
     os.environ["PRUNESCOPE_TESTS"] = mark = f"{os.getpid()} {time.time()}"
     yield
-    if forks.cache_info().currsize:
-        forks().close()
+    for helper in (forks, scripts):
+        if helper.cache_info().currsize:
+            helper().close()
     left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from forked import SECONDS, Forks
+from forked import SECONDS, Forks, Scripts
 from prunescope.settings.load import merge
 
 REPOSITORY = Path(__file__).parents[1]
@@ -29,13 +29,20 @@ similarity: {across_seeds: false}
 training: {epochs: 2, schedule: {name: constant}}
 """
 
-forks = cache(Forks)
+forks, scripts = cache(Forks), cache(Scripts)
+
+
+def new_scripts() -> None:
+    """Let scripts run in forks of a new process, which has other hashes of texts and thus orders of sets."""
+    scripts().close()
+    scripts.cache_clear()
 
 
 def snakemake(
     folder: Path, *arguments: str, check: bool = True, fork: bool = True, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder: in a fork, or in a process of its own where Python's start matters."""
+    """Run Snakemake in a folder: with its scripts in forks, or in processes of their own where Python's start
+    matters."""
     arguments = ("--cores", "2", *arguments)
     environment = {**os.environ, **environment}
     if not fork:
@@ -49,7 +56,7 @@ def snakemake(
             timeout=SECONDS,
         )
     else:
-        done = forks().snakemake(arguments, folder, environment)
+        done = forks().snakemake(arguments, folder, environment, scripts().python)
     assert not check or done.returncode == 0, "\n".join(done.stdout.splitlines()[-25:])
     return done
 

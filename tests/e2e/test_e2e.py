@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
+from projects import new_scripts
+
 COLUMNS = [
     "seed_a", "round_a", "layer_a", "seed_b", "round_b", "layer_b", "measure",
     "value", "chance", "chance_high", "chance_classes", "low", "high",
@@ -125,6 +127,7 @@ def test_a_seed_run_again_from_nothing_gives_the_same_bytes(project):
         shutil.rmtree(results / folder)
     for file in results.glob("tiny/*.*"):
         file.unlink()
+    new_scripts()
     project.snakemake("--resources", "gpu=0")
     for file, content in before.items():
         assert file.read_bytes() == content, file
@@ -135,7 +138,6 @@ def test_a_seed_run_again_from_nothing_gives_the_same_bytes(project):
     [
         ("training: {epocs: 3}", ["config/experiments/tiny.yaml", "training.epocs", "did you mean 'epochs'"]),
         ("activations: {layers: [relu9]}", ["activations.layers", "'relu9' matches no module"]),
-        ("network: {name: lenet7}", ["network.name", "lenet7", "lenet5"]),
     ],
 )
 def test_a_wrong_setting_stops_before_any_job_with_one_line(project, change, words):

@@ -49,12 +49,13 @@ def record(path, round, widths, n, ill, positions=1):
         ([24], 4, 40_000, "same-layer", 2, False, 1000, False),
         ([200], 3, 3_000, "same-layer", 2, False, 30, True),
         ([64, 96], 4, 30_000, "same-layer", 2, True, 1, False),
-        ([600], 3, 3_000, "same-layer", 1, False, 1, False),
-        ([600], 3, 3_000, "same-layer", 2, True, 1, False),
-        ([32, 64, 64, 128, 10], 5, 5_000, "all-layers", 2, True, 1, False),
+        ([600], 2, 3_000, "same-layer", 2, True, 1, False),
+        ([32, 128, 10], 3, 3_000, "all-layers", 2, True, 1, False),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
+                ([600], 3, 3_000, "same-layer", 1, False, 1, False),
+                ([32, 64, 64, 128, 10], 5, 5_000, "all-layers", 2, True, 1, False),
                 ([1600], 2, 4_000, "same-layer", 1, False, 1, False),
                 ([32, 64, 64, 128, 10], 5, 5_000, "all-layers", 1, False, 1, False),
                 ([100] * 8, 6, 3_000, "all-layers", 2, False, 1, False),
