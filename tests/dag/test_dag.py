@@ -140,7 +140,7 @@ EDITS = {
         "findings/sentences.py",
         "Test accuracy",
         "The test accuracy",
-        jobs("write_report"),
+        jobs("write_report", "draw_figures"),
     ),
     "the network": ("networks/lenet.py", "pool1=nn.MaxPool2d(2)", "pool1=nn.AvgPool2d(2)", TRAINING),
     "the criterion": ("pruning/criteria.py", "abs()", "square()", PRUNING),
@@ -316,7 +316,7 @@ LEVEL = "results/siblings/accuracy.parquet"
 def test_which_experiments_are_selected_does_not_change_what_they_share(project):
     (project.folder / "config/experiments/other.yaml").write_text("extends: tiny\ncontrol: new-weights\n")
     project.edit("config/config.yaml", "[tiny]", "[other, tiny]")
-    assert project.jobs() == LATER | jobs("write_report")
+    assert project.jobs() == LATER | jobs("write_report", "draw_figures")
     project.edit("config/config.yaml", "[other, tiny]", "[other]")
     assert project.jobs() == LATER - {"write_overview"}
 
