@@ -96,11 +96,13 @@ def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) ->
     return levels.Tables(name, accuracy, similarity, pd.concat(weights, ignore_index=True), predictions)
 
 
-def findings(name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None) -> dict:
+def findings(
+    name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None, own=slices.PRUNED
+) -> dict:
     """The findings of an experiment with its levels, as in findings.json."""
     controls = controls or {}
     found = verdicts.conclude(name, similarity, accuracy, shapes, measures, given, controls, untrained)
-    tables = {slices.PRUNED: level_tables(name, similarity, accuracy)}
+    tables = {own: level_tables(name, similarity, accuracy)}
     tables |= {kind: level_tables(kind, *parts) for kind, parts in controls.items()}
     return levels_in_words.with_levels(found, tables, list(shapes), untrained)
 

@@ -15,6 +15,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow/scripts")]
 
 import synthetic  # noqa: E402
 from prunescope.files import write_text  # noqa: E402
+from prunescope.findings import slices  # noqa: E402
 from prunescope.report import figures  # noqa: E402
 from prunescope.report.experiment import Experiment, contents  # noqa: E402
 from prunescope.report.page import render  # noqa: E402
@@ -29,26 +30,42 @@ def main(folder: Path) -> None:
         table = synthetic.across_seeds(synthetic.similarity(rounds, layers, range(seeds), names), 0.7)
         accuracy = synthetic.accuracy(rounds, range(seeds))
         networks = synthetic.networks(rounds, layers, range(seeds))
-        start = time.process_time()
         measures = {measure: synthetic.MEASURES[measure] for measure in names}
+        retrained = (table.assign(value=1 - (1 - table["value"]) / 5), accuracy)
+        start = time.process_time()
+        given = synthetic.VERDICTS | {"primary": names[0]}
         found = synthetic.findings(
-            name, table, accuracy, shapes, measures, synthetic.VERDICTS | {"primary": names[0]}
+            name, table, accuracy, shapes, measures, given, {slices.RETRAINED: retrained}
         )
-        content = contents(
-            Experiment(name, synthetic.SETTINGS, layers, table, accuracy, found),
+        behind = {slices.PRUNED: (name, table), slices.RETRAINED: ("retrained", retrained[0])}
+        page = contents(
+            Experiment(
+                name,
+                synthetic.SETTINGS,
+                layers,
+                table,
+                accuracy,
+                found,
+                {slices.RETRAINED: retrained},
+                tables={
+                    series: synthetic.level_tables(one, matrix, accuracy)
+                    for series, (one, matrix) in behind.items()
+                },
+            ),
             networks,
             synthetic.training(rounds, range(seeds), 30),
             measures,
             {},
         )
-        page = render(content)
-        write_text(folder / f"{name}.html", page)
+        html = render(page)
+        write_text(folder / f"{name}.html", html)
         written = time.process_time()
-        drawn = figures.draw_all(content, 5.5, {"measure": names[:1], "layer": layers})
+        drawn = figures.draw_all(page, 5.5, {"measure": names[:1], "layer": layers})
         figures.save(drawn, {}, folder / f"{name}-figures", ["svg", "pdf", "png"], 200)
         print(
-            f"{name}: {len(table)} rows; report {len(page) / 1e6:.2f} MB in {written - start:.1f} s of "
-            f"processor time; {len(drawn)} figures in {time.process_time() - written:.1f} s"
+            f"{name}: {len(table)} rows; report {len(html) / 1e6:.2f} MB in {written - start:.1f} s of "
+            f"processor time; {len(drawn)} figures in {time.process_time() - written:.1f} s",
+            flush=True,
         )
     if shutil.which("chromium") and shutil.which("chromedriver"):
         for name in SIZES:
@@ -72,15 +89,22 @@ def paint(path: Path) -> str:
         browser.get(path.as_uri())
         wait.until(lambda _: browser.execute_script("return document.body.dataset.ready"))
         first, ready, longest = browser.execute_script(f"return [{FIRST}, performance.now(), {LONGEST}]")
-        browser.execute_script(f"window.tasks = []; {SWITCH}")
-        wait.until(lambda _: browser.execute_script("return window.switched"))
-        switched, after = browser.execute_script(f"return [window.switched, {LONGEST}]")
+        switched, after = change(browser, wait, MEASURE)
+        slid, longest_slid = change(browser, wait, SLIDER)
     finally:
         browser.quit()
     return (
         f"{first / 1000:.2f} s, first screen interactive {ready / 1000:.2f} s, another measure "
-        f"{switched / 1000:.2f} s; longest task {longest / 1000:.2f} s, then {after / 1000:.2f} s"
+        f"{switched / 1000:.2f} s, another round {slid / 1000:.2f} s; longest task {longest / 1000:.2f} s, then "
+        f"{after / 1000:.2f} s and {longest_slid / 1000:.2f} s"
     )
+
+
+def change(browser, wait, what: str) -> tuple[float, float]:
+    """Change what the page shows, and return the time until it is drawn and the longest task, in ms."""
+    browser.execute_script(f"window.tasks = []; window.switched = 0; {what} {AWAIT}")
+    wait.until(lambda _: browser.execute_script("return window.switched"))
+    return tuple(browser.execute_script(f"return [window.switched, {LONGEST}]"))
 
 
 WATCH = """
@@ -90,11 +114,18 @@ WATCH = """
 """
 FIRST = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 LONGEST = "Math.max(0, ...window.tasks)"
-SWITCH = """
-  const menu = document.getElementById("measure"), start = performance.now();
-  menu.selectedIndex = menu.options.length - 1;
-  menu.dispatchEvent(new Event("change"));
-  const look = () => document.body.dataset.ready.includes(menu.value)
+MEASURE = """
+  const control = document.getElementById("measure");
+  control.selectedIndex = control.options.length - 1;
+"""
+SLIDER = """
+  const control = document.getElementById("round");
+  control.value = 1;
+"""
+AWAIT = """
+  const start = performance.now();
+  control.dispatchEvent(new Event(control.options ? "change" : "input"));
+  const look = () => document.body.dataset.ready === JSON.stringify(state)
     ? (window.switched = performance.now() - start) : setTimeout(look, 5);
   look();
 """

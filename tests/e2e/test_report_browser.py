@@ -208,9 +208,9 @@ def test_the_slider_changes_sentence_cards_and_charts(page, results):
         levels = [one for one in found["levels"].values() if isinstance(one, dict) and one.get("available")]
         assert len(values) == len(levels) >= 2
         assert page.execute_script("return document.getElementById('round').ariaValueText") == text
-        want = expected(results, values_of_measure(page), "all", ["layer_a"], round_b=0, round_a=int(round))
+        want = expected(results, values_of_measure(page), "all", ["layer_a", "round_a"], round_b=0, round_a=int(round))
         shown = [row for row in rows(page, "profile") if row["series"] == "pruned" and row["seed"] == "all"]
-        assert {(row["layer"],): float(row["mean"]) for row in shown} == want
+        assert {(row["layer"], row["round"]): float(row["mean"]) for row in shown} == want
         title = page.execute_script("return document.querySelector('#chart-profile h3').textContent")
         assert ("itself" if round == "0" else f"after {round} round") in title
 

@@ -400,3 +400,20 @@ def test_small_and_large_numbers_keep_their_digits():
         "1.00",
     ]
     assert re.fullmatch(r"1\.0 point", levels_in_words._points(0.01))
+
+
+def test_one_dense_network_alone_has_a_sentence():
+    one = tables(seeds=[0])
+    parts = {name: getattr(one, name) for name in ("weights", "predictions")}
+    alone = replace(
+        one,
+        accuracy=synthetic.accuracy(1, [0]),
+        similarity=one.similarity.query("round_a == 0 and round_b == 0"),
+        barriers=None,
+        **{name: rows[:0] for name, rows in parts.items()},
+    )
+    found = {"primary": "cca", "label": "CCA", "least_accuracy": 0.28, "last_round": 0, "text": ["More."]}
+    with_levels = levels_in_words.with_levels(found, {PRUNED: alone}, LAYERS)
+    assert with_levels["text"][0] == "The dense network has 95.0 % test accuracy."
+    assert with_levels["text"][-1] == "More." and list(with_levels["sentences_by_round"]) == ["0"]
+    assert with_levels["levels"]["representations"]["rounds"] == {}

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
-from matplotlib.colors import to_rgb
 
 import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
-from prunescope.findings.slices import OTHER_SEEDS, PRUNED
+from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED
 from prunescope.report import page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
@@ -189,7 +188,7 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
 
 
 def words(html):
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
 
 
 def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels(html):
@@ -200,15 +199,14 @@ def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels
     shown = re.findall(r'<div data-round="(\d)"( hidden)?><p class="sentence">(.*?)</p>', html, re.S)
     assert [(round, bool(hidden)) for round, hidden, _ in shown] == [("0", True), ("1", True), ("2", False)]
     for round, _, text in shown:
-        assert words(text).replace("\u00a0", " ") == "".join(part for part, _ in found[round]["sentence"])
+        plain = re.sub(r"<[^>]+>", "", text).replace("\u00a0", " ")
+        assert plain.strip() == "".join(part for part, _ in found[round]["sentence"])
     slider = next(tag for tag in Elements(html).of("input") if tag["type"] == "range")
     assert json.loads(slider["data-options"])[-1] == ["2", "64 % · round 2 of 2"]
     assert (slider["max"], slider["value"], slider["aria-valuetext"]) == ("2", "2", "64 % · round 2 of 2")
     legend = re.search(r'<ul class="legend".*?</ul>', html, re.S)[0]
-    assert [words(one) for one in re.findall(r"<li>.*?</li>", legend)] == [
-        "pruned",
-        "other seeds: two dense networks",
-    ]
+    names = [words(one).replace(" :", ":") for one in re.findall(r"<li>.*?</li>", legend)]
+    assert names == ["pruned", "other seeds: two dense networks"]
 
 
 def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
@@ -277,7 +275,7 @@ def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_simila
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
         similarity_charts.to_dense(LAYERS, rounds, "viridis"),
         similarity_charts.layer_pairs(LAYERS, "viridis"),
@@ -301,7 +299,7 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (
-        similarity_charts.profile(LAYERS, [], "x", {}, True),
+        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
         similarity_charts.while_pruning(LAYERS, rounds, True),
     ):
         counts = []
@@ -393,7 +391,8 @@ def luminance(color):
 
 
 def contrast(one, other):
-    low, high = sorted((luminance(to_rgb(one)), luminance(to_rgb(other))))
+    colors = [[int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)] for color in (one, other)]
+    low, high = sorted(map(luminance, colors))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -447,7 +446,9 @@ def test_a_single_seed_is_not_called_a_mean():
     one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
     html = experiment_page(one, networks, training, MEASURES, {})
-    assert "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    assert (
+        "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
+    )
     assert re.findall(r'value="(\w+)"', re.search(r'<select id="seed".*?</select>', html, re.S)[0]) == ["0"]
 
 
@@ -467,3 +468,19 @@ def test_the_code_in_the_readme_is_right_with_all_layers_and_several_seeds(tmp_p
         for layer in got.index:
             rows = plain.query("layer_a == @layer and round_a == @round")
             assert len(rows) == len(SEEDS) and got.loc[layer, round] == pytest.approx(rows["value"].mean())
+
+
+def test_a_control_has_its_own_name_and_colour_on_its_own_page():
+    table, accuracy = matrix(False), synthetic.accuracy(3, SEEDS)
+    found = synthetic.findings("c", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS, own=RETRAINED)
+    tables = {RETRAINED: synthetic.level_tables("c", table, accuracy)}
+    settings = synthetic.SETTINGS | {"control": "retrain"}
+    one = Experiment("c", settings, LAYERS, table, accuracy, found, tables=tables)
+    networks, training = synthetic.networks(3, ["a"], SEEDS), synthetic.training(3, SEEDS, 2)
+    html = experiment_page(one, networks, training, MEASURES, {})
+    body = re.sub("<(script|style).*?</(script|style)>", "", html, flags=re.S)
+    legend = re.search(r'<ul class="legend".*?</ul>', body, re.S)[0]
+    assert "retrained" in legend and "pruned" not in legend.replace("not pruned", "")
+    for name in ("profile", "accuracy"):
+        assert set(unpack(html, name)["series"]) <= {RETRAINED, OTHER_SEEDS}
+    assert "--retrained" in body and "var(--pruned)" not in body

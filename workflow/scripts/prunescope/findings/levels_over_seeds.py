@@ -132,7 +132,7 @@ def summary(
             "needs": LANDSCAPE if level == "landscape" and own.barriers is None else None,
             "missing": missing,
             "question": QUESTIONS[level],
-            "quantity": QUANTITIES[level].format(measure=label),
+            "quantity": QUANTITIES[level].format(measure=label or "similarity"),
             "left_out": (left_out or {}) if level == "representations" else {},
             "rounds": _rounds(rows, series, level) if there else {},
             "layers": _layers(by_layer[by_layer["level"] == level], series),
@@ -172,7 +172,7 @@ def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
         found[str(round)] = {
             "density": float(part.loc[part["series"] == series, "density"].mean()),
             "series": {name: _estimate(one, middle, 0.0) for name, one in values.items()} | between,
-            "beyond": None if retrained is None else _beyond(mine, retrained, middle),
+            "beyond": None if retrained is None else _beyond((mine - retrained).dropna(), middle),
             "of_other_seed": _share(mine, pairs[OTHER_SEEDS], middle) if OTHER_SEEDS in between else None,
         }
     return found
@@ -181,24 +181,25 @@ def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
 def _layers(rows: pd.DataFrame, series: str) -> dict:
     """Compare each layer with that of retrained networks, round by round."""
     found: dict[str, dict] = {}
-    if series == RETRAINED:
+    if series == RETRAINED or not (rows["series"] == RETRAINED).any():
         return found
-    for round, part in rows[rows["round"] > 0].groupby("round"):
-        answers, p = {}, []
-        for layer, one in part.groupby("layer", sort=False):
-            mine, retrained = (
-                one[one["series"] == name].set_index("seed")["distance"] for name in (series, RETRAINED)
-            )
-            difference = (mine - retrained).dropna()
-            if len(difference):
-                answers[layer] = _beyond(mine, retrained, MEAN)
-                p.append(mean_p(difference.to_numpy()) if answers[layer]["verdict"] else 1.0)
+    rows = rows[(rows["round"] > 0) & rows["series"].isin([series, RETRAINED])]
+    both = rows.pivot(index=["round", "layer", "seed"], columns="series", values="distance").dropna()
+    differences = both[series] - both[RETRAINED]
+    for round, of_round in differences.groupby("round"):
+        of_layer = dict(list(of_round.groupby("layer")))
+        layers = [layer for layer in rows["layer"].unique() if layer in of_layer]
+        values = [of_layer[layer].droplevel(["round", "layer"]) for layer in layers]
+        answers = [_beyond(one, MEAN) for one in values]
+        p = [
+            float(mean_p(one.to_numpy())) if answer["verdict"] else 1.0
+            for one, answer in zip(values, answers, strict=True)
+        ]
         shown = holm(len(p), lambda place, level, p=p: np.asarray(p[place] <= level))
-        for one, told_apart in zip(answers.values(), shown, strict=True):
-            if one["verdict"] and not told_apart:
-                one["verdict"] = NOT_APART
-        if answers:
-            found[str(round)] = answers
+        for answer, told_apart in zip(answers, shown, strict=True):
+            if answer["verdict"] and not told_apart:
+                answer["verdict"] = NOT_APART
+        found[str(round)] = dict(zip(layers, answers, strict=True))
     return found
 
 
@@ -210,7 +211,7 @@ def _accuracy(table: pd.DataFrame) -> dict:
         str(round): {
             "density": float(density[round]),
             "value": _estimate(rounds[round].dropna(), MEAN, 0.0),
-            "fall": _difference(rounds[0], rounds[round], MEAN),
+            "fall": _difference((rounds[0] - rounds[round]).dropna(), MEAN),
         }
         for round in (rounds if 0 in rounds else ())
         if (rounds[0] - rounds[round]).notna().any()
@@ -232,18 +233,17 @@ def _estimate(values: pd.Series, middle: Middle, least: float = -np.inf) -> dict
     }
 
 
-def _difference(values: pd.Series, others: pd.Series, middle: Middle) -> dict:
-    """Summarise the values minus the others, seed by seed."""
-    differences = (values - others).dropna()
+def _difference(differences: pd.Series, middle: Middle) -> dict:
+    """Summarise a difference of each seed."""
     higher = {"higher_in": int((differences > TIED).sum()), "of": len(differences)}
     return _estimate(differences, middle) | higher
 
 
-def _beyond(mine: pd.Series, retrained: pd.Series, middle: Middle) -> dict | None:
-    """Compare distances with those of retrained networks, seed by seed; None without a common seed."""
-    if not mine.index.isin(retrained.index).any():
+def _beyond(differences: pd.Series, middle: Middle) -> dict | None:
+    """Judge the distances minus those of retrained networks; None without a common seed."""
+    if not len(differences):
         return None
-    found, verdict = _difference(mine, retrained, middle), None
+    found, verdict = _difference(differences, middle), None
     if found["of"] >= FEWEST_FOR_INTERVALS:
         verdict = BEYOND if found["low"] > 0 else LESS if found["high"] < 0 else NOT_APART
         # Tied seeds have no interval.

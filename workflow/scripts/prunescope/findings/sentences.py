@@ -98,7 +98,7 @@ def _few(count: int) -> str:
     start = f"Ranges are over {count} seeds, which are" if count > 1 else "One seed is"
     return (
         f"{start} too few for a verdict: it needs at least {FEWEST_SEEDS} seeds, and {RECOMMENDED} are "
-        "recommended; docs/statistics.md lists how many each size of difference needs."
+        "recommended; the documentation (Statistics) lists how many each size of difference needs."
     )
 
 

@@ -90,7 +90,7 @@ def _number(level: str, found: dict, round: dict, series: str) -> Number:
     if own["seeds"] == 1:
         interval = "one seed"
     elif own["low"] == own["high"]:
-        interval = f"in all {own['seeds']} seeds"
+        interval = ""
     else:
         # The unit stands after the estimate.
         low, high = (write(level, own[key]).split(" ")[0] for key in ("low", "high"))
@@ -107,7 +107,7 @@ def _chip(beyond: dict | None) -> str:
 
 def _way(found: dict | None) -> str:
     """Compare with the distance to another seed."""
-    if found is None:
+    if not found or not found["share"]:
         return ""
     if found["share"] >= 1:
         return "as far as another seed, or further"

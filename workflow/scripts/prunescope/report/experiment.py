@@ -116,6 +116,11 @@ class Experiment:
         return Rounds.of(self.accuracy, self.settings.get("models"))
 
     @property
+    def series(self) -> str:
+        """The name of its networks on its own page: ``pruned``, or that of the control that it is."""
+        return slices.series(self.settings.get("control", "none"))
+
+    @property
     def measured(self) -> bool:
         """Whether the accuracy of its networks was measured."""
         return bool(self.accuracy["test_accuracy"].notna().any())
@@ -138,7 +143,7 @@ class Experiment:
     @property
     def failed(self) -> dict[str, list[list[int]]]:
         """Its networks that do not classify, and those of its controls, by series."""
-        return {slices.PRUNED: self.findings["failed"]} | self.findings["failed_controls"]
+        return {self.series: self.findings["failed"]} | self.findings["failed_controls"]
 
     @property
     def dots(self) -> bool:
@@ -180,9 +185,9 @@ def contents(
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
     accuracies = {name: accuracy for name, (_, accuracy) in experiment.controls.items()}
     data = page_tables.similarity_tables(
-        experiment.similarity, matrices, experiment.untrained, experiment.failed
+        experiment.similarity, matrices, experiment.untrained, experiment.failed, experiment.series
     ) | {
-        "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies),
+        "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies, experiment.series),
     }
     if len(training):
         data["training"] = page_tables.training_table(training)
@@ -232,6 +237,7 @@ def contents(
         notes={round: one["note"] for round, one in found["sentences_by_round"].items()},
         cards=levels.cards,
         legend=cards.legend(series),
+        own=experiment.series,
     )
 
 
@@ -266,7 +272,7 @@ def _representations(
 ) -> Section:
     profile, layers, rounds = data["profile"], experiment.layers, experiment.rounds
     titles = summary.headlines(experiment, profile, labels)
-    series = [name for name in profile["series"].drop_duplicates() if name != slices.PRUNED]
+    series, own = list(profile["series"].drop_duplicates()), experiment.series
     columns = {similarity_charts.CHANCE: "chance", similarity_charts.CLASSES: "chance_classes"}
     levels = tuple(name for name, column in columns.items() if profile[column].notna().any())
     seed = ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])
@@ -274,8 +280,8 @@ def _representations(
     lowest = similarity_charts.axis_start(profile)
     charts = [
         similarity_charts.profile(layers, series, first, titles, experiment.dots, levels, lowest),
-        similarity_charts.while_pruning(layers, rounds, experiment.dots, lowest),
-        similarity_charts.to_dense(layers, rounds, experiment.colormap),
+        similarity_charts.while_pruning(layers, rounds, experiment.dots, lowest, own),
+        similarity_charts.to_dense(layers, rounds, experiment.colormap, own=own),
         *([similarity_charts.layer_pairs(layers, experiment.colormap)] if "pairs" in data else []),
         similarity_charts.between_rounds(rounds, experiment.colormap),
         *map_chart,
@@ -291,7 +297,7 @@ def _representations(
 
 
 def _accuracy(experiment: Experiment, accuracies: pd.DataFrame) -> Chart:
-    names = [slices.PRUNED, *experiment.controls]
+    names = [experiment.series, *experiment.controls]
     return network_charts.accuracy(names, accuracies, experiment.rounds, experiment.dots)
 
 

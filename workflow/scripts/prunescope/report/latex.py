@@ -13,7 +13,7 @@ SPECIAL = {
 
 def accuracy(experiment: Experiment) -> str:
     """Return the table of test accuracy in percent: rounds × the experiment and its controls."""
-    tables = {slices.PRUNED: experiment.accuracy}
+    tables = {experiment.series: experiment.accuracy}
     tables |= {name: table for name, (_, table) in experiment.controls.items()}
     rounds = experiment.rounds
     rows = [
@@ -44,7 +44,7 @@ def similarity(experiment: Experiment, measures: list[str], labels: dict[str, st
         columns, as far as they were compared. Of pairs of networks, mean and deviation are over the pairs.
     """
     last = experiment.rounds.last
-    parts = {slices.PRUNED: _round(experiment.similarity, last)}
+    parts = {experiment.series: _round(experiment.similarity, last)}
     parts |= {name: _round(matrix, last) for name, (matrix, _) in experiment.controls.items()}
     parts[slices.OTHER_SEEDS] = slices.each_pair_once(slices.other_seeds(experiment.similarity))
     if experiment.untrained is not None:

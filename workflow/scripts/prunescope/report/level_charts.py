@@ -179,7 +179,9 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
     """
     many = len(layers) > 12
     title = "similarity, pruned − retrained"
-    axis = alt.Axis(title=title, format="~g", grid=True, tickCount=6, orient="top" if many else "left")
+    axis = alt.Axis(
+        title=title, titlePadding=10, format="~g", grid=True, tickCount=6, orient="top" if many else "left"
+    )
     scale = alt.Scale(nice=False, padding=8)
     if many:
         band = {"x": alt.XDatum(-margin, scale=scale, axis=axis), "x2": alt.X2Datum(margin)}

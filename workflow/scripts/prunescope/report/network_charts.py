@@ -8,7 +8,6 @@ import json
 import altair as alt
 import pandas as pd
 
-from prunescope.findings.slices import PRUNED
 from prunescope.report import base
 from prunescope.report.base import Chart
 from prunescope.report.rounds import Rounds
@@ -52,7 +51,7 @@ def accuracy(
         own = "datum.weights"
         if rounds:
             # A control repeats the experiment round by round, whatever weights it keeps.
-            own = f"(datum.series == '{PRUNED}' ? {own} : {json.dumps(rounds.percents)}[datum.round])"
+            own = f"(datum.series == '{series[0]}' ? {own} : {json.dumps(rounds.percents)}[datum.round])"
         shift = f"{own} * pow(1.012, -({shift}))"
     else:
         shift = f"datum.round + 0.02 * ({shift})"

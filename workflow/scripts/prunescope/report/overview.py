@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from prunescope.findings import slices
 from prunescope.report import network_charts, page_tables, similarity_charts
 from prunescope.report.experiment import Experiment, measure_menu
 from prunescope.report.page import Page, Section, render
@@ -46,8 +45,8 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
     )
     data = {"accuracy": accuracies}
     for one in experiments:
-        profile = page_tables.similarity_tables(one.similarity, failed=one.failed)["profile"]
-        shown = profile[profile["series"] == slices.PRUNED].query(_ALL_SEEDS[len(one.seeds) > 1])
+        profile = page_tables.similarity_tables(one.similarity, failed=one.failed, own=one.series)["profile"]
+        shown = profile[profile["series"] == one.series].query(_ALL_SEEDS[len(one.seeds) > 1])
         data[f"profile-{one.name}"] = shown.drop(columns="seed")
     links = tuple((f"Report of {name}", f"{name}/report.html") for name in names)
     labels = {measure: facts["label"] for measure, facts in measures.items()}
@@ -77,7 +76,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
             "dense",
             "Similarity to the dense network",
             charts=tuple(
-                similarity_charts.to_dense(one.layers, one.rounds, one.colormap, one.name)
+                similarity_charts.to_dense(one.layers, one.rounds, one.colormap, one.name, one.series)
                 for one in experiments
             ),
             grid=True,

@@ -15,6 +15,7 @@ import jinja2
 import pandas as pd
 import vl_convert
 
+from prunescope.findings.slices import PRUNED
 from prunescope.report import palette, vega
 from prunescope.report.base import ALL, ANY, Chart
 
@@ -172,6 +173,8 @@ class Page:
     cards : list of Card
     legend : dict of str to str
         What each series is, by its name.
+    own : str
+        The series whose numbers are on the cards.
     """
 
     title: str
@@ -185,6 +188,7 @@ class Page:
     notes: dict[str, str] = field(default_factory=dict)
     cards: list[Card] = field(default_factory=list)
     legend: dict[str, str] = field(default_factory=dict)
+    own: str = PRUNED
 
     @property
     def selected(self) -> dict[str, str]:

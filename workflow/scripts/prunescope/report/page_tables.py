@@ -22,6 +22,7 @@ def similarity_tables(
     beside: dict[str, pd.DataFrame] | None = None,
     untrained: pd.DataFrame | None = None,
     failed: dict[str, list[list[int]]] | None = None,
+    own: str = PRUNED,
 ) -> dict[str, pd.DataFrame]:
     """Aggregate the matrix into the tables that the charts show.
 
@@ -35,20 +36,22 @@ def similarity_tables(
         Rows that compare untrained networks of different seeds.
     failed : dict of str to list, optional
         From `slices.failed`, by series: the networks that do not classify.
+    own : str, default "pruned"
+        Series of the experiment.
 
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``profile``: each layer against the same layer of the dense network, by `series` (`PRUNED`, each
+        ``profile``: each layer against the same layer of the dense network, by `series` (`own`, each
         control, `OTHER_SEEDS`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
         every pair of rounds; ``pairs``: each layer against all layers of the dense network, only if different
         layers were compared. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over the
         seeds), or a single seed.
     """
     failed = failed or {}
-    similarity = slices.mark_failed(similarity, failed.get(PRUNED, []))
-    own = _columns(slices.to_dense(similarity))
-    profiles = [_all_and_each(own, ["measure", "round", "layer"]).assign(series=PRUNED)]
+    similarity = slices.mark_failed(similarity, failed.get(own, []))
+    to_dense = _columns(slices.to_dense(similarity))
+    profiles = [_all_and_each(to_dense, ["measure", "round", "layer"]).assign(series=own)]
     for name, matrix in (beside or {}).items():
         rows = slices.mark_failed(matrix, failed.get(name, []))
         rows = _columns(_again(rows) if "experiment_a" in rows else slices.to_dense(rows))
@@ -68,7 +71,7 @@ def similarity_tables(
         "rounds": summary(between, ["measure", "layer", "round", "round_b"]),
     }
     pairs = slices.all_layers_to_dense(similarity)
-    if len(pairs) > len(own):
+    if len(pairs) > len(to_dense):
         found["pairs"] = summary(_columns(pairs), ["measure", "round", "layer", "layer_b"])
     return found
 
@@ -168,9 +171,11 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
     return pd.concat([every, each], ignore_index=True)
 
 
-def accuracy_table(accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
+def accuracy_table(
+    accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None, own: str = PRUNED
+) -> pd.DataFrame:
     """Summarise the test accuracy in percent of an experiment and those next to it, by `series`."""
-    tables = {PRUNED: accuracy} | (beside or {})
+    tables = {own: accuracy} | (beside or {})
     return pd.concat(
         [
             over_seeds(in_percent(table), ["round"], "test_accuracy", weights="density").assign(series=name)

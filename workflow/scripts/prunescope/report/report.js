@@ -323,7 +323,7 @@ for (const element of document.querySelectorAll("[data-script]")) element.hidden
 readAddress();
 if (location.hash.includes("?")) document.getElementById(section())?.scrollIntoView();
 for (const { element, name, get } of controls)
-  element.addEventListener("input", () => {
+  element.addEventListener(element.options ? "change" : "input", () => {
     state[name] = get();
     show();
     writeAddress();

@@ -50,7 +50,7 @@ def profile(
     ----------
     layers : list of str
     series : list of str
-        Those that have rows: `PRUNED`, controls, `OTHER_SEEDS`.
+        Those that have rows: its own, controls, `OTHER_SEEDS`.
     title : str
         The chart's finding for what the page shows first.
     titles : dict of str to str
@@ -67,14 +67,15 @@ def profile(
         Of the table ``profile``; the menu `round` selects the round.
     """
     similarity = alt.Y("mean:Q", title="similarity", scale=alt.Scale(domain=[lowest, 1]))
-    others = [name for name in series if name not in (PRUNED, OTHER_SEEDS)]
-    names = [PRUNED, *others, *([OTHER_SEEDS] if OTHER_SEEDS in series else []), *levels]
+    own, *others = series
+    others = [name for name in others if name != OTHER_SEEDS]
+    names = [own, *others, *([OTHER_SEEDS] if OTHER_SEEDS in series else []), *levels]
     color, shape, dash = base.series_scales(names)
     x = alt.X("layer:N", sort=layers, axis=base.layer_axis(layers))
     tip = base.similarity_tooltip(alt.Tooltip("layer:N"), alt.Tooltip("series:N"), alt.Tooltip("seed:N"))
     rows = base.with_levels(base.chart(base.SUMMARY)).encode(x)
     line = rows.mark_line(aria=False).encode(similarity, color, dash)
-    pointed = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'", base.LIT).encode(x)
+    pointed = base.chart(base.SUMMARY, f"datum.series == '{own}'", base.LIT).encode(x)
     parts = [pointed.mark_rule(color=base.SOFT, strokeWidth=1.5, aria=False), line]
     if dots:
         single = base.with_levels(base.chart(base.SINGLE)).encode(x)
@@ -94,7 +95,7 @@ def profile(
     )
     parts.append(_failing(rows).encode(similarity))
     for name in levels:
-        level = base.chart(base.SUMMARY, f"datum.series == '{PRUNED}'").encode(x)
+        level = base.chart(base.SUMMARY, f"datum.series == '{own}'").encode(x)
         column = {CHANCE: "chance:Q", CLASSES: "chance_classes:Q"}[name]
         parts.append(
             level.mark_line(**CHANCE_LINE).encode(alt.Y(column, title="similarity"), alt.ColorDatum(name))
@@ -124,7 +125,9 @@ def axis_start(profile: pd.DataFrame) -> float:
     return min(0.0, math.floor(20 * low) / 20)
 
 
-def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float = 0.0) -> Chart:
+def while_pruning(
+    layers: list[str], rounds: Rounds, dots: bool, lowest: float = 0.0, own: str = PRUNED
+) -> Chart:
     """Make small multiples: similarity to the dense network against weights remaining, by layer.
 
     If there are many layers, those of a block share a panel (`prunescope.report.panels.blocks`).
@@ -136,6 +139,8 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
     dots : bool
     lowest : float, default 0
         Lower end of the axis, from `axis_start`.
+    own : str, default "pruned"
+        Series of the experiment.
 
     Returns
     -------
@@ -150,7 +155,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         color=palette.CONTEXT, strokeWidth=1, opacity=0.55, aria=False
     )
     this = base.chart(base.SUMMARY, mine)
-    line = this.mark_line(color=palette.color("pruned"), aria=False).encode(
+    line = this.mark_line(color=palette.color(own), aria=False).encode(
         strokeWidth=alt.condition(base.LIT, alt.value(4.5), alt.value(2.2))
     )
     level = this.mark_line(color=palette.color("chance level"), **CHANCE_LINE)
@@ -160,8 +165,8 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
         alt.Tooltip("seed:N"),
     )
-    marks = base.with_levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.color("pruned"))
-    bars = _intervals(this, color=palette.color("pruned"))
+    marks = base.with_levels(this).mark_point(filled=True, size=26, opacity=1, color=palette.color(own))
+    bars = _intervals(this, color=palette.color(own))
     parts = [
         others.encode(x, y, detail),
         line.encode(x, y, detail),
@@ -172,7 +177,7 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
     ]
     if dots:
         single = base.chart(base.SINGLE, mine).mark_point(
-            filled=True, size=12, opacity=0.7, color=palette.color("pruned")
+            filled=True, size=12, opacity=0.7, color=palette.color(own)
         )
         parts.append(single.encode(x, y))
     if any(len(panel.members) > 1 for panel in panels):
@@ -201,13 +206,15 @@ def while_pruning(layers: list[str], rounds: Rounds, dots: bool, lowest: float =
         "similarity.",
         panels=tuple(panels),
         vertical="similarity",
-        fixed=(("series", PRUNED),),
+        fixed=(("series", own),),
         dots=dots,
         beware=f"{BARS} {FAILING}",
     )
 
 
-def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str = "") -> Chart:
+def to_dense(
+    layers: list[str], rounds: Rounds, colormap: str, experiment: str = "", own: str = PRUNED
+) -> Chart:
     """Make the heatmap of layers × rounds: similarity to the dense network.
 
     Parameters
@@ -218,6 +225,8 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
     experiment : str, optional
         One of several experiments on a page: the chart shows the table ``profile-{experiment}`` and has no
         menu of seeds. By default, it shows ``profile``.
+    own : str, default "pruned"
+        Series of the experiment.
 
     Returns
     -------
@@ -239,7 +248,7 @@ def to_dense(layers: list[str], rounds: Rounds, colormap: str, experiment: str =
         ("measure",) if experiment else ("measure", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, similarity to the dense network as colour.",
-        fixed=(("series", PRUNED),),
+        fixed=(("series", own),),
         beware=f"{IDENTICAL} {FLAGS}",
     )
 

@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from prunescope.findings import words
-from prunescope.findings.slices import OTHER_SEEDS, PRUNED
+from prunescope.findings.slices import OTHER_SEEDS
 from prunescope.report import palette
 from prunescope.report.base import ALL
 
@@ -38,7 +38,7 @@ def headlines(experiment, profile: pd.DataFrame, labels: dict[str, str]) -> dict
     dict of str to str
         By measure, seed and round, joined by ``|``.
     """
-    rows = profile[(profile["series"] == PRUNED) & (profile["measure"].isin(list(labels)))]
+    rows = profile[(profile["series"] == experiment.series) & (profile["measure"].isin(list(labels)))]
     found = {}
     for (measure, seed, round), part in rows.groupby(["measure", "seed", "round"], sort=False):
         known = part[part["mean"].notna()]
@@ -67,7 +67,7 @@ def final(profile: pd.DataFrame, experiment, measure: str) -> pd.DataFrame:
     seeds = experiment.seeds
     rows = profile[
         (profile["measure"] == measure)
-        & (profile["series"] == PRUNED)
+        & (profile["series"] == experiment.series)
         & (profile["round"].astype(str) == str(experiment.findings["last_round"]))
         & (profile["seed"].astype(str) == (ALL if len(seeds) > 1 else str(seeds[0])))
     ]
@@ -86,7 +86,7 @@ def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.
     others = others.set_index("layer")["mean"]
     curves = profile[
         (profile["measure"] == measure)
-        & (profile["series"] == PRUNED)
+        & (profile["series"] == experiment.series)
         & (profile["seed"].astype(str) == (ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])))
     ]
     lines = []
@@ -103,7 +103,7 @@ def layer_table(experiment, profile: pd.DataFrame, label: str) -> tuple[str, pd.
                 OTHER_SEEDS: _value(others.get(layer)),
                 "against other seeds": (answers.get("other_seeds") or NO_ANSWER)["verdict"],
                 "change": (answers.get("change") or NO_ANSWER)["verdict"],
-                "while pruning": Sparkline(layer, tuple(curve)),
+                "while pruning": Sparkline(layer, tuple(curve), palette.color(experiment.series)),
                 "status": row["status"] if isinstance(row["status"], str) else "not compared",
             }
         )
@@ -117,6 +117,7 @@ class Sparkline:
 
     name: str
     values: tuple[float, ...]
+    color: str
 
     def __html__(self) -> str:
         step = 90 / max(len(self.values) - 1, 1)
@@ -128,7 +129,7 @@ class Sparkline:
         return (
             f'<svg role="img" aria-label="{escape(self.name)} while pruning" width="100" height="24" '
             f'viewBox="0 0 100 24"><polyline points="{points}" fill="none" '
-            f'stroke="{palette.color("pruned")}" stroke-width="1.5"/></svg>'
+            f'stroke="{self.color}" stroke-width="1.5"/></svg>'
         )
 
 
