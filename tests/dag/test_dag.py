@@ -275,7 +275,8 @@ def test_an_experiment_that_extends_another_shares_its_dense_training(project, k
     assert project.jobs() == expected, "tiny is there, so nothing of it is computed"
 
 
-def test_the_report_reads_the_levels_of_controls_and_siblings(project):
+def test_the_report_reads_the_levels_of_controls_and_siblings(create, tmp_path):
+    project = create(tmp_path / "project")
     for control in ("retrain", "siblings"):
         text = f"extends: tiny\ncontrol: {control}\nlandscape: {{pairs: [dense, control]}}\n"
         (project.folder / f"config/experiments/{control}.yaml").write_text(text)

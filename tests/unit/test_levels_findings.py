@@ -417,3 +417,22 @@ def test_one_dense_network_alone_has_a_sentence():
     assert with_levels["text"][0] == "The dense network has 95.0 % test accuracy."
     assert with_levels["text"][-1] == "More." and list(with_levels["sentences_by_round"]) == ["0"]
     assert with_levels["levels"]["representations"]["rounds"] == {}
+
+
+def test_lineages_from_elsewhere_can_differ_in_length():
+    one = tables()
+
+    def shorter(rows, *rounds):
+        return rows[
+            ~np.logical_or.reduce([(rows[f"seed{side}"] > 0) & (rows[f"round{side}"] > 0) for side in rounds])
+        ]
+
+    parts = {
+        name: shorter(getattr(one, name), "_a", "_b")
+        for name in ("weights", "predictions", "similarity", "barriers")
+    }
+    given = {PRUNED: replace(one, accuracy=shorter(one.accuracy, ""), **parts)}
+    found = summarised(given, names={0: "whole", 1: "half", 2: "third"})
+    assert text(found).startswith("In third, with 64 % of the weights, test accuracy fell 1.0 point, 30 % of")
+    assert levels_in_words.note(found, 2) == "One seed illustrates; it proves nothing."
+    assert found["representations"]["rounds"]["2"]["series"][PRUNED]["seeds"] == 1
