@@ -121,7 +121,7 @@ EDITS = {
         "findings/sentences.py",
         "Test accuracy",
         "The test accuracy",
-        jobs("write_report"),
+        jobs("write_report", "draw_figures"),
     ),
     "the network": ("networks/lenet.py", "pool1=nn.MaxPool2d(2)", "pool1=nn.AvgPool2d(2)", TRAINING),
     "the criterion": ("pruning/criteria.py", "abs()", "square()", PRUNING),
@@ -150,12 +150,12 @@ EDITS = {
         "levels/weights.py",
         '"mask_iou"',
         '"iou"',
-        jobs("compare_weights", "write_report"),
+        jobs("compare_weights", "write_report", "draw_figures"),
     ),
     "the figures": (
-        "report/drawing.py",
-        '"axes.linewidth": 0.6',
-        '"axes.linewidth": 0.7',
+        "report/print.py",
+        "POINTS, TEXT = 7, 12",
+        "POINTS, TEXT = 8, 12",
         jobs("draw_figures"),
     ),
     # Imported within a function.
@@ -217,7 +217,7 @@ DENSE = jobs("train_dense") | jobs("extract_activations", "compare_round", round
     [
         ("similarity.parquet", REMADE | DENSE | jobs("assemble_matrix")),
         ("accuracy.parquet", jobs("train_dense", "prune_round", "assemble_accuracy", rounds=(1, 2))),
-        ("figures", REMADE | DENSE | jobs("assemble_matrix", "assemble_accuracy", "draw_figures")),
+        ("figures", REMADE | DENSE | jobs(*TABLES)),
         ("weights.parquet", {job for job in REMADE | DENSE if "compare_round" not in job}
          | jobs("compare_weights")),
         ("findings.json", (REMADE | DENSE | jobs(*TABLES)) - jobs("draw_figures")),
@@ -261,7 +261,7 @@ LATER = of_other("prune_round", *EXTRACTION, "assemble_accuracy", *LEVELS, round
     [
         ("pruning: {rate: 0.3}", LATER),
         # The report of tiny shows its controls.
-        ("control: retrain", LATER | jobs("write_report")),
+        ("control: retrain", LATER | jobs("write_report", "draw_figures")),
         # The networks of round 0 are shared; measurements of them are not.
         ("similarity: {measures: [cka]}", LATER | of_other("compare_round")),
         ("activations: {layers: [output]}", LATER | of_other("extract_activations", "compare_round")),
@@ -297,7 +297,7 @@ LEVEL = "results/siblings/accuracy.parquet"
 def test_which_experiments_are_selected_does_not_change_what_they_share(project):
     (project.folder / "config/experiments/other.yaml").write_text("extends: tiny\ncontrol: new-weights\n")
     project.edit("config/config.yaml", "[tiny]", "[other, tiny]")
-    assert project.jobs() == LATER | jobs("write_report")
+    assert project.jobs() == LATER | jobs("write_report", "draw_figures")
     project.edit("config/config.yaml", "[other, tiny]", "[other]")
     assert project.jobs() == LATER - {"write_overview"}
 

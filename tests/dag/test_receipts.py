@@ -23,7 +23,7 @@ def test_results_of_older_code_are_accepted_and_keep_both_digests(project, monke
     project.edit(*MEASURE)
     assert project.jobs() == COMPARED
     assert run(project, monkeypatch, "accept", "tiny", "--code").endswith("accepted: 6\n")
-    assert project.jobs() == jobs("write_report"), "it lists both digests"
+    assert project.jobs() == jobs("write_report", "draw_figures"), "it lists both digests"
     project.snakemake()
     assert project.jobs() == set()
     report = (project.folder / "results/tiny/report.html").read_text()

@@ -113,7 +113,8 @@ BARRIERS = {"measure_barriers"}
 # Rules that build trained networks.
 BUILT = {"compare_weights"}
 FIGURES = {"draw_figures"}
-REPORT = {"write_report"}
+# The figures are charts of the report.
+REPORT = {"write_report", *FIGURES}
 REWINDS = {"pruning.retraining": "rewind"}
 FINETUNES = {"pruning.retraining": "finetune", "pruning.finetune": {"epochs": 2}}
 ADAM = {"training.optimizer": {"name": "adam", "lr": 0.1}}
@@ -153,17 +154,16 @@ ROWS = [
     ),
     row("network.weights", "first.pt", TRAINED, {"extract_untrained"}, BUILT, REPORT),
     row("network.classes", 10, {"import_model", "extract_untrained"}, REPORT, given=MODELS),
-    row("models[].weights", models(1, weights="first.pt"), {"import_model"}, FIGURES, REPORT, given=MODELS),
-    row("models[].zeros", models(1, zeros="all"), {"import_model"}, FIGURES, REPORT, given=MODELS),
+    row("models[].weights", models(1, weights="first.pt"), {"import_model"}, REPORT, given=MODELS),
+    row("models[].zeros", models(1, zeros="all"), {"import_model"}, REPORT, given=MODELS),
     row("models[].lineage", models(2, lineage=1), COLLECTED, REPORT, given=MODELS),
-    row("models[].label", models(1, label="half"), FIGURES, REPORT, given=MODELS),
+    row("models[].label", models(1, label="half"), REPORT, given=MODELS),
     row(
         "models[].network",
         models(1, network={"name": "file:nets.py:small"}),
         {"import_model"},
         RECORDED,
         BUILT,
-        FIGURES,
         REPORT,
         given=MODELS,
     ),
@@ -171,7 +171,6 @@ ROWS = [
         "models[].normalisation",
         models(1, normalisation="symmetric"),
         {"import_model"},
-        FIGURES,
         REPORT,
         given=MODELS,
     ),
@@ -179,7 +178,6 @@ ROWS = [
         "models[].layers",
         models(1, layers={"relu3": "linear3"}),
         {"extract_activations"},
-        FIGURES,
         REPORT,
         given=MODELS,
     ),
@@ -251,7 +249,7 @@ ROWS = [
     row("activations.compression", "lzf", RECORDED, REPORT),
     row("activations.batch_size", 100, RECORDED, REPORT),
     row("activations.threads", 2, RECORDED, REPORT),
-    row("similarity.measures", ["cca", "cka_debiased"], COMPARED, FIGURES, REPORT),
+    row("similarity.measures", ["cca", "cka_debiased"], COMPARED, REPORT),
     # Their order and the number of threads do not matter.
     row("similarity.measures", ["svcca", "cka_debiased", "cca"]),
     row("similarity.variance", 0.9, COMPARED, REPORT),
@@ -295,10 +293,13 @@ ROWS = [
     row("training.epochs", 5, TRAINED, REPORT, given=LANDSCAPE),
     row("findings.measure", "svcca", REPORT),
     row("findings.margin", 0.1, REPORT),
-    row("findings.least_accuracy", 0.5, FIGURES, REPORT),
-    row("figures.colormap", "magma", FIGURES, REPORT),
-    row("figures.width", 3.25, FIGURES, REPORT),
-    row("figures.dpi", 100, FIGURES, REPORT),
+    row("findings.least_accuracy", 0.5, REPORT),
+    row("figures.colormap", "magma", REPORT),
+    row("figures.width", 3.25, REPORT),
+    row("figures.dpi", 100, REPORT),
+    row("figures.measures", ["cca"], REPORT),
+    row("figures.layers", ["output"], REPORT),
+    row("figures.formats", ["pdf"], REPORT),
 ]
 
 

@@ -17,8 +17,9 @@ import synthetic
 from prunescope import tables as made_tables
 from prunescope.errors import InputError
 from prunescope.findings import slices
-from prunescope.report import figures, names, network_charts, page_tables, print, similarity_charts
+from prunescope.report import figures, latex, names, network_charts, page_tables, print, similarity_charts
 from prunescope.report.base import ALL
+from prunescope.report.experiment import Experiment
 from prunescope.report.page import Menu, Page, Section
 from prunescope.report.panels import PANELS, blocks
 from prunescope.report.rounds import Rounds
@@ -271,6 +272,36 @@ def test_figures_show_the_measured_values(drawn):
     means = own.groupby(["layer_a", "round_a"])["value"].mean()
     wanted = sorted([*means, *[0.01] * len(LAYERS)])
     np.testing.assert_allclose(sorted(map(float, numbers)), wanted, atol=0.0051)
+
+
+def numbers(text):
+    """The cells of a LaTeX table by row and column, without its signs."""
+    lines = [line.removesuffix(r" \\").split(" & ") for line in text.splitlines() if line.endswith(r"\\")]
+    return {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[1:]}
+
+
+def test_latex_tables_hold_mean_and_standard_deviation_over_the_seeds():
+    table = synthetic.across_seeds(synthetic.similarity(3, ["conv_1", "output"], SEEDS, ["cca"]), 0.7)
+    accuracy = synthetic.accuracy(3, SEEDS)
+    better = accuracy.assign(test_accuracy=accuracy["test_accuracy"] + 0.01)
+    control = {slices.RETRAINED: (table.assign(value=1.0), better)}
+    one = Experiment("one", synthetic.SETTINGS, ["conv_1", "output"], table, accuracy, {}, control)
+    text = latex.accuracy(one)
+    last = 100 * accuracy[accuracy["round"] == 2]["test_accuracy"]
+    row = numbers(text)["2"]
+    assert row["pruned"] == rf"${last.mean():.2f} \pm {last.std():.2f}$"
+    assert row["retrained"] == rf"${last.mean() + 1:.2f} \pm {last.std():.2f}$"
+    text = latex.similarity(one, ["cca"], {"cca": "mean CCA"})
+    own = slices.to_dense(table).query("round_a == 2 and layer_a == 'conv_1'")["value"]
+    row = numbers(text)[r"conv\_1"]
+    assert row["pruned"] == rf"${own.mean():.3f} \pm {own.std():.3f}$"
+    assert row["retrained"] == r"$1.000 \pm 0.000$" and row["other seeds"].startswith("$0.7")
+    assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
+    both = numbers(latex.similarity(one, ["cca", "cka"], {"cca": "CCA", "cka": "CKA"}))
+    assert set(both) == {"CCA", "CKA"} and both["CKA"]["pruned"] == "--"
+    single = accuracy[accuracy["seed"] == 0]
+    alone = Experiment("one", synthetic.SETTINGS, ["conv_1", "output"], table, single, {})
+    assert r"\pm" not in latex.accuracy(alone)
 
 
 def test_a_missing_value_is_a_cross():

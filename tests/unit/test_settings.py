@@ -155,6 +155,11 @@ def test_defaults_are_filled_in_everywhere(write):
             {"findings__measure": "nbs"},
             ['findings.measure = "nbs"', "one of similarity.measures: cca, "],
         ),
+        (
+            {"figures__measures": ["nbs"]},
+            ['figures.measures = ["nbs"]', "some of similarity.measures: cca, "],
+        ),
+        ({"figures__formats": ["jpg"]}, ["figures.formats[0]", "allowed: svg, pdf, png"]),
         ({"findings__measure": "cka_biased"}, ["findings.measure", "did you mean 'cka_debiased'"]),
         ({"findings__margin": 0}, ["findings.margin = 0", "greater than 0"]),
         ({"activations__axes": "second"}, ['activations.axes = "second"', "first, last"]),

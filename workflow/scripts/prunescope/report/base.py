@@ -73,7 +73,7 @@ class Chart:
     beware : str
         What the chart does not show, or what misleads.
     vertical : str
-        Title of the vertical axis in a figure of several panels; on the page, the panels have none.
+        Title of the vertical axis in figures, if it has none on the page.
     """
 
     name: str

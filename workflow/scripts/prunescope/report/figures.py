@@ -118,6 +118,9 @@ def _range(rows: pd.DataFrame) -> str:
     if "mean" not in rows:
         return ""
     rows = rows[rows["mean"].notna()]
+    # The whole network rather than its layers, where a table has both.
+    whole = rows["layer"] == "" if "layer" in rows else pd.Series(False, index=rows.index)
+    rows = rows[whole] if whole.any() else rows
     sides = [name for name in ("layer", "layer_b", "round", "round_b") if name in rows]
     sides = [name for name in sides if len(set(rows[name].astype(str)) - {ANY}) > 1]
     parts = []

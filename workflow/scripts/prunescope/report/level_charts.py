@@ -389,6 +389,7 @@ def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) 
         dots=dots,
         wide=False,
         beware=beware,
+        vertical=title,
     )
 
 

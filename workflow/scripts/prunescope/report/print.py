@@ -92,6 +92,8 @@ def _single(chart: Chart, pixels: int) -> dict:
     spec["width"] = pixels
     spec["height"] = min(spec["height"], TALLEST * PIXELS_PER_INCH)
     for part in spec.get("layer", [spec]):
+        if chart.vertical and "y" in part.get("encoding", {}):
+            part["encoding"]["y"]["title"] = chart.vertical
         for channel in ("color", "shape", "strokeDash"):
             encoded = part.get("encoding", {}).get(channel, {})
             # Cards have no legend: the page has one for all of them.
