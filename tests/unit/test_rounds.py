@@ -76,7 +76,7 @@ def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
     assert [one.findings["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
     html = experiment_page(one, networks(), pd.DataFrame(), MEASURES, {})
     (last,) = re.findall(r'<div data-round="2"><p class="sentence">(.*?)</p>', html, re.S)
-    assert "test accuracy fell 10 points" in re.sub("<[^>]*>", "", last)
+    assert "test accuracy fell 10.0 points" in re.sub("<[^>]*>", "", last)
 
 
 def test_the_table_of_networks_has_their_labels():
