@@ -105,9 +105,15 @@ def test_every_job_has_a_log_and_a_benchmark(built):
 
 def test_figures_are_there_as_svg_and_png(built):
     names = {path.name for path in (results(built) / "figures").iterdir() if not path.name.startswith(".")}
-    assert {"accuracy.svg", "accuracy.png", "dense_cca.svg", "dense_svcca.png"} <= names
-    assert {f"rounds_cca_{layer}.svg" for layer in ("output",)} <= names
-    assert all((results(built) / "figures" / name).stat().st_size > 1000 for name in names)
+    assert {
+        "accuracy.svg",
+        "accuracy.png",
+        "accuracy.tex",
+        "dense_cka_debiased.svg",
+        "dense_cka_debiased.txt",
+    } <= names
+    assert {f"rounds_cka_debiased_{layer}.pdf" for layer in ("output",)} <= names
+    assert all((results(built) / "figures" / name).stat().st_size > 200 for name in names)
 
 
 def test_a_seed_run_again_from_nothing_gives_the_same_bytes(project):
