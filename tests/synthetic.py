@@ -97,14 +97,23 @@ def level_tables(name: str, similarity: pd.DataFrame, accuracy: pd.DataFrame) ->
 
 
 def findings(
-    name, similarity, accuracy, shapes, measures, given, controls=None, untrained=None, own=slices.PRUNED
+    name,
+    similarity,
+    accuracy,
+    shapes,
+    measures,
+    given,
+    controls=None,
+    untrained=None,
+    own=slices.PRUNED,
+    names=None,
 ) -> dict:
     """The findings of an experiment with its levels, as in findings.json."""
     controls = controls or {}
     found = verdicts.conclude(name, similarity, accuracy, shapes, measures, given, controls, untrained)
     tables = {own: level_tables(name, similarity, accuracy)}
     tables |= {kind: level_tables(kind, *parts) for kind, parts in controls.items()}
-    return levels_in_words.with_levels(found, tables, list(shapes), untrained)
+    return levels_in_words.with_levels(found, tables, list(shapes), untrained, names)
 
 
 def accuracy(rounds: int, seeds: list[int]) -> pd.DataFrame:

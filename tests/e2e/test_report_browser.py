@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import synthetic
 from prunescope.files import write_text
+from prunescope.findings.slices import PRUNED
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
 
@@ -208,7 +209,9 @@ def test_the_slider_changes_sentence_cards_and_charts(page, results):
         levels = [one for one in found["levels"].values() if isinstance(one, dict) and one.get("available")]
         assert len(values) == len(levels) >= 2
         assert page.execute_script("return document.getElementById('round').ariaValueText") == text
-        want = expected(results, values_of_measure(page), "all", ["layer_a", "round_a"], round_b=0, round_a=int(round))
+        want = expected(
+            results, values_of_measure(page), "all", ["layer_a", "round_a"], round_b=0, round_a=int(round)
+        )
         shown = [row for row in rows(page, "profile") if row["series"] == "pruned" and row["seed"] == "all"]
         assert {(row["layer"], row["round"]): float(row["mean"]) for row in shown} == want
         title = page.execute_script("return document.querySelector('#chart-profile h3').textContent")
@@ -301,7 +304,8 @@ def test_every_chart_has_marks_and_a_description_and_no_warning(page):
     names = page.execute_script(
         "return [...document.querySelectorAll('figure')].map((one) => one.dataset.name)"
     )
-    assert names == ["profile", "layers", "dense", "rounds", "accuracy", "density", "training"]
+    wanted = {"profile", "layers", "dense", "rounds", "density", "dead", "accuracy", "agreement", "training"}
+    assert wanted <= set(names) and names[0] == "card-weights"
     for name in names:
         rows(page, name)
         marks, label = page.execute_script(
@@ -381,6 +385,10 @@ def test_axe_finds_no_violation(page, theme, pointed):
         ready(page)
         if pointed:
             rows(page, "profile")
+            wait(
+                page,
+                lambda: page.execute_script("return document.getElementById('chart-profile').views?.length"),
+            )
             marks = page.find_elements(By.CSS_SELECTOR, "#chart-profile .mark-symbol path")
             webdriver.ActionChains(page).move_to_element(marks[0]).perform()
             wait(page, lambda: page.find_element(By.ID, "vg-tooltip-element").is_displayed())
@@ -437,7 +445,9 @@ def test_names_are_shown_and_not_run(browser, tmp_path):
     table, accuracy = synthetic.similarity(3, layers, [0, 1, 2], ["cca"]), synthetic.accuracy(3, [0, 1, 2])
     measures = {"cca": synthetic.MEASURES["cca"] | {"label": name}}
     found = synthetic.findings(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
-    one = Experiment(name, synthetic.SETTINGS | {"description": name}, layers, table, accuracy, found)
+    settings = synthetic.SETTINGS | {"description": name}
+    tables = {PRUNED: synthetic.level_tables(name, table, accuracy)}
+    one = Experiment(name, settings, layers, table, accuracy, found, tables=tables)
     networks, training = synthetic.networks(3, layers, [0, 1, 2]), synthetic.training(3, [0, 1, 2], 2)
     write_text(tmp_path / "report.html", experiment_page(one, networks, training, measures, {"commit": name}))
     browser.get((tmp_path / "report.html").as_uri())

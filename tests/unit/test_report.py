@@ -243,7 +243,7 @@ def test_every_chart_is_an_image_without_javascript(html):
         )
         assert boxes
         for label, image in boxes:
-            assert len(label) > 20 and image.count("<path") > 3
+            assert len(label) > 20 and len(re.findall("<path|<circle", image)) > 3
     ids = re.findall(r'\bid="([^"]+)"', re.sub("<script.*?</script>", "", html, flags=re.S))
     assert len(ids) == len(set(ids))
 

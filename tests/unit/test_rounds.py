@@ -1,12 +1,14 @@
 """Names of rounds, and axes when weights are not removed in every round."""
 
+import re
+
 import pandas as pd
 import pytest
 
 import synthetic
-from prunescope.findings import verdicts
+from prunescope.findings.slices import PRUNED
 from prunescope.report import base, figures, page_tables
-from prunescope.report.experiment import Experiment, experiment_page
+from prunescope.report.experiment import Experiment, contents, experiment_page
 from prunescope.report.overview import overview_page
 from prunescope.report.rounds import Rounds
 
@@ -35,8 +37,15 @@ def experiment(**changes) -> Experiment:
     table = synthetic.similarity(3, LAYERS, SEEDS, ["cca"])
     table = table[~((table["seed_a"] == 1) & ((table["round_a"] == 2) | (table["round_b"] == 2)))]
     own = accuracy(**changes)
-    found = verdicts.conclude("mine", table, own, SHAPES, MEASURES, synthetic.VERDICTS)
-    return Experiment("mine", synthetic.SETTINGS | {"models": MODELS}, LAYERS, table, own, found)
+    return with_findings(table, own)
+
+
+def with_findings(table: pd.DataFrame, own: pd.DataFrame) -> Experiment:
+    names = Rounds.of(own, MODELS).labels
+    found = synthetic.findings("mine", table, own, SHAPES, MEASURES, synthetic.VERDICTS, names=names)
+    tables = {PRUNED: synthetic.level_tables("mine", table, own)}
+    settings = synthetic.SETTINGS | {"models": MODELS}
+    return Experiment("mine", settings, LAYERS, table, own, found, tables=tables)
 
 
 def networks(measured: bool = True) -> list[dict]:
@@ -63,16 +72,11 @@ def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
     """The dense network of a shorter lineage would make a fall look like a rise."""
     own = experiment()
     table = own.accuracy.assign(test_accuracy=[0.9, 0.85, 0.8, 0.5, 0.5])
-    found = verdicts.conclude("mine", own.similarity, table, SHAPES, MEASURES, synthetic.VERDICTS)
-    assert [found["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
-    html = experiment_page(
-        Experiment("mine", own.settings, LAYERS, own.similarity, table, found),
-        networks(),
-        pd.DataFrame(),
-        MEASURES,
-        {},
-    )
-    assert "90.00 → 80.00" in html and "dense → last, mean over 1 of 2 seeds" in html
+    one = with_findings(own.similarity, table)
+    assert [one.findings["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
+    html = experiment_page(one, networks(), pd.DataFrame(), MEASURES, {})
+    (last,) = re.findall(r'<div data-round="2"><p class="sentence">(.*?)</p>', html, re.S)
+    assert "test accuracy fell 10.0 points" in re.sub("<[^>]*>", "", last)
 
 
 def test_the_table_of_networks_has_their_labels():
@@ -93,57 +97,34 @@ def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
         assert axis["field"] == "round" and axis["scale"].get("type") != "log"
 
 
-@pytest.mark.parametrize("width", [3.25, 5.5])
-def test_long_names_leave_room_for_the_cells(width):
-    own, long = experiment(), [model | {"label": 60 * "x"} for model in MODELS]
-    drawn = figures.draw_all(
-        own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis", width, long
-    )
-    for name in ("dense_cca", "rounds_cca_conv1"):
-        cells = drawn[name].axes[0].get_position()
-        assert cells.width * width > 0.4 and cells.height > 0.2, name
+def figures_of(own: Experiment, measured: bool = True) -> dict[str, str]:
+    """The text of each figure."""
+    content = contents(own, networks(measured), pd.DataFrame(), MEASURES, {})
+    drawn = figures.draw_all(content, 5.5, {"measure": ["cca"], "layer": LAYERS[:1]})
+    return {name: " ".join(re.findall(r">([^<]+)</text>", one.svg)) for name, one in drawn.items()}
 
 
 @pytest.mark.parametrize("pruned", [True, False])
 def test_figures_place_models_by_weights_or_in_order(pruned):
-    own = experiment(pruned=pruned)
-    drawn = figures.draw_all(
-        own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis", models=MODELS
-    )
-    for name, figure in drawn.items():
-        figure.draw_without_rendering()
-        assert all(axes.get_position().width > 0.05 for axes in figure.axes[:1]), name
-    shared = [text.get_text() for text in drawn["layers_cca"].texts]
-    assert ("weights remaining (%)" in shared) == pruned and ("model" in shared) != pruned
-    axes = drawn["accuracy"].axes[0]
-    assert axes.get_xscale() == ("log" if pruned else "linear")
-    if not pruned:
-        ticks = [label.get_text() for label in axes.get_xticklabels()]
-        assert axes.get_xlabel() == "model"
-        assert ticks == ["dense", "$half$ <b> / second", "last"], "dollar signs are no formula"
-        assert not axes.get_xticklabels()[1].get_parse_math()
-
-
-def density_table():
-    from prunescope import tables
-
-    return tables.layer_densities(networks())
+    texts = figures_of(experiment(pruned=pruned))
+    for name in ("layers_cca", "accuracy"):
+        assert ("weights remaining (%)" in texts[name]) == pruned, name
+        assert ("$half$ &lt;b&gt; / second" in texts[name]) != pruned, name
 
 
 def test_a_figure_of_accuracy_needs_measured_accuracies():
-    own = experiment(measured=False)
-    drawn = figures.draw_all(own.similarity, own.accuracy, density_table(), LAYERS, MEASURES, "viridis")
-    assert "accuracy" not in drawn and "density" in drawn
+    texts = figures_of(experiment(measured=False), measured=False)
+    assert "accuracy" not in texts and "density" in texts
 
 
 @pytest.mark.parametrize("pruned", [True, False])
 @pytest.mark.parametrize("measured", [True, False])
 def test_pages_show_labels_as_text(pruned, measured):
     html = page(pruned=pruned, measured=measured)
-    assert "in “last”" in html and "last (" in html
+    assert "in “last”" in html and "% · last" in html
     assert "$half$ <b>" not in html.replace("\\u003cb>", ""), "labels are shown, not run"
-    assert ("Accuracy and density" in html) == measured and "Training" not in html.split("<h2")[0]
-    assert ("not measured" in html) != measured
+    assert ('id="chart-accuracy"' in html) == measured and 'id="training-section"' not in html
+    assert ("test accuracy" in html[: html.index("<main")]) == measured
     assert ("Similarity to the dense network against weights remaining" in html) == pruned
     assert ("Similarity to the dense network by model" in html) != pruned
 

@@ -276,7 +276,8 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
         axis = alt.Axis(
             title=rounds.axis,
             values=ticks,
-            labelExpr=f"{json.dumps(names)}[datum.label]",
+            # The label of a tick may have decimals.
+            labelExpr=f"{json.dumps(names)}[datum.value]",
             labelOverlap="greedy",
         )
         return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12, **domain), axis=axis)

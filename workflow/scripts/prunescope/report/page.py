@@ -27,6 +27,10 @@ NOT_SEEN = re.compile(
     r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
     r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
 )
+# Vega's circles: two arcs around a place.
+CIRCLE = re.compile(
+    r'<path( transform="translate\([^"]*\)") d="M([\d.]+),0A\2,\2,0,1,1,-\2,0A\2,\2,0,1,1,\2,0"'
+)
 # Width of the images that need no JavaScript; they are scaled to the page.
 WIDTH, PANEL_WIDTH, CARD_WIDTH = 900, 260, 290
 # Vega's marks in the legend of the page, around (17, 6).
@@ -231,7 +235,7 @@ def render(page: Page) -> str:
         palette=palette,
         symbols=SYMBOLS,
         packed={name: _packed(table) for name, table in page.tables.items()},
-        libraries=vl_convert.javascript_bundle(vl_version=vega.VERSION),
+        libraries=_zipped(vl_convert.javascript_bundle(vl_version=vega.VERSION)),
     )
 
 
@@ -290,7 +294,7 @@ def _inline(image: str, name: str) -> str:
     image = re.sub(
         r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
     )
-    return vega.rounded(vega.numbered(image, name), 1)
+    return CIRCLE.sub(r'<circle\1 r="\2"', vega.rounded(vega.numbered(image, name), 1))
 
 
 def _cells(table: pd.DataFrame) -> dict:
@@ -313,4 +317,8 @@ def _packed(table: pd.DataFrame) -> str:
     """Pack a table for the page, column by column: four decimals, compressed, in base64."""
     columns = {name: json.loads(table[name].to_json(orient="values", double_precision=5)) for name in table}
     text = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
+    return _zipped(text)
+
+
+def _zipped(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

@@ -65,14 +65,15 @@ function show() {
 
 // --- rows ----------------------------------------------------------------------------------------------------
 
+// The text of a compressed part of the page.
+async function unzip(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
 // A table of the page, by column; afterwards it is in `columns`.
 function read(name) {
-  unpacked[name] ??= (async () => {
-    const text = document.getElementById("table-" + name).text;
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    columns[name] = JSON.parse(await new Response(stream).text());
-  })();
+  unpacked[name] ??= unzip("table-" + name).then((text) => (columns[name] = JSON.parse(text)));
   return unpacked[name];
 }
 
@@ -133,7 +134,7 @@ function fill(figure, rows) {
 async function library() {
   if (!window.vegaEmbed) {
     const script = document.createElement("script");
-    script.text = "(() => {" + document.getElementById("libraries").text + "})()";
+    script.text = "(() => {" + (await unzip("libraries")) + "})()";
     document.head.append(script);
     await pause();
   }
