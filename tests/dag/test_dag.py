@@ -83,6 +83,7 @@ def test_nothing_changed_nothing_runs(built):
             "similarity: {across_seeds: dense}",
             {"compare_seeds tiny 0"} | jobs("assemble_matrix", "draw_figures", "write_report"),
         ),
+        ("figures: {formats: []}", set()),
         ("similarity: {measures: [svcca, cka_debiased, cca], threads: 2}\ndataset: digits", set()),
     ],
 )  # fmt: skip

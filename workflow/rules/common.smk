@@ -259,7 +259,8 @@ def products(name):
     if trains_again(name):
         files = ["siblings.parquet", "accuracy.parquet"]
         return [f"results/{name}/{file}" for file in (*files, *levels)]
-    files = ["similarity.parquet", "accuracy.parquet", *levels, "figures", "report.html", "findings.json"]
+    files = ["similarity.parquet", "accuracy.parquet", *levels, "report.html", "findings.json"]
+    files += ["figures"] if experiment(name)["figures"]["formats"] else []
     if experiment(name)["similarity"]["spectrum"]:
         files.append("spectrum.parquet")
     return [f"results/{name}/{file}" for file in files] + untrained(name)

@@ -54,8 +54,7 @@ class Figures(Settings):
     )
     formats: Annotated[list[Literal["svg", "pdf", "png"]], *UNIQUE] = Field(
         ["svg", "pdf", "png"],
-        min_length=1,
-        description="File formats of the figures. `snakemake --report` shows the SVG files.",
+        description="File formats of the figures; [] draws none. `snakemake --report` shows the SVG files.",
     )
 
     colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "Greys"] = Field(
