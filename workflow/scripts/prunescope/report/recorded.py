@@ -56,7 +56,8 @@ def contents(frame: pd.DataFrame, title: str, networks: Sequence[str] | None = N
     """Return the page of `write_report`."""
     if missing := [name for name in NEEDED if name not in frame]:
         raise InputError(
-            f"write_report: the frame has no column {missing[0]}; give one from compare_models or compare_folders"
+            f"write_report: the frame has no column {missing[0]}; give one from compare_models or "
+            "compare_folders"
         )
     rows = _pairs_of_networks(frame, networks)
     if rows.empty:
