@@ -97,7 +97,7 @@ def paint(path: Path) -> str:
     finally:
         browser.quit()
     return (
-        f"{first / 1000:.2f} s, first screen interactive {ready / 1000:.2f} s ({busy:.2f} s of the processor), "
+        f"{first / 1000:.2f} s, first screen interactive {ready / 1000:.2f} s ({busy:.2f} s of processor), "
         f"another measure {switched / 1000:.2f} s, another round {slid / 1000:.2f} s; longest task "
         f"{longest / 1000:.2f} s, then {after / 1000:.2f} s and {longest_slid / 1000:.2f} s"
     )

@@ -7,7 +7,7 @@ import pytest
 
 import synthetic
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
-from prunescope.report import level_charts, network_charts, page_tables, palette, similarity_charts
+from prunescope.report import heatmap, level_charts, network_charts, page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.rounds import Rounds
 from scenes import drawn, texts
@@ -86,7 +86,7 @@ def test_a_warning_is_a_corner_that_leaves_the_number_legible():
     chart = similarity_charts.to_dense(LAYERS, ROUNDS, "viridis")
     marks = drawn(chart, data, SELECTED)
     cells = [one for kind, one in marks if kind == "rect" and one["width"] > 50]
-    corners = [one for kind, one in marks if kind == "symbol" and one["shape"] == similarity_charts.CORNER]
+    corners = [one for kind, one in marks if kind == "symbol" and one["shape"] == heatmap.CORNER]
     (corner,) = corners
     # Of the second row and the last column.
     cell = sorted(cells, key=lambda one: (one["y"], one["x"]))[5]
