@@ -217,7 +217,7 @@ def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
         assert levels[level]["question"] in card
         assert card.count('class="value"') == (3 if levels[level]["available"] else 0)
     assert words(cards["weights"]).count(".32 .30 to .33 cosine distance to dense") == 1
-    assert "landscape: {}" in cards["landscape"]
+    assert "<code>landscape: {}</code>" in cards["landscape"]
 
 
 def test_the_title_of_the_main_chart_follows_measure_seed_and_round(html):

@@ -281,7 +281,7 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
             labelOverlap="greedy",
         )
         return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12, **domain), axis=axis)
-    more = {"values": [float(f"{places[round]:.3g}") for round in ticks], "grid": True} if rounds else {}
+    more = {"values": [places[round] for round in ticks], "grid": True} if rounds else {}
     return alt.X(
         field,
         scale=alt.Scale(type="log", reverse=True, nice=False, padding=8, **domain),

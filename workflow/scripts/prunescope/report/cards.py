@@ -102,7 +102,7 @@ def _chip(beyond: dict | None) -> str:
     """Compare with retrained networks: the verdict, or in how many seeds pruned networks are further away."""
     if beyond is None:
         return ""
-    return beyond["verdict"] or f"{beyond['higher_in']} of {beyond['of']} seeds beyond retrained"
+    return beyond["verdict"] or f"beyond retrained in {beyond['higher_in']} of {beyond['of']} seeds"
 
 
 def _way(found: dict | None) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 import vl_convert
+from markupsafe import Markup, escape
 
 from prunescope.findings.slices import PRUNED
 from prunescope.report import palette, vega
@@ -223,7 +224,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["cells"] = _cells
+    environment.filters |= {"cells": _cells, "prose": _prose}
     charts = [(chart, None) for section in page.sections for chart in section.charts]
     charts += [(card.chart, CARD_WIDTH) for card in page.cards if card.chart]
     selected = page.selected
@@ -295,6 +296,11 @@ def _inline(image: str, name: str) -> str:
         r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
     )
     return CIRCLE.sub(r'<circle\1 r="\2"', vega.rounded(vega.numbered(image, name), 1))
+
+
+def _prose(text: str) -> Markup:
+    """Mark up a text in which backticks enclose code, and keep percent signs with their numbers."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)).replace(" %", "\u00a0%")))
 
 
 def _cells(table: pd.DataFrame) -> dict:
