@@ -2,15 +2,14 @@
 
 import io
 
+import boto3
 import pandas as pd
 import pytest
+from moto import server as moto
 
 from projects import Project
 
 pytestmark = pytest.mark.slow
-moto = pytest.importorskip("moto.server", reason="moto, flask or flask-cors is not installed")
-boto3 = pytest.importorskip("boto3", reason="boto3, which moto needs, is not installed")
-pytest.importorskip("snakemake_storage_plugin_s3", reason="snakemake-storage-plugin-s3 is not installed")
 
 KEY = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
 

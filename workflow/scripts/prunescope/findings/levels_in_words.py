@@ -9,6 +9,7 @@ from prunescope.findings.levels import LEVELS, Tables, compared_layers, distance
 from prunescope.findings.levels_over_seeds import LANDSCAPE, summary
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
 from prunescope.findings.statistics import FEWEST_FOR_INTERVALS
+from prunescope.findings.words import BEYOND, LESS, NOT_APART
 
 Spans = list[tuple[str, str | None]]
 # Of each level: what stands before and after its number.
@@ -123,7 +124,7 @@ def _at(levels: dict, round: int) -> str:
     density = densities.get(str(round))
     if series == RETRAINED:
         return f"after {_many(round, 'round')} of retraining without pruning"
-    weights = "" if density is None else f"{100 * density:.2g} % of the weights"
+    weights = "" if density is None else f"{100 * density:.3g} % of the weights"
     if names or list(densities.values()).count(density) > 1:
         return f"in {names.get(str(round), f'round {round}')}" + (f", with {weights}" if weights else "")
     text = f"at {weights}" if weights else f"after {_many(round, 'round')}"
@@ -133,7 +134,7 @@ def _at(levels: dict, round: int) -> str:
 def _changes(levels: dict, round: int) -> list[Spans]:
     """Return the parts of the sentence on a network that was pruned."""
     accuracy = levels["accuracy"]["rounds"].get(str(round))
-    parts = [_accuracy_changed(accuracy["fall"], levels["series"])] if accuracy else []
+    parts = [_accuracy_changed(accuracy, levels["series"])] if accuracy else []
     order = ["predictions", "representations", "landscape"]
     if not levels["representations"]["available"]:
         order[1] = "weights"
@@ -147,6 +148,7 @@ def _changed(levels: dict, level: str, round: int) -> Spans:
     if numbers is None:
         return []
     own, (before, after) = levels["series"], CHANGED[level]
+    after += f" in {levels[level]['measure']}" if levels[level]["measure"] else ""
     spans: Spans = [(before, None)] if before else []
     spans.append((number(level, numbers["series"][own]["estimate"]), own))
     spans += [(after, None)] if after else []
@@ -159,7 +161,8 @@ def _changed(levels: dict, level: str, round: int) -> Spans:
     return spans + ([(")", None)] if beside else [])
 
 
-def _accuracy_changed(fall: dict, series: str) -> Spans:
+def _accuracy_changed(accuracy: dict, series: str) -> Spans:
+    fall, retrained = accuracy["fall"], accuracy["retrained"]
     if fall["low"] == fall["high"] == 0:
         return [("test accuracy is unchanged", None)]
     value = fall["estimate"]
@@ -167,11 +170,15 @@ def _accuracy_changed(fall: dict, series: str) -> Spans:
     limits = sorted(sign * fall[key] for key in ("low", "high"))
     text = _points(abs(value))
     spans: Spans = [(f"test accuracy {'fell' if value > 0 else 'rose'} ", None), (text, series)]
+    beside: Spans = []
     if fall["of"] > 1:
         apart = fall["interval"] and limits[0] <= 0
         low, high = (_signed(limit) for limit in limits)
-        spans.append((f" ({low} to {high}{', not told apart from no change' if apart else ''})", None))
-    return spans
+        beside.append((f"{low} to {high}{', not told apart from no change' if apart else ''}", None))
+    if retrained:
+        beside += [("; ", None)] if beside else []
+        beside.append((f"{RETRAINED}: {_signed(sign * retrained['estimate'])}", RETRAINED))
+    return [*spans, (" (", None), *beside, (")", None)] if beside else spans
 
 
 def _of_dense(levels: dict) -> list[Spans]:
@@ -217,10 +224,13 @@ def _verdicts(levels: dict, round: int) -> str:
         beyond = (levels[level]["rounds"].get(str(round)) or {}).get("beyond")
         if round == 0 or not beyond:
             continue
-        further = f"further than retrained in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
-        text = beyond["verdict"] or further
-        groups.setdefault(text, []).append(TITLES[level])
-    return " ".join(f"{text[0].upper()}{text[1:]}: {listed(names)}." for text, names in groups.items())
+        count = f"further than by retraining in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
+        groups.setdefault(beyond["verdict"] or count, []).append(TITLES[level])
+    sentences = [
+        f"{text}: {listed(names)}" if text in (BEYOND, LESS, NOT_APART) else f"{listed(names)} moved {text}"
+        for text, names in groups.items()
+    ]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences)
 
 
 def _failed(failed: dict[str, list[int]]) -> str:
@@ -239,7 +249,7 @@ def _additions(levels: dict) -> str:
             f"an experiment with {extends} and `control: retrain` shows what training on does without pruning"
         )
     if levels["landscape"]["needs"]:
-        parts.append(f"`{LANDSCAPE}` adds the loss landscape")
+        parts.append(f"`{LANDSCAPE}` in the experiment's file adds the loss landscape")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 

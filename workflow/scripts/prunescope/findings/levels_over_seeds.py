@@ -112,16 +112,15 @@ def summary(
     failed = found[found["failed"]].groupby("series")["seed"].unique()
     failed = {name: sorted(map(int, seeds)) for name, seeds in failed.items() if name in tables}
     used, by_layer = (_classifying(table, failed) for table in (found, layers))
-    accuracy = own.accuracy
     summarised = {
         "experiment": own.name,
         "series": series,
-        "seeds": int(accuracy["seed"].nunique()),
+        "seeds": int(own.accuracy["seed"].nunique()),
         "failed": failed,
         "retrained": RETRAINED in tables and series != RETRAINED,
         "elsewhere": names is not None,
         "names": {str(round): name for round, name in (names or {}).items()},
-        "accuracy": {"rounds": _accuracy(accuracy[~accuracy["seed"].isin(failed.get(series, []))])},
+        "accuracy": {"rounds": _accuracy(tables, series, failed)},
     }
     for level in LEVELS:
         rows = used[used["level"] == level]
@@ -132,6 +131,7 @@ def summary(
             "needs": LANDSCAPE if level == "landscape" and own.barriers is None else None,
             "missing": missing,
             "question": QUESTIONS[level],
+            "measure": label if level == "representations" else None,
             "quantity": QUANTITIES[level].format(measure=label or "similarity"),
             "left_out": (left_out or {}) if level == "representations" else {},
             "rounds": _rounds(rows, series, level) if there else {},
@@ -149,7 +149,7 @@ def _classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFr
 def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str]) -> str:
     """Say why a level has no value."""
     if level == "landscape" and own.barriers is None:
-        return f"Add `{LANDSCAPE}` to the experiment to measure it."
+        return f"Add `{LANDSCAPE}` to the experiment's file to measure it."
     if level == "representations" and label is None:
         return "Choose the measure of the findings to show it: `findings: {measure: ...}`."
     if level == "representations" and left_out:
@@ -203,19 +203,31 @@ def _layers(rows: pd.DataFrame, series: str) -> dict:
     return found
 
 
-def _accuracy(table: pd.DataFrame) -> dict:
+def _accuracy(tables: dict[str, Tables], series: str, failed: dict[str, list[int]]) -> dict:
     """Summarise the test accuracy, and its fall since the dense network, round by round."""
-    rounds = table.pivot(index="seed", columns="round", values="test_accuracy").dropna(how="all", axis=1)
-    density = table.groupby("round")["density"].mean()
+    rounds = _accuracies(tables, series, failed)
+    retrained = rounds[:0]
+    if series != RETRAINED and RETRAINED in tables:
+        retrained = _accuracies(tables, RETRAINED, failed)
+    density = tables[series].accuracy.groupby("round")["density"].mean()
+    falls = {round: (retrained[0] - retrained[round]).dropna() for round in retrained if 0 in retrained}
     return {
         str(round): {
             "density": float(density[round]),
             "value": _estimate(rounds[round].dropna(), MEAN, 0.0),
             "fall": _difference((rounds[0] - rounds[round]).dropna(), MEAN),
+            "retrained": _difference(falls[round], MEAN) if len(falls.get(round, ())) else None,
         }
         for round in (rounds if 0 in rounds else ())
         if (rounds[0] - rounds[round]).notna().any()
     }
+
+
+def _accuracies(tables: dict[str, Tables], series: str, failed: dict[str, list[int]]) -> pd.DataFrame:
+    """Return the test accuracies of a series, seed × round, without seeds that do not classify."""
+    table = tables[series].accuracy
+    table = table[~table["seed"].isin(failed.get(series, []))]
+    return table.pivot(index="seed", columns="round", values="test_accuracy").dropna(how="all", axis=1)
 
 
 def _estimate(values: pd.Series, middle: Middle, least: float = -np.inf) -> dict:

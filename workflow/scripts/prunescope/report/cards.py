@@ -95,18 +95,22 @@ def _number(level: str, found: dict, round: dict, series: str) -> Number:
         # The unit stands after the estimate.
         low, high = (write(level, own[key]).split(" ")[0] for key in ("low", "high"))
         interval = f"{low} to {high}"
-    return Number(value, found["quantity"], interval, _chip(round["beyond"]), _way(round["of_other_seed"]))
+    return Number(
+        value, found["quantity"], interval, _chip(round["beyond"]), _way(round["of_other_seed"], level)
+    )
 
 
 def _chip(beyond: dict | None) -> str:
     """Compare with retrained networks: the verdict, or in how many seeds pruned networks are further away."""
     if beyond is None:
         return ""
-    return beyond["verdict"] or f"beyond retrained in {beyond['higher_in']} of {beyond['of']} seeds"
+    return beyond["verdict"] or f"{beyond['higher_in']} of {beyond['of']} seeds beyond retraining"
 
 
-def _way(found: dict | None) -> str:
-    """Compare with the distance to another seed."""
+def _way(found: dict | None, level: str) -> str:
+    """Compare with the distance to another seed; units of different seeds do not correspond."""
+    if found is None and level == "weights":
+        return "not comparable with other seeds"
     if not found or not found["share"]:
         return ""
     if found["share"] >= 1:

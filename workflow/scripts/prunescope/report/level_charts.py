@@ -111,7 +111,7 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
         alt.Tooltip("high:Q", title="to", format=".4f"),
         alt.Tooltip("seeds:Q"),
     ]
-    words = "format(datum.mean * 100, '.2~r') + ' %'" if level in PERCENT else "format(datum.mean, '.2~r')"
+    words = "format(datum.mean * 100, '.3~r') + ' %'" if level in PERCENT else "format(datum.mean, '.2~r')"
     opacity = alt.ExprRef(shown)
     chart = alt.layer(
         # The axis spans at least this distance.
@@ -638,7 +638,7 @@ def _small_axis(rounds: Rounds) -> alt.X:
     axis.title, axis.grid, axis.labelFlush = None, False, True
     axis.labelLimit, axis.labelSeparation = 76, 6
     if rounds.by_weights:
-        axis.format, axis.labelExpr = alt.Undefined, "format(datum.value, '.2~r') + ' %'"
+        axis.format, axis.labelExpr = alt.Undefined, "format(datum.value, '.3~r') + ' %'"
     return x.axis(axis)
 
 
