@@ -11,8 +11,9 @@ from prunescope.files import write_text
 from prunescope.findings import labels
 from prunescope.report import base, page_tables
 from prunescope.report.base import Chart
+from prunescope.report.heatmaps import FLAGS, heatmap
 from prunescope.report.page import Menu, Page, Section, render
-from prunescope.report.similarity_charts import FLAGS, IDENTICAL, heatmap
+from prunescope.report.similarity_charts import IDENTICAL
 
 NEEDED = ("layer_a", "layer_b", "measure", "value", "chance", "status")
 NETWORK = "networks"
