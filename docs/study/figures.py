@@ -8,7 +8,7 @@ import pandas as pd
 from claims import LEVELS, Study, compute
 
 from prunescope.findings import slices
-from prunescope.report import base, print
+from prunescope.report import base, paper
 from prunescope.report.panels import Panel
 
 HERE = Path(__file__).parent
@@ -210,7 +210,7 @@ def figures(study: Study) -> dict[str, Figure]:
 def draw(name: str, folder: Path = HERE) -> dict[str, str]:
     """Return the SVG files of a study by file name."""
     drawn = figures(Study(name, folder)).items()
-    return {f"{name}-{key}.svg": print.svg(one.chart, one.rows, WIDTH, key) for key, one in drawn}
+    return {f"{name}-{key}.svg": paper.svg(one.chart, one.rows, WIDTH, key) for key, one in drawn}
 
 
 def main():

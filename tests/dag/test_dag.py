@@ -173,7 +173,7 @@ EDITS = {
         jobs("compare_weights", "write_report", "draw_figures"),
     ),
     "the figures": (
-        "report/print.py",
+        "report/paper.py",
         "POINTS, TEXT = 7, 12",
         "POINTS, TEXT = 8, 12",
         jobs("draw_figures"),

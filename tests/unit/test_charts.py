@@ -7,7 +7,7 @@ import pytest
 
 import synthetic
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
-from prunescope.report import heatmap, level_charts, network_charts, page_tables, palette, similarity_charts
+from prunescope.report import heatmaps, network_charts, page_tables, palette, similarity_charts, weights
 from prunescope.report.base import ALL
 from prunescope.report.rounds import Rounds
 from scenes import drawn, texts
@@ -86,7 +86,7 @@ def test_a_warning_is_a_corner_that_leaves_the_number_legible():
     chart = similarity_charts.to_dense(LAYERS, ROUNDS, "viridis")
     marks = drawn(chart, data, SELECTED)
     cells = [one for kind, one in marks if kind == "rect" and one["width"] > 50]
-    corners = [one for kind, one in marks if kind == "symbol" and one["shape"] == heatmap.CORNER]
+    corners = [one for kind, one in marks if kind == "symbol" and one["shape"] == heatmaps.CORNER]
     (corner,) = corners
     # Of the second row and the last column.
     cell = sorted(cells, key=lambda one: (one["y"], one["x"]))[5]
@@ -137,7 +137,7 @@ def test_text_of_charts_of_similarity_has_12_pixels_and_30_names_do_not_collide(
         similarity_charts.to_dense(names, ROUNDS, "viridis"),
         similarity_charts.layer_pairs(names, "viridis"),
         similarity_charts.between_rounds(ROUNDS, "viridis"),
-        level_charts.density(
+        weights.density(
             page_tables.over_seeds(
                 pd.DataFrame({"layer": names, "round": 1, "seed": 0, "density": 50.0}),
                 ["layer", "round"],

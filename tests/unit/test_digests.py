@@ -95,7 +95,7 @@ def test_comments_docstrings_and_formatting_do_not_count(copy):
         ("__init__.py", "__version__ = ", "__version__ = '1' + ", set()),
         # Imported within a function.
         ("similarity/moments_gpu.py", "total.addmm_", "total.add_", COMPARISON),
-        ("report/print.py", "POINTS, TEXT = 7, 12", "POINTS, TEXT = 8, 12", {"draw_figures"}),
+        ("report/paper.py", "POINTS, TEXT = 7, 12", "POINTS, TEXT = 8, 12", {"draw_figures"}),
         ("files.py", "os.fsync(handle)", "os.fdatasync(handle)", EVERY),
     ],
 )

@@ -17,7 +17,16 @@ import synthetic
 from prunescope import tables as made_tables
 from prunescope.errors import InputError
 from prunescope.findings import slices
-from prunescope.report import figures, latex, names, network_charts, page_tables, print, similarity_charts
+from prunescope.report import (
+    figures,
+    latex,
+    names,
+    network_charts,
+    page_tables,
+    paper,
+    similarity_charts,
+    weights,
+)
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment
 from prunescope.report.page import Menu, Page, Section
@@ -41,7 +50,7 @@ def page(layers=LAYERS, seeds=SEEDS, measures=("cca", "cka"), rounds=4, change=N
     densities = made_tables.layer_densities(synthetic.networks(rounds, layers, list(seeds)))
     data = page_tables.similarity_tables(table, control) | {
         "accuracy": page_tables.accuracy_table(accuracy, {slices.RETRAINED: accuracy}),
-        "density": page_tables.density_table(densities),
+        "density": weights.density_table(densities),
     }
     series = [name for name in data["profile"]["series"].unique() if name != slices.PRUNED]
     charts = [
@@ -202,9 +211,9 @@ def test_nothing_is_transparent_patterned_or_bound_to_the_theme():
 
 def test_a_tint_is_blended_with_the_paper():
     path = '<path fill="#000000" stroke="rgb(255, 0, 0)" fill-opacity="0.5" opacity="0.5"/>'
-    assert print._opaque(path) == '<path fill="#bfbfbf" stroke="#ff8080"/>'
+    assert paper._opaque(path) == '<path fill="#bfbfbf" stroke="#ff8080"/>'
     assert (
-        print._opaque('<path fill="none" stroke="#08f" stroke-opacity="0"/>')
+        paper._opaque('<path fill="none" stroke="#08f" stroke-opacity="0"/>')
         == '<path fill="none" stroke="none"/>'
     )
 
@@ -213,9 +222,9 @@ DRAW = """
 import sys, hashlib
 sys.path[:0] = {paths!r}
 import test_figures
-from prunescope.report import figures, print
+from prunescope.report import figures, paper
 for name, one in sorted(test_figures.draw(test_figures.page(seeds=range(6)), layers=["conv1"]).items()):
-    files = one.svg.encode(), one.text.encode(), print.pdf(one.svg), print.png(one.svg, 100)
+    files = one.svg.encode(), one.text.encode(), paper.pdf(one.svg), paper.png(one.svg, 100)
     sys.stdout.write(name + " " + " ".join(hashlib.sha256(file).hexdigest() for file in files) + "\\n")
 """
 

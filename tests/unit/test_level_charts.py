@@ -9,7 +9,16 @@ from prunescope.findings import levels as found_levels
 from prunescope.findings import levels_over_seeds
 from prunescope.findings.levels import ALL_LAYERS, Tables
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
-from prunescope.report import level_charts, level_tables, page_tables, palette
+from prunescope.report import (
+    landscape,
+    level_charts,
+    level_tables,
+    network_map,
+    page_tables,
+    palette,
+    predictions,
+    weights,
+)
 from prunescope.report.base import ALL, ANY
 from prunescope.report.rounds import Rounds
 from scenes import drawn, texts
@@ -37,13 +46,13 @@ def files(name: str, factor: float = 1.0, seeds: list[int] | None = None) -> Tab
     seeds = seeds or SEEDS
     rows = pd.DataFrame(pairs(name, seeds), columns=found_levels.SIDES)
     distance = factor * apart(rows)
-    weights = [
+    distances = [
         rows.assign(layer=layer, measure="weight_cosine", value=1 - distance * (1 + place))
         for place, layer in enumerate([*WEIGHTED, ALL_LAYERS])
     ]
-    predictions = [
+    labels = [
         rows.assign(measure=measure, value=1 - distance / (1 + place), chance=0.1)
-        for place, measure in enumerate(level_tables.PREDICTIONS)
+        for place, measure in enumerate(predictions.PREDICTIONS)
     ]
     lines = rows[(rows["seed_a"] == rows["seed_b"]) & (rows["round_a"] != rows["round_b"])]
     # The error rises by the distance in the middle of the line, and falls evenly from the dense end.
@@ -62,8 +71,8 @@ def files(name: str, factor: float = 1.0, seeds: list[int] | None = None) -> Tab
         name,
         synthetic.accuracy(ROUNDS, seeds),
         similarity,
-        pd.concat(weights, ignore_index=True),
-        pd.concat(predictions, ignore_index=True),
+        pd.concat(distances, ignore_index=True),
+        pd.concat(labels, ignore_index=True),
         pd.concat(barriers, ignore_index=True),
     )
 
@@ -205,9 +214,9 @@ def test_many_layers_are_rows_with_room_for_every_name(rounds):
 def test_heatmap_of_density_says_0_where_nothing_is_left(rounds):
     table = pd.DataFrame({"layer": ["a", "a", "b", "b"], "round": [0, 1, 0, 1], "mean": [100, 0, 100, 2.345]})
     table = table.assign(seed=ALL, seed_low=0.0, seed_high=0.0)
-    marks = drawn(level_charts.density(table, rounds, "viridis"), table)
+    marks = drawn(weights.density(table, rounds, "viridis"), table)
     assert sorted(one["text"] for kind, one in marks if kind == "text") == ["0", "100", "100", "2.3"]
-    lit = drawn(level_charts.density(table, rounds, "viridis"), table, lit="b")
+    lit = drawn(weights.density(table, rounds, "viridis"), table, lit="b")
     assert len(lit) == len(marks) + 2
 
 
@@ -223,18 +232,17 @@ def test_dead_channels_are_counted_by_reason():
             "dead_by_activation": pd.array([None, None, True, False, None, None], dtype="boolean"),
         }
     )
-    table = level_tables.dead_channels(channels)
+    table = weights.dead_channels_table(channels)
     every = table[table["seed"] == ALL].set_index(["dead", "layer"])["mean"].to_dict()
     assert every == {
         ("dead_by_weights", "conv"): 25,
         ("unreachable", "conv"): 50,
         ("dead_by_activation", "relu"): 50,
     }
-    assert set(level_charts.DEAD) == set(level_tables.DEAD)
 
 
 def test_predictions_compare_each_network_with_its_dense_network(tables, rounds):
-    table = level_tables.predictions(tables)
+    table = predictions.predictions_table(tables)
     every = table[table["seed"].isin([ALL, ANY])].set_index(["prediction", "series", "round"])
     assert every.loc[("agreement", PRUNED, 2), "mean"] == pytest.approx(100 * 0.2 * 1.1)
     assert every.loc[("agreement", PRUNED, 0), "mean"] == 0
@@ -242,9 +250,8 @@ def test_predictions_compare_each_network_with_its_dense_network(tables, rounds)
     assert every.loc[("error_consistency", OTHER_SEEDS, ANY), "mean"] == pytest.approx(
         1 - 0.3 * (1 + 0.1 / 3)
     )
-    assert set(level_charts.PREDICTIONS) == set(level_tables.PREDICTIONS)
     for dots in (True, False):
-        chart = level_charts.predictions("agreement", [PRUNED, RETRAINED, OTHER_SEEDS], rounds, dots)
+        chart = predictions.predictions("agreement", [PRUNED, RETRAINED, OTHER_SEEDS], rounds, dots)
         marks = drawn(chart, table)
         assert len(symbols(marks, palette.color(PRUNED), 50)) == ROUNDS
         small = [one for one in symbols(marks, palette.color(PRUNED)) if one["size"] < 30]
@@ -267,25 +274,25 @@ def test_siblings_are_compared_with_the_network_of_their_round():
         own.weights,
         agreement,
     )
-    table = level_tables.predictions({PRUNED: own, SIBLINGS: siblings})
+    table = predictions.predictions_table({PRUNED: own, SIBLINGS: siblings})
     mine = table[(table["series"] == SIBLINGS) & (table["seed"] == ALL)].set_index("round")["mean"]
     assert mine.to_dict() == pytest.approx(dict.fromkeys(range(ROUNDS), 2))
 
 
 def test_lines_begin_at_the_dense_network(tables, rounds):
-    table = level_tables.lines(tables)
+    table = landscape.lines(tables)
     mine = table[(table["series"] == PRUNED) & (table["seed"] == ALL)].set_index(["round", "alpha"])["mean"]
     assert mine[2, 0.0] == pytest.approx(10) and mine[2, 1.0] == pytest.approx(12)
     assert mine[2, 0.5] == pytest.approx(100 * (0.1 + 0.01 + 0.2 * 1.1))
     assert set(table["round"]) == {1, 2}
-    assert len(drawn(level_charts.landscape([PRUNED, RETRAINED], rounds), table)) > 6
+    assert len(drawn(landscape.landscape([PRUNED, RETRAINED], rounds), table)) > 6
 
 
 def test_accuracy_by_class_keeps_the_mean_of_all_classes_first(tables):
     classes = pd.DataFrame(
         {"seed": 0, "round": 0, "class": [-1, 0, 10], "images": 5, "accuracy": [0.5, 1, 0]}
     )
-    table = level_tables.by_class(classes, tables[PRUNED])
+    table = predictions.by_class(classes, tables[PRUNED])
     assert list(table["class"])[:3] == [ALL, "0", "10"]
     assert list(table["mean"])[:3] == [50, 100, 0]
 
@@ -310,10 +317,10 @@ def test_rank_correlations_over_rounds_and_over_layers_in_the_same_order(levels,
 
 
 def test_barriers_and_exemplars_are_tables(levels):
-    table = level_tables.barriers(levels)
+    table = landscape.barriers(levels)
     assert list(table["round"]) == [0, 1, 2] and f"{PRUNED}: barrier (points)" in table
     rows = pd.DataFrame({"seeds": ["same", "other", "other"], "round": [1, 0, 1], "image": [3, 4, 5]})
-    counts = level_tables.exemplars(rows, [0, 1])
+    counts = predictions.exemplars(rows, [0, 1])
     assert counts.iloc[:, 1].tolist() == ["–", 1] and counts.iloc[:, 2].tolist() == [1, 1]
 
 
@@ -334,14 +341,14 @@ def test_map_keeps_distances_of_a_plane_and_says_so(tables):
     points = {(seed, round): random.uniform(0, 0.5, 2) for seed in SEEDS for round in range(ROUNDS)}
     own = files("parent")
     one = Tables("parent", own.accuracy, on_a_plane(points, lambda *_: True), own.weights, own.predictions)
-    table, share = level_tables.network_map({PRUNED: one}, "cka", ["x"])
+    table, share = network_map.network_map_table({PRUNED: one}, "cka", ["x"])
     assert share == pytest.approx(1)
     places = table.set_index(["seed", "round"])[["x", "y"]]
     for a in points:
         for b in points:
             got = np.hypot(*(places.loc[a] - places.loc[b]))
             assert got == pytest.approx(np.hypot(*np.subtract(points[a], points[b])), abs=1e-9)
-    chart = level_charts.network_map(table, share, Rounds.of(own.accuracy), "CKA")
+    chart = network_map.network_map(table, share, Rounds.of(own.accuracy), "CKA")
     assert "Two dimensions keep 100 % of the squared distances" in chart.caption
     # A unit is as long on both axes, at every width.
     for width in (300, 900):
@@ -358,13 +365,13 @@ def test_map_completes_pairs_by_paths_and_leaves_out_what_is_not_connected():
     # Round 2 is known from round 1 only, and seed 7 from no other seed.
     matrix = on_a_plane(points, lambda a, b: a[0] == b[0] and {a[1], b[1]} != {0, 2})
     one = Tables("parent", own.accuracy, matrix, own.weights, own.predictions)
-    table, share = level_tables.network_map({PRUNED: one}, "cka", ["x"])
+    table, share = network_map.network_map_table({PRUNED: one}, "cka", ["x"])
     assert list(table["seed"]) == [0, 0, 0] and share == pytest.approx(1)
     assert table["x"].tolist() == pytest.approx([0 - 0.4 / 3, 0.1 - 0.4 / 3, 0.3 - 0.4 / 3])
 
 
 def test_map_joins_controls_to_the_dense_networks_that_they_share(tables):
-    table, share = level_tables.network_map(tables, "cka", LAYERS)
+    table, share = network_map.network_map_table(tables, "cka", LAYERS)
     assert 0 < share <= 1
     first = table[table["round"] == 0].set_index(["series", "seed"])[["x", "y"]]
     np.testing.assert_allclose(first.loc[PRUNED], first.loc[RETRAINED])
@@ -376,18 +383,18 @@ def test_no_text_of_a_chart_is_smaller_than_12_pixels(tables, levels, layers, ro
     density = page_tables.over_seeds(
         pd.DataFrame({"layer": LAYERS, "round": 1, "seed": 0, "density": 50.0}), ["layer", "round"], "density"
     )
-    predictions, lines = level_tables.predictions(tables), level_tables.lines(tables)
+    agreement, lines = predictions.predictions_table(tables), landscape.lines(tables)
     progress = level_tables.progress(levels)
-    map, share = level_tables.network_map(tables, "cka", LAYERS)
+    map, share = network_map.network_map_table(tables, "cka", LAYERS)
     series = [PRUNED, RETRAINED, OTHER_SEEDS]
     for chart, table in (
         (level_charts.card("weights", series, rounds), cards),
         (level_charts.difference(LAYERS, rounds, 0.05), differences),
-        (level_charts.density(density, rounds, "viridis"), density),
-        (level_charts.predictions("agreement", series, rounds, True), predictions),
-        (level_charts.landscape(series[:2], rounds), lines),
+        (weights.density(density, rounds, "viridis"), density),
+        (predictions.predictions("agreement", series, rounds, True), agreement),
+        (landscape.landscape(series[:2], rounds), lines),
         (level_charts.agreement(list(found_levels.LEVELS), rounds), progress),
-        (level_charts.network_map(map, share, rounds, "CKA"), map),
+        (network_map.network_map(map, share, rounds, "CKA"), map),
     ):
         assert chart.beware and chart.caption and chart.description
         # Figures have no other data set than the rows.

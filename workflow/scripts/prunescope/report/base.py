@@ -27,6 +27,8 @@ DEPTH = alt.SchemeParams("viridis", extent=list(palette.DEPTH))
 SUMMARY, SINGLE = "datum.role == 'summary'", "datum.role == 'seed'"
 # The layer that is pointed at; the chart needs the parameter `lit`.
 LIT = "datum.layer === lit"
+# Of the selected round; the chart needs the parameter `round`.
+SELECTED = "datum.round == round"
 CHANCE_LEVEL = (
     "isValid(datum.chance) ? format(datum.chance, '.4f') + "
     "(isValid(datum.chance_high) ? ' (95 % quantile ' + format(datum.chance_high, '.4f') + ')' : '') + "
@@ -103,6 +105,16 @@ def chart(*filters: str) -> alt.Chart:
 def lit() -> alt.Parameter:
     """Return the parameter for the layer that is pointed at anywhere on the page; none at first."""
     return alt.param(name="lit", value="")
+
+
+def selected(rounds: Rounds) -> alt.Parameter:
+    """Return the parameter for the round that the page selects; the last one at first."""
+    return alt.param(name="round", value=rounds.last)
+
+
+def one_of(*names: str) -> str:
+    """Return the filter for the rows of these series."""
+    return f"indexof({list(names)}, datum.series) >= 0"
 
 
 def specification(chart: alt.TopLevelMixin) -> dict:

@@ -13,7 +13,7 @@ from prunescope import tables
 from prunescope.files import read_parquet
 from prunescope.findings import slices
 from prunescope.findings.levels import Tables, collected
-from prunescope.report import cards, network_charts, page_tables, similarity_charts, summary
+from prunescope.report import cards, network_charts, page_tables, similarity_charts, summary, weights
 from prunescope.report.base import ALL, Chart
 from prunescope.report.level_sections import Levels
 from prunescope.report.page import Menu, Page, Section, render
@@ -181,7 +181,7 @@ def contents(
     -------
     Page
     """
-    levels = Levels(experiment, page_tables.density_table(tables.layer_densities(networks)))
+    levels = Levels(experiment, weights.density_table(tables.layer_densities(networks)))
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
     accuracies = {name: accuracy for name, (_, accuracy) in experiment.controls.items()}
     data = page_tables.similarity_tables(

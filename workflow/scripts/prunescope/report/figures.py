@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from prunescope.files import atomic_path
-from prunescope.report import print, vega
+from prunescope.report import paper, vega
 from prunescope.report.base import ANY, Chart
 from prunescope.report.names import FIGURES, file_name
 from prunescope.report.page import Page, shown
@@ -64,7 +64,7 @@ def draw_all(page: Page, width: float, chosen: dict[str, list[str]]) -> dict[str
                 name = file_name(figure.chart, *options)
                 about = [said[key][selected[key]] for key in chart.keys if key in said]
                 drawings[name] = Drawing(
-                    print.svg(chart, rows, width, name), _text(page, [figure.title, *about], chart, rows)
+                    paper.svg(chart, rows, width, name), _text(page, [figure.title, *about], chart, rows)
                 )
     return drawings
 
@@ -99,9 +99,9 @@ def save(
             if "svg" in formats:
                 (part / f"{name}.svg").write_text(drawing.svg, encoding="utf-8")
             if "pdf" in formats:
-                (part / f"{name}.pdf").write_bytes(print.pdf(drawing.svg))
+                (part / f"{name}.pdf").write_bytes(paper.pdf(drawing.svg))
             if "png" in formats:
-                (part / f"{name}.png").write_bytes(print.png(drawing.svg, dpi))
+                (part / f"{name}.png").write_bytes(paper.png(drawing.svg, dpi))
         for name, text in tables.items():
             (part / f"{name}.tex").write_text(text, encoding="utf-8")
 

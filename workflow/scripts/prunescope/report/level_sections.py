@@ -5,7 +5,16 @@ from functools import cached_property
 import pandas as pd
 
 from prunescope.findings import levels as findings_levels
-from prunescope.report import cards, level_charts, level_tables, page_tables
+from prunescope.report import (
+    cards,
+    landscape,
+    level_charts,
+    level_tables,
+    network_map,
+    page_tables,
+    predictions,
+    weights,
+)
 from prunescope.report.base import Chart
 from prunescope.report.page import Card, Menu, Section
 
@@ -17,7 +26,7 @@ class Levels:
     ----------
     experiment : prunescope.report.experiment.Experiment
     densities : pandas.DataFrame
-        Table of the page, from `prunescope.report.page_tables.density_table`.
+        Table of the page, from `prunescope.report.weights.density_table`.
     """
 
     def __init__(self, experiment, densities: pd.DataFrame):
@@ -42,7 +51,7 @@ class Levels:
         compared, _ = findings_levels.compared_layers(one.tables, one.findings["primary"], one.layers)
         if not compared:
             return pd.DataFrame(), 0.0
-        return level_tables.network_map(
+        return network_map.network_map_table(
             one.tables, one.findings["primary"], compared, one.findings["least_accuracy"]
         )
 
@@ -55,10 +64,10 @@ class Levels:
             "levels": level_tables.cards(self.found, self.layers),
             "differences": level_tables.differences(self.found),
             "density": self.densities,
-            "dead": level_tables.dead_channels(one.channels) if one.channels is not None else None,
-            "predictions": level_tables.predictions(one.tables),
-            "classes": level_tables.by_class(one.classes, own) if one.classes is not None else None,
-            "lines": level_tables.lines(one.tables),
+            "dead": weights.dead_channels_table(one.channels) if one.channels is not None else None,
+            "predictions": predictions.predictions_table(one.tables),
+            "classes": predictions.by_class(one.classes, own) if one.classes is not None else None,
+            "lines": landscape.lines(one.tables),
             "progress": level_tables.progress(self.found),
             "map": self.map[0],
         }
@@ -98,16 +107,16 @@ class Levels:
         """The map of all networks, or nothing."""
         if "map" not in self.data:
             return ()
-        return (level_charts.network_map(*self.map, self.rounds, self.experiment.findings["label"]),)
+        return (network_map.network_map(*self.map, self.rounds, self.experiment.findings["label"]),)
 
     def weights(self, not_pruned: tuple[tuple[str, pd.DataFrame], ...]) -> Section:
         """Return the section on weights."""
         data, rounds, colors = self.data, self.rounds, self.experiment.colormap
-        charts = [level_charts.density(data["density"], rounds, colors)]
+        charts = [weights.density(data["density"], rounds, colors)]
         menus = []
         if "dead" in data:
-            charts.append(level_charts.dead_channels(data["dead"], rounds, colors))
-            names = {key: text for key, text in level_charts.DEAD.items() if key in set(data["dead"]["dead"])}
+            charts.append(weights.dead_channels(data["dead"], rounds, colors))
+            names = {key: text for key, text in weights.DEAD.items() if key in set(data["dead"]["dead"])}
             menus.append(Menu("dead", "Dead channels with", names))
         return Section("weights", "Weights", menus=tuple(menus), charts=tuple(charts), folded=not_pruned)
 
@@ -116,18 +125,18 @@ class Levels:
         one, data = self.experiment, self.data
         charts, folded = list(accuracy), []
         if "classes" in data:
-            charts.append(level_charts.classes(data["classes"], self.rounds, one.colormap))
+            charts.append(predictions.classes(data["classes"], self.rounds, one.colormap))
         if "predictions" in data:
             rows = data["predictions"]
-            for name in level_charts.PREDICTIONS:
+            for name in predictions.PREDICTIONS:
                 series = list(dict.fromkeys(rows.loc[rows["prediction"] == name, "series"]))
                 if series:
-                    charts.append(level_charts.predictions(name, series, self.rounds, one.dots))
+                    charts.append(predictions.predictions(name, series, self.rounds, one.dots))
         if one.exemplars is not None:
             folded.append(
                 (
                     "Test images whose most frequent prediction changes",
-                    level_tables.exemplars(one.exemplars, list(self.rounds.percents)),
+                    predictions.exemplars(one.exemplars, list(self.rounds.percents)),
                 )
             )
         return Section("predictions", "Predictions", charts=tuple(charts), folded=tuple(folded))
@@ -141,8 +150,8 @@ class Levels:
         return Section(
             "landscape",
             "Loss landscape",
-            charts=(level_charts.landscape(series, self.rounds),),
-            folded=(("Barriers of the test error", level_tables.barriers(self.found)),),
+            charts=(landscape.landscape(series, self.rounds),),
+            folded=(("Barriers of the test error", landscape.barriers(self.found)),),
         )
 
     def agreement(self) -> list[Section]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.findings import slices
-from prunescope.findings.levels import LEVELS
+from prunescope.findings.levels import LEVELS, Tables
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED
 from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
@@ -185,14 +185,6 @@ def accuracy_table(
     )
 
 
-def density_table(densities: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the density of each prunable layer, in percent."""
-    table = in_percent(densities)
-    more = {"weights": "density_all_layers", "kept": "kept", "total": "total"}
-    more |= {"dead": "dead_channels", "channels": "channels"}
-    return over_seeds(table, ["layer", "round"], "density", **more)
-
-
 def training_table(training: pd.DataFrame) -> pd.DataFrame:
     """Summarise over the seeds each metric of the training curves that has values, by `metric`."""
     parts = []
@@ -209,6 +201,11 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     """Turn the fractions in a table, densities and accuracies, into percent."""
     columns = [name for name in table if name.startswith("density") or name.endswith("accuracy")]
     return table.assign(**{name: 100 * table[name] for name in columns})
+
+
+def weights_by_round(own: Tables) -> pd.Series:
+    """Return the weights left by round, in percent."""
+    return 100 * own.accuracy.groupby("round")["density"].mean()
 
 
 def series_of(levels: dict) -> list[str]:

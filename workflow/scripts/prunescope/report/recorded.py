@@ -9,10 +9,11 @@ import pandas as pd
 from prunescope.errors import InputError
 from prunescope.files import write_text
 from prunescope.findings import labels
-from prunescope.report import base, heatmap, page_tables
+from prunescope.report import base, page_tables
 from prunescope.report.base import Chart
+from prunescope.report.heatmaps import FLAGS, heatmap
 from prunescope.report.page import Menu, Page, Section, render
-from prunescope.report.similarity_charts import FLAGS, IDENTICAL
+from prunescope.report.similarity_charts import IDENTICAL
 
 NEEDED = ("layer_a", "layer_b", "measure", "value", "chance", "status")
 NETWORK = "networks"
@@ -125,7 +126,7 @@ def _chart(rows: pd.DataFrame, pairs: list[str], all_layers: bool) -> Chart:
         axis = base.layer_axis(pairs) if len(pairs) > 1 else alt.Axis(title=None, labels=False, ticks=False)
         x = alt.X(f"{NETWORK}:N", sort=pairs, axis=axis)
         text = "Heatmap: layers as rows, pairs of networks as columns, similarity as colour."
-    drawn = heatmap.heatmap(
+    drawn = heatmap(
         base.chart(),
         x,
         alt.Y("layer:N", sort=firsts, title="layers of a" if all_layers else None),

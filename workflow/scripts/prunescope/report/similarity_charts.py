@@ -11,8 +11,9 @@ import altair as alt
 import pandas as pd
 
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED
-from prunescope.report import base, heatmap, palette
+from prunescope.report import base, palette
 from prunescope.report.base import Chart
+from prunescope.report.heatmaps import FAILING, FLAGS, failing, heatmap
 from prunescope.report.panels import blocks
 from prunescope.report.rounds import Rounds
 
@@ -23,11 +24,6 @@ MEANING = (
     "class would score. It is not what unrelated networks would score."
 )
 BARS = "Vertical lines: 95 % intervals for other images, where they were computed."
-FAILING = "◇: a network that does not classify (test accuracy too low)."
-FLAGS = (
-    "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Black corner: the value needs a warning. {FAILING} ×: no value."
-)
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 
 
@@ -89,7 +85,7 @@ def profile(
             similarity, color, shape, tooltip=tip
         )
     )
-    parts.append(heatmap.failing(rows).encode(similarity))
+    parts.append(failing(rows).encode(similarity))
     for name in levels:
         level = base.chart(base.SUMMARY, f"datum.series == '{own}'").encode(x)
         column = {CHANCE: "chance:Q", CLASSES: "chance_classes:Q"}[name]
@@ -169,7 +165,7 @@ def while_pruning(
         level.encode(x, alt.Y("chance:Q", title=None), detail),
         bars.encode(x),
         marks.encode(x, y, tooltip=tip),
-        heatmap.failing(this).encode(x, y),
+        failing(this).encode(x, y),
     ]
     if dots:
         single = base.chart(base.SINGLE, mine).mark_point(
@@ -228,7 +224,7 @@ def to_dense(
     -------
     Chart
     """
-    chart = heatmap.heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X("round:O", axis=base.round_axis(rounds)),
         alt.Y("layer:N", sort=layers, title=None),
@@ -262,7 +258,7 @@ def layer_pairs(layers: list[str], colormap: str) -> Chart:
     Chart
         Of the table ``pairs``; the menu `round` selects the round.
     """
-    chart = heatmap.heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X("layer_b:N", sort=layers, axis=base.layer_axis(layers, title="dense network")),
         alt.Y("layer:N", sort=layers, title="selected round"),
@@ -300,7 +296,7 @@ def between_rounds(rounds: Rounds, colormap: str) -> Chart:
         Of the table ``rounds``; the menu `layer` selects the layer.
     """
     names = f"{json.dumps({round: rounds.name(round) for round in rounds.percents})}[datum.label]"
-    chart = heatmap.heatmap(
+    chart = heatmap(
         base.chart(),
         alt.X(
             "round_b:O",

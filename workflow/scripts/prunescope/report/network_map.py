@@ -1,0 +1,190 @@
+"""Map of all networks: its chart and its table."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from scipy.sparse.csgraph import shortest_path
+
+from prunescope.findings import slices
+from prunescope.findings.levels import Tables
+from prunescope.report import base, palette
+from prunescope.report.base import Chart
+from prunescope.report.page_tables import weights_by_round
+from prunescope.report.rounds import Rounds
+
+
+def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -> Chart:
+    """Make the map of all networks, with a path for the rounds of each seed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `network_map_table`.
+    share : float
+        Which share of the squared distances the map keeps.
+    rounds : Rounds
+    label : str
+        Name of the measure.
+
+    Returns
+    -------
+    Chart
+        Of the table ``map``.
+    """
+    series = list(dict.fromkeys(table["series"]))
+    series.sort(key=list(palette.SERIES).index)
+    color, shape, dash = base.series_scales(series, 2)
+    middle = {axis: (table[axis].min() + table[axis].max()) / 2 for axis in "xy"}
+    extent = {axis: table[axis].max() - table[axis].min() for axis in "xy"}
+    # One unit is as long on both axes, whatever the width.
+    unit = f"1.12 * max({extent['x']:.6g} / width, {extent['y']:.6g} / height, 1e-9)"
+    scales = {}
+    for axis, size in (("x", "width"), ("y", "height")):
+        ends = [alt.ExprRef(f"{middle[axis]:.6g} {sign} {size} / 2 * {unit}") for sign in "-+"]
+        scales[axis] = alt.Scale(domainMin=ends[0], domainMax=ends[1], nice=False, zero=False)
+    axis = alt.Axis(title=None, labels=False, ticks=False, grid=False, domain=False)
+    x, y = (kind(f"{name}:Q", scale=scales[name], axis=axis) for kind, name in ((alt.X, "x"), (alt.Y, "y")))
+    tip = [
+        alt.Tooltip("series:N"),
+        alt.Tooltip("seed:O"),
+        alt.Tooltip("round:O"),
+        alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
+        alt.Tooltip("failed:N", title="does not classify"),
+    ]
+    rows = base.chart().encode(x, y)
+    # Siblings of different rounds do not follow from each other.
+    paths = rows.transform_filter("datum.series != 'siblings'")
+    last = rows.transform_filter(f"datum.round == {rounds.last} && datum.series == '{series[0]}'")
+    dense = rows.transform_filter(f"datum.round == 0 && datum.series == '{series[0]}'")
+    chosen = rows.transform_filter(f"{base.SELECTED} && datum.round > 0")
+    texts = [
+        (dense.transform_calculate(text="'seed ' + datum.seed"), -14),
+        (last.transform_calculate(text=f"'{rounds.texts[rounds.last]} %'"), 16),
+    ]
+    failed = rows.transform_filter("datum.failed")
+    chart = alt.layer(
+        paths.mark_line(strokeWidth=1.5, opacity=0.7, aria=False).encode(
+            color, dash, alt.Detail("seed:N"), order="round:Q"
+        ),
+        rows.mark_point(filled=True, size=40, opacity=1).encode(color, shape, tooltip=tip),
+        chosen.mark_point(filled=True, size=110, opacity=1).encode(color, shape, tooltip=tip),
+        dense.mark_point(size=150, color=base.INK, strokeWidth=1.5, opacity=1, aria=False),
+        failed.mark_point(shape="diamond", size=200, stroke=base.INK, opacity=1, aria=False),
+        *(
+            text.mark_text(dy=dy, fontSize=base.TEXT, color=base.INK, aria=False).encode(text="text:N")
+            for text, dy in texts
+        ),
+    ).add_params(base.selected(rounds))
+    return Chart(
+        "map",
+        "Map of all networks",
+        f"Distances are 1 minus {label}, mean over the layers; near means alike. Circles: dense networks; "
+        "paths follow the rounds. Large marks: the selected round. "
+        f"{'◇: a network that does not classify. ' if table['failed'].any() else ''}"
+        f"Two dimensions keep {100 * share:.0f} % of the squared distances (classical scaling).",
+        "map",
+        (),
+        base.specification(chart.properties(width="container", height=380)),
+        "Scatter plot of all networks, with paths from the dense networks through their rounds.",
+        wide=False,
+        beware="Networks that were not compared have the length of the shortest path over networks that "
+        "were. Only distances have a meaning, directions have none. Untrained networks are compared only "
+        "with each other, so they are not on the map.",
+    )
+
+
+def network_map_table(
+    tables: dict[str, Tables], measure: str, layers: list[str], least_accuracy: float = 0.0
+) -> tuple[pd.DataFrame, float]:
+    """Place all networks in a plane so that their distances are kept as well as possible.
+
+    The distance of two networks is 1 minus the measure, mean over the layers. Networks that were not compared
+    with each other have the length of the shortest path over networks that were; networks without a path to
+    the first one are left out. The plane is that of classical multidimensional scaling.
+
+    Parameters
+    ----------
+    tables : dict of str to Tables
+    measure : str
+    layers : list of str
+        Recorded layers to average over; pairs without a trusted value in each of them are not used.
+    least_accuracy : float, default 0
+        Networks with a lower test accuracy do not classify.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        ``series``, ``seed``, ``round``, ``weights``, ``x``, ``y`` and ``failed``, one row for each network.
+        Controls begin at their experiment's dense networks, which they share.
+    share : float
+        Which share of the squared distances the plane keeps.
+    """
+    own = next(iter(tables))
+    whose = {one.name: series for series, one in tables.items()}
+    parts = []
+    for one in tables.values():
+        rows = slices.same_layer(slices.of_measure(one.similarity, measure))
+        rows = rows[rows["layer_a"].isin(layers) & rows["status"].isin(slices.SIZES)]
+        for side in "ab":
+            series = rows[f"experiment_{side}"].map(whose) if one.again else whose[one.name]
+            # Controls share the dense networks, except siblings.
+            rows[f"series_{side}"] = (
+                series if one.again else np.where(rows[f"round_{side}"] == 0, own, series)
+            )
+        parts.append(rows)
+    rows = pd.concat(parts)
+    networks = {
+        side: pd.MultiIndex.from_frame(rows[[f"series_{side}", f"seed_{side}", f"round_{side}"]])
+        for side in "ab"
+    }
+    order = {series: place for place, series in enumerate(tables)}
+    names = sorted({*networks["a"], *networks["b"]}, key=lambda name: (order[name[0]], *name[1:]))
+    if len(names) < 3:
+        return pd.DataFrame(columns=["series", "seed", "round", "weights", "x", "y", "failed"]), 0.0
+    numbers = {name: number for number, name in enumerate(names)}
+    pairs = pd.DataFrame({side: networks[side].map(numbers) for side in "ab"})
+    pairs["distance"] = 1 - rows["value"].to_numpy()
+    means = pairs.groupby(["a", "b"])["distance"].agg(["mean", "count"])
+    # A pair may be in the files of the experiment and of a control.
+    means = means[means["count"] % len(layers) == 0]["mean"]
+    matrix = means.unstack().reindex(index=range(len(names)), columns=range(len(names))).to_numpy()
+    matrix = np.where(np.isnan(matrix), matrix.T, matrix)
+    matrix = np.maximum((matrix + matrix.T) / 2, 0)
+    # For a graph, an edge of length 0 is none.
+    graph = np.where(np.isnan(matrix), np.inf, np.maximum(matrix, 1e-12))
+    distance = np.where(np.isnan(matrix), shortest_path(graph, directed=False), matrix)
+    reached = np.isfinite(distance[0])
+    names = [name for name, there in zip(names, reached, strict=True) if there]
+    distance = distance[np.ix_(reached, reached)]
+    np.fill_diagonal(distance, 0)
+    points, share = _scaled(distance)
+    table = pd.DataFrame(names, columns=["series", "seed", "round"])
+    table[["x", "y"]] = points
+    accuracy = pd.concat([one.accuracy.assign(series=series) for series, one in tables.items()])
+    failed = accuracy[accuracy["test_accuracy"] < least_accuracy]
+    failed = set(failed[["series", "seed", "round"]].itertuples(index=False, name=None))
+    table["failed"] = [tuple(name) in failed for name in names]
+    table["weights"] = table["round"].map(weights_by_round(tables[own]))
+    shared = table[(table["round"] == 0) & (table["series"] == own)]
+    begins = [
+        shared[shared["seed"].isin(part["seed"])].assign(series=series)
+        for series, part in table.groupby("series")
+        if series != own and not tables[series].again
+    ]
+    return pd.concat([table, *begins], ignore_index=True).sort_values(
+        ["series", "seed", "round"], kind="stable", ignore_index=True
+    ), share
+
+
+def _scaled(distance: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return points in the plane by classical scaling, and which share of the squared distances they keep."""
+    count = len(distance)
+    center = np.eye(count) - 1 / count
+    values, vectors = np.linalg.eigh(-0.5 * center @ distance**2 @ center)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    points = vectors[:, :2] * np.sqrt(np.maximum(values[:2], 0))
+    # The sign is arbitrary: the first network is on the left, and the one farthest from the axis is above it.
+    points[:, 0] *= -1 if points[0, 0] > 0 else 1
+    points[:, 1] *= -1 if points[np.abs(points[:, 1]).argmax(), 1] < 0 else 1
+    total = np.abs(values).sum()
+    return points, float(np.maximum(values[:2], 0).sum() / total) if total > 0 else 1.0

@@ -1,0 +1,222 @@
+"""Charts of the predictions and their tables.
+
+Shared arguments: `rounds`, the names and positions of rounds; `tables`, the files of an experiment and its
+controls by series, the experiment first (`prunescope.findings.levels.Tables`). The share of images labelled
+differently is a distance, so 0 is at the top.
+"""
+
+import altair as alt
+import pandas as pd
+
+from prunescope.findings.levels import Tables
+from prunescope.findings.slices import OTHER_SEEDS
+from prunescope.report import base, heatmaps
+from prunescope.report.base import ALL, ANY, Chart
+from prunescope.report.page_tables import over_seeds, weights_by_round
+from prunescope.report.rounds import Rounds
+
+# Measures that charts show: title, definition, and what misleads.
+PREDICTIONS = {
+    "agreement": (
+        "Test images labelled differently (%)",
+        "Share of the test images for which the network and its dense network predict different classes.",
+        "Follows accuracy: networks with few errors agree anyway.",
+    ),
+    "agreement_minmax": (
+        "Agreement, given both accuracies",
+        "Agreement between the lowest (0) and the highest (1) value that both error rates allow.",
+        "With few errors it is noisy.",
+    ),
+    "error_consistency": (
+        "Error consistency (Cohen’s κ)",
+        "Agreement about right and wrong beyond that of independent errors (0); 1: wrong on the same images.",
+        "With few errors it is noisy.",
+    ),
+}
+
+
+def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) -> Chart:
+    """Make the line chart of one comparison of predictions with those of the dense network.
+
+    Parameters
+    ----------
+    prediction : str
+        A key of `PREDICTIONS`.
+    series : list of str
+    rounds : Rounds
+    dots : bool
+
+    Returns
+    -------
+    Chart
+        Of the table ``predictions``.
+    """
+    title, definition, beware = PREDICTIONS[prediction]
+    color, shape, dash = base.series_scales(series, 2)
+    x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
+    reverse = prediction == "agreement"
+    y = alt.Y(
+        "mean:Q",
+        title=None,
+        scale=alt.Scale(reverse=reverse, zero=reverse, nice=False, padding=6),
+        axis=alt.Axis(tickCount=5),
+    )
+    tip = base.tooltip(
+        alt.Tooltip("series:N"), alt.Tooltip("round:N"), alt.Tooltip("seed:N"), mean="mean", format=".4f"
+    )
+    every = base.chart(base.SUMMARY).encode(color)
+    networks, pairs = (every.transform_filter(f"{sign}({base.one_of(OTHER_SEEDS)})") for sign in ("!", ""))
+    networks = networks.encode(x)
+    parts = [
+        pairs.mark_rect(opacity=0.1, aria=False).encode(base.y_of(y, "seed_low"), alt.Y2("seed_high")),
+        pairs.mark_rule(strokeWidth=1.5, aria=False).encode(y, dash, tooltip=tip),
+        networks.mark_line(aria=False).encode(y, dash),
+        networks.mark_point(filled=True, size=60, opacity=1).encode(y, shape, tooltip=tip),
+    ]
+    if dots:
+        parts.append(base.seeds(base.chart(base.SINGLE)).encode(x, y, color, tooltip=tip))
+    else:
+        parts.insert(0, base.band(networks, y))
+    return Chart(
+        f"predictions-{prediction}",
+        title,
+        f"{definition} {base.DOTS if dots else base.RANGE}",
+        "predictions",
+        ("seed",),
+        base.specification(alt.layer(*parts).properties(width="container", height=220)),
+        f"Line chart: horizontal axis, {rounds.across}; vertical axis, {title}.",
+        fixed=(("prediction", prediction),),
+        dots=dots,
+        wide=False,
+        beware=beware,
+        vertical=title,
+    )
+
+
+def predictions_table(tables: dict[str, Tables]) -> pd.DataFrame:
+    """Compare the predictions of each network with those of its dense network.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``prediction`` (one of `PREDICTIONS`), ``series``, ``round`` (`ANY` for pairs of dense networks),
+        ``weights`` (% left in that round of the experiment), the columns of `over_seeds` and ``chance``.
+        Values of ``agreement`` are the percentage of images labelled differently.
+    """
+    own = next(iter(tables.values()))
+    parts = []
+    for series, one in tables.items():
+        rows = one.predictions[one.predictions["measure"].isin(PREDICTIONS)]
+        rows = rows[rows["experiment_a"] == one.name]
+        if one.again:
+            parts.append(rows[rows["experiment_b"] != one.name].assign(series=series))
+            continue
+        rows = rows[rows["experiment_b"] == one.name]
+        mine = rows[(rows["seed_a"] == rows["seed_b"]) & (rows["round_b"] == 0)]
+        # A network agrees with itself.
+        dense = mine.drop_duplicates(["seed_a", "measure"]).assign(round_a=0, value=1.0)
+        parts.append(pd.concat([dense, mine]).assign(series=series))
+        if one is own:
+            dense = rows[(rows["seed_a"] < rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]
+            parts.append(dense.assign(series=OTHER_SEEDS))
+    rows = pd.concat(parts).rename(columns={"round_a": "round", "seed_a": "seed", "measure": "prediction"})
+    changed = rows["prediction"] == "agreement"
+    for column in ("value", "chance"):
+        rows[column] = rows[column].where(~changed, 100 * (1 - rows[column]))
+    rows = rows.dropna(subset="value")
+    rows["weights"] = rows["round"].map(weights_by_round(own))
+    table = over_seeds(rows, ["prediction", "series", "round"], "value", weights="weights", chance="chance")
+    pairs = table["series"] == OTHER_SEEDS
+    # A pair has no seed of its own.
+    table = table[~pairs | (table["seed"] == ALL)].astype({"round": object, "seed": object})
+    table.loc[table["series"] == OTHER_SEEDS, ["round", "seed"]] = ANY
+    return table.reset_index(drop=True)
+
+
+def classes(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
+    """Make the heatmap of classes × rounds: test accuracy.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `by_class`.
+    rounds : Rounds
+    colormap : str
+
+    Returns
+    -------
+    Chart
+        Of the table ``classes``.
+    """
+    names, least = list(dict.fromkeys(table["class"])), float(table["mean"].min())
+    tip = [
+        *base.tooltip(alt.Tooltip("class:N"), alt.Tooltip("round:O"), mean="accuracy (%)", format=".2f"),
+        alt.Tooltip("images:Q", title="test images"),
+    ]
+    chart = heatmaps.cells(
+        base.chart(),
+        alt.X("round:O", axis=base.round_axis(rounds)),
+        alt.Y("class:N", sort=names, title="class"),
+        alt.Scale(scheme=colormap, domain=[min(least, 99), 100]),
+        "format(datum.mean, '.1f')",
+        tip,
+        24 * len(names),
+    )
+    return Chart(
+        "classes",
+        "Test accuracy of each class (%)",
+        "Mean over the seeds shown.",
+        "classes",
+        ("seed",),
+        base.specification(chart),
+        "Heatmap: classes as rows, pruning rounds as columns, test accuracy in percent as colour.",
+        beware="Classes have few test images: a point may be a single image.",
+    )
+
+
+def by_class(classes: pd.DataFrame, own: Tables) -> pd.DataFrame:
+    """Summarise the test accuracy of each class in percent.
+
+    Parameters
+    ----------
+    classes : pandas.DataFrame
+        classes.parquet.
+    own : Tables
+        Of the experiment.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``class`` (a text; the first is ``all``), ``round``, ``weights``, the columns of `over_seeds` and
+        ``images``.
+    """
+    rows = classes.dropna(subset="accuracy").assign(percent=lambda one: 100 * one["accuracy"])
+    rows["class"] = rows["class"].astype(str).replace("-1", ALL)
+    rows["weights"] = rows["round"].map(weights_by_round(own))
+    return over_seeds(rows, ["class", "round"], "percent", weights="weights", images="images")
+
+
+def exemplars(rows: pd.DataFrame, rounds: list[int]) -> pd.DataFrame:
+    """Count the test images whose most frequent prediction changes.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        exemplars.parquet.
+    rounds : list of int
+    """
+    counts = rows.groupby(["seeds", "round"]).size()
+    columns = {"same": "dense networks of the same seeds", "other": "dense networks of other seeds"}
+    known = {name: title for name, title in columns.items() if name in set(rows["seeds"])}
+    return pd.DataFrame(
+        [
+            {"round": round}
+            | {
+                f"images that differ from {title}": "–"
+                if round == 0 and name == "same"
+                else int(counts.get((name, round), 0))
+                for name, title in known.items()
+            }
+            for round in rounds
+        ]
+    )

@@ -1,0 +1,146 @@
+"""Charts of the weights and their tables.
+
+Shared arguments: `rounds`, the names and positions of rounds; `colormap`, the name of a Vega colour scheme.
+"""
+
+import altair as alt
+import pandas as pd
+
+from prunescope.report import base, heatmaps
+from prunescope.report.base import Chart
+from prunescope.report.page_tables import in_percent, over_seeds
+from prunescope.report.rounds import Rounds
+
+# Why a channel is dead, in the order of the menu: columns of channels.parquet.
+DEAD = {
+    "unreachable": "no path of weights",
+    "dead_by_weights": "no weights left",
+    "dead_by_activation": "output never varies",
+}
+
+
+def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
+    """Make the heatmap of layers × rounds: weights remaining in each prunable layer.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `density_table`.
+    rounds : Rounds
+    colormap : str
+
+    Returns
+    -------
+    Chart
+        Of the table ``density``.
+    """
+    tip = [
+        *base.tooltip(
+            alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="weights left in the layer (%)", format=".3f"
+        ),
+        alt.Tooltip("weights:Q", title="in all layers (%)", format=".3f"),
+        alt.Tooltip("kept:Q", title="weights left"),
+        alt.Tooltip("total:Q", title="of"),
+    ]
+    layers = list(dict.fromkeys(table["layer"]))
+    # A layer may have lost its last weight, which a logarithmic scale cannot show: its cell says 0.
+    least = min(float(table.loc[table["mean"] > 0, "mean"].min()), 50)
+    scale = alt.Scale(type="log", scheme=colormap, domain=[least, 100], clamp=True, nice=False)
+    chart = heatmaps.cells(
+        base.chart(),
+        alt.X("round:O", axis=base.round_axis(rounds)),
+        alt.Y("layer:N", sort=layers, title=None),
+        scale,
+        "format(datum.mean, datum.mean >= 10 ? '.0f' : datum.mean >= 0.1 ? '.2~r' : '.1~r')",
+        tip,
+        26 * len(layers),
+        drawn=f"max(datum.mean, {least})",
+    )
+    return Chart(
+        "density",
+        "Weights left in each layer (%)",
+        "Mean over the seeds shown; the colours are logarithmic.",
+        "density",
+        ("seed",),
+        base.specification(chart),
+        "Heatmap: prunable layers as rows, pruning rounds as columns, weights remaining as colour.",
+        beware="A layer with few weights can lose its last path; see the dead channels.",
+    )
+
+
+def density_table(densities: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the density of each prunable layer, in percent."""
+    table = in_percent(densities)
+    more = {"weights": "density_all_layers", "kept": "kept", "total": "total"}
+    more |= {"dead": "dead_channels", "channels": "channels"}
+    return over_seeds(table, ["layer", "round"], "density", **more)
+
+
+def dead_channels(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
+    """Make the heatmap of layers × rounds: channels that no longer matter.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `dead_channels_table`.
+    rounds : Rounds
+    colormap : str
+
+    Returns
+    -------
+    Chart
+        Of the table ``dead``; the menu `dead` (`DEAD`) selects the reason.
+    """
+    tip = [
+        *base.tooltip(alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="dead (%)", format=".2f"),
+        alt.Tooltip("dead_channels:Q", title="dead channels (mean)", format=".1f"),
+        alt.Tooltip("channels:Q", title="of"),
+    ]
+    layers = list(dict.fromkeys(table["layer"]))
+    scale = alt.Scale(scheme=colormap, domain=[0, 100], clamp=True)
+    chart = heatmaps.cells(
+        base.chart(),
+        alt.X("round:O", axis=base.round_axis(rounds)),
+        alt.Y("layer:N", sort=layers, title=None),
+        scale,
+        "datum.mean > 0 ? format(datum.mean, datum.mean >= 10 ? '.0f' : '.2~r') : '·'",
+        tip,
+        26 * len(layers),
+    )
+    return Chart(
+        "dead",
+        "Dead channels in each layer (%)",
+        "Channels without weights, without a path of weights from the input to the output, or with an "
+        "output that is the same for all recorded images; mean over the seeds shown. ·: none.",
+        "dead",
+        ("dead", "seed"),
+        base.specification(chart),
+        "Heatmap: layers as rows, pruning rounds as columns, dead channels in percent as colour.",
+        beware="With other images, an output that never varied may vary.",
+    )
+
+
+def dead_channels_table(channels: pd.DataFrame) -> pd.DataFrame:
+    """Count the channels that no longer matter, for each reason in `DEAD`, in percent of a layer's channels.
+
+    Parameters
+    ----------
+    channels : pandas.DataFrame
+        channels.parquet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``dead`` (the reason), ``layer``, ``round``, the columns of `over_seeds`, ``dead_channels`` (mean) and
+        ``channels``. Layers for which a reason is not known have no rows.
+    """
+    parts = []
+    for reason in [name for name in channels if name in DEAD]:
+        known = channels.dropna(subset=reason)
+        groups = known.groupby(["layer", "round", "seed"], sort=False)[reason]
+        one = groups.agg(count=lambda flags: int(flags.astype(bool).sum()), channels="size").reset_index()
+        one["share"] = 100 * one["count"] / one["channels"]
+        if len(one):
+            more = {"dead_channels": "count", "channels": "channels"}
+            parts.append(over_seeds(one, ["layer", "round"], "share", **more).assign(dead=reason))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
