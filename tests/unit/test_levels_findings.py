@@ -323,9 +323,9 @@ def test_the_sentence_names_every_level_and_its_series():
     found = summarised(both(range(3)))
     spans = levels_in_words.sentence(found, 2)
     assert text(found) == (
-        "At 64 % of the weights, test accuracy fell 1.2 points (1.0 to 1.4), 32 % of predictions changed "
-        "(retrained: 3.2 %; other seeds: 50 %), the layers moved .32 from the dense network (retrained: .03; "
-        "other seeds: .50), and the error barrier is 33 points (retrained: 3.3 points; other seeds: "
+        "At 64 % of the weights, test accuracy fell 1.2 points (1.0 to 1.4; retrained: 1.2), 32 % of "
+        "predictions changed (retrained: 3.2 %; other seeds: 50 %), the layers moved .32 from the dense "
+        "network in CCA (retrained: .03; other seeds: .50), and the error barrier is 33 points (retrained: 3.3 points; other seeds: "
         "50 points)."
     )
     assert ("32 %", PRUNED) in spans and ("retrained: .03", RETRAINED) in spans
@@ -345,7 +345,8 @@ def test_the_note_explains_numbers_and_what_is_missing():
     few = note(both(range(3)))
     assert "range in parentheses; 6 seeds give 95 % intervals." in few and "extends" not in few
     assert (
-        "Further than retrained in 3 of 3 seeds: weights, predictions, loss landscape, representations."
+        "Weights, predictions, loss landscape, representations moved further than by retraining in 3 of 3 "
+        "seeds."
         in few
     )
     assert "Further" not in note(both(range(3)), 0)
@@ -394,7 +395,7 @@ def test_the_accuracy_says_in_which_direction_it_moved(last, words_expected):
 def test_small_and_large_numbers_keep_their_digits():
     digits = levels_in_words._digits
     assert [digits(value) for value in (0, 0.031, 0.5, 9.96, 12.3)] == ["0", "0.03", "0.5", "10.0", "12"]
-    assert [levels_in_words._number("weights", value) for value in (0.003, 0.234, 1.0)] == [
+    assert [levels_in_words.number("weights", value) for value in (0.003, 0.234, 1.0)] == [
         ".003",
         ".23",
         "1.00",
@@ -436,3 +437,11 @@ def test_lineages_from_elsewhere_can_differ_in_length():
     assert text(found).startswith("In third, with 64 % of the weights, test accuracy fell 1.0 point, 30 % of")
     assert levels_in_words.note(found, 2) == "One seed illustrates; it proves nothing."
     assert found["representations"]["rounds"]["2"]["series"][PRUNED]["seeds"] == 1
+
+
+def test_the_fall_of_accuracy_stands_beside_that_of_retrained_networks():
+    found = summarised(both(range(3)))
+    of = found["accuracy"]["rounds"]["2"]
+    assert of["retrained"]["of"] == 3
+    alone = summarised({PRUNED: tables(seeds=range(3))})
+    assert alone["accuracy"]["rounds"]["2"]["retrained"] is None and "retrained" not in text(alone)
