@@ -39,7 +39,7 @@ def test_lines_end_at_the_loss_and_accuracy_of_the_networks(measured):
 
 def test_what_reruns(measured, tmp_path):
     rest = measured.jobs()
-    assert rest == {"write_report tiny"}, "the report shows all settings"
+    assert rest == {"write_report tiny", "draw_figures tiny"}, "the report shows all settings"
     for keys, expected in (
         ("landscape: {points: 5}", measuring(ROWS)),
         ("landscape: {pairs: [dense, successive]}", measuring({(1, 1), (1, 2)})),

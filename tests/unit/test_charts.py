@@ -133,7 +133,7 @@ def test_text_of_charts_of_similarity_has_12_pixels_and_30_names_do_not_collide(
     table = synthetic.all_layers(synthetic.similarity(3, names, [0, 1], ["cca"]))
     data = page_tables.similarity_tables(table)
     for chart in (
-        similarity_charts.profile(names, [], "x", {}, True),
+        similarity_charts.profile(names, [PRUNED], "x", {}, True),
         similarity_charts.to_dense(names, ROUNDS, "viridis"),
         similarity_charts.layer_pairs(names, "viridis"),
         similarity_charts.between_rounds(ROUNDS, "viridis"),

@@ -67,7 +67,8 @@ def test_controls_differ_in_nothing_but_their_control(name):
     for control in CONTROLS:
         lineage = load_lineage(f"{name}-{control}", Catalogue())
         child = lineage[-1][1]
-        assert child == experiment | {"control": control, "description": child["description"]}
+        own = {key: child[key] for key in ("description", "figures")}
+        assert child == experiment | {"control": control} | own
         for seed in child["seeds"]:
             for file in sharing.ROUND0:
                 assert sharing.owner(lineage, seed, file) == name

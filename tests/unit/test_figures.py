@@ -52,7 +52,7 @@ def page(layers=LAYERS, seeds=SEEDS, measures=("cca", "cka"), rounds=4, change=N
         "accuracy": page_tables.accuracy_table(accuracy, {slices.RETRAINED: accuracy}),
         "density": weights.density_table(densities),
     }
-    series = [name for name in data["profile"]["series"].unique() if name != slices.PRUNED]
+    series = list(data["profile"]["series"].unique())
     charts = [
         similarity_charts.profile(layers, series, "", {}, dots, ("chance level",)),
         similarity_charts.while_pruning(layers, places, dots),

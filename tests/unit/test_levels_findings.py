@@ -346,8 +346,7 @@ def test_the_note_explains_numbers_and_what_is_missing():
     assert "range in parentheses; 6 seeds give 95 % intervals." in few and "extends" not in few
     assert (
         "Weights, predictions, loss landscape, representations moved further than by retraining in 3 of 3 "
-        "seeds."
-        in few
+        "seeds." in few
     )
     assert "Further" not in note(both(range(3)), 0)
     many = note(both(range(6)))

@@ -162,7 +162,7 @@ def test_defaults_are_filled_in_everywhere(write):
         ({"figures__formats": ["jpg"]}, ["figures.formats[0]", "allowed: svg, pdf, png"]),
         ({"findings__measure": "cka_biased"}, ["findings.measure", "did you mean 'cka_debiased'"]),
         ({"findings__margin": 0}, ["findings.margin = 0", "greater than 0"]),
-        ({"activations__axes": "second"}, ['activations.axes = "second"', "first; last"]),
+        ({"activations__axes": "second"}, ['activations.axes = "second"', "first, last"]),
         ({"activations__axes": {"Block": 1}}, ["activations.axes.Block = 1"]),
         ({"activations__axes": ["Block"]}, ["activations.axes", "a mapping from patterns"]),
         (

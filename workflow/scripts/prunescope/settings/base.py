@@ -4,7 +4,7 @@ import json
 import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -116,7 +116,7 @@ def either(allowed: str, **options) -> Any:
     def tag(value: Any) -> str | None:
         name = "dict" if isinstance(value, BaseModel) else type(value).__name__
         option = options.get(name)
-        if get_origin(option) is Literal and value not in get_args(option):
+        if get_args(option) and get_args(option)[0] == "all" and value != "all":
             return None
         return f"<{name}>" if option else None
 
