@@ -49,6 +49,8 @@ def test_an_empty_folder_needs_every_job(tmp_path, create):
 def test_every_shipped_experiment_can_be_planned(tmp_path, create):
     project = create(tmp_path / "project")
     names = sorted(path.stem for path in (project.folder / "config/experiments").glob("*.yaml"))
+    # Of the study, whose thousands of jobs are of the same kinds, one experiment.
+    names = [name for name in names if not name.startswith("study-") or name == "study-mnist-sgd"]
     project.edit("config/config.yaml", "[tiny]", f"[{', '.join(names)}]")
     planned = project.jobs()
     assert len(names) >= 23

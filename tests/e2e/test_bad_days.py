@@ -114,7 +114,7 @@ def test_a_truncated_file_is_named_and_made_again(project, damaged, wanted):
     ("job", "name", "size", "first"),
     [
         ("extract_activations", "activations.h5", 200_000, "activations.h5"),
-        ("prune_round", "checkpoint.pt", 30_000, ".training-state.pt"),
+        pytest.param("prune_round", "checkpoint.pt", 30_000, ".training-state.pt", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_leaves_no_incomplete_file_and_freeing_space_is_enough(project, job, name, size, first):
@@ -210,28 +210,37 @@ def may_write(folder: Path) -> bool:
     return not subprocess.call([sys.executable, "-c", program, folder], preexec_fn=obey_permissions)
 
 
-def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project):
+READ_ONLY = {
+    "results/tiny": "assemble_matrix tiny: results/tiny: folder is not writable",
+    "results/logs": "prunescope: results/logs: folder is not writable",
+    "results/benchmarks": "prunescope: results/benchmarks: folder is not writable",
+    ".snakemake": "prunescope: .snakemake: folder is not writable",
+}
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "results/tiny",
+        ".snakemake",
+        *(pytest.param(f"results/{name}", marks=pytest.mark.slow) for name in ("logs", "benchmarks")),
+    ],
+)
+def test_a_read_only_folder_is_named_and_making_it_writable_is_enough(project, folder):
     before = (project.folder / MATRIX).read_bytes()
     (project.folder / MATRIX).unlink()
     (project.folder / "results/tiny/receipts/assemble_matrix.json").unlink()
     kept = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
-    for folder, line in (
-        ("results/tiny", "assemble_matrix tiny: results/tiny: folder is not writable"),
-        ("results/logs", "prunescope: results/logs: folder is not writable"),
-        ("results/benchmarks", "prunescope: results/benchmarks: folder is not writable"),
-        (".snakemake", "prunescope: .snakemake: folder is not writable"),
-    ):
-        (project.folder / "snakemake.out").unlink(missing_ok=True)
-        (project.folder / folder).chmod(0o555)
-        try:
-            if may_write(project.folder / folder):
-                pytest.skip("root may write anywhere here, and this cannot be taken from it")
-            with project.running(MATRIX, preexec_fn=obey_permissions) as process:
-                assert process.wait(timeout=SECONDS) != 0
-        finally:
-            (project.folder / folder).chmod(0o755)
-        (reason,) = (text for text in project.printed.splitlines() if "not writable" in text)
-        assert reason.startswith(line) and "Traceback" not in project.printed
+    (project.folder / folder).chmod(0o555)
+    try:
+        if may_write(project.folder / folder):
+            pytest.skip("root may write anywhere here, and this cannot be taken from it")
+        with project.running(MATRIX, preexec_fn=obey_permissions) as process:
+            assert process.wait(timeout=SECONDS) != 0
+    finally:
+        (project.folder / folder).chmod(0o755)
+    (reason,) = (text for text in project.printed.splitlines() if "not writable" in text)
+    assert reason.startswith(READ_ONLY[folder]) and "Traceback" not in project.printed
     found = {path: path.stat().st_mtime_ns for path in (project.folder / "results/tiny").rglob("*.*")}
     assert found == kept
     project.snakemake(MATRIX)

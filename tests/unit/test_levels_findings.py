@@ -325,8 +325,8 @@ def test_the_sentence_names_every_level_and_its_series():
     assert text(found) == (
         "At 64 % of the weights, test accuracy fell 1.2 points (1.0 to 1.4; retrained: 1.2), 32 % of "
         "predictions changed (retrained: 3.2 %; other seeds: 50 %), the layers moved .32 from the dense "
-        "network in CCA (retrained: .03; other seeds: .50), and the error barrier is 33 points (retrained: 3.3 points; other seeds: "
-        "50 points)."
+        "network in CCA (retrained: .03; other seeds: .50), and the error barrier is 33 points "
+        "(retrained: 3.3 points; other seeds: 50 points)."
     )
     assert ("32 %", PRUNED) in spans and ("retrained: .03", RETRAINED) in spans
     assert {series for _, series in spans} == {None, PRUNED, RETRAINED, OTHER_SEEDS}
