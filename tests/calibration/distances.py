@@ -219,7 +219,7 @@ def pairs_covered(rng, how: Pairs, draws: int, n: int) -> np.ndarray:
     return inside(1.0, *jackknife_limits(*mean_of_pairs(how.draw(rng, draws, n)[1])))
 
 
-OF_PAIRS = {"share of the way to another seed": share_covered, "other seeds": pairs_covered}
+OF_PAIRS = {"share of the distance to another seed": share_covered, "other seeds": pairs_covered}
 
 
 def rates(questions: dict[str, Callable], columns: dict, draws: int) -> list[list[str]]:

@@ -193,8 +193,8 @@ def test_the_finding_does_not_hold_if_retraining_gives_the_same_shape():
     found = conclude(table, retrain=matrix(middle=0.31, seed=2))
     assert found["claims"]["finding"]["verdict"] == words.HOLDS
     assert found["claims"]["beyond_retrain"]["verdict"] == words.FAILS
-    text = about(found, "Minus retrained networks")
-    assert text.endswith("The same beyond the effect of retraining without pruning: does not hold.")
+    text = about(found, "Relative to retrained networks")
+    assert text.endswith("The finding beyond the effect of retraining without pruning: does not hold.")
 
 
 def test_without_a_control_the_text_says_what_is_not_separated():
@@ -215,7 +215,9 @@ def test_untrained_networks_may_show_the_shape_anyway(middle, verdict):
     low = pairs["layer_a"].isin(MIDDLE)
     found = conclude(matrix(middle=0.3), untrained=pairs.assign(value=pairs["value"] - (0.7 - middle) * low))
     assert found["claims"]["untrained"]["verdict"] == verdict
-    assert f"The same: {verdict}." in about(found, "Untrained networks of different seeds")
+    assert f"The finding in these networks: {verdict}." in about(
+        found, "Untrained networks of different seeds"
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_any_other_warning_takes_a_value_out_of_all_verdicts(status):
     found = conclude(marked(table, status, layer_rows(table, ["conv3"])))
     assert found["claims"]["finding"]["groups"]["middle"] == ["conv2", "fc"]
     assert found["claims"]["finding"]["left_out"] == {"conv3": status}
-    assert f"Left out: conv3 ({status})." in about(found, "After pruning")
+    assert f"Excluded: conv3 ({status})." in about(found, "After pruning")
     few = {"verdict": words.TOO_FEW_SEEDS, "seeds": [], "lost": []}
     assert found["layers"]["conv3"] == {"other_seeds": few, "change": few}
     assert f"conv3: {status} in 5 seeds (0, 1, 2, 3, 4)" in found["text"][-1]
@@ -347,7 +349,7 @@ def test_a_layer_that_dies_in_every_seed_stays_in_its_group():
         assert (claim["seeds"], claim["lost"]) == ([], list(range(8)))
     assert found["claims"]["finding"]["groups"]["middle"] == MIDDLE
     assert "too few seeds. All the values exist in 0 of 8 seeds, dead or rank lost in 8." in about(
-        found, "The m"
+        found, "The similarity of the middle layers"
     )
 
 
@@ -387,8 +389,8 @@ def test_a_seed_that_does_not_classify_is_named_and_left_out_and_shown_beside():
         assert found["with_failed"][key] == conclude(table, least_accuracy=0.0, failed=[(3, 2), (3, 3)])[key]
     assert found["with_failed"]["accuracy"]["last"]["min"] == 0.1
     assert found["text"][0] == (
-        "Test accuracy below 28 %, so these do not classify: seed 3 round 2, 3 (verdicts exclude these "
-        "seeds)."
+        "These networks do not classify (test accuracy below 28 %): seed 3 round 2, 3 (verdicts exclude "
+        "these seeds)."
     )
     assert "7 of 8 seeds" in found["text"][1]
     beside = [text for text in found["text"] if text.startswith("With the excluded seeds: ")]
@@ -478,9 +480,9 @@ def test_layers_are_judged_against_networks_of_other_seeds():
     judged = {layer: one["other_seeds"]["verdict"] for layer, one in found["layers"].items()}
     assert judged == {"conv1": "above", "conv2": "below", "conv3": "below", "fc": "below", "output": "above"}
     text = about(found, "The similarity to the dense network")
-    above, below = text.split("; conv2")
-    assert above.endswith("more similar than dense networks of different seeds are to each other")
-    assert "conv1 +0.2" in above and "output +0.2" in above and "less similar than dense networks" in below
+    above, below = text.split("; less similar")
+    assert "More similar than dense networks of different seeds are to each other: conv1 +0.2" in above
+    assert "output +0.2" in above and "conv2" not in above and "conv2" in below
     assert found["measures"]["cca"]["layers"][0]["other_seeds"]["count"] == 45
 
 
@@ -532,7 +534,8 @@ def test_the_middle_grows_apart_and_other_layers_stay():
     change = {layer: one["change"]["verdict"] for layer, one in found["layers"].items()}
     assert change == dict.fromkeys(["conv1", "output"], words.STAYS) | dict.fromkeys(MIDDLE, words.FALLS)
     assert found["claims"]["change"]["verdict"] == words.HOLDS
-    assert ": fall by more than the margin; conv1 −0.0" in found["text"][0]
+    assert "Fall by more than the margin: conv2 −0." in found["text"][0]
+    assert "; stay similar within the margin: conv1 −0.0" in found["text"][0]
     # The synthetic similarity falls by a third of 1 - middle each round, averaged over the middle layers.
     assert found["claims"]["grows_apart"]["contrasts"]["fall"]["estimate"] == pytest.approx(0.34, abs=0.04)
 
@@ -577,8 +580,8 @@ def test_accuracy_falls_in_every_seed():
     # Seeds 0 to 4 lose 1.5, 1.8, ... 2.7 points of 95 % in three rounds.
     text = about(found, "The test accuracy")
     assert text.startswith("The test accuracy of the typical seed is 92.91 % after 3 rounds, with 51.2 % of")
-    assert "95.00 % when dense. It changes by −2.09 (95 % interval " in text
-    assert text.endswith("seeds end at 92.30 to 93.50 % (5 of 5 seeds): it falls.")
+    assert "95.00 % in the dense network. It changes by −2.09 (95 % interval " in text
+    assert text.endswith("the seeds have 92.30 to 93.50 % (5 of 5 seeds). Verdict: it falls.")
     change = numbers["contrasts"]["change"]
     assert change["estimate"] == pytest.approx(-0.001 * 3 * 7, rel=0.01) and change["above"] == 0
     assert change["estimate"] == pytest.approx(numbers["last"]["typical"] - numbers["dense"]["typical"])
@@ -674,7 +677,7 @@ def test_without_a_control_nothing_is_relative_to_retrained_networks():
     assert not any("relative to" in text for text in found["text"])
     found = conclude(table, retrain=matrix(middle=0.9, seed=2))
     assert found["claims"]["beyond_retrain"]["verdict"] == words.NOT_APPLICABLE
-    assert "relative to networks retrained without pruning" in about(found, "By mean CCA")
+    assert "relative to networks retrained without pruning" in about(found, "Change of each layer")
 
 
 def test_no_number_of_seeds_is_given_that_would_not_decide():

@@ -216,7 +216,7 @@ def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
     for level, card in cards.items():
         assert levels[level]["question"] in card
         assert card.count('class="value"') == (3 if levels[level]["available"] else 0)
-    assert words(cards["weights"]).count(".32 .30 to .33 cosine distance to dense") == 1
+    assert words(cards["weights"]).count(".32 .30 to .33 cosine distance to the dense network") == 1
     assert "<code>landscape: {}</code>" in cards["landscape"]
 
 

@@ -1,4 +1,4 @@
-"""The levels in a sentence for each round, and a note on what stands behind it."""
+"""A sentence on the levels for each round, and a note on its uncertainty and its verdicts."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,20 @@ from prunescope.findings.statistics import FEWEST_FOR_INTERVALS
 from prunescope.findings.words import BEYOND, LESS, NOT_APART
 
 Spans = list[tuple[str, str | None]]
-# Of each level: what stands before and after its number.
+# Of each level: the text before and after its number.
 CHANGED = {
     "predictions": ("", " of predictions changed"),
     "representations": ("the layers moved ", " from the dense network"),
     "landscape": ("the error barrier is ", ""),
-    "weights": ("the weights moved ", " from the dense network"),
+    "weights": ("the weights moved ", " from the dense network in cosine distance"),
 }
 # How two dense networks of different seeds differ.
 APART = {
-    "predictions": ("two of different seeds label ", " of the test images differently"),
-    "representations": ("the layers of two seeds are ", " apart"),
-    "landscape": ("the error barrier between two seeds is ", ""),
+    "predictions": ("two dense networks of different seeds label ", " of the test images differently"),
+    "representations": ("the layers of two dense networks of different seeds have a distance of ", ""),
+    "landscape": ("the error barrier between two dense networks of different seeds is ", ""),
 }
+VERDICTS = {BEYOND: f"moved {BEYOND}", LESS: f"moved {LESS}", NOT_APART: NOT_APART}
 TITLES = {
     "weights": "weights",
     "predictions": "predictions",
@@ -97,7 +98,7 @@ def sentence(levels: dict, round: int) -> Spans:
 
 
 def note(levels: dict, round: int) -> str:
-    """Say what stands in parentheses, which levels moved beyond retraining, and what is missing.
+    """Explain the parentheses, and list the levels that moved beyond retraining and those that are missing.
 
     Parameters
     ----------
@@ -109,12 +110,12 @@ def note(levels: dict, round: int) -> str:
     left_out = levels["representations"]["left_out"]
     if left_out and levels["representations"]["available"]:
         which = ", ".join(f"{layer} ({status})" for layer, status in left_out.items())
-        sentences.append(f"The mean of the layers leaves out {which}.")
+        sentences.append(f"The mean over the layers excludes {which}.")
     return " ".join([one for one in (*sentences, _additions(levels)) if one])
 
 
 def _at(levels: dict, round: int) -> str:
-    """Say which network it is."""
+    """Name the network."""
     series, names = levels["series"], levels["names"]
     densities = {
         number: one["density"]
@@ -174,7 +175,7 @@ def _accuracy_changed(accuracy: dict, series: str) -> Spans:
     if fall["of"] > 1:
         apart = fall["interval"] and limits[0] <= 0
         low, high = (_signed(limit) for limit in limits)
-        beside.append((f"{low} to {high}{', not told apart from no change' if apart else ''}", None))
+        beside.append((f"{low} to {high}{', no change detected' if apart else ''}", None))
     if retrained:
         beside += [("; ", None)] if beside else []
         beside.append((f"{RETRAINED}: {_signed(sign * retrained['estimate'])}", RETRAINED))
@@ -212,22 +213,24 @@ def _uncertainty(levels: dict, round: int) -> str:
     if seeds == 1:
         return "One seed illustrates; it proves nothing."
     if seeds < FEWEST_FOR_INTERVALS:
-        start = f"Over {seeds} seeds" + (", with their range in parentheses" if accuracy else "")
+        start = f"Based on {seeds} seeds" + (", with their range in parentheses" if accuracy else "")
         return f"{start}; {FEWEST_FOR_INTERVALS} seeds give 95 % intervals."
-    return f"Over {seeds} seeds" + (", with 95 % intervals in parentheses." if accuracy else ".")
+    return f"Based on {seeds} seeds" + (", with 95 % intervals in parentheses." if accuracy else ".")
 
 
 def _verdicts(levels: dict, round: int) -> str:
-    """Say which levels moved further than in retrained networks."""
+    """List the levels that moved further than in retrained networks."""
     groups: dict[str, list[str]] = {}
     for level in LEVELS:
         beyond = (levels[level]["rounds"].get(str(round)) or {}).get("beyond")
         if round == 0 or not beyond:
             continue
-        count = f"further than by retraining in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
+        count = f"in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
         groups.setdefault(beyond["verdict"] or count, []).append(TITLES[level])
     sentences = [
-        f"{text}: {listed(names)}" if text in (BEYOND, LESS, NOT_APART) else f"{listed(names)} moved {text}"
+        f"{VERDICTS[text]}: {listed(names)}"
+        if text in VERDICTS
+        else f"{text}, {listed(names)} moved further than in retrained networks"
         for text, names in groups.items()
     ]
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences)
@@ -237,21 +240,21 @@ def _failed(failed: dict[str, list[int]]) -> str:
     if not failed:
         return ""
     parts = [f"{name} seed {', '.join(map(str, seeds))}" for name, seeds in failed.items()]
-    return f"Left out because a network does not classify: {'; '.join(parts)}."
+    return f"Excluded because a network does not classify: {'; '.join(parts)}."
 
 
 def _additions(levels: dict) -> str:
-    """Say which key would add what is missing."""
+    """Name the keys that add what is missing."""
     parts = []
     if levels["series"] == PRUNED and not levels["retrained"] and not levels["elsewhere"]:
         extends = f"`extends: {levels['experiment']}`"
         parts.append(
-            f"an experiment with {extends} and `control: retrain` shows what training on does without pruning"
+            f"Add an experiment with {extends} and `control: retrain` to measure the effect of longer "
+            "training without pruning."
         )
     if levels["landscape"]["needs"]:
-        parts.append(f"`{LANDSCAPE}` in the experiment's file adds the loss landscape")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+        parts.append(f"Add `{LANDSCAPE}` to the experiment's file to measure the loss landscape.")
+    return " ".join(parts)
 
 
 def number(level: str, value: float) -> str:

@@ -1,7 +1,7 @@
 """The levels over the seeds: estimates with their uncertainty, and comparisons with retrained networks.
 
-The statistics are those of plain distances (`prunescope.findings.statistics`, last part): docs/statistics.md
-says how often intervals and verdicts are wrong.
+The statistics are those of plain distances (`prunescope.findings.statistics`, last part); docs/statistics.md
+has the error rates of intervals and verdicts.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,16 @@ from prunescope.findings.statistics import (
 from prunescope.findings.words import BEYOND, LESS, NOT_APART
 
 QUESTIONS = {
-    "weights": "Still the same numbers?",
-    "predictions": "Still the same answers?",
-    "landscape": "Still in the same valley?",
-    "representations": "Do the layers still see the same?",
+    "weights": "Are the weights still the same?",
+    "predictions": "Are the predictions still the same?",
+    "landscape": "Is there a barrier to the dense network?",
+    "representations": "Are the representations still the same?",
 }
 QUANTITIES = {
-    "weights": "cosine distance to dense",
+    "weights": "cosine distance to the dense network",
     "predictions": "of test images labelled differently",
-    "landscape": "error barrier on the straight line",
-    "representations": "1 − {measure} to dense, mean of layers",
+    "landscape": "error barrier to the dense network",
+    "representations": "1 − {measure} to the dense network, mean over layers",
 }
 LANDSCAPE = "landscape: {}"
 
@@ -47,8 +47,8 @@ class Middle(NamedTuple):
     limits: Callable[[np.ndarray], tuple[float, float]]
 
 
-# Of the landscape, most seeds may have no barrier and few a large one. No interval of a few seeds covers the
-# mean of such values, docs/statistics.md.
+# In the landscape, most seeds may have no barrier and a few a large one. No interval from a few seeds is
+# reliable for the mean of such values, see docs/statistics.md.
 MEAN, MEDIAN = Middle(np.mean, mean_limits), Middle(np.median, median_limits)
 MIDDLES = dict.fromkeys(LEVELS, MEAN) | {"landscape": MEDIAN}
 
@@ -80,14 +80,14 @@ def summary(
     dict
         JSON-ready. All keys of rounds and seeds are texts, ``"0-1"`` for a pair of seeds. Keys:
 
-        - ``experiment``, ``series`` (of the experiment), ``seeds`` (their number), ``failed`` (seeds left out
-          because a network does not classify, by series), ``retrained`` (whether this control is there),
+        - ``experiment``, ``series`` (of the experiment), ``seeds`` (their number), ``failed`` (seeds excluded
+          because a network does not classify, by series), ``retrained`` (whether this control was run),
           ``elsewhere`` (whether networks were trained elsewhere), ``names``;
         - ``accuracy``: ``rounds``: by round ``density``; ``value``, an estimate of the test accuracy; and
           ``fall``, of dense minus this round, with ``higher_in`` (seeds in which it falls) and ``of``; empty
           without labels;
         - each of `LEVELS`: ``available``; ``needs``, the key that would add it, or None; ``missing``, a
-          sentence on why it is not there, or None; ``question``; ``quantity``; ``left_out`` (layers of the
+          sentence with the reason, or None; ``question``; ``quantity``; ``left_out`` (layers of the
           representations); ``rounds``; ``layers`` (weights and representations).
 
         ``rounds`` has by round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has an
@@ -99,7 +99,7 @@ def summary(
         ``beyond`` is None without retrained networks, otherwise the estimate of the distance minus that of
         the retrained network of the same seed, with ``higher_in`` of ``of`` seeds and ``verdict``: None with
         fewer than six seeds; ``beyond retraining`` or ``less than retraining`` if the interval excludes 0;
-        else ``not told apart from retraining``.
+        else ``no difference from retraining detected``.
 
         ``of_other_seed`` is None without other seeds, otherwise ``share``, the distance as a share of that
         between other seeds, with ``low`` and ``high`` (95 % interval; None with fewer than six seeds, and in
@@ -141,21 +141,21 @@ def summary(
 
 
 def _classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
-    """Leave out the seeds with a network that does not classify, and pairs with one."""
+    """Exclude the seeds with a network that does not classify, and pairs with one."""
     without = [(found["series"] == name) & found["seed"].isin(seeds) for name, seeds in failed.items()]
     return found[~np.logical_or.reduce([found["failed"], *without])]
 
 
 def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str]) -> str:
-    """Say why a level has no value."""
+    """Return the reason why a level has no value."""
     if level == "landscape" and own.barriers is None:
         return f"Add `{LANDSCAPE}` to the experiment's file to measure it."
     if level == "representations" and label is None:
-        return "Choose the measure of the findings to show it: `findings: {measure: ...}`."
+        return "No measure is chosen for the findings. Set `findings: {measure: ...}` to choose one."
     if level == "representations" and left_out:
         why = ", ".join(dict.fromkeys(left_out.values()))
-        return f"No layer has a value that can be trusted in all networks ({why})."
-    return "No network can be compared with its dense network here."
+        return f"No layer has a reliable value in all networks ({why})."
+    return "No network can be compared with its dense network."
 
 
 def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:

@@ -73,7 +73,9 @@ def _failed(found: dict) -> str:
         names = [f"seed {seed} round {', '.join(numbers)}" for seed, numbers in rounds.items()]
         parts += [f"{'; '.join(names)} ({what})"] if names else []
     limit = f"{100 * found['least_accuracy']:.3g} %"
-    return f"Test accuracy below {limit}, so these do not classify: {'; '.join(parts)}." if parts else ""
+    return (
+        f"These networks do not classify (test accuracy below {limit}): {'; '.join(parts)}." if parts else ""
+    )
 
 
 def _described(layers: list[dict], found: dict) -> str:
@@ -84,7 +86,7 @@ def _described(layers: list[dict], found: dict) -> str:
     if others:
         text += f" Between dense networks of different seeds it is {', '.join(others)}."
     dense, last = (_range(found["accuracy"][key], 100, 2) for key in ("dense", "last"))
-    return f"{text} The test accuracy in percent is {last}, and {dense} when dense."
+    return f"{text} The test accuracy in percent is {last}; that of the dense networks is {dense}."
 
 
 def _range(numbers: dict | None, scale: float = 1, digits: int = 3) -> str:
@@ -95,10 +97,10 @@ def _range(numbers: dict | None, scale: float = 1, digits: int = 3) -> str:
 
 
 def _few(count: int) -> str:
-    start = f"Ranges are over {count} seeds, which are" if count > 1 else "One seed is"
+    start = f"Ranges are over {count} seeds." if count > 1 else "There is one seed."
     return (
-        f"{start} too few for a verdict: it needs at least {FEWEST_SEEDS} seeds, and {RECOMMENDED} are "
-        "recommended; the documentation (Statistics) lists how many each size of difference needs."
+        f"{start} A verdict needs at least {FEWEST_SEEDS} seeds, and {RECOMMENDED} are recommended. The page "
+        "docs/statistics.md lists how many seeds are needed to detect a difference of a given size."
     )
 
 
@@ -108,18 +110,20 @@ def _after(found: dict) -> str:
 
 
 def _change(found: dict) -> str:
-    """Say which layers pruning changes, beyond retraining if there is a control."""
+    """List the layers that pruning changes, beyond retraining if there is a control."""
     answers = {layer: one["change"] for layer, one in found["layers"].items() if one["change"]}
     if not answers:
         return ""
     control = found["claims"]["beyond_retrain"] is not None
     text = (
-        f"By {found['label']}, each layer's similarity to the dense network changes while weights are removed"
-        f"{', relative to networks retrained without pruning,' if control else ''} by (90 % intervals; "
-        f"margin {found['margin']:g}) {_by_verdict(answers, found, CHANGE, -1)}"
+        "Change of each layer's similarity to the dense network while weights are removed"
+        f"{', relative to networks retrained without pruning' if control else ''} ({found['label']}; 90 % "
+        f"intervals; margin {found['margin']:g}). {_by_verdict(answers, found, CHANGE, -1)}"
     )
     if not control and FALLS in {one["verdict"] for one in answers.values()}:
-        text += " No control retrains unpruned networks, so this may be an effect of longer training."
+        text += (
+            " There is no control that retrains without pruning, so this may be an effect of longer training."
+        )
     return text
 
 
@@ -128,12 +132,11 @@ def _other_seeds(found: dict) -> str:
     answers = {layer: one["other_seeds"] for layer, one in found["layers"].items() if one["other_seeds"]}
     if not answers:
         return (
-            "Dense networks of different seeds were not compared (similarity.across_seeds), so nothing is "
-            "known about other seeds."
+            "Dense networks of different seeds were not compared, because similarity.across_seeds is not set."
         )
     return (
         f"The similarity to the dense network {_after(found)} minus the similarity of dense networks of "
-        f"different seeds is (95 % intervals) {_by_verdict(answers, found, OTHERS)}"
+        f"different seeds (95 % intervals). {_by_verdict(answers, found, OTHERS)}"
     )
 
 
@@ -148,18 +151,19 @@ def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], si
         ]
         if numbers:
             needed = _needed(here.values()) if word == UNDECIDED else ""
-            parts.append(f"{', '.join(numbers)}: {text}{needed}")
+            parts.append(f"{text}{needed}: {', '.join(numbers)}")
     seeds = {layer: _seeds(one, found) for layer, one in answers.items()}
     if len(set(seeds.values())) == 1:
-        behind = f"All from {next(iter(seeds.values()))}"
+        behind = f"Each value is from {next(iter(seeds.values()))}"
     else:
         behind = f"Seeds: {', '.join(f'{layer} {count}' for layer, count in seeds.items())}"
     corrected = "; verdicts are corrected for the number of layers" if len(answers) > 1 else ""
-    return f"{'; '.join(parts)}. {behind}{corrected}."
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}. {behind}{corrected}."
 
 
 def _needed(answers: Iterable[dict]) -> str:
-    """Say about how many seeds a verdict needs, where that is known."""
+    """Return about how many seeds a verdict needs, where that is known."""
     counts = [
         one["seeds_needed"] or MOST_SEEDS + 1
         for one in answers
@@ -184,8 +188,9 @@ def _accuracy(found: dict) -> str:
     change = _estimate(numbers["contrasts"]["change"], 100, 2, "95 % interval ")
     return (
         f"The test accuracy of the typical seed is {100 * last['typical']:.2f} % {_after(found)} and "
-        f"{100 * dense['typical']:.2f} % when dense. It changes by {change} points; seeds end at {low} to "
-        f"{high} % ({_seeds(numbers, found)}): {_verdict(numbers, ACCURACY)}."
+        f"{100 * dense['typical']:.2f} % in the dense network. It changes by {change} points. After the last "
+        f"round, the seeds have {low} to {high} % ({_seeds(numbers, found)}). Verdict: "
+        f"{_verdict(numbers, ACCURACY)}."
     )
 
 
@@ -195,7 +200,8 @@ def _middle(found: dict) -> str:
         return ""
     margin = f"the margin of {found['margin']:g}"
     if "contrasts" not in grows:
-        return f"The middle layers fall by more than {margin}: {grows['verdict']}. {_reason(grows, found)}"
+        statement = f"The similarity of the middle layers falls by more than {margin}"
+        return f"{statement}: {grows['verdict']}. {_reason(grows, found)}"
     fall = grows["contrasts"]["fall"]
     against = ", relative to retrained networks," if found["claims"]["beyond_retrain"] else ""
     text = (
@@ -222,15 +228,15 @@ def _finding(found: dict) -> str:
     text = f"After pruning: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
     if claim["left_out"]:
         left_out = (f"{layer} ({status})" for layer, status in claim["left_out"].items())
-        text += f" Left out: {', '.join(left_out)}."
+        text += f" Excluded: {', '.join(left_out)}."
     if claim["above_classes"]:
         above = _estimate(claim["above_classes"]["output"])
-        text += f" Of what exceeds chance within classes (chance_classes), output − middle is {above}."
+        text += f" After subtracting chance within classes (chance_classes), output − middle is {above}."
     if claim["rows_per_unit"]:
         few, many = claim["rows_per_unit"]
         text += (
-            f" {found['label']} is biased upwards when rows are few. The layers have between {few:.0f} and "
-            f"{many:.0f} rows per unit, so part of the difference may be bias; cka_debiased has no such bias."
+            f" With few rows, {found['label']} is biased upwards. The layers have between {few:.0f} and "
+            f"{many:.0f} rows per unit, so part of the difference may be bias. cka_debiased has no such bias."
         )
     return text
 
@@ -239,17 +245,20 @@ def _beyond(found: dict) -> str:
     claim = found["claims"]["beyond_retrain"]
     if claim is None or "reason" in claim:
         return ""  # the sentence on the finding gives the reason
-    statement = "The same beyond the effect of retraining without pruning"
+    statement = "The finding beyond the effect of retraining without pruning"
     if "contrasts" not in claim:
         return f"{statement}: {claim['verdict']}. {_reason(claim, found)}"
-    return f"Minus retrained networks: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
+    return f"Relative to retrained networks: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
 
 
 def _untrained(found: dict) -> str:
     claim = found["claims"]["untrained"]
     if claim is None or "contrasts" not in claim:
         return ""
-    text = f"Untrained networks of different seeds: {_contrasts(claim, found)}. The same: {_verdict(claim)}."
+    text = (
+        f"Untrained networks of different seeds: {_contrasts(claim, found)}. The finding in these networks: "
+        f"{_verdict(claim)}."
+    )
     return text + (" So it may not come from training." if claim["verdict"] == HOLDS else "")
 
 

@@ -8,7 +8,11 @@ ABOVE, BELOW = "above", "below"
 # Of a layer while weights are removed.
 FALLS, STAYS = "falls", "stays similar"
 # Of a distance to the dense network, compared with that of retrained networks.
-BEYOND, LESS, NOT_APART = "beyond retraining", "less than retraining", "not told apart from retraining"
+BEYOND, LESS, NOT_APART = (
+    "beyond retraining",
+    "less than retraining",
+    "no difference from retraining detected",
+)
 
 # What each word means, for results/README.md and the reports.
 MEANINGS = {
@@ -19,9 +23,9 @@ MEANINGS = {
     FALLS: "the seeds show that the similarity falls by more than the margin",
     STAYS: "the seeds show that the similarity changes by less than the margin",
     BEYOND: "the seeds show that pruned networks moved further from the dense one than retrained networks",
-    LESS: "the seeds show that they moved less far",
-    NOT_APART: "the seeds show neither; this does not mean equal",
-    UNDECIDED: "the seeds show neither; this does not mean equal",
+    LESS: "the seeds show that pruned networks moved less far than retrained networks",
+    NOT_APART: "the seeds show neither; this does not mean that both are equal",
+    UNDECIDED: "the seeds show neither the claim nor its contrary; this does not mean equal",
     TOO_FEW_SEEDS: "fewer than three seeds have all the values",
     NOT_APPLICABLE: "the question does not apply here, for the `reason` given",
 }

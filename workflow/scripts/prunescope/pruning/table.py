@@ -74,7 +74,7 @@ CRITERIA = {
 CONTROLS = {
     "new-weights": Kind(
         "pruning.controls:same_masks",
-        "The masks of the same round on newly drawn weights, trained with the schedule of round 0",
+        "The masks of the same round on reinitialised weights, trained with the schedule of round 0",
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
         facts={"reads": ("masks",), "fresh": True},
     ),

@@ -39,7 +39,7 @@ INTERVAL = (
     "isValid(datum.low) ? format(datum.low, '.4f') + ' to ' + format(datum.high, '.4f') : 'not computed'"
 )
 DOTS = "Small dots are seeds."
-RANGE = "Bands span the lowest to the highest seed."
+RANGE = "Bands span the range over the seeds."
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
     return [
         *first,
         alt.Tooltip("mean:Q", title=mean, format=format),
-        alt.Tooltip("seed_low:Q", title="lowest seed", format=format),
-        alt.Tooltip("seed_high:Q", title="highest seed", format=format),
+        alt.Tooltip("seed_low:Q", title="lowest value", format=format),
+        alt.Tooltip("seed_high:Q", title="highest value", format=format),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
 

@@ -1,7 +1,8 @@
-"""The first screen of a report: what each level of the findings says in each round."""
+"""The first screen of a report: the findings on each level in each round."""
 
 from prunescope.findings import levels_in_words, slices
 from prunescope.findings.levels import LEVELS
+from prunescope.findings.words import NOT_APART
 from prunescope.report.base import Chart
 from prunescope.report.page import Card, Number
 
@@ -15,11 +16,11 @@ TITLES = {
 MEANINGS = {
     slices.PRUNED: "",
     slices.RETRAINED: "trained as long, not pruned",
-    slices.SIBLINGS: "the same rounds in another order of the data",
-    "shuffled masks": "as many weights removed in each layer, at random",
-    "new weights": "the same masks on newly drawn weights",
+    slices.SIBLINGS: "the same rounds, with the images in another order",
+    "shuffled masks": "the same number of weights removed from each layer, at random positions",
+    "new weights": "the same masks on reinitialised weights",
     slices.OTHER_SEEDS: "two dense networks",
-    slices.UNTRAINED: "two networks",
+    slices.UNTRAINED: "two untrained networks",
 }
 
 
@@ -60,25 +61,29 @@ def reading(names: list[str], levels: dict) -> tuple[tuple[str, str], ...]:
     remarks = [
         (
             "The top line of a card",
-            "is the dense network. Down is further away. Each card has a scale of its own.",
+            "is the dense network. Lower points are further away from it. Each card has its own scale.",
         ),
         (
             "Compare pruned with retrained.",
-            "Retrained networks were trained just as long, but nothing was removed. What pruned networks do "
-            "beyond that goes with pruning.",
+            "Retrained networks were trained for as long, without pruning. The difference between the two "
+            "estimates the effect of pruning.",
         )
         if retrained
         else (
-            "Training on also moves a network.",
-            "Without the control “retrained”, this page cannot tell it from pruning.",
+            "Longer training also moves a network.",
+            "Without the control “retrained”, this effect cannot be separated from that of pruning.",
         ),
-        ("Other seeds are another answer to the same task:", "dense networks that differ in the seed.")
+        (
+            "Other seeds",
+            "are dense networks trained with a different seed. They show how much independent solutions of "
+            "the same task differ.",
+        )
         if slices.OTHER_SEEDS in names
         else None,
         (
             "Point at a layer",
-            "to mark it in all charts. No number here says which change matters: for that, look at the "
-            "images that are labelled differently.",
+            "to mark it in all charts. The distances do not show whether a change matters. For that, look at "
+            "the images that are labelled differently.",
         ),
     ]
     return tuple(one for one in remarks if one)
@@ -92,7 +97,7 @@ def _number(level: str, found: dict, round: dict, series: str) -> Number:
     elif own["low"] == own["high"]:
         interval = ""
     else:
-        # The unit stands after the estimate.
+        # Only the estimate has a unit.
         low, high = (write(level, own[key]).split(" ")[0] for key in ("low", "high"))
         interval = f"{low} to {high}"
     return Number(
@@ -104,6 +109,8 @@ def _chip(beyond: dict | None) -> str:
     """Compare with retrained networks: the verdict, or in how many seeds pruned networks are further away."""
     if beyond is None:
         return ""
+    if beyond["verdict"] == NOT_APART:
+        return "no difference detected"  # the full verdict does not fit into one line
     return beyond["verdict"] or f"{beyond['higher_in']} of {beyond['of']} seeds beyond retraining"
 
 
@@ -114,9 +121,9 @@ def _way(found: dict | None, level: str) -> str:
     if not found or not found["share"]:
         return ""
     if found["share"] >= 1:
-        return "as far as another seed, or further"
+        return "at least as far as another seed"
     limits = f" ({_percent(found['low'])} to {_percent(found['high'])})" if found["low"] is not None else ""
-    return f"{_percent(found['share'])} %{limits} of the way to another seed"
+    return f"{_percent(found['share'])} %{limits} of the distance to another seed"
 
 
 def _percent(share: float) -> str:

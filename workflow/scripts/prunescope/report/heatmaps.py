@@ -7,7 +7,7 @@ from prunescope.report import base
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
     "Column on the right: highest chance level of the row. ○: not above the 95 % quantile of chance. "
-    f"Black corner: the value needs a warning. {FAILING} ×: no value."
+    f"Black corner: value with a warning. {FAILING} ×: no value."
 )
 # Position of the chance column of heatmaps, in pixels from the right edge of the cells.
 CHANCE_COLUMN = (10, 40)

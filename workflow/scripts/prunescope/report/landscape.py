@@ -73,13 +73,13 @@ def landscape(series: list[str], rounds: Rounds) -> Chart:
     return Chart(
         "lines",
         "Test error on the straight line to the dense network",
-        "Mean over the seeds shown; a line for each round, the selected one is thick. Grey: controls.",
+        "Mean over the selected seeds, one line for each round. Thick: the selected round. Grey: controls.",
         "lines",
         ("seed",),
         base.specification(chart.properties(width="container", height=280)),
         "Line chart: horizontal axis, position between the weights of the dense network and those of a "
         "round; vertical axis, test error.",
-        beware="Only the straight line is measured; a curved path may have no barrier.",
+        beware="Only the straight line is measured. A curved path may have no barrier.",
     )
 
 

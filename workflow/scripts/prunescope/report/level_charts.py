@@ -16,21 +16,22 @@ from prunescope.report.rounds import Rounds
 
 TITLES = {
     "weights": "Weights: distance from the dense network",
-    "predictions": "Predictions: images labelled differently from the dense network",
+    "predictions": "Predictions: images labelled differently than by the dense network",
     "landscape": "Loss landscape: error barrier to the dense network",
     "representations": "Representations: distance from the dense network",
 }
 DEFINITIONS = {
-    "weights": "1 minus the cosine of all weights.",
-    "predictions": "Share of the test images.",
-    "landscape": "Highest rise of the test error above the straight line between both ends.",
-    "representations": "1 minus the similarity of the layers, mean over the layers.",
+    "weights": "1 minus the cosine similarity of all prunable weights.",
+    "predictions": "Share of the test images that the two networks label differently.",
+    "landscape": "Largest difference between the test error on the straight path between the two networks "
+    "and the error interpolated linearly from its end points.",
+    "representations": "1 minus the similarity to the dense network, mean over the layers.",
 }
 CAUTIONS = {
     "weights": "Large weights and large layers dominate.",
-    "predictions": "Networks with few errors agree anyway, whatever they have learned.",
+    "predictions": "Networks with few errors agree on most images, whatever they have learned.",
     "landscape": "A barrier of 0 does not mean that the networks are the same.",
-    "representations": "The mean can hide a single layer; look at the layers, too.",
+    "representations": "The mean can hide a change of a single layer. See also the chart of the layers.",
 }
 # Below this distance, a card does not magnify differences.
 LEAST = 0.01
@@ -119,8 +120,8 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
     return Chart(
         f"card-{level}",
         TITLES[level],
-        f"{DEFINITIONS[level]} Lines: over the seeds; bands: 95 % interval with six seeds or more, "
-        "otherwise the range over the seeds.",
+        f"{DEFINITIONS[level]} Lines: {'median' if level == 'landscape' else 'mean'} over the seeds. Bands: "
+        "95 % interval with six seeds or more, otherwise the range over the seeds.",
         "levels",
         (),
         base.specification(chart.properties(width="container", height=104)),
@@ -202,9 +203,9 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
         f"difference-{level}",
         "Which layers changed beyond retraining",
         "Similarity to the dense network, pruned minus retrained, in the selected round. Large marks: "
-        "mean; bars: 95 % interval with six seeds or more, otherwise the range over the seeds; small dots: "
-        f"seeds. Shaded: differences below the margin of {margin:g}. Below 0: less similar than "
-        "after retraining.",
+        "mean over the seeds. Bars: 95 % interval with six seeds or more, otherwise the range over the "
+        f"seeds. Small dots: seeds. Shaded: differences below the margin of {margin:g}. Below 0: pruned "
+        "networks are less similar to the dense network than retrained networks.",
         "differences",
         ("round", "seed"),
         base.specification(chart.properties(width="container", height=22 * len(layers) if many else 240)),
@@ -212,7 +213,7 @@ def difference(layers: list[str], rounds: Rounds, margin: float, level: str = "r
         "similarity to the dense network, pruned minus retrained.",
         fixed=(("level", level),),
         dots=True,
-        beware="Intervals are for one layer at a time; verdicts allow for the number of layers.",
+        beware="Verdicts are corrected for the number of layers. Intervals are not.",
     )
 
 
@@ -231,7 +232,7 @@ def agreement(levels: list[str], rounds: Rounds) -> Chart:
         Of the table ``progress``.
     """
     names = [level for level in LEVELS if level in levels]
-    # Colours stand for series, so marks and dashes alone tell levels apart.
+    # Colours are for series, so marks and dashes alone distinguish levels.
     styles = [LEVEL_STYLES[name] for name in names]
     legend = alt.Legend(title=None, orient="top", columnPadding=24, symbolOpacity=1)
     color = alt.Color("level:N", scale=alt.Scale(domain=names, range=[base.INK] * len(names)), legend=legend)
@@ -255,14 +256,14 @@ def agreement(levels: list[str], rounds: Rounds) -> Chart:
     return Chart(
         "agreement",
         "Which level moves first",
-        "Each level's distance from the dense network as a share of its distance in the last round; mean "
-        "over the seeds (loss landscape: median). 0 at the top: identical to dense.",
+        "Each level's distance from the dense network as a share of its distance in the last round. Mean "
+        "over the seeds (loss landscape: median). 0, at the top, means identical to the dense network.",
         "progress",
         (),
         base.specification(chart.properties(width="container", height=260)),
         f"Line chart: horizontal axis, {rounds.across}; vertical axis, share of the last distance, a line "
         "for each level.",
-        beware="A share says nothing about how far a level moved.",
+        beware="A share does not show how far a level moved.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the report of an experiment shows of the levels: cards, layers, and a section for each level."""
+"""The levels in the report of an experiment: cards, layers, and a section for each level."""
 
 from functools import cached_property
 
@@ -57,7 +57,7 @@ class Levels:
 
     @cached_property
     def data(self) -> dict[str, pd.DataFrame]:
-        """Tables of the page; those without rows are left out."""
+        """Tables of the page that have rows."""
         one = self.experiment
         own = next(iter(one.tables.values()))
         found = {
@@ -180,6 +180,6 @@ class Levels:
 
 
 _NO_DIFFERENCE = (
-    "Whether a layer moved beyond retraining needs the control that retrains without pruning: an experiment "
-    "with `control: retrain`, run together with this one."
+    "This chart needs the control that retrains without pruning. Add an experiment with `control: retrain`, "
+    "and run it together with this one."
 )

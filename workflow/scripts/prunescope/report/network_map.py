@@ -78,8 +78,8 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
     return Chart(
         "map",
         "Map of all networks",
-        f"Distances are 1 minus {label}, mean over the layers; near means alike. Circles: dense networks; "
-        "paths follow the rounds. Large marks: the selected round. "
+        f"The distance of two networks is 1 minus {label}, mean over the layers. Circles: dense networks. "
+        "Paths: the rounds of each seed. Large marks: the selected round. "
         f"{'◇: a network that does not classify. ' if table['failed'].any() else ''}"
         f"Two dimensions keep {100 * share:.0f} % of the squared distances (classical scaling).",
         "map",
@@ -87,9 +87,9 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
         base.specification(chart.properties(width="container", height=380)),
         "Scatter plot of all networks, with paths from the dense networks through their rounds.",
         wide=False,
-        beware="Networks that were not compared have the length of the shortest path over networks that "
-        "were. Only distances have a meaning, directions have none. Untrained networks are compared only "
-        "with each other, so they are not on the map.",
+        beware="The distance of two networks that were not compared is the length of the shortest path over "
+        "compared networks. Directions have no meaning. Untrained networks are compared only with each "
+        "other, so they are not on the map.",
     )
 
 
@@ -98,16 +98,16 @@ def network_map_table(
 ) -> tuple[pd.DataFrame, float]:
     """Place all networks in a plane so that their distances are kept as well as possible.
 
-    The distance of two networks is 1 minus the measure, mean over the layers. Networks that were not compared
-    with each other have the length of the shortest path over networks that were; networks without a path to
-    the first one are left out. The plane is that of classical multidimensional scaling.
+    The distance of two networks is 1 minus the measure, mean over the layers. The distance of two networks
+    that were not compared is the length of the shortest path over compared networks. Networks without a path
+    to the first one are excluded. The plane is that of classical multidimensional scaling.
 
     Parameters
     ----------
     tables : dict of str to Tables
     measure : str
     layers : list of str
-        Recorded layers to average over; pairs without a trusted value in each of them are not used.
+        Recorded layers to average over; pairs without a reliable value in each of them are not used.
     least_accuracy : float, default 0
         Networks with a lower test accuracy do not classify.
 

@@ -63,7 +63,7 @@ def overview_page(experiments: list[Experiment], measures: dict[str, dict[str, s
         Section(
             "accuracy",
             "Accuracy",
-            tables=(("Test accuracy: mean (lowest to highest seed)", _summary(experiments)),),
+            tables=(("Test accuracy: mean (range over the seeds)", _summary(experiments)),),
             charts=(
                 network_charts.accuracy(
                     names, accuracies, None, False, "Test accuracy against weights remaining, by experiment"

@@ -20,16 +20,16 @@ PREDICTIONS = {
     "agreement": (
         "Test images labelled differently (%)",
         "Share of the test images for which the network and its dense network predict different classes.",
-        "Follows accuracy: networks with few errors agree anyway.",
+        "It depends on the accuracy: networks with few errors agree on most images.",
     ),
     "agreement_minmax": (
         "Agreement, given both accuracies",
-        "Agreement between the lowest (0) and the highest (1) value that both error rates allow.",
+        "Agreement, scaled from the lowest (0) to the highest (1) value that the two error rates allow.",
         "With few errors it is noisy.",
     ),
     "error_consistency": (
         "Error consistency (Cohen’s κ)",
-        "Agreement about right and wrong beyond that of independent errors (0); 1: wrong on the same images.",
+        "Agreement on the wrongly classified images. 0: as with independent errors; 1: the same images.",
         "With few errors it is noisy.",
     ),
 }
@@ -165,12 +165,12 @@ def classes(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
     return Chart(
         "classes",
         "Test accuracy of each class (%)",
-        "Mean over the seeds shown.",
+        "Mean over the selected seeds.",
         "classes",
         ("seed",),
         base.specification(chart),
         "Heatmap: classes as rows, pruning rounds as columns, test accuracy in percent as colour.",
-        beware="Classes have few test images: a point may be a single image.",
+        beware="A class has few test images, so one percentage point may be a single image.",
     )
 
 

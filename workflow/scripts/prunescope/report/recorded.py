@@ -34,7 +34,7 @@ def write_report(
     frame : pandas.DataFrame
         From `compare_models` or `compare_folders`.
     path : path
-        The HTML file to write. It opens from disk and needs no network.
+        The HTML file to write. It opens from disk and needs no internet connection.
     title : str, default "Similarity of layers"
     networks : sequence of str, optional
         For a frame from `compare_folders`: the names of the folders, in their order; by default 0, 1, ... .
@@ -42,8 +42,8 @@ def write_report(
     Raises
     ------
     InputError
-        A `ValueError`, when the frame has no layers or no rows, names do not fit it, or the process's address
-        space is limited.
+        A `ValueError`, when the frame has no layers or no rows, when the number of names is wrong, or when
+        the process's address space is limited.
 
     Examples
     --------

@@ -20,10 +20,13 @@ from prunescope.report.rounds import Rounds
 CHANCE, CLASSES = "chance level", "chance within classes"
 IDENTICAL = "1 means identical up to the measure's invariances."
 MEANING = (
-    "The chance level is what shuffled images would score, within classes what other images of the same "
-    "class would score. It is not what unrelated networks would score."
+    "Chance level: expected similarity if the images of one network are shuffled. Chance within classes: the "
+    "same, if they are shuffled within their classes. Unrelated networks score above the chance level."
 )
-BARS = "Vertical lines: 95 % intervals for other images, where they were computed."
+BARS = (
+    "Vertical lines: 95 % intervals for the expected value on a new sample of images, if "
+    "similarity.intervals is true."
+)
 CHANCE_LINE = {"strokeDash": [2, 3], "strokeWidth": 1.5, "aria": False}
 
 
@@ -107,7 +110,7 @@ def profile(
         "dense network.",
         titles=tuple(titles.items()),
         dots=dots,
-        beware=f"{IDENTICAL} {MEANING} {BARS} Hollow marks: values that need a warning. {FAILING}",
+        beware=f"{IDENTICAL} {MEANING} {BARS} Hollow marks: values with a warning. {FAILING}",
     )
 
 
@@ -189,7 +192,7 @@ def while_pruning(
     return Chart(
         "layers",
         f"Similarity to the dense network {rounds.against}",
-        "Blue: the layers of the panel; if there are several, the lowest is labelled. Grey: all others. "
+        "Blue: the layers of the panel; the layer with the lowest value is labelled. Grey: all other layers. "
         f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),

@@ -43,7 +43,7 @@ def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
         alt.Tooltip("total:Q", title="of"),
     ]
     layers = list(dict.fromkeys(table["layer"]))
-    # A layer may have lost its last weight, which a logarithmic scale cannot show: its cell says 0.
+    # A layer may have lost its last weight, which a logarithmic scale cannot show: its cell has a 0.
     least = min(float(table.loc[table["mean"] > 0, "mean"].min()), 50)
     scale = alt.Scale(type="log", scheme=colormap, domain=[least, 100], clamp=True, nice=False)
     chart = heatmaps.cells(
@@ -59,12 +59,13 @@ def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
     return Chart(
         "density",
         "Weights left in each layer (%)",
-        "Mean over the seeds shown; the colours are logarithmic.",
+        "Mean over the selected seeds. The colour scale is logarithmic.",
         "density",
         ("seed",),
         base.specification(chart),
         "Heatmap: prunable layers as rows, pruning rounds as columns, weights remaining as colour.",
-        beware="A layer with few weights can lose its last path; see the dead channels.",
+        beware="A layer with few weights can lose its last path from the input to the output. See the "
+        "chart of dead channels.",
     )
 
 
@@ -111,12 +112,12 @@ def dead_channels(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
         "dead",
         "Dead channels in each layer (%)",
         "Channels without weights, without a path of weights from the input to the output, or with an "
-        "output that is the same for all recorded images; mean over the seeds shown. ·: none.",
+        "output that is the same for all recorded images. Mean over the selected seeds. ·: none.",
         "dead",
         ("dead", "seed"),
         base.specification(chart),
         "Heatmap: layers as rows, pruning rounds as columns, dead channels in percent as colour.",
-        beware="With other images, an output that never varied may vary.",
+        beware="An output that never varies on these images may vary on others.",
     )
 
 
