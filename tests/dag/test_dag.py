@@ -444,6 +444,8 @@ def test_the_plan_says_what_a_round_took_and_what_its_files_need(built, create, 
     (project.folder / "results/benchmarks/tiny/seed1/round1/prune_round.tsv").write_text("s\th:m:s\n50\t-\n")
     (project.folder / "results/benchmarks/tiny/seed0/round2/prune_round.tsv").write_text("s\th:m:s\n")
     (project.folder / "results/benchmarks/tiny/seed1/round2/prune_round.tsv").unlink()
+    # Damaged, and the only one of its rule.
+    (project.folder / "results/benchmarks/tiny/seed0/round1/import_model.tsv").write_text("s\th:m:s\n\n")
     (note,) = [line for line in notes(project) if "last time" in line]
     total, rounds = re.search(
         r"one seed took ([\d.]+) s \(prune_round 70 s, .*\); at that rate, (\d) missing rounds: ", note

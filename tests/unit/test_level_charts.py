@@ -367,6 +367,12 @@ def test_map_completes_pairs_by_paths_and_leaves_out_what_is_not_connected():
     one = Tables("parent", own.accuracy, matrix, own.weights, own.predictions)
     table, share = network_map.network_map_table({PRUNED: one}, "cka", ["x"])
     assert list(table["seed"]) == [0, 0, 0] and share == pytest.approx(1)
+    chart = network_map.network_map(table, share, Rounds.of(own.accuracy), "CKA", seeds=2)
+    assert "`similarity.across_seeds: dense` compares them" in chart.beware
+    # With dense networks only, and none compared with the first, there is nothing to place.
+    dense = on_a_plane({(seed, 0): np.zeros(2) for seed in range(4)}, lambda a, b: a == b)
+    one = Tables("parent", own.accuracy, dense, own.weights, own.predictions)
+    assert len(network_map.network_map_table({PRUNED: one}, "cka", ["x"])[0]) == 0
     assert table["x"].tolist() == pytest.approx([0 - 0.4 / 3, 0.1 - 0.4 / 3, 0.3 - 0.4 / 3])
 
 

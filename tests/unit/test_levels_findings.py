@@ -439,9 +439,80 @@ def test_lineages_from_elsewhere_can_differ_in_length():
     assert found["representations"]["rounds"]["2"]["series"][PRUNED]["seeds"] == 1
 
 
-def test_the_fall_of_accuracy_stands_beside_that_of_retrained_networks():
-    found = summarised(both(range(3)))
-    of = found["accuracy"]["rounds"]["2"]
-    assert of["retrained"]["of"] == 3
+def of_accuracy(seeds, *rounds):
+    """A table of accuracies: by round, one for each seed."""
+    table = synthetic.accuracy(ROUNDS, list(seeds))
+    values = {(seed, round): one[seed] for round, one in enumerate(rounds) for seed in seeds}
+    keys = zip(table["seed"], table["round"], strict=True)
+    return table.assign(test_accuracy=[values[key] for key in keys])
+
+
+@pytest.mark.parametrize(
+    ("pruned", "retrained", "expected"),
+    [
+        ([0.9] * 3, [0.93] * 3, "fell 5.0 points (5.0 to 5.0; retrained: 2.0)"),
+        ([0.9] * 3, [0.96] * 3, "fell 5.0 points (5.0 to 5.0; retrained: rose 1.0)"),
+        ([0.97] * 3, [0.94] * 3, "rose 2.0 points (2.0 to 2.0; retrained: fell 1.0)"),
+        ([0.95] * 3, [0.96] * 3, "is unchanged (retrained: rose 1.0)"),
+        ([0.94, 0.95, 0.96], [0.95] * 3, "changed 0 points (−1.0 to 1.0; retrained: 0)"),
+    ],
+)
+def test_the_change_of_accuracy_stands_beside_that_of_retrained_networks(pruned, retrained, expected):
+    seeds, dense = range(3), [0.95] * 3
+    given = {
+        PRUNED: tables(accuracy=of_accuracy(seeds, dense, dense, pruned)),
+        RETRAINED: tables("r", far=0.1, accuracy=of_accuracy(seeds, dense, dense, retrained)),
+    }
+    assert f"test accuracy {expected}, " in text(summarised(given))
+
+
+def test_without_retrained_networks_the_accuracy_stands_alone():
     alone = summarised({PRUNED: tables(seeds=range(3))})
     assert alone["accuracy"]["rounds"]["2"]["retrained"] is None and "retrained" not in text(alone)
+
+
+def test_if_no_seed_trains_the_levels_say_so():
+    accuracy = of_accuracy(range(3), [0.95] * 3, [0.9] * 3, [0.1] * 3)
+    found = summarised({**both(), PRUNED: tables(accuracy=accuracy)}, least_accuracy=0.2)
+    for level in levels.LEVELS:
+        assert found[level]["missing"] == "In each seed, a network does not classify."
+        assert found[level]["layers"] == {}
+
+
+def test_a_seed_that_does_not_classify_takes_no_layer_from_the_mean():
+    one = tables(accuracy=of_accuracy(range(3), [0.95] * 3, [0.9] * 3, [0.1, 0.9, 0.9]))
+    dead = (one.similarity["seed_a"] == 0) & (one.similarity["round_a"] == 2)
+    dead &= one.similarity["layer_a"] == "fc"
+    one = replace(one, similarity=one.similarity.assign(status=np.where(dead, "dead layer", "ok")))
+    assert levels.compared_layers({PRUNED: one}, "cca", LAYERS, 0.2) == (LAYERS, {})
+    assert levels.compared_layers({PRUNED: one}, "cca", LAYERS)[1] == {"fc": "dead layer"}
+
+
+def test_the_original_of_a_sibling_may_be_the_one_that_does_not_classify():
+    accuracy = of_accuracy(range(3), [0.95] * 3, [0.9] * 3, [0.1, 0.9, 0.9])
+    given = {PRUNED: tables(accuracy=accuracy), SIBLINGS: tables("s", again=True)}
+    found = levels.distances(given, "cca", LAYERS, 0.2)
+    rows = found[(found["series"] == SIBLINGS) & (found["round"] == 2)]
+    assert set(rows.loc[rows["failed"], "seed"]) == {0}
+
+
+def test_lines_of_training_images_are_not_shown_as_test_error():
+    one = tables()
+    files = {("x", name): getattr(one, name) for name in ("accuracy", "similarity", "weights", "predictions")}
+    files["x", "barriers"] = one.barriers.assign(split="train")
+    found = summarised(levels.collected({PRUNED: "x"}, files))
+    assert not found["landscape"]["available"] and "training images" in found["landscape"]["missing"]
+
+
+def test_a_share_without_a_finite_interval_has_none():
+    pairs = networks("x", range(6))
+    one = tables(seeds=range(6))
+    same = (pairs["seed_a"] != pairs["seed_b"]) & (pairs[["seed_a", "seed_b"]] > 0).all(axis=1)
+    value = (1 - pairs["distance"]).where(~same, 1.0)
+    one = replace(one, predictions=pairs.assign(measure="agreement", value=value))
+    share = summarised({PRUNED: one})["predictions"]["rounds"]["2"]["of_other_seed"]
+    assert share["share"] > 0 and share["low"] is None and share["high"] is None
+
+
+def test_a_distance_of_0_is_written():
+    assert levels_in_words.number("weights", 0.0) == "0"

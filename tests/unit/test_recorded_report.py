@@ -87,3 +87,5 @@ def test_a_frame_that_does_not_fit_is_refused_in_one_line(folders):
         recorded.contents(frame, "x", ["a", "b"])
     with pytest.raises(InputError, match="no pair of two networks"):
         recorded.contents(ps.compare_folders(folders[:1], ["cka"]), "x")
+    with pytest.raises(InputError, match="'a' names two networks"):
+        recorded.contents(frame, "x", ["a", "b", "a"])

@@ -68,7 +68,7 @@ def collected(series: dict[str, str], files: dict[tuple[str, str], pd.DataFrame]
         one: Tables(
             name,
             *(files[name, part] for part in ("accuracy", matrix, "weights", "predictions")),
-            files.get((name, "barriers")),
+            _of_test_images(files.get((name, "barriers"))),
         )
         for one, name in series.items()
         for matrix in ("siblings" if one == SIBLINGS else "similarity",)
@@ -114,7 +114,7 @@ def distances(
           `compared_layers`. Of ``siblings``, it is the distance between both networks of the same round;
         - ``failed`` (bool): whether one of the two networks does not classify.
     """
-    kept = compared_layers(tables, measure, layers)[0]
+    kept = compared_layers(tables, measure, layers, least_accuracy)[0]
     return _distances(
         tables,
         {
@@ -166,22 +166,32 @@ def layer_distances(
     return table[[COLUMNS[0], "layer", *COLUMNS[1:]]].reset_index(drop=True)
 
 
+def _of_test_images(barriers: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Select the lines of test images, the only ones that pages and findings show."""
+    return None if barriers is None else barriers[barriers["split"] == "test"]
+
+
 def compared_layers(
-    tables: dict[str, Tables], measure: str | None, layers: Sequence[str]
+    tables: dict[str, Tables], measure: str | None, layers: Sequence[str], least_accuracy: float = 0.0
 ) -> tuple[list[str], dict[str, str]]:
     """Return the layers of the mean of representations, and why the others are left out.
 
     These are the layers with a value that can be trusted (`slices.SIZES`) in all networks of the experiment
-    and of the control that retrains, so both have the same layers.
+    and of the control that retrains, so both have the same layers. Seeds with a network that does not
+    classify do not count, because the mean excludes them.
 
     Returns
     -------
     list of str, dict of str to str
         Layers, and the status of each other layer.
     """
-    own, *_ = tables
-    rows = pd.concat([slices.to_dense(tables[name].similarity) for name in {own, RETRAINED} & set(tables)])
-    rows = rows[rows["measure"] == measure]
+    parts = []
+    for name in dict.fromkeys((next(iter(tables)), RETRAINED)):
+        if name in tables:
+            accuracy, rows = tables[name].accuracy, slices.to_dense(tables[name].similarity)
+            failed = accuracy.loc[accuracy["test_accuracy"] < least_accuracy, "seed"]
+            parts.append(rows[(rows["measure"] == measure) & ~rows["seed_a"].isin(failed)])
+    rows = pd.concat(parts)
     bad = rows[~rows["status"].isin(slices.SIZES)].groupby("layer_a")["status"].first()
     compared = set(rows["layer_a"])
     left_out = {
@@ -242,7 +252,13 @@ def _with_networks(found: pd.DataFrame, tables: dict[str, Tables], least_accurac
     networks = networks.assign(failed=networks["test_accuracy"] < least_accuracy)
     networks = networks[["series", "seed", "round", "density", "failed"]]
     found = found.merge(networks, "left", ["series", "seed", "round"])
-    other = networks.rename(columns={"seed": "seed_b", "failed": "other"}).drop(columns="density")
+    # Siblings are compared with networks of the experiment.
+    again = [name for name, one in tables.items() if one.again]
+    own = networks[networks["series"] == OTHER_SEEDS]
+    other = pd.concat(
+        [networks[~networks["series"].isin(again)], *(own.assign(series=name) for name in again)]
+    )
+    other = other.rename(columns={"seed": "seed_b", "failed": "other"}).drop(columns="density")
     found = found.merge(other, "left", ["series", "seed_b", "round"])
     # Untrained networks are not in the table of accuracies.
     failed = found["failed"].eq(True) | found.pop("other").eq(True)

@@ -1,5 +1,6 @@
 """A sentence on the levels for each round, and a note on its uncertainty and its verdicts."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -59,7 +60,7 @@ def with_levels(
         and with those of the last round at the start of ``text``.
     """
     given = (tables, found["primary"], layers, found["least_accuracy"], untrained)
-    left_out = compared_layers(*given[:3])[1]
+    left_out = compared_layers(*given[:4])[1]
     levels = summary(distances(*given), layer_distances(*given), tables, found["label"], left_out, names)
     sentences = {
         str(round): {
@@ -164,22 +165,28 @@ def _changed(levels: dict, level: str, round: int) -> Spans:
 
 def _accuracy_changed(accuracy: dict, series: str) -> Spans:
     fall, retrained = accuracy["fall"], accuracy["retrained"]
-    if fall["low"] == fall["high"] == 0:
-        return [("test accuracy is unchanged", None)]
-    value = fall["estimate"]
-    sign = 1 if value > 0 else -1
+    value, unchanged = fall["estimate"], fall["low"] == fall["high"] == 0
+    sign = -1 if value < 0 else 1
     limits = sorted(sign * fall[key] for key in ("low", "high"))
-    text = _points(abs(value))
-    spans: Spans = [(f"test accuracy {'fell' if value > 0 else 'rose'} ", None), (text, series)]
+    verb = _direction(value) or "changed"
+    spans: Spans = [(f"test accuracy {verb} ", None), (_points(abs(value)), series)]
+    if unchanged:
+        spans = [("test accuracy is unchanged", None)]
     beside: Spans = []
-    if fall["of"] > 1:
+    if fall["of"] > 1 and not unchanged:
         apart = fall["interval"] and limits[0] <= 0
         low, high = (_signed(limit) for limit in limits)
         beside.append((f"{low} to {high}{', no change detected' if apart else ''}", None))
     if retrained:
         beside += [("; ", None)] if beside else []
-        beside.append((f"{RETRAINED}: {_signed(sign * retrained['estimate'])}", RETRAINED))
+        change = retrained["estimate"]
+        word = "" if _direction(change) in ("", verb) else f"{_direction(change)} "
+        beside.append((f"{RETRAINED}: {word}{_digits(100 * abs(change))}", RETRAINED))
     return [*spans, (" (", None), *beside, (")", None)] if beside else spans
+
+
+def _direction(fall: float) -> str:
+    return "fell" if fall > 0 else "rose" if fall < 0 else ""
 
 
 def _of_dense(levels: dict) -> list[Spans]:
@@ -261,7 +268,7 @@ def number(level: str, value: float) -> str:
     """Write a distance of a level, with its unit if it has one."""
     if level == "predictions":
         return f"{_digits(100 * value)} %"
-    return _points(value) if level == "landscape" else _digits(value, 2).removeprefix("0")
+    return _points(value) if level == "landscape" else re.sub(r"^0(?=\.)", "", _digits(value, 2))
 
 
 def _points(value: float) -> str:

@@ -111,7 +111,7 @@ def summary(
     series, own = next(iter(tables.items()))
     failed = found[found["failed"]].groupby("series")["seed"].unique()
     failed = {name: sorted(map(int, seeds)) for name, seeds in failed.items() if name in tables}
-    used, by_layer = (_classifying(table, failed) for table in (found, layers))
+    used, by_layer = (classifying(table, failed) for table in (found, layers))
     summarised = {
         "experiment": own.name,
         "series": series,
@@ -125,7 +125,7 @@ def summary(
     for level in LEVELS:
         rows = used[used["level"] == level]
         there = bool((rows["series"] == series).any())
-        missing = None if there else _missing(level, label, own, left_out or {})
+        missing = None if there else _missing(level, label, own, left_out or {}, bool(failed))
         summarised[level] = {
             "available": there,
             "needs": LANDSCAPE if level == "landscape" and own.barriers is None else None,
@@ -140,13 +140,13 @@ def summary(
     return summarised
 
 
-def _classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
+def classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
     """Exclude the seeds with a network that does not classify, and pairs with one."""
     without = [(found["series"] == name) & found["seed"].isin(seeds) for name, seeds in failed.items()]
     return found[~np.logical_or.reduce([found["failed"], *without])]
 
 
-def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str]) -> str:
+def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str], failed: bool) -> str:
     """Return the reason why a level has no value."""
     if level == "landscape" and own.barriers is None:
         return f"Add `{LANDSCAPE}` to the experiment's file to measure it."
@@ -155,6 +155,12 @@ def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str
     if level == "representations" and left_out:
         why = ", ".join(dict.fromkeys(left_out.values()))
         return f"No layer has a reliable value in all networks ({why})."
+    if level == "landscape" and not len(own.barriers):
+        return "The loss was measured on training images. This page shows lines of test images."
+    if not (own.accuracy["round"] > 0).any():
+        return "There are only dense networks."
+    if failed:
+        return "In each seed, a network does not classify."
     return "No network can be compared with its dense network."
 
 
@@ -181,9 +187,9 @@ def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
 def _layers(rows: pd.DataFrame, series: str) -> dict:
     """Compare each layer with that of retrained networks, round by round."""
     found: dict[str, dict] = {}
-    if series == RETRAINED or not (rows["series"] == RETRAINED).any():
-        return found
     rows = rows[(rows["round"] > 0) & rows["series"].isin([series, RETRAINED])]
+    if series == RETRAINED or rows["series"].nunique() < 2:
+        return found
     both = rows.pivot(index=["round", "layer", "seed"], columns="series", values="distance").dropna()
     differences = both[series] - both[RETRAINED]
     for round, of_round in differences.groupby("round"):
@@ -296,6 +302,8 @@ def _share(mine: pd.Series, pairs: pd.DataFrame, middle: Middle) -> dict | None:
     complete = not np.isnan(matrix[~np.eye(len(matrix), dtype=bool)]).any()
     if middle is MEAN and len(mine) >= FEWEST_FOR_INTERVALS and complete and (mine > 0).sum() > 1:
         share, without = log_share(mine.to_numpy(), np.nan_to_num(matrix))
-        limits = (share, *jackknife_limits(share, without))
-        found = dict(zip(found, map(float, np.exp(limits)), strict=True))
+        # Without one seed, the distance between the others may be 0.
+        if np.isfinite(without).all():
+            limits = (share, *jackknife_limits(share, without))
+            found = dict(zip(found, map(float, np.exp(limits)), strict=True))
     return found

@@ -113,9 +113,8 @@ def _time(name: str, experiment: dict) -> str:
         for path in sorted(Path("results/benchmarks", folder).glob("*.tsv")):
             with suppress(OSError, ValueError, LookupError):  # unfinished, damaged, or of a GPU
                 header, values, *_ = path.read_text().splitlines()
-                taken.setdefault(path.stem, []).append(
-                    float(values.split("\t")[header.split("\t").index("s")])
-                )
+                seconds = float(values.split("\t")[header.split("\t").index("s")])
+                taken.setdefault(path.stem, []).append(seconds)
     if not taken:
         return ""
     means = {rule: sum(found) / len(found) for rule, found in taken.items()}

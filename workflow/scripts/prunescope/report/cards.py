@@ -69,7 +69,8 @@ def reading(names: list[str], levels: dict) -> tuple[tuple[str, str], ...]:
             "estimates the effect of pruning.",
         )
         if retrained
-        else (
+        else levels["series"] == slices.PRUNED
+        and (
             "Longer training also moves a network.",
             "Without the control “retrained”, this effect cannot be separated from that of pruning.",
         ),
@@ -111,7 +112,10 @@ def _chip(beyond: dict | None) -> str:
         return ""
     if beyond["verdict"] == NOT_APART:
         return "no difference detected"  # the full verdict does not fit into one line
-    return beyond["verdict"] or f"{beyond['higher_in']} of {beyond['of']} seeds beyond retraining"
+    return (
+        beyond["verdict"]
+        or f"{beyond['higher_in']} of {beyond['of']} seed{'s' * (beyond['of'] > 1)} beyond retraining"
+    )
 
 
 def _way(found: dict | None, level: str) -> str:

@@ -5,6 +5,7 @@ from functools import cached_property
 import pandas as pd
 
 from prunescope.findings import levels as findings_levels
+from prunescope.findings.slices import PRUNED
 from prunescope.report import (
     cards,
     landscape,
@@ -48,7 +49,9 @@ class Levels:
     def map(self) -> tuple[pd.DataFrame, float]:
         """All networks in a plane, and the share of squared distances that it keeps."""
         one = self.experiment
-        compared, _ = findings_levels.compared_layers(one.tables, one.findings["primary"], one.layers)
+        compared, _ = findings_levels.compared_layers(
+            one.tables, one.findings["primary"], one.layers, one.findings["least_accuracy"]
+        )
         if not compared:
             return pd.DataFrame(), 0.0
         return network_map.network_map_table(
@@ -95,7 +98,9 @@ class Levels:
         return Section(
             "layers",
             "Which layers changed",
-            paragraphs=() if charts else (_NO_DIFFERENCE,),
+            paragraphs=()
+            if charts
+            else (_NO_DIFFERENCE if self.found["series"] == PRUNED else _OF_A_CONTROL,),
             charts=charts,
             lead=True,
             aside=cards.reading(series, self.found),
@@ -107,7 +112,11 @@ class Levels:
         """The map of all networks, or nothing."""
         if "map" not in self.data:
             return ()
-        return (network_map.network_map(*self.map, self.rounds, self.experiment.findings["label"]),)
+        return (
+            network_map.network_map(
+                *self.map, self.rounds, self.experiment.findings["label"], len(self.experiment.seeds)
+            ),
+        )
 
     def weights(self, not_pruned: tuple[tuple[str, pd.DataFrame], ...]) -> Section:
         """Return the section on weights."""
@@ -179,6 +188,7 @@ class Levels:
         return page_tables.series_of(self.found)
 
 
+_OF_A_CONTROL = "The report of the experiment that this one controls compares both, layer by layer."
 _NO_DIFFERENCE = (
     "This chart needs the control that retrains without pruning. Add an experiment with `control: retrain`, "
     "and run it together with this one."

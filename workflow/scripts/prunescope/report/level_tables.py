@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.findings.levels import ALL_LAYERS, LEVELS
+from prunescope.findings.levels_over_seeds import classifying
 from prunescope.findings.slices import OTHER_SEEDS, UNTRAINED
 from prunescope.report.base import ALL, ANY
 
@@ -58,7 +59,7 @@ def cards(levels: dict, layers: pd.DataFrame) -> pd.DataFrame:
     pair = table["series"].isin(PAIRS)
     farthest = table[~pair].groupby("level")["high"].max()
     table["far"] = pair & (table["mean"] > FAR * table["level"].map(farthest))
-    own = layers[~layers["series"].isin(PAIRS) & ~layers["failed"]]
+    own = classifying(layers[~layers["series"].isin(PAIRS)], levels["failed"])
     own = own.groupby(["level", "layer", "series", "round"], sort=False)["distance"]
     single = own.agg(mean="mean", low="min", high="max", seeds="count").reset_index()
     places = table[~pair].groupby(["level", "round"])["weights"].first()
@@ -166,13 +167,13 @@ def correlations(levels: dict, layers: pd.DataFrame) -> pd.DataFrame:
         row = {"levels": f"{one} and {other}", "over rounds": _rank(means[one], means[other])}
         row["over layers, last round"] = "–"
         if {one, other} == {"weights", "representations"}:
-            row["over layers, last round"] = _over_layers(layers, own)
+            row["over layers, last round"] = _over_layers(classifying(layers, levels["failed"]), own)
         rows.append(row)
     return pd.DataFrame(rows, columns=["levels", "over rounds", "over layers, last round"])
 
 
 def _over_layers(layers: pd.DataFrame, own: str) -> str:
-    rows = layers[(layers["series"] == own) & ~layers["failed"] & (layers["layer"] != ALL_LAYERS)]
+    rows = layers[(layers["series"] == own) & (layers["layer"] != ALL_LAYERS)]
     rows = rows[rows["round"] == rows["round"].max()]
     means = rows.groupby(["level", "layer"], sort=False)["distance"].mean()
     sides = [means[level] for level in ("weights", "representations") if level in means.index]

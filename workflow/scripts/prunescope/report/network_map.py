@@ -13,7 +13,7 @@ from prunescope.report.page_tables import weights_by_round
 from prunescope.report.rounds import Rounds
 
 
-def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -> Chart:
+def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str, seeds: int = 1) -> Chart:
     """Make the map of all networks, with a path for the rounds of each seed.
 
     Parameters
@@ -25,6 +25,8 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
     rounds : Rounds
     label : str
         Name of the measure.
+    seeds : int, default 1
+        How many seeds the experiment has.
 
     Returns
     -------
@@ -89,7 +91,13 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str) -
         wide=False,
         beware="The distance of two networks that were not compared is the length of the shortest path over "
         "compared networks. Directions have no meaning. Untrained networks are compared only with each "
-        "other, so they are not on the map.",
+        "other, so they are not on the map."
+        + (
+            " Seeds that were not compared with the first one are not on the map either; "
+            "`similarity.across_seeds: dense` compares them."
+            if table["seed"].nunique() < seeds
+            else ""
+        ),
     )
 
 
@@ -139,8 +147,9 @@ def network_map_table(
     }
     order = {series: place for place, series in enumerate(tables)}
     names = sorted({*networks["a"], *networks["b"]}, key=lambda name: (order[name[0]], *name[1:]))
+    nothing = pd.DataFrame(columns=["series", "seed", "round", "weights", "x", "y", "failed"]), 0.0
     if len(names) < 3:
-        return pd.DataFrame(columns=["series", "seed", "round", "weights", "x", "y", "failed"]), 0.0
+        return nothing
     numbers = {name: number for number, name in enumerate(names)}
     pairs = pd.DataFrame({side: networks[side].map(numbers) for side in "ab"})
     pairs["distance"] = 1 - rows["value"].to_numpy()
@@ -155,6 +164,8 @@ def network_map_table(
     distance = np.where(np.isnan(matrix), shortest_path(graph, directed=False), matrix)
     reached = np.isfinite(distance[0])
     names = [name for name, there in zip(names, reached, strict=True) if there]
+    if len(names) < 3:
+        return nothing
     distance = distance[np.ix_(reached, reached)]
     np.fill_diagonal(distance, 0)
     points, share = _scaled(distance)

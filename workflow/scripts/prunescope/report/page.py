@@ -320,10 +320,16 @@ def _cell(value) -> tuple[str, bool]:
 
 
 def _packed(table: pd.DataFrame) -> str:
-    """Pack a table for the page, column by column: four decimals, compressed, in base64."""
-    columns = {name: json.loads(table[name].to_json(orient="values", double_precision=5)) for name in table}
+    """Pack a table for the page, column by column: five significant digits, compressed, in base64."""
+    floats = table.select_dtypes("float")
+    table = table.assign(**{name: floats[name].map(_five_digits) for name in floats})
+    columns = {name: json.loads(table[name].to_json(orient="values", double_precision=15)) for name in table}
     text = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
     return _zipped(text)
+
+
+def _five_digits(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def _zipped(text: str) -> str:

@@ -15,7 +15,7 @@ from prunescope.report.heatmaps import FLAGS, heatmap
 from prunescope.report.page import Menu, Page, Section, render
 from prunescope.report.similarity_charts import IDENTICAL
 
-NEEDED = ("layer_a", "layer_b", "measure", "value", "chance", "status")
+SHOWN = ("layer_a", "layer_b", "measure", "value", "chance", "status", "n", "images", "rank_a", "rank_b")
 NETWORK = "networks"
 
 
@@ -55,7 +55,7 @@ def write_report(
 
 def contents(frame: pd.DataFrame, title: str, networks: Sequence[str] | None = None) -> Page:
     """Return the page of `write_report`."""
-    if missing := [name for name in NEEDED if name not in frame]:
+    if missing := [name for name in SHOWN if name not in frame]:
         raise InputError(
             f"write_report: the frame has no column {missing[0]}; give one from compare_models or "
             "compare_folders"
@@ -73,7 +73,7 @@ def contents(frame: pd.DataFrame, title: str, networks: Sequence[str] | None = N
     by = ["measure", NETWORK, "layer", "layer_b"]
     table = page_tables.summary(rows.rename(columns={"layer_a": "layer"}), by)
     chart = _chart(rows, pairs, all_layers)
-    values = rows[[*([NETWORK] if len(pairs) > 1 else []), *NEEDED, "n", "images", "rank_a", "rank_b"]]
+    values = rows[[*([NETWORK] if len(pairs) > 1 else []), *SHOWN]]
     return Page(
         title,
         "",
@@ -105,6 +105,8 @@ def _pairs_of_networks(frame: pd.DataFrame, networks: Sequence[str] | None) -> p
     names = [str(number) for number in range(last + 1)] if networks is None else list(networks)
     if len(names) != last + 1:
         raise InputError(f"write_report: {len(names)} names for {last + 1} networks; give one name for each")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"write_report: {repeated[0]!r} names two networks; give each a name of its own")
     rows = rows[rows["round_a"] > rows["round_b"]]
     return rows.assign(
         **{

@@ -192,8 +192,8 @@ def while_pruning(
     return Chart(
         "layers",
         f"Similarity to the dense network {rounds.against}",
-        "Blue: the layers of the panel; the layer with the lowest value is labelled. Grey: all other layers. "
-        f"Dotted: chance level. {base.DOTS if dots else ''}".strip(),
+        "Coloured: the layers of the panel; the layer with the lowest value is labelled. Grey: all other "
+        f"layers. Dotted: chance level. {base.DOTS if dots else ''}".strip(),
         "profile",
         ("measure", "seed"),
         base.specification(chart),
