@@ -18,7 +18,8 @@ import synthetic
 from prunescope.errors import InputError
 from prunescope.files import write_parquet
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED
-from prunescope.report import page_tables, palette, similarity_charts
+from prunescope.findings.words import BEYOND, LESS, NOT_APART
+from prunescope.report import cards, page_tables, palette, similarity_charts
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment, experiment_page
 from prunescope.report.overview import overview_page
@@ -207,6 +208,14 @@ def test_first_screen_gives_the_answer_then_the_slider_the_legend_and_the_levels
     legend = re.search(r'<ul class="legend".*?</ul>', html, re.S)[0]
     names = [words(one).replace(" :", ":") for one in re.findall(r"<li>.*?</li>", legend)]
     assert names == ["pruned", "other seeds: two dense networks"]
+
+
+def test_the_chip_of_a_card_fits_into_one_line_and_shows_the_verdict():
+    chips = {verdict: cards._chip({"verdict": verdict}) for verdict in (BEYOND, LESS, NOT_APART)}
+    assert chips == {BEYOND: BEYOND, LESS: LESS, NOT_APART: "no difference detected"}
+    few = cards._chip({"verdict": None, "higher_in": 2, "of": 3})
+    assert few == "2 of 3 seeds beyond retraining" and cards._chip(None) == ""
+    assert max(map(len, (few, *chips.values()))) <= 30
 
 
 def test_each_level_has_a_card_with_its_number_or_what_would_add_it(html):
