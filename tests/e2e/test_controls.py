@@ -50,7 +50,7 @@ def load(project, name: str, round: int) -> dict:
 
 def test_a_control_trains_no_round_0_and_reruns_nothing_of_its_experiment(controlled):
     # The report compares the experiment with its controls.
-    assert controlled.planned == NEW | {"write_report tiny", "write_overview"}
+    assert controlled.planned == NEW | {"write_report tiny", "draw_figures tiny", "write_overview"}
     assert controlled.jobs() == set()
     for name in CONTROLS:
         assert not (controlled.folder / f"results/{name}/seed0/round0").exists()
@@ -134,7 +134,7 @@ def test_other_masks_rerun_the_controls_that_use_them(controlled, tmp_path, edit
     assert {f"prune_round tiny {seed} {round}" for seed in (0, 1) for round in (1, 2)} <= planned
     others = planned - of_tiny(planned) - {"write_overview"}
     # All rounds run the code that chooses weights to remove, or could.
-    rules = ("write_report", *LEVELS)
+    rules = ("write_report", "draw_figures", *LEVELS)
     shown = {f"{rule} {name}" for rule in rules for name in CONTROLS}
     shown |= set() if edit == "a setting" else jobs("retrain", (1,))
     assert others == jobs("shuffled", (1, 2)) | jobs("fresh", (1,)) | shown
@@ -146,7 +146,7 @@ def test_an_edit_of_the_controls_reruns_no_other_experiment(controlled, tmp_path
     project.edit(file, "torch.randperm", "torch.arange")
     planned = project.jobs()
     # All controls are in one file.
-    assert planned == NEW | {"write_report tiny", "write_overview"}
+    assert planned == NEW | {"write_report tiny", "draw_figures tiny", "write_overview"}
 
 
 def test_siblings_are_trained_again_from_the_same_start(built, tmp_path):
@@ -159,7 +159,8 @@ def test_siblings_are_trained_again_from_the_same_start(built, tmp_path):
     }
     expected |= {"train_dense again 0", "prune_round again 0 1"}
     once = ("assemble_siblings", "assemble_accuracy", *LEVELS)
-    assert project.jobs() == expected | {f"{rule} again" for rule in once}
+    expected |= {f"{rule} again" for rule in once}
+    assert project.jobs() == expected | {"write_report tiny", "draw_figures tiny"}, "it shows siblings"
     project.snakemake("--resources", "gpu=0")
     assert project.jobs() == set()
     ours, sibling = (load(project, name, 1) for name in ("tiny", "again"))

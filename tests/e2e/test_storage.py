@@ -59,7 +59,7 @@ def test_two_rounds_with_all_results_in_a_bucket(built, create, bucket, tmp_path
     # Nothing to do, and after a change exactly the jobs that depend on it.
     assert project.jobs(*bucket.options) == set()
     project.add_keys("findings: {margin: 0.1}")
-    assert project.jobs(*bucket.options) == {"write_report tiny"}
+    assert project.jobs(*bucket.options) == {"write_report tiny", "draw_figures tiny"}
     # Results can be copied from the bucket and used as if they had been computed in the folder.
     copy = create(tmp_path / "copy")
     copy.add_keys("seeds: [0]")

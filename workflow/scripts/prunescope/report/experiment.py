@@ -92,7 +92,7 @@ class Experiment:
         untrained = next(map(read_parquet, files.untrained), None)
         found = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in files.levels}
         found |= {(name, "similarity"): similarity, (name, "accuracy"): accuracy}
-        series = {slices.series(params.experiment["control"]): name}
+        series = {slices.series(params.experiment.get("control", "none")): name}
         for kind, other in params.controls.items():
             series[slices.series(kind)] = other
             found[other, "similarity"], found[other, "accuracy"] = controls[slices.series(kind)]
