@@ -129,7 +129,7 @@ def test_reports_show_labels_and_settings_that_run_again(run):
     page = (run.folder / REPORT).read_text()
     assert "50 %" in page and "in “50 %”" in page
     assert '"Training"' not in page and "training curves" not in page
-    assert "it needs at least 3 seeds" not in page, "there are three lineages"
+    assert "A verdict needs at least 3 seeds" not in page, "there are three lineages"
     found = json.loads((run.folder / "results/mine/findings.json").read_text())
     assert found["claims"]["finding"]["verdict"] == "too few seeds", "only one of them is pruned"
 

@@ -276,7 +276,9 @@ def _representations(
     columns = {similarity_charts.CHANCE: "chance", similarity_charts.CLASSES: "chance_classes"}
     levels = tuple(name for name, column in columns.items() if profile[column].notna().any())
     seed = ALL if len(experiment.seeds) > 1 else str(experiment.seeds[0])
-    first = titles[f"{experiment.measure}|{seed}|{rounds.last}"]
+    # Networks of the last round may have no layer in common with the dense network.
+    none = f"{labels[experiment.measure]}: no layer has a value {rounds.when(rounds.last)}"
+    first = titles.get(f"{experiment.measure}|{seed}|{rounds.last}", none)
     lowest = similarity_charts.axis_start(profile)
     charts = [
         similarity_charts.profile(layers, series, first, titles, experiment.dots, levels, lowest),
