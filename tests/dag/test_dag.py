@@ -141,8 +141,8 @@ EDITS = {
     ),
     "a sentence of the findings": (
         "findings/sentences.py",
-        "Test accuracy",
-        "The test accuracy",
+        "A verdict needs at least",
+        "Verdicts need at least",
         jobs("write_report", "draw_figures"),
     ),
     "the network": ("networks/lenet.py", "pool1=nn.MaxPool2d(2)", "pool1=nn.AvgPool2d(2)", TRAINING),
