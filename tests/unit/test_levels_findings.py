@@ -307,7 +307,7 @@ def test_seeds_that_do_not_classify_are_left_out_and_named():
         assert set(numbers["series"][PRUNED]["values"]) == {"0", "1", "3"}
         assert set(numbers["series"][RETRAINED]["values"]) == {"0", "1", "2", "3"}
         assert numbers["beyond"]["of"] == 3
-    assert "does not classify: pruned seed 2." in levels_in_words.note(found, 2)
+    assert "it does not classify): pruned seed 2." in levels_in_words.note(found, 2)
     assert found["accuracy"]["rounds"]["2"]["fall"]["of"] == 3
 
 

@@ -247,7 +247,8 @@ def _failed(failed: dict[str, list[int]]) -> str:
     if not failed:
         return ""
     parts = [f"{name} seed {', '.join(map(str, seeds))}" for name, seeds in failed.items()]
-    return f"Excluded because a network does not classify: {'; '.join(parts)}."
+    reason = "Excluded, because the test accuracy of a network is too low (it does not classify)"
+    return f"{reason}: {'; '.join(parts)}."
 
 
 def _additions(levels: dict) -> str:

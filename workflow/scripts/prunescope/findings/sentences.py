@@ -210,9 +210,10 @@ def _middle(found: dict) -> str:
         f"{_verdict(grows)}. It stays similar within the margin: {_verdict(stays)}."
     )
     if 2 * fall["above"] < fall["count"]:
+        most = 100 * largest_share(fall["above"], fall["count"])
         text += (
-            f" It falls by more than the margin in {fall['above']} of {fall['count']} seeds, so at most "
-            f"{100 * largest_share(fall['above'], fall['count']):.0f} % of all seeds do so (95 % limit)."
+            f" It falls by more than the margin in {fall['above']} of {fall['count']} seeds. With 95 % "
+            f"confidence, this happens in at most {most:.0f} % of all possible seeds."
         )
     return text
 
@@ -259,7 +260,7 @@ def _untrained(found: dict) -> str:
         f"Untrained networks of different seeds: {_contrasts(claim, found)}. The finding in these networks: "
         f"{_verdict(claim)}."
     )
-    return text + (" So it may not come from training." if claim["verdict"] == HOLDS else "")
+    return text + (" So the finding may not come from training." if claim["verdict"] == HOLDS else "")
 
 
 def _warnings(layers: list[dict]) -> str:

@@ -188,7 +188,10 @@ class Levels:
         return page_tables.series_of(self.found)
 
 
-_OF_A_CONTROL = "The report of the experiment that this one controls compares both, layer by layer."
+_OF_A_CONTROL = (
+    "This experiment is a control. The report of the experiment that it controls compares the two, layer by "
+    "layer."
+)
 _NO_DIFFERENCE = (
     "This chart needs the control that retrains without pruning. Add an experiment with `control: retrain`, "
     "and run it together with this one."
