@@ -147,7 +147,7 @@ def test_a_cancelled_and_a_killed_job_are_run_again(cluster, short, tmp_path):
         wait_for(process, "prune_round")
         script = wait_for_script(process, project, "prune_round")
         script.kill()
-        assert process.wait(timeout=300) == 0, (tmp_path / "output").read_text()[-3000:]
+        assert process.wait(timeout=600) == 0, (tmp_path / "output").read_text()[-3000:]
     finally:
         if process.poll() is None:
             process.terminate()
