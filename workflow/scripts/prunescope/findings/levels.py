@@ -279,9 +279,7 @@ def _of_landscape(one: Tables) -> pd.DataFrame:
     """Return the height of the error on each line above the straight connection of its ends."""
     if one.barriers is None:
         return pd.DataFrame(columns=[*SIDES, "distance"]).astype({"distance": float})
-    rows = one.barriers[(one.barriers["metric"] == "error") & one.barriers["alpha"].notna()]
-    norm = next((name for name in BATCH_NORM if name in set(rows["batch_norm"])), None)
-    rows = rows[rows["batch_norm"] == norm].sort_values([*SIDES, "alpha"])
+    rows = error_lines(one.barriers).sort_values([*SIDES, "alpha"])
     ends = rows.groupby(SIDES)["value"].agg(["first", "last"]).reset_index()
     rows = rows.merge(ends, "left", SIDES)
     straight = rows["last"] * rows["alpha"] + rows["first"] * (1 - rows["alpha"])
@@ -289,6 +287,13 @@ def _of_landscape(one: Tables) -> pd.DataFrame:
     return (
         rows.assign(distance=rows["value"] - straight).groupby(SIDES)["distance"].agg(_highest).reset_index()
     )
+
+
+def error_lines(barriers: pd.DataFrame) -> pd.DataFrame:
+    """Select the points of the error on each line, with the first kind of batch norm that is there."""
+    rows = barriers[(barriers["metric"] == "error") & barriers["alpha"].notna()]
+    norm = next((name for name in BATCH_NORM if name in set(rows["batch_norm"])), None)
+    return rows[rows["batch_norm"] == norm]
 
 
 def _highest(values: pd.Series) -> float:

@@ -8,7 +8,7 @@
 import altair as alt
 import pandas as pd
 
-from prunescope.findings.levels import BATCH_NORM, Tables
+from prunescope.findings.levels import Tables, error_lines
 from prunescope.findings.slices import OTHER_SEEDS
 from prunescope.report import base, palette
 from prunescope.report.base import Chart
@@ -96,9 +96,7 @@ def lines(tables: dict[str, Tables]) -> pd.DataFrame:
     for series, one in tables.items():
         if one.barriers is None or one.again:
             continue
-        rows = one.barriers[(one.barriers["metric"] == "error") & one.barriers["alpha"].notna()]
-        norm = next((name for name in BATCH_NORM if name in set(rows["batch_norm"])), None)
-        rows = rows[rows["batch_norm"] == norm]
+        rows = error_lines(one.barriers)
         for side in "ab":
             rows = rows[rows[f"experiment_{side}"] == one.name]
         rows = rows[(rows["seed_a"] == rows["seed_b"]) & (rows["round_b"] == 0) & (rows["round_a"] > 0)]
