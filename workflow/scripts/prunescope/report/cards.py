@@ -6,12 +6,6 @@ from prunescope.findings.words import NOT_APART
 from prunescope.report.base import Chart
 from prunescope.report.page import Card, Number
 
-TITLES = {
-    "weights": "Weights",
-    "predictions": "Predictions",
-    "landscape": "Loss landscape",
-    "representations": "Representations",
-}
 # What the series of the legend are, in a few words.
 MEANINGS = {
     slices.PRUNED: "",
@@ -37,7 +31,7 @@ def cards(levels: dict, charts: dict[str, Chart]) -> list[Card]:
     return [
         Card(
             level,
-            TITLES[level],
+            levels_in_words.TITLES[level].capitalize(),
             levels[level]["question"],
             {
                 str(round): _number(level, levels[level], one, levels["series"])
