@@ -1,7 +1,9 @@
 """The whole workflow, actually run: a tiny experiment from its data to the matrix and the figures."""
 
 import json
+import re
 import shutil
+import sys
 
 import h5py
 import numpy as np
@@ -181,3 +183,16 @@ def test_weights_and_channels_agree_with_the_metrics_of_each_network(built):
     density = pd.read_parquet(results(built) / "accuracy.parquet").set_index(["seed", "round"])["density"]
     assert masks["value"][0, 1, 2] == pytest.approx(density[0, 2] / density[0, 1]), "masks are nested"
     assert (masks["status"] == "nested").all()
+
+
+@pytest.mark.parametrize(
+    ("options", "free"),
+    [([], sys.maxsize), (["--max-jobs-per-timespan", "7/1s"], 7)],
+    ids=["default", "user"],
+)
+def test_only_a_limit_of_the_user_keeps_snakemake_looking_for_jobs(project, options, free):
+    """With a limit, Snakemake reconsiders all waiting jobs the more often per second the more have run."""
+    data = "results/data/digits.h5"
+    (project.folder / data).unlink()
+    printed = project.snakemake("--verbose", *options, "--", data).stdout
+    assert re.findall(r"Resources after job selection: .*'_job_count': (\d+)", printed) == [str(free)]

@@ -79,3 +79,14 @@ def print_failures(paths):
     if logs and signals:
         advice = "often because memory ran out (it may need the mem_mb above); run fewer at a time"
         print(f"prunescope: a job was killed by {' and '.join(sorted(signals))}, {advice}", file=sys.stderr)
+
+
+def drop_default_job_rate():
+    """Lift Snakemake's default limit of 100 jobs per second, but not one that the user has set.
+
+    With a limit, every job that ends makes Snakemake reconsider all waiting jobs once more per second, until none
+    waits. After 200 jobs this takes half a processor core.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
