@@ -123,9 +123,9 @@ def compute(study: Study) -> dict[str, float | str]:
     found |= _accuracy(study) | _typical(study)
     for claim in (_pattern, _above_classes, _above_chance, _apart, _siblings, _others, _untrained, _measures):
         found |= claim(study)
-    return (
-        found | _order(study) | _agreement(study) | _collapse(study) | _sensitivity(study) | _authors(study)
-    )
+    for claim in (_distances, _order, _agreement, _collapse, _sensitivity, _authors):
+        found |= claim(study)
+    return found
 
 
 def _summary(name: str, contrast: Contrast, margin: float | None = None) -> dict[str, float]:
@@ -142,17 +142,17 @@ def _summary(name: str, contrast: Contrast, margin: float | None = None) -> dict
     return {f"{name}.{key}": np.nan if value is None else float(value) for key, value in numbers.items()}
 
 
-def _mean(name: str, values: np.ndarray, level: float = 0.05) -> dict[str, float]:
+def mean(name: str, values: np.ndarray, level: float = 0.05) -> dict[str, float]:
     """Return the mean of one number for each seed, with Student's interval."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     n = len(values)
     half = stdtrit(n - 1, 1 - level / 2) * values.std(ddof=1) / np.sqrt(n) if n > 2 else np.nan
-    mean = values.mean() if n else np.nan
+    middle = values.mean() if n else np.nan
     return {
-        f"{name}.mean": mean,
-        f"{name}.low": mean - half,
-        f"{name}.high": mean + half,
+        f"{name}.mean": middle,
+        f"{name}.low": middle - half,
+        f"{name}.high": middle + half,
         f"{name}.seeds": float(n),
     }
 
@@ -164,7 +164,7 @@ def _accuracy(study: Study) -> dict:
             values, name = rows["test_accuracy"], f"accuracy.{series.replace(' ', '-')}.{round}"
             found |= {f"{name}.mean": values.mean(), f"{name}.min": values.min(), f"{name}.max": values.max()}
     table = study.own.pivot(index="seed", columns="round", values="test_accuracy")
-    return found | _mean("accuracy.change", table[study.last] - table[0])
+    return found | mean("accuracy.change", table[study.last] - table[0])
 
 
 def _typical(study: Study) -> dict:
@@ -268,7 +268,8 @@ def _others(study: Study) -> dict:
             f"2c.{round}.below": float((words == "below").sum()),
             f"2c.{round}.above": float((words == "above").sum()),
         }
-    return found
+    holds, fails = found[f"2c.{study.last}.below"] > 0, found[f"2c.{study.last}.above"] == len(study.layers)
+    return found | {"2c.verdict": "holds" if holds else "does not hold" if fails else "undecided"}
 
 
 def _untrained(study: Study) -> dict:
@@ -297,7 +298,8 @@ def _measures(study: Study) -> dict:
             signs[measure].append(int(low > 0) - int(high < 0))
     agree = {name: 0 not in own and own == signs[PRIMARY] for name, own in signs.items()}
     found |= {f"4.{name}.agrees": str(value) for name, value in agree.items()}
-    return found | {"4.agree": float(sum(agree.values()) - agree[PRIMARY]), "4.others": float(len(agree) - 1)}
+    found |= {"4.agree": float(sum(agree.values()) - agree[PRIMARY]), "4.others": float(len(agree) - 1)}
+    return found | {"4.verdict": "holds" if all(agree.values()) else "does not hold"}
 
 
 def _reached(halvings: np.ndarray, values: np.ndarray, limit: float) -> float:
@@ -312,34 +314,50 @@ def _reached(halvings: np.ndarray, values: np.ndarray, limit: float) -> float:
     return halvings[at - 1] + share * (halvings[at] - halvings[at - 1])
 
 
-def _curves(study: Study, column: str) -> pd.DataFrame:
-    """Return the distances of pruned networks at one level: seeds × rounds."""
-    rows = study.distances[study.distances["series"] == "pruned"]
+def curves(study: Study, column: str, series: str = "pruned") -> pd.DataFrame:
+    """Return the distances of networks to the dense ones at one level: seeds × rounds."""
+    rows = study.distances[study.distances["series"] == series]
     return rows.pivot(index="seed", columns="round", values=column)
+
+
+def _distances(study: Study) -> dict:
+    """The distances at each level: to the dense network, by series, and beyond those of retrained networks."""
+    found = {}
+    for (series, round), rows in study.distances.groupby(["series", "round"]):
+        for level in LEVELS:
+            values = rows[level].dropna()
+            if len(values):
+                name = f"distance.{level}.{series.replace(' ', '-')}.{round}"
+                found |= {f"{name}.{key}": value for key, value in values.agg(["mean", "min", "max"]).items()}
+    for level in LEVELS:
+        beyond = curves(study, level) - curves(study, level, "retrained")
+        for round in study.rounds:
+            found |= mean(f"beyond.{level}.{round}", beyond[round])
+    return found
 
 
 def _order(study: Study) -> dict:
     halvings = -np.log2(study.density.to_numpy())
-    curves = {level: _curves(study, level).dropna() for level in LEVELS}
+    tables = {level: curves(study, level).dropna() for level in LEVELS}
     half = pd.DataFrame(
         {
             level: [
                 _reached(halvings, row, row.max() / 2) if row.max() > 0 else np.nan
                 for row in table.to_numpy()
             ]
-            for level, table in curves.items()
+            for level, table in tables.items()
         },
-        index=curves["weights"].index,
+        index=tables["weights"].index,
     )
     found = {}
     for level in LEVELS:
-        found |= _mean(f"5a.{level}", half[level])
+        found |= mean(f"5a.{level}", half[level])
         found |= {f"5a.{level}.density": 2.0 ** -found[f"5a.{level}.mean"]}
     pairs = list(combinations(LEVELS, 2))
     tests = [(half[a] - half[b]).dropna().to_numpy() for a, b in pairs]
     shown = holm(len(pairs), lambda i, level: np.array(_p(tests[i]) <= level))
     for (a, b), values, one in zip(pairs, tests, shown, strict=True):
-        found |= _mean(f"5a.{a}-{b}", values) | {f"5a.{a}-{b}.differ": str(bool(one))}
+        found |= mean(f"5a.{a}-{b}", values) | {f"5a.{a}-{b}.differ": str(bool(one))}
     verdict = "holds" if shown.all() else "undecided"
     return found | {"5a.verdict": verdict, "5a.order": ", ".join(half.mean().sort_values().index)}
 
@@ -370,7 +388,7 @@ def _jackknife(name: str, tables: list[pd.DataFrame], rounds: list[int]) -> dict
 
 
 def _agreement(study: Study) -> dict:
-    tables, found = {level: _curves(study, level) for level in LEVELS}, {}
+    tables, found = {level: curves(study, level) for level in LEVELS}, {}
     for a, b in combinations(LEVELS, 2):
         found |= _jackknife(f"5b.{a}-{b}", [tables[a], tables[b]], study.rounds)
     accuracy = study.own.pivot(index="seed", columns="round", values="test_accuracy")
@@ -389,7 +407,7 @@ def _collapse(study: Study) -> dict:
     halvings = -np.log2(study.density.to_numpy())
     accuracy = study.own.pivot(index="seed", columns="round", values="test_accuracy")
     loss = (accuracy[[0]].to_numpy() - accuracy).to_numpy()
-    moved = _curves(study, "representations")
+    moved = curves(study, "representations")
     others = study.distances[study.distances["series"] == "other seeds"]
     limits = {
         seed: others.loc[(others["seed"] == seed) | (others["seed_b"] == seed), "representations"].mean()
@@ -403,9 +421,9 @@ def _collapse(study: Study) -> dict:
     }
     filled = [np.where(np.isnan(one), halvings[-1], one) for one in (lost, apart)]
     found |= (
-        _mean("6.lost", filled[0])
-        | _mean("6.apart", filled[1])
-        | _mean("6.difference", filled[0] - filled[1], 0.1)
+        mean("6.lost", filled[0])
+        | mean("6.apart", filled[1])
+        | mean("6.difference", filled[0] - filled[1], 0.1)
     )
     found |= {f"6.{name}.density": 2.0 ** -found[f"6.{name}.mean"] for name in ("lost", "apart")}
     low, high = found["6.difference.low"], found["6.difference.high"]

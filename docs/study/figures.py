@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import altair as alt
+import numpy as np
 import pandas as pd
-from claims import LEVELS, Study, compute
+from claims import LEVELS, Study, compute, curves, mean
 
 from prunescope.findings import slices
 from prunescope.report import base, paper
@@ -45,7 +46,7 @@ def _density(study: Study) -> alt.X:
     """Return the axis of the weights that remain, with a tick for every other round."""
     ticks = [float(f"{100 * value:.2g}") for value in study.density[::-2]]
     axis = base.sparsity("weights:Q")
-    return axis.axis(title="weights remaining (%)", format=".2~g", values=ticks, labelOverlap="greedy")
+    return axis.axis(title="weights remaining (%)", format=".2~r", values=ticks, labelOverlap="greedy")
 
 
 def _typical(numbers: dict, name: str, **more) -> list[dict]:
@@ -76,6 +77,31 @@ def profile(study: Study, numbers: dict) -> Figure:
     return _figure("profile", drawn.properties(width="container", height=300), rows)
 
 
+def distance(study: Study) -> Figure:
+    """Distance of the representations from the dense network while weights are removed: mean and 95 % interval."""
+    rows = []
+    names = [name for name in _series(study) if name in (slices.PRUNED, slices.RETRAINED, slices.SIBLINGS)]
+    for series in names:
+        table = curves(study, "representations", series)
+        for round in study.rounds:
+            one = mean("", table[round])
+            values = {"estimate": one[".mean"], "low": one[".low"], "high": one[".high"]}
+            rows.append({"series": series, "weights": 100 * study.density[round]} | values)
+    others = study.distances.loc[study.distances["series"] == slices.OTHER_SEEDS, "representations"].mean()
+    rows.append({"series": slices.OTHER_SEEDS, "estimate": others})
+    color, shape, dash = base.series_scales(names)
+    x, y = _density(study), alt.Y("estimate:Q", title="distance of the layers (1 − debiased CKA)")
+    networks, pairs = (base.chart(f"datum.series {sign} '{slices.OTHER_SEEDS}'") for sign in ("!=", "=="))
+    line = pairs.mark_rule(color=base.SOFT, strokeDash=[2, 3]).encode(y)
+    label = pairs.mark_text(align="left", baseline="bottom", color=base.SOFT, dx=4, text=slices.OTHER_SEEDS)
+    bars = networks.mark_rule().encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color)
+    lines = networks.mark_line().encode(x, y, color, dash)
+    points = networks.mark_point(filled=True, size=50, opacity=1).encode(x, y, color, shape)
+    drawn = alt.layer(lines, bars, points, line, label.encode(alt.XValue(0), y))
+    drawn = drawn.properties(width="container", height=280)
+    return _figure("distance", drawn, rows)
+
+
 def apart(study: Study, numbers: dict) -> Figure:
     """Similarity to the dense network while weights are removed, by layer."""
     names, rows = [name for name in _series(study) if name != slices.UNTRAINED], []
@@ -88,7 +114,9 @@ def apart(study: Study, numbers: dict) -> Figure:
                 rows += _typical(numbers, f"{key}{middle}.{layer}", **where)
     color, shape, dash = base.series_scales(names)
     x = _density(study)
-    y = alt.Y("estimate:Q", title="similarity", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
+    lowest = np.floor(10 * min(row["estimate"] for row in rows)) / 10
+    scale = alt.Scale(domain=[lowest, 1])
+    y = alt.Y("estimate:Q", title="similarity", scale=scale, axis=alt.Axis(tickCount=3))
     mine = base.chart("indexof(members, datum.layer) >= 0")
     lines = mine.mark_line().encode(x, y, color, dash)
     points = mine.mark_point(filled=True, size=30, opacity=1).encode(x, y, color, shape)
@@ -197,6 +225,7 @@ def figures(study: Study) -> dict[str, Figure]:
     for view, images in sorted({*zip(study.views["view"], study.views["images"], strict=True)}):
         cases[f"7.{view}-{images}"] = f"{view}, {images:,} images"
     drawn = {
+        "distance": distance(study),
         "profile": profile(study, numbers),
         "apart": apart(study, numbers),
         "measures": contrasts("measures", measures, numbers),
