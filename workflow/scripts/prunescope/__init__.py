@@ -52,7 +52,7 @@ _PUBLIC = {
     "compare": "prunescope.notebook.arrays",
     "compare_folders": "prunescope.similarity.folders",
     "compare_models": "prunescope.notebook.models",
-    "described": "prunescope.user_kinds",
+    "described": "prunescope.user_code.description",
     "load": "prunescope.notebook.run",
     "write_report": "prunescope.report.recorded",
 }

@@ -35,7 +35,7 @@ class Checkpoint:
     masks : dict of str to Tensor of bool
         By parameter name; True means kept. Empty for the dense network.
     density : float
-        Fraction of the prunable weights that is left.
+        Fraction of the prunable weights that remains.
     accuracy : float
         On the test images.
     dataset : str
@@ -145,9 +145,9 @@ def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
         _expect(path, key, getattr(checkpoint, key), value)
 
 
-def _expect(path: str | Path, key: str, found, wanted) -> None:
-    if found != wanted:
-        raise InputError(f"{path}: {key} is {found}, expected {wanted}; delete the file and run again")
+def _expect(path: str | Path, key: str, value, expected) -> None:
+    if value != expected:
+        raise InputError(f"{path}: {key} is {value}, expected {expected}; delete the file and run again")
 
 
 def write(path: str | Path, content: dict) -> None:

@@ -48,9 +48,9 @@ def lease(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     until = None if wait is None else time.monotonic() + wait
     while True:
-        for place in range(share):
+        for slot in range(share):
             for index, device in enumerate(devices):
-                lock = FileLock(folder / f"{device}.{place}.lock")
+                lock = FileLock(folder / f"{device}.{slot}.lock")
                 try:
                     lock.acquire(blocking=False)
                 except Timeout:

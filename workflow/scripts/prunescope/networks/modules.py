@@ -91,8 +91,8 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
 def matches(pattern: str, name: str, module: nn.Module) -> bool:
     """Whether a pattern matches a module of this dotted name."""
     # Parametrisations and torch's own layers use subclasses, e.g. ParametrizedConv2d.
-    own = type(module).__mro__
-    kinds = [kind.__name__ for kind in own[: own.index(nn.Module)]]
+    classes = type(module).__mro__
+    kinds = [kind.__name__ for kind in classes[: classes.index(nn.Module)]]
     if fits(pattern, name):
         return True
     if ":" in pattern:
@@ -113,19 +113,19 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
     included. For a weight that is computed from other parameters (`torch.nn.utils.parametrize`,
     ``weight_norm``), these are the parameters with its shape.
     """
-    found = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
+    weights = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
     computed = getattr(module, "weight", None)
     if isinstance(computed, Tensor) and not isinstance(computed, nn.Parameter):
-        found = {name: value for name, value in found.items() if value.shape == computed.shape}
+        weights = {name: value for name, value in weights.items() if value.shape == computed.shape}
     if is_parametrized(module):
         for tensor, originals in module.parametrizations.items():
             shape = getattr(module, tensor).shape
-            found |= {
+            weights |= {
                 f"parametrizations.{tensor}.{name}": value
                 for name, value in originals.named_parameters(recurse=False)
                 if "weight" in tensor and value.shape == shape
             }
-    return {name: value for name, value in found.items() if value.ndim >= 2}
+    return {name: value for name, value in weights.items() if value.ndim >= 2}
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -152,12 +152,12 @@ def weighted(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 
     A weight that several modules share belongs to the first one.
     """
-    first, found = first_names(network), {}
+    first, weighted_modules = first_names(network), {}
     for prefix, module in network.named_modules():
         names = {f"{prefix}.{key}" if prefix else key: weight for key, weight in weights_of(module).items()}
-        if own := {name: weight for name, weight in names.items() if first[name] == name}:
-            found[prefix] = own
-    return found
+        if weights := {name: weight for name, weight in names.items() if first[name] == name}:
+            weighted_modules[prefix] = weights
+    return weighted_modules
 
 
 def by_output(module: nn.Module, weight: Tensor) -> Tensor:
@@ -228,9 +228,9 @@ def unusual(network: nn.Module, names: Iterable[str]) -> str:
     """
     by_name, other = owners(network), _ConvTransposeNd | NonDynamicallyQuantizableLinear
     for name in names:
-        place, module = by_name.get(name, ("", None))
+        layer, module = by_name.get(name, ("", None))
         ordinary = isinstance(module, nn.Linear | _ConvNd) and not isinstance(module, other)
-        if not ordinary or name != f"{place}.weight":
+        if not ordinary or name != f"{layer}.weight":
             return name
     return ""
 
@@ -244,10 +244,10 @@ def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
     InputError
     """
     for name in names:
-        prefix, parametrised, own = name.partition(".parametrizations.")
+        prefix, parametrised, parameter_name = name.partition(".parametrizations.")
         if not parametrised:
             continue
-        module, tensor = network.get_submodule(prefix), own.rpartition(".")[0]
+        module, tensor = network.get_submodule(prefix), parameter_name.rpartition(".")[0]
         parameter = network.get_parameter(name)
         before, removed = parameter.clone(), torch.arange(parameter.numel()).view(parameter.shape) % 2 == 0
         parameter.masked_fill_(removed, 0.0)

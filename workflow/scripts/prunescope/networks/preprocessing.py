@@ -1,4 +1,4 @@
-"""The preprocessing that trained weights require: normalisation, and resizing on the device, by batch."""
+"""From pixels to the input of a network: normalisation, and the resizing that trained weights require."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +81,29 @@ def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], inter
     # round() as in torchvision's center_crop.
     top, left = (round((images.shape[2 + axis] - crop[axis]) / 2) for axis in (0, 1))
     return images[:, :, top : top + crop[0], left : left + crop[1]]
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor, resizing: dict | None = None) -> Tensor:
+    """Turn pixels into a network's input: resize, then (pixel / 255 - mean) / std, channel by channel.
+
+    Parameters
+    ----------
+    images : Tensor of uint8 or float32, shape (N, C, H, W)
+        Pixels in [0, 255].
+    mean, std : Tensor or sequence of float, shape (C,)
+        On the scale [0, 1].
+    resizing : dict, optional
+        See `Preprocessing`; None leaves the size unchanged.
+
+    Returns
+    -------
+    Tensor of float32, shape (N, C, H, W)
+        In the memory format of `images`.
+    """
+    mean = torch.as_tensor(mean, dtype=torch.float64, device=images.device).view(-1, 1, 1)
+    std = torch.as_tensor(std, dtype=torch.float64, device=images.device).view(-1, 1, 1)
+    pixels = resize(images.float(), **resizing) if resizing else images.float()
+    return torch.addcmul((-mean / std).float(), pixels, (1 / (255 * std)).float())
 
 
 def channel_values(values: Sequence[float], channels: int) -> Tensor:

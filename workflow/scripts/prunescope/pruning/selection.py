@@ -1,4 +1,4 @@
-"""Choosing the weights to keep: exact counts, nested over rounds, the same on every machine."""
+"""Choosing the weights or channels to keep: exact counts, nested over rounds, the same on every machine."""
 
 import torch
 from torch import Tensor
@@ -71,3 +71,32 @@ def _prune_together(scores: dict[str, Tensor], masks: Masks, count: int) -> Mask
     return {
         name: part.view(mask.shape).clone() for (name, mask), part in zip(masks.items(), parts, strict=True)
     }
+
+
+def channel_scores(scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the score of each output channel: the Euclidean norm of the scores of its weights."""
+    return {name: score.flatten(1).norm(dim=1) for name, score in scores.items()}
+
+
+def channels_of(masks: Masks) -> Masks:
+    """Return which output channels have a weight left."""
+    return {name: mask.flatten(1).any(1) for name, mask in masks.items() if mask.ndim > 1}
+
+
+def masks_of_channels(channels: Masks, companions: dict[str, list[str]], masks: Masks) -> Masks:
+    """Return masks of whole channels.
+
+    Parameters
+    ----------
+    channels : dict of str to Tensor of bool, shape (channels,)
+        The channels to keep, by the name of their weight.
+    companions : dict of str to list of str
+        Parameters that are pruned with them, see `prunescope.networks.channels.companions`.
+    masks : dict of str to Tensor of bool
+        Masks of the weights; what they remove stays removed.
+    """
+    whole = {}
+    for name, kept in channels.items():
+        whole[name] = masks[name] & kept.view(-1, *[1] * (masks[name].ndim - 1))
+        whole |= {other: kept.clone() for other in companions[name]}
+    return whole

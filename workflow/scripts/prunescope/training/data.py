@@ -242,5 +242,5 @@ def batches(
     for position in range(first, steps_per_epoch(data, settings)):
         batch = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
         images = train.images[order[batch]].permute(0, 3, 1, 2)
-        own = {name: values[batch] for name, values in drawn.items()}
-        yield position, augmentation.apply(changes, images, own, data.colour), train.labels[order[batch]]
+        of_batch = {name: values[batch] for name, values in drawn.items()}
+        yield position, augmentation.apply(changes, images, of_batch, data.colour), train.labels[order[batch]]
