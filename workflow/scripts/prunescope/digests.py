@@ -17,20 +17,7 @@ from prunescope.files import unchanging_sha256
 
 
 def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
-    """Digest of the code that a script can run, 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    script : path
-        A Python file.
-    named : iterable of (str, str)
-        The kinds it uses, as family and name.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or a user's file cannot be found or parsed.
-    """
+    """Digest of the code that a script can run, with these kinds (family and name), 16 digits."""
     used = [(family, kinds.find(family, text)) for family, text in sorted(set(named))]
     entries = [
         [family, kind.name, kind.definition, dict(kind.facts), dict(kind.functions)]

@@ -156,13 +156,10 @@ def known(family: str) -> dict[str, Kind]:
 
 
 def find(family: str, text: str, where: str = "", listed: bool = False) -> Kind:
-    """Return the kind that a configuration value names, as a name or in a form: ``torchvision/resnet18``.
+    """Return the kind that a configuration value names, by its name or as ``torchvision/resnet18``.
 
-    Raises
-    ------
-    InputError
-        When there is no such kind; `where` is the configuration key. Names that take long to list, such as
-        those of torchvision's networks, are checked with `listed`.
+    `where` is the configuration key, for messages. Names that take long to list, such as those of
+    torchvision's networks, are checked with `listed`.
     """
     if FAMILIES[family].files and text.startswith("file:"):
         return _of_file(family, text, where or family)
@@ -191,25 +188,13 @@ def rest(kind: Kind, text: str) -> str:
 
 
 def load(family: str, text: str, where: str = ""):
-    """Import the kind that a configuration value names, see `find`, and return its function or class.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or the user's file that defines it cannot be imported.
-    """
+    """Import the kind that a configuration value names, see `find`, and return its function or class."""
     kind = find(family, text, where)
     return user_code.load(*user_code.locate(kind.definition)) if kind.file else imported(kind.definition)
 
 
 def call(family: str, text: str, offered: object):
-    """Call a kind with the arguments that its parameters name: attributes of `offered`, see `Family.offers`.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or it has another parameter.
-    """
+    """Call a kind with the attributes of `offered` that its parameters name, see `Family.offers`."""
     function = load(family, text)
     parameters = signature(function).parameters.values()
     names = imported(FAMILIES[family].offers)

@@ -21,35 +21,11 @@ def build(
     seed: int,
     more: dict | None = None,
 ) -> nn.Module:
-    """Build a network with freshly drawn weights.
+    """Build a network with freshly drawn weights, on the CPU or the device of a surrounding ``with``.
 
-    Parameters
-    ----------
-    name : str
-        As in an experiment file: a network of this library, ``torchvision/NAME``, ``timm/NAME``, or
-        ``file:PATH.py:NAME``.
-    arguments : dict
-        Keyword arguments of the network's function.
-    shape : sequence of int
-        Channels, height and width of an image.
-    classes : int
-        Number of outputs.
-    seed : int
-        Determines the weights, which are the same on every device. The global random state is unchanged.
-    more : dict, optional
-        Further entries of a checkpoint's `network`; not used here.
-
-    Returns
-    -------
-    torch.nn.Module
-        On the CPU, or on the device of a surrounding ``with torch.device(...)`` (``meta`` for a network
-        without weights).
-
-    Raises
-    ------
-    InputError
-        When the name or an argument is unknown, the network does not fit the images or the classes, or a
-        user's file raises an error.
+    `name` and `arguments` are those of an experiment file, `shape` is that of an image (channels, height,
+    width). The `seed` determines the weights, which are the same on every device; the global random state is
+    unchanged. `more` has further entries of a checkpoint's network, which are not used here.
     """
     function = _function(name, arguments, shape, classes)
     with seeded(seed):
@@ -150,20 +126,9 @@ def _function(name: str, arguments: dict, shape: Sequence[int], classes: int) ->
 def trace(
     network: nn.Module, shape: Sequence[int], hooks: dict[nn.Module, Callable[[object], None]] | None = None
 ) -> tuple[int, ...]:
-    """Run a network on one black image, in evaluation mode.
+    """Run a network on one black image, in evaluation mode, and return the shape of its output.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    shape : sequence of int
-        Channels, height and width of an image.
-    hooks : dict of torch.nn.Module to callable, optional
-        Called with the module's output after each run.
-
-    Returns
-    -------
-    tuple of int
-        Sequence[int] of the network's output.
+    `hooks` are called with the outputs of their modules after each run.
     """
     mode = network.training
     image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)

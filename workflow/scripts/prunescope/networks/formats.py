@@ -57,24 +57,12 @@ class WeightFile:
 
 
 def read(path: str | Path, state: Mapping[str, Tensor], key: str = "network.weights") -> WeightFile:
-    """Read the weights of a network.
+    """Read the weights of a network with this state dict; `key` is the setting with the path.
 
-    Parameters
-    ----------
-    path : path
-        A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, nested dictionaries that hold one
-        (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
-        ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of
-        all names is removed, e.g. ``module.`` of `DataParallel`.
-    state : dict of str to Tensor
-        The state dict of the network.
-    key : str, optional
-        The configuration key that gives the path, for error messages.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or does not contain the weights of exactly one network.
+    The file is ``.safetensors``, or what ``torch.save`` wrote: a state dict, nested dictionaries that hold
+    one (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
+    ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of all
+    names is removed, e.g. ``module.`` of `DataParallel`.
     """
     where = f"{key} = {str(path)!r}"
     if not Path(path).is_file():
@@ -137,21 +125,10 @@ def largest(state: Mapping[str, Tensor]) -> int:
 
 
 def dense(name: str, value: Tensor, most: int, where: str) -> Tensor:
-    """Return a tensor of a file in the ordinary layout.
+    """Return a tensor of a file in the ordinary layout; refuse what is not simply an array of numbers.
 
-    Parameters
-    ----------
-    name : str
-    value : Tensor
-    most : int
-        The largest number of values that a tensor of the network has.
-    where : str
-        Where it comes from, for the error message.
-
-    Raises
-    ------
-    InputError
-        When the tensor is not simply an array of numbers.
+    `most` is the largest number of values that a tensor of the network has; `where` is the origin, for
+    messages.
     """
     if value.is_meta:
         problem = "has no values, because it was saved on the device meta; save the network that was trained"

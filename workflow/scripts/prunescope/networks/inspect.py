@@ -27,44 +27,13 @@ def inspect(
     trained_elsewhere: bool = False,
     axes: str | dict[str, str] | None = None,
 ) -> dict:
-    """Run one image through a network, and check the module patterns.
+    """Run one image through a network, and return what a plan needs to know about it.
 
-    Parameters
-    ----------
-    network : dict
-        ``name``, ``arguments`` and ``more``, see `prunescope.networks.weights.initial`.
-    shape : list of int
-        Channels, height and width of an image.
-    classes : int
-    prunable : list of str
-        Patterns of the modules whose weights are pruned.
-    rates : dict of str to float
-        Pruning rates by module pattern.
-    recorded : list of str or dict of str to str
-        The modules whose outputs are recorded, see `prunescope.networks.modules.chosen`.
-    normalisation : str or dict, default "dataset"
-        How pixels are scaled; with ``weights``, images are resized as the trained weights require.
-    trained_elsewhere : bool, default False
-        Whether the weights must fit exactly, see `prunescope.networks.weights.elsewhere`.
-    axes : str or dict of str to str, optional
-        ``first`` or ``last``, see `prunescope.networks.outline.outline`.
-
-    Returns
-    -------
-    dict
-        ``parameters``, ``prunable`` (shapes of the prunable weights by parameter name), ``rates`` (of single
-        parameters), ``macs`` (multiply–accumulates of convolutions and linear layers per image), ``floats``
-        (numbers in all module outputs per image); for each recorded module ``shapes``, that of its output for
-        one image, and ``axes``, the axis of its output (n, ...) that holds the units, None if it is not
-        known. ``batch_norm`` is the number of modules with running statistics. ``alone`` says why it cannot
-        be trained on a batch of one image, and ``channels`` why whole channels cannot be pruned; both are
-        empty texts if it can. ``unusual`` is a prunable weight that is not that of an ordinary linear
-        layer or convolution, if there is one.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches nothing, a module cannot be recorded, or the network does not fit the images.
+    `network` has ``name``, ``arguments`` and ``more``, see `prunescope.networks.weights.initial`; with
+    `trained_elsewhere`, its weights must fit exactly. Patterns name the modules that are pruned, their
+    `rates` and those that are recorded (or a mapping from layers to modules); one that matches nothing is
+    refused. With the normalisation ``weights``, images are resized as the trained weights require. For
+    `axes`, see `prunescope.networks.outline.outline`.
     """
     shape = _input_shape(network["name"], shape, normalisation)
     net = _build({**network, "shape": tuple(shape), "classes": classes}, trained_elsewhere)
@@ -81,13 +50,20 @@ def inspect(
     alone = _try_out(net, recorded_modules, shape, trains=not trained_elsewhere)
     return {
         "parameters": sizes["parameters"],
+        # Shapes and rates by parameter name.
         "prunable": {name: list(weight.shape) for name, weight in weights.items()},
         "rates": weight_rates,
+        # For one image: operations of convolutions and linear layers, numbers in the outputs of all modules.
         "macs": sizes["macs_dense"],
         "floats": sum(math.prod(module.output) for module in outlined.values() if module.output is not None),
+        # Of the output (n, ...) of each recorded module: its shape for one image, and the axis that holds the
+        # units, None if it is not known.
         "shapes": {layer: list(module.output) for layer, module in layers.items()},
         "axes": {layer: module.axis for layer, module in layers.items()},
+        # Modules with running statistics.
         "batch_norm": len(modules.batch_norms(net)),
+        # Why it cannot be trained on a batch of one image, and why whole channels cannot be pruned; empty if
+        # it can. A prunable weight that is not that of an ordinary linear layer or convolution.
         "alone": alone,
         "channels": channels.obstacle(net, weights, shape),
         "unusual": modules.unusual(net, weights),

@@ -42,27 +42,11 @@ def apply_masks(network: nn.Module, masks: Masks) -> None:
 
 
 def census(network: nn.Module, masks: Masks, shape: Sequence[int]) -> dict:
-    """Count weights, dead channels and operations, layer by layer.
+    """Count weights, dead channels and operations, in all and in ``layers``.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    masks : dict of str to Tensor of bool
-    shape : sequence of int
-        Channels, height and width of an image.
-
-    Returns
-    -------
-    dict
-        ``density`` over the prunable weights, ``density_all`` over all parameters, ``parameters`` and
-        ``parameters_kept``, ``unpruned`` (see `unpruned`), ``prunable`` and ``prunable_kept``,
-        ``macs_dense`` and ``macs_effective``
-        (multiply–accumulate operations for one image; effective counts only the remaining weights),
-        ``parameters_alive`` and ``macs_alive`` (those of a dense network without the dead channels),
-        ``dead_channels``, and ``layers``: for each module with prunable weights of its own (a weight that
-        several modules share belongs to the first one, with the operations of all) ``name``, ``total``,
-        ``kept``, ``density``, ``channels``, ``dead_channels`` (outputs with no weight left), ``macs_dense``
-        and ``macs_effective``.
+    ``macs`` are multiply–accumulate operations for one image; effective ones count only the remaining
+    weights. What is ``alive`` would remain of a dense network without its dead channels: outputs with no
+    weight left. A weight that several modules share belongs to the first one, with the operations of all.
     """
     layers = _layers(network, masks, shape)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -139,13 +123,9 @@ def _uses(network: nn.Module, shape: Sequence[int]) -> Counter[str]:
 
 
 def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
-    """Sum up the parameters that are never pruned, by module type and parameter name, largest first.
+    """Sum up the parameters that are never pruned, by e.g. ``BatchNorm2d.weight``, largest first.
 
-    Returns
-    -------
-    dict of str to dict
-        ``parameters`` and their ``share`` of all parameters, by e.g. ``BatchNorm2d.weight``; empty when
-        nothing is pruned.
+    The result is empty when nothing is pruned.
     """
     total = sum(parameter.numel() for parameter in network.parameters())
     sizes, counted = Counter(), {id(network.get_parameter(name)) for name in masks}
@@ -159,15 +139,10 @@ def unpruned(network: nn.Module, masks: Masks) -> dict[str, dict]:
 
 @torch.no_grad()
 def cost_of_dead_channels(network: nn.Module, masks: Masks, shape: Sequence[int]) -> dict[str, int]:
-    """Count what a network would not have without the output channels that have no weight left.
+    """Count the ``parameters`` and ``macs`` that a network would not have without its dead channels.
 
     These are also the weights of later layers that are multiplied with them, entries of batch norms, and
     channels that have no other input; of linear layers and convolutions.
-
-    Returns
-    -------
-    dict
-        ``parameters`` and ``macs`` (multiply–accumulate operations for one image).
     """
     removed, macs, counted = 0, 0, set()
 

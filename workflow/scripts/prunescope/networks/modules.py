@@ -14,28 +14,13 @@ from prunescope.networks import PRUNABLE
 
 
 def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Module]:
-    """Return the modules that any of the patterns matches, in the network's own order.
+    """Return the modules that any of the patterns matches, by name, in the network's own order.
 
     A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
     type (``Conv2d``) and the base classes of this type; ``*`` also matches dots. ``Type:name``, as in
     ``Conv2d:layer1.*``, must match both. The name of a module always matches it, whatever characters it has.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    patterns : list of str
-    key : str
-        The configuration key the patterns come from, for the error message.
-
-    Returns
-    -------
-    dict of str to torch.nn.Module
-        By dotted name; the network itself, whose name is empty, is never chosen.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches nothing, so that a misspelled layer is noticed.
+    A pattern that matches nothing is refused, so that a misspelled layer is noticed; `key` is the
+    configuration key of the patterns. The network itself, whose name is empty, is never chosen.
     """
     modules = {name: module for name, module in network.named_modules() if name}
     first, chosen = {module: name for name, module in modules.items()}, set()
@@ -58,17 +43,8 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
 def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, nn.Module]:
     """Return the modules to record by the name of their layer, in the network's own order.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    layers : list of str or dict of str to str
-        Patterns, see `select`, for layers with the names of their modules; or a mapping from the names of
-        layers to those of modules.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches nothing, there is no such module, or two layers have the same one.
+    `layers` are patterns, see `select`, for layers with the names of their modules; or a mapping from the
+    names of layers to those of modules.
     """
     if isinstance(layers, list):
         return select(network, layers, "activations.layers")
@@ -182,20 +158,8 @@ def prunable(
 ) -> dict[str, nn.Parameter]:
     """Return the weights that patterns select, by parameter name in the order of the network.
 
-    A weight can be pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    patterns : list of str
-        Module names or types, see `select`, or names of parameters (``*.in_proj_weight``).
-    key : str, optional
-        The configuration key the patterns come from, for the error message.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches no module with such a weight, or pruned weights would not stay zero.
+    A pattern is that of a module, see `select`, or of a parameter (``*.in_proj_weight``). A weight can be
+    pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
     """
     modules, parameters = owners(network), dict(network.named_parameters(remove_duplicate=False))
     first, chosen = first_names(network), set()
@@ -237,12 +201,7 @@ def unusual(network: nn.Module, names: Iterable[str]) -> str:
 
 @torch.no_grad()
 def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
-    """Refuse parametrisations in which a zero of the parameter does not give a zero of the weight.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse parametrisations in which a zero of the parameter does not give a zero of the weight."""
     for name in names:
         prefix, parametrised, parameter_name = name.partition(".parametrizations.")
         if not parametrised:
@@ -261,25 +220,9 @@ def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
 
 
 def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -> dict[str, float]:
-    """Resolve rates by pattern into rates by parameter name.
+    """Return the rates of those of the prunable weights `names` that a pattern of `rates` matches.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    names : list of str
-        The prunable weights.
-    rates : dict of str to float
-        By module pattern; the last pattern that matches a module applies.
-
-    Returns
-    -------
-    dict of str to float
-        Only the weights that a pattern matches.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches no prunable module.
+    The last pattern that matches a module applies; one that matches no prunable module is refused.
     """
     modules, first = owners(network), first_names(network)
     resolved = {}

@@ -55,19 +55,11 @@ class Module:
 
 
 def outline(network: nn.Module, run: Callable, axes: str | Mapping[str, str] | None = None) -> list[Module]:
-    """List the modules of a network in its own order, containers included.
+    """List the modules of a network in its own order, containers included; `run` runs it on one image.
 
     Which axis of an output holds the units follows from the type of the module, else from a pattern in
     `axes`, else from modules whose outputs have the same shape, if they agree, else from `axes` for all. Of a
     square output (n, t, t), the shape tells nothing.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    run : callable
-        Runs the network on one image.
-    axes : str or mapping of str to str, optional
-        ``first`` or ``last``, for all outputs or by module pattern; the last pattern that matches applies.
     """
     named = {name: module for name, module in network.named_modules() if name}
     runs, outputs, problems = Counter(), {}, {}
@@ -151,21 +143,9 @@ def check_storable(layer: str) -> None:
 
 @torch.no_grad()
 def check_repeatable(network: nn.Module, parts: dict[str, nn.Module], images: Tensor) -> None:
-    """Refuse modules whose outputs depend on chance, or on the order or grouping of the images.
+    """Refuse parts whose outputs depend on chance, or on the order or grouping of the images.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In evaluation mode.
-    parts : dict of str to torch.nn.Module
-        Modules by name; the network itself has the name "".
-    images : Tensor, shape (n, ...)
-        The network's input; a few images are enough.
-
-    Raises
-    ------
-    InputError
-        Names the first such module, and what its outputs depend on.
+    The network is in evaluation mode; it is itself the part with the name "". A few images are enough.
     """
     whole, again = (_outputs(network, parts, images) for _ in range(2))
     last, others = (_outputs(network, parts, part.flip(0)) for part in (images[-1:], images[:-1]))

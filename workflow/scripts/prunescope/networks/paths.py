@@ -44,21 +44,10 @@ ADAPTIVE = {
 def unreachable(network: nn.Module, shape: Sequence[int], masks: Masks) -> dict[str, list[bool | None]]:
     """Return which channels have no path of kept weights from the input, or none to the output.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In evaluation mode. Its parameters are changed.
-    shape : sequence of int
-        Channels, height and width of its input.
-    masks : dict of str to Tensor of bool
-        By parameter name; without a mask, all weights are kept.
-
-    Returns
-    -------
-    dict of str to list of bool
-        For each module with weights that can be pruned, in the order of its output channels. None where this
-        cannot be traced: for a channel without a path even if nothing is pruned, and for a module whose
-        output is not known or has other channels, e.g. within multi-head attention.
+    The network is in evaluation mode; its parameters are changed. The result has each module with weights
+    that can be pruned, with its output channels in order: None where this cannot be traced, for a channel
+    without a path even if nothing is pruned, and for a module whose output is not known or has other
+    channels, e.g. within multi-head attention.
     """
     reached = _reached(network, shape, masks)
     complete = all(one is not None and one.all() for one in reached.values())

@@ -20,20 +20,8 @@ ACCIDENTAL = 0.01
 def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
     """Build a network with its initial weights for training.
 
-    Parameters
-    ----------
-    network : dict
-        ``name``, ``arguments``, ``shape``, ``classes``; and ``more``, whose ``weights`` is a file or
-        ``DEFAULT``. Without ``weights``, all weights are newly drawn.
-    seed : int
-        Determines newly drawn weights.
-    download : bool, default True
-        Whether missing weights may be downloaded.
-
-    Raises
-    ------
-    InputError
-        When the weights cannot be read, do not fit, or are not those that the workflow was planned with.
+    ``network["more"]["weights"]`` is a file or ``DEFAULT``. Without it, all weights are newly drawn, as the
+    seed determines. With `download`, missing weights may be downloaded.
     """
     more = network.get("more") or {}
     source = more.get("weights")
@@ -50,25 +38,10 @@ def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
 
 
 def elsewhere(network: dict) -> tuple[nn.Module, Masks]:
-    """Build a network that was trained, and perhaps pruned, elsewhere.
+    """Build a network that was trained, and perhaps pruned, elsewhere; return it with its masks.
 
-    Parameters
-    ----------
-    network : dict
-        See `initial`; ``weights`` is a file.
-
-    Returns
-    -------
-    network : torch.nn.Module
-        Pruned weights are exactly zero.
-    masks : dict of str to Tensor of bool
-        Those in the file, else of the weights that are exactly zero, see `zeros`; empty if there are none.
-
-    Raises
-    ------
-    InputError
-        When the weights cannot be read, do not fit exactly, or are not those that the workflow was planned
-        with.
+    The masks are those in the file, else of the weights that are exactly zero, see `zeros`; there may be
+    none.
     """
     more = network["more"]
     where = f"weights = {more['weights']!r}"
@@ -117,27 +90,10 @@ def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
 
 
 def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: bool) -> list[str]:
-    """Load weights into a network, in place.
+    """Load weights into a network, in place; return the parameters that keep their newly drawn weights.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    state : dict of str to Tensor
-    where : str
-        Where the weights come from, for the error message.
-    draw_head : bool
-        Whether the last layer keeps its newly drawn weights if `state` was trained on another number of
-        classes.
-
-    Returns
-    -------
-    list of str
-        The parameters that keep their newly drawn weights.
-
-    Raises
-    ------
-    InputError
-        With the names that are missing, unexpected or of another shape.
+    With `draw_head`, these are those of the last layer if `state` was trained on another number of classes.
+    `where` is the origin of the weights, for messages.
     """
     whole = network.state_dict()
     tensors = {name: value for name, value in whole.items() if not name.endswith(formats.EXTRA)}
@@ -219,23 +175,11 @@ def _kind(value: Tensor) -> str:
 
 
 def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None, few: bool = False) -> Masks:
-    """Return masks of the zeros in a network's weights.
+    """Return masks of the zeros in all weights that can be pruned; empty when there are no zeros.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    trained_further : bool
-        Whether a matrix that is zero everywhere is treated as initialised to zero, not as pruned.
-    given : dict of str to Tensor of bool, optional
-        Known masks; they are not changed.
-    few : bool, default False
-        Whether zeros count even in a matrix that has hardly any, less than `ACCIDENTAL`: weights can become
-        zero by accident, for example in half precision.
-
-    Returns
-    -------
-    dict of str to Tensor of bool
-        Masks of all weights that can be pruned; empty when there are no zeros.
+    If the network is `trained_further`, a matrix that is zero everywhere is treated as initialised to zero,
+    not as pruned. Masks that are `given` are not changed. Weights can become zero by accident, for example in
+    half precision, so in a matrix that has hardly any, less than `ACCIDENTAL`, zeros count only with `few`.
     """
     # A weight that several modules share counts once, by its first name.
     first = {parameter: name for name, parameter in network.named_parameters()}

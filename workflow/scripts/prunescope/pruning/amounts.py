@@ -6,17 +6,10 @@ from fractions import Fraction
 
 
 def removed(survivors: int, total: int, rate: float, density: float | None = None) -> int:
-    """Return how many of the survivors a round removes.
+    """Return how many of the survivors, of a total of weights, a round removes.
 
-    Parameters
-    ----------
-    survivors, total : int
-        Number of remaining weights, and of all weights.
-    rate : float
-        Fraction of the survivors to remove: ⌊rate × survivors⌋ weights are removed. It is treated as a
-        decimal number: 0.29 of 100 is 29.
-    density : float, optional
-        In place of `rate`, the fraction of all weights to keep: ⌈density × total⌉ weights.
+    These are ⌊rate × survivors⌋, with the rate as a decimal number: 0.29 of 100 is 29. With a `density`, all
+    but ⌈density × total⌉ weights.
     """
     if density is None:
         return math.floor(Fraction(str(rate)) * survivors)
@@ -34,23 +27,10 @@ def kept(
 ) -> dict[tuple[str, ...], int]:
     """Return how many weights to keep of each group of parameters, whose weights share one threshold.
 
-    Parameters
-    ----------
-    shapes : dict of str to sequence of int
-        Shape of each prunable parameter.
-    remaining : dict of str to int
-        Number of its weights that remain.
-    scope : {'global', 'layer', 'erk'}
-        Whether all parameters are one group; whether each is one, which loses the same fraction as the others
-        or, with ``erk``, is distributed by `erk`.
-    rate : float
-        Fraction of the remaining weights to remove.
-    rates : dict of str to float
-        Rates of single parameters, for ``layer``.
-    density : float, optional
-        Fraction of all weights to keep, in place of rates.
-    times : int, default 1
-        How often the rate applies: once for each round since `remaining` was counted.
+    With the scope ``global``, all parameters are one group; with ``layer``, each is one, which loses the same
+    fraction as the others, or its own of `rates`; with ``erk``, the sum is distributed by `erk`. The rate
+    applies several `times`: once for each round since the weights that remain were counted. A `density` is
+    the fraction of all weights to keep, in place of rates.
     """
     groups = [(name,) for name in shapes] if scope == "layer" else [tuple(shapes)]
     counts = {}
@@ -105,18 +85,7 @@ def on_the_way(
 def idle_round(
     shapes: Mapping[str, Sequence[int]], rates: Mapping[str, float], pruning: dict, rounds: int
 ) -> int | None:
-    """Return the first round from which no weights are removed any more, or None.
-
-    Parameters
-    ----------
-    shapes : dict of str to sequence of int
-        Shape of each prunable parameter.
-    rates : dict of str to float
-        Rates of single parameters.
-    pruning : dict
-        ``pruning`` of an experiment.
-    rounds : int
-    """
+    """Return the first round from which no weights are removed any more, or None."""
     if pruning["scope"] != "layer":
         shapes = {"": [sum(map(math.prod, shapes.values()))]}
     remaining, last = {name: math.prod(shape) for name, shape in shapes.items()}, 0

@@ -55,13 +55,8 @@ class Outcome:
 def train_dense(round: Round, rewind_epoch: int = 0, rewind_step: int | None = None) -> Outcome:
     """Train the dense network: round 0.
 
-    Parameters
-    ----------
-    round : Round
-    rewind_epoch : int, default 0
-        Epoch whose weights are kept for rewinding; 0 means before the first epoch.
-    rewind_step : int, optional
-        Step (batch) whose weights are kept instead.
+    The weights after an epoch (0 means before the first one), or of a step (batch) instead, are kept for
+    rewinding.
     """
     started = time.monotonic()
     state = unfinished(round, rewind={"epoch": rewind_epoch, "step": rewind_step})
@@ -136,15 +131,7 @@ def outcome(
 
 
 def save(round: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
-    """Write a round's files, and remove its unfinished training.
-
-    Parameters
-    ----------
-    round : Round
-    outcome : Outcome
-    paths : mapping of str to path
-        Where ``checkpoint``, ``training``, ``metrics``, ``predictions`` and, of round 0, ``rewind`` go.
-    """
+    """Write a round's files, of round 0 also ``rewind``, and remove its unfinished training."""
     rounds.save(round, outcome.checkpoint, outcome.metrics, outcome.logits, paths)
     if outcome.rewind is not None:
         checkpoints.save_rewind(paths["rewind"], outcome.checkpoint, *outcome.rewind)

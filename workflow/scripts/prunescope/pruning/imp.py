@@ -32,25 +32,11 @@ SAMPLED = 512
 def read(
     round: Round, settings: PruningSettings, paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
-    """Read the files that a later round starts from.
+    """Read the files that a later round starts from: origin, rewind weights and masks, or None.
 
-    Parameters
-    ----------
-    round : Round
-    settings : PruningSettings
-    paths : dict of str to path
-        ``origin``, the checkpoint that the round is pruned from; ``rewind``, the weights of round 0 to rewind
-        to; ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
-
-    Returns
-    -------
-    tuple of (Checkpoint, (int, dict), dict)
-        The network to prune, the step and weights to rewind to, and masks; None for those not in `paths`.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or damaged, or belongs to another seed, round, network or data set.
+    Of `paths`, ``origin`` is the checkpoint that the round is pruned from, ``rewind`` has the weights of
+    round 0 to rewind to, and ``masks`` is the checkpoint whose masks a control uses. Only those that the
+    round needs are there. Those of another seed, round, network or data set are refused.
     """
     same = {"seed": round.seed, "network": round.built, "dataset": round.dataset.digest}
     origin = rewind = masks = None
@@ -76,17 +62,9 @@ def prune(
 ) -> Outcome:
     """Prune the network of an earlier round and retrain it, or do what a control does instead.
 
-    Parameters
-    ----------
-    round : Round
-        Its training has no epochs with ``retraining: none``.
-    settings : PruningSettings
-    origin : Checkpoint, optional
-        The network to prune: of the previous round, or the dense one.
-    early : tuple of (int, dict of str to Tensor), optional
-        Step and weights of round 0 to which ``retraining: rewind`` returns.
-    controlled : dict of str to Tensor of bool, optional
-        In a control that uses them, the masks of the same round of the controlled experiment.
+    `origin` is the network to prune, `early` a step of round 0 and its weights, to which ``retraining:
+    rewind`` returns, and `controlled` are the masks of the same round of the controlled experiment; see
+    `read`.
     """
     started = time.monotonic()
     state = unfinished(round, pruning=settings.plain())

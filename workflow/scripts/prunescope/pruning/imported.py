@@ -18,27 +18,11 @@ log = logging.getLogger("prunescope")
 
 
 def bring(round: Round) -> tuple[Checkpoint, dict, Tensor]:
-    """Read a network that was trained elsewhere, and measure it.
+    """Read a network that was trained elsewhere, and measure it; return checkpoint, metrics and logits.
 
-    Parameters
-    ----------
-    round : Round
-        ``network["more"]["weights"]`` is the file, see `prunescope.networks.formats.read`. Of the training,
-        only the scaling of the pixels is used.
-
-    Returns
-    -------
-    checkpoint : Checkpoint
-    metrics : dict
-        JSON-ready, see results/README.md. Accuracy and loss are None if the number of outputs differs from
-        the number of classes in the data set.
-    logits : Tensor of float32, shape (n, outputs)
-        Of the test images.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, it does not fit the network, or the network does not fit the images.
+    ``network["more"]["weights"]`` is the file, see `prunescope.networks.formats.read`. Of the training, only
+    the scaling of the pixels is used. Accuracy and loss are None if the number of outputs differs from the
+    number of classes in the data set.
     """
     started = time.monotonic()
     network, masks = weights.elsewhere(round.built)

@@ -11,11 +11,6 @@ def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
     """Return the masks that the prunable weights have before a round.
 
     A network that is not `pruned` has none, unless it was initially sparse: then those of some weights.
-
-    Raises
-    ------
-    InputError
-        When an earlier round pruned other weights.
     """
     masks = {name: mask for name, mask in before.items() if name in weights}
     missing = [name for name in weights if name not in masks]
@@ -28,23 +23,10 @@ def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
 
 
 def prune(scores: dict[str, Tensor], masks: Masks, counts: dict[tuple[str, ...], int]) -> Masks:
-    """Remove the surviving weights with the lowest scores.
+    """Remove the surviving weights with the lowest scores, until each group has its count of weights.
 
-    Among equal scores, the first weights in the network's order are removed.
-
-    Parameters
-    ----------
-    scores : dict of str to Tensor
-        By parameter name, see `prunescope.pruning.criteria`.
-    masks : dict of str to Tensor of bool
-        The survivors.
-    counts : dict of tuple of str to int
-        How many weights to keep of each group of parameters, see `prunescope.pruning.amounts.kept`.
-
-    Returns
-    -------
-    dict of str to Tensor of bool
-        New masks, subsets of the old ones.
+    Among equal scores, the first weights in the network's order are removed. For the counts, see
+    `prunescope.pruning.amounts.kept`.
     """
     pruned: Masks = {}
     for names, count in counts.items():
@@ -84,16 +66,10 @@ def channels_of(masks: Masks) -> Masks:
 
 
 def masks_of_channels(channels: Masks, companions: dict[str, list[str]], masks: Masks) -> Masks:
-    """Return masks of whole channels.
+    """Return masks that keep whole channels, by the name of their weight, and their companions.
 
-    Parameters
-    ----------
-    channels : dict of str to Tensor of bool, shape (channels,)
-        The channels to keep, by the name of their weight.
-    companions : dict of str to list of str
-        Parameters that are pruned with them, see `prunescope.networks.channels.companions`.
-    masks : dict of str to Tensor of bool
-        Masks of the weights; what they remove stays removed.
+    What the `masks` of the weights remove stays removed. For the `companions`, see
+    `prunescope.networks.channels.companions`.
     """
     whole = {}
     for name, kept in channels.items():

@@ -56,25 +56,8 @@ def train(
 ) -> Progress:
     """Train a network in place; without epochs, only measure it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Moved to the data's device; its pruned weights are zero and stay zero.
-    data : Data
-    settings : Training
-    task : Task
-    state : State, optional
-        Where unfinished training is stored. If there is a state of the same training, training resumes from
-        it and produces the same bytes as without interruption.
-
-    Returns
-    -------
-    Progress
-
-    Raises
-    ------
-    InputError
-        When the loss is NaN or infinite, or a step of `task` is beyond the end of the training.
+    Its pruned weights are zero and stay zero. If `state` holds an unfinished training of the same task,
+    training resumes from it and produces the same bytes as without interruption.
     """
     per_epoch = steps_per_epoch(data, settings)
     _check_steps(task, settings, per_epoch)
@@ -123,7 +106,7 @@ def train(
 
 
 def _begin(network: nn.Module, data: Data, settings: Training, start: int, state: State | None):
-    """Move the network to the data's device; return optimiser and progress, as they were if it was stopped."""
+    """Move the network to the data's device; return optimiser and progress, perhaps of unfinished training."""
     device, steps = data.train.labels.device, steps_per_epoch(data, settings)
     reproducible(device)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format

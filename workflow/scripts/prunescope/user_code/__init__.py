@@ -81,11 +81,6 @@ def load(path: Path, definition: str):
 
     The file is read again each time, together with the neighbouring files that it imports: as ``blocks`` from
     its own folder, as ``nets.blocks`` from the folder of the user's code, or relatively.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be imported or defines no such name.
     """
     base = root()
     shown = path.relative_to(base)

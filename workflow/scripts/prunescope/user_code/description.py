@@ -49,11 +49,6 @@ def description(path: Path, definition: str, given: int, base: str, code: str) -
 
     `code` is the digest of the file and of all that it imports. The result has ``facts``; ``summary``, a
     sentence; of its settings, ``defaults`` by name and the names of those that are ``required``.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be imported, or does not define such a function or class.
     """
     key = [definition, given, base, code]
     return records.remember("kind", key, lambda: _ask(path, definition, given, base))
