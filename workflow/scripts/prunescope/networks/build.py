@@ -163,7 +163,7 @@ def hooked(hooks: Iterable[tuple[nn.Module, Callable[[object], object]]]) -> Ite
 
 def obstacle(output) -> str:
     """Return why an output of a module cannot be recorded, e.g. ``returns a tuple``; empty if it can."""
-    if not isinstance(output, Tensor):
+    if not isinstance(output, torch.Tensor):
         return f"returns a {type(output).__name__} instead of one tensor"
     if output.is_complex():
         return "returns complex numbers"

@@ -106,7 +106,7 @@ def train(
 
 
 def _begin(network: nn.Module, data: Data, settings: Training, start: int, state: State | None):
-    """Move the network to the data's device; return optimiser and progress, perhaps of unfinished training."""
+    """Move the network to the data's device; return optimiser and progress, unfinished or new."""
     device, steps = data.train.labels.device, steps_per_epoch(data, settings)
     reproducible(device)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
