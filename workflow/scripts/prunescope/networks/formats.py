@@ -210,8 +210,7 @@ def _without_prune(file: WeightFile, network: Mapping[str, Tensor], where: str) 
         if mask.shape != weight.shape:
             raise InputError(f"{where}: {name} and {base}_orig have different shapes; save the weights again")
         mask, weight = (
-            dense(part, value, most, where)
-            for part, value in ((name, mask), (f"{base}_orig", weight))
+            dense(part, value, most, where) for part, value in ((name, mask), (f"{base}_orig", weight))
         )
         if not ((mask == 0) | (mask == 1)).all():
             raise InputError(f"{where}: {name} has values other than 0 and 1; save the weights again")
