@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 address, python, *arguments = sys.argv[1:]
-if arguments[:3] != ["-P", "-m", "prunescope.user_kinds"] and not (
+if arguments[:3] != ["-P", "-m", "prunescope.user_code.description"] and not (
     len(arguments) == 1 and "/.snakemake/scripts/" in arguments[0]
 ):
     os.execv(python, [python, *arguments])

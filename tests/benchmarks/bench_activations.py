@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.record import extract
-from prunescope.networks.build import build, normalise
+from prunescope.networks.build import build
+from prunescope.networks.preprocessing import normalise
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.matrix import compare_round

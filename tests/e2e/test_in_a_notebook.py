@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunescope as ps
 from prunescope import checkpoints, cli
-from prunescope.networks.build import normalise
+from prunescope.networks.preprocessing import normalise
 from prunescope.notebook import arrays, models, run
 
 REPOSITORY = Path(__file__).parents[2]

@@ -32,7 +32,7 @@ from prunescope.settings.training import Training
 from prunescope.similarity.matrix import compare_round
 from prunescope.training import loop
 from prunescope.training.data import place
-from prunescope.training.execution import reproducible
+from prunescope.training.evaluate import reproducible
 
 GPU = os.environ.get("PRUNESCOPE_GPU", "1")
 DEVICE = torch.device("cpu" if GPU == "0" else "cuda")

@@ -9,8 +9,7 @@ from prunescope.activations.record import extract
 from prunescope.checkpoints import Checkpoint
 from prunescope.levels import channels
 from prunescope.networks.build import build
-from prunescope.networks.inspect import census
-from prunescope.networks.masks import apply_masks
+from prunescope.networks.masks import apply_masks, census
 from prunescope.settings.activations import RecordingSettings
 
 SHAPE = (1, 8, 8)

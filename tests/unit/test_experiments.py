@@ -11,8 +11,7 @@ from prunescope.settings.activations import Activations
 from prunescope.settings.load import Catalogue, load_experiment, load_lineage
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
-from prunescope.training import optimizers
-from prunescope.training.loop import learning_rate
+from prunescope.training.loop import learning_rate, optimizer_of
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32)}
 CONTROLLED = ("digits-lenet", "mnist-lenet5", "mnist-lenet300", "svhn-vgg", "cifar10-vgg")
@@ -46,7 +45,7 @@ def test_every_part_of_an_experiment_can_be_used(name):
     modules.layer_rates(network, list(weights), experiment["pruning"]["rates"])
     for trained in (stages.train_params(experiment)["training"], params["training"]):
         recipe = Training(**trained)
-        optimizers.build(network, recipe.decay_norm_and_bias, **recipe.optimizer.plain())
+        optimizer_of(network, recipe)
         rates = [learning_rate(step, 2, recipe) for step in range(2 * recipe.epochs)]
         assert all(0 < rate <= recipe.optimizer.lr for rate in rates)
 

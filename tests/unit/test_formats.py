@@ -12,7 +12,7 @@ from prunescope import checkpoints, kinds
 from prunescope.errors import InputError
 from prunescope.networks import formats, modules, weights
 from prunescope.networks.build import build
-from prunescope.networks.inspect import census
+from prunescope.networks.masks import census
 
 SHAPE = (1, 8, 8)
 NETWORK = {"name": "lenet_small", "arguments": {}, "shape": SHAPE, "classes": 10}

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake.iocontainers import Namedlist
 
-from prunescope import digests, files, identity, jobs, own, provenance
+from prunescope import digests, files, identity, jobs, provenance, user_code
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
 from synthetic import JOB
@@ -122,7 +122,7 @@ def test_a_job_does_not_run_code_that_was_edited_after_the_plan(tmp_path, monkey
 def test_a_job_refuses_a_users_file_that_was_edited_after_the_plan_or_while_it_ran(tmp_path):
     (tmp_path / "blocks.py").write_text("x = 1\n")
     (tmp_path / "mine.py").write_text("import blocks\n\ndef net(): ...\n")
-    with own.used(tmp_path):
+    with user_code.used(tmp_path):
         given = of_a_job(tmp_path / "logs/rule.log")
         given.params = Namedlist(
             fromdict={"user_code": digests.user_files([("network", "file:mine.py:net")])}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from prunescope import checkpoints, own
+from prunescope import checkpoints, user_code
 from prunescope.checkpoints import Checkpoint
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -55,7 +55,7 @@ def code(tmp_path_factory):
     """The folder of the user's code."""
     folder = tmp_path_factory.mktemp("code")
     (folder / "nets.py").write_text(NETS)
-    with own.used(folder):
+    with user_code.used(folder):
         yield folder
 
 

@@ -19,10 +19,10 @@ from prunescope import kinds, tables
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
-from prunescope.networks.build import build, normalise
-from prunescope.own import used
+from prunescope.networks.build import build
+from prunescope.networks.preprocessing import normalise
 from prunescope.plan import sizes
-from prunescope.pruning import amounts, imp, inputs, selection
+from prunescope.pruning import amounts, imp, network_criteria, selection
 from prunescope.pruning.dense import save, train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.experiment import validated
@@ -31,6 +31,7 @@ from prunescope.settings.pruning import PruningSettings
 from prunescope.training.data import place
 from prunescope.training.evaluate import predict, score
 from prunescope.training.loop import COLUMNS
+from prunescope.user_code import used
 
 # With almost no learning, the result shows where a round started.
 STILL = how(epochs=1, optimizer={"name": "sgd", "lr": 1e-12})
@@ -211,7 +212,7 @@ def wanda(network, images, prunable=("*",)):
     )
     copies = {name: weight.detach().clone() for name, weight in weights.items()}
     given = {"network": copy.deepcopy(network), "weights": copies, "sample": data, "settings": how()}
-    return kinds.call("criterion", "wanda", SimpleNamespace(**given)), inputs.input_lengths(**given)
+    return kinds.call("criterion", "wanda", SimpleNamespace(**given)), network_criteria.input_lengths(**given)
 
 
 def test_wanda_of_a_linear_layer_by_hand():

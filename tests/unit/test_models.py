@@ -12,7 +12,7 @@ from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.logits import opened
 from prunescope.plan import sharing, sizes, stages, targets
-from prunescope.pruning import imported
+from prunescope.pruning import imported, rounds
 from prunescope.pruning.rounds import Round
 from prunescope.settings import elsewhere
 from prunescope.settings.activations import RecordingSettings
@@ -368,7 +368,7 @@ def test_an_import_measures_what_the_network_does_on_the_test_images(folder):
     assert metrics["train_accuracy"] is None and metrics["epochs"] == 0 and metrics["weights"] == "half.pt"
     assert 0 < metrics["seconds"] < 600
     paths = {"checkpoint": "checkpoint.pt", "metrics": "metrics.json", "predictions": "predictions.h5"}
-    imported.save(this, made, metrics, outputs, paths)
+    rounds.save(this, made, metrics, outputs, paths)
     with opened(["predictions.h5"]) as (stored,):
         assert np.allclose(stored[:], logits, atol=1e-5) and np.array_equal(stored.labels, labels)
     assert files.read_json("metrics.json")["test_accuracy"] == metrics["test_accuracy"]

@@ -13,8 +13,9 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import build as building
 from prunescope.networks import modules, torchvision
-from prunescope.networks.inspect import census, inspect
+from prunescope.networks.inspect import inspect
 from prunescope.networks.lenet import lenet5
+from prunescope.networks.masks import census
 
 COLOUR, GREY, SMALL = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 

@@ -12,7 +12,7 @@ import torch
 import yaml
 from snakemake.iocontainers import Namedlist
 
-from prunescope import closure, digests, jobs, own
+from prunescope import closure, digests, jobs, user_code
 from prunescope.errors import InputError
 from prunescope.networks.build import build
 from prunescope.plan import sizes
@@ -80,7 +80,7 @@ def folder(tmp_path, monkeypatch):
         (project / name).write_text(text)
     monkeypatch.chdir(project)
     yield project
-    own.use(".")
+    user_code.use(".")
 
 
 def edit(path, old, new):
@@ -158,7 +158,7 @@ def test_a_configured_folder_is_where_paths_start(folder, tmp_path, monkeypatch)
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     assert "no file nets/mine.py" in refused()
-    own.use(folder)
+    user_code.use(folder)
     assert build(NET, {}, SHAPE, 5, 0).output.out_features == 5
 
 

@@ -17,10 +17,9 @@ from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.channels import companions, obstacle
-from prunescope.networks.inspect import census
-from prunescope.networks.masks import apply_masks
+from prunescope.networks.masks import apply_masks, census
 from prunescope.plan import notes, sizes
-from prunescope.pruning import channels
+from prunescope.pruning import selection
 from prunescope.pruning.dense import train_dense
 from prunescope.pruning.imp import prune
 from prunescope.settings.experiment import validated
@@ -92,7 +91,7 @@ def test_a_pruned_channel_is_constantly_zero_after_its_batch_norm():
     weights = modules.prunable(network, ["Conv2d"])
     kept = {name: torch.arange(6) != 2 for name in weights}
     others = companions(network, weights, (1, 8, 8))
-    masks = channels.whole(
+    masks = selection.masks_of_channels(
         kept, others, {name: torch.ones_like(w, dtype=bool) for name, w in weights.items()}
     )
     apply_masks(network, masks)
@@ -116,7 +115,7 @@ def test_rounds_remove_the_channels_with_the_smallest_norms(prepared, dense, cri
     )
     for number in (1, 2):
         pruned = prune(job(prepared, number, training=how(epochs=1)), settings, before).checkpoint
-        kept = channels.remaining(pruned.masks)
+        kept = selection.channels_of(pruned.masks)
         found = {name: int(alive.sum()) for name, alive in kept.items()}
         if scope == "layer":
             assert found == {name: count - math.floor(0.3 * count) for name, count in left.items()}
@@ -146,7 +145,7 @@ def test_random_channels_of_a_layer_are_equally_likely(prepared, dense):
     for seed in range(30):
         origin = dataclasses.replace(dense, seed=seed)
         this = job(prepared, 1, training=how(epochs=0), seed=seed)
-        counts += channels.remaining(prune(this, settings, origin).checkpoint.masks)["conv1.weight"]
+        counts += selection.channels_of(prune(this, settings, origin).checkpoint.masks)["conv1.weight"]
     assert counts.sum() == 4 * 30 and 5 <= counts.min() <= counts.max() <= 25
 
 

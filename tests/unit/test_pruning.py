@@ -14,8 +14,7 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import modules, weights
 from prunescope.networks.build import build
-from prunescope.networks.inspect import census
-from prunescope.networks.masks import apply_masks
+from prunescope.networks.masks import apply_masks, census
 from prunescope.pruning import amounts, controls, selection
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from snakemake.cli import parse_config
 
-from prunescope import kinds, own, records
+from prunescope import kinds, records, user_code
 from prunescope.errors import InputError
 from prunescope.plan import reference, sizes, stages
 from prunescope.settings.load import EXPERIMENTS, Catalogue, load_config, load_experiment
@@ -533,7 +533,7 @@ def test_settings_of_a_users_kind_are_like_their_defaults(write, tmp_path, chang
     if schedule["phase"] is None:
         del schedule["phase"]
     write("x", changed(training__schedule=schedule))
-    with own.used(tmp_path):
+    with user_code.used(tmp_path):
         if words is None:
             assert load_experiment("x")["training"]["schedule"] == schedule | {"warmup_epochs": 0.0}
         else:

@@ -15,9 +15,9 @@ from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
 from prunescope.networks import timm as timm_networks
 from prunescope.networks import weights
-from prunescope.networks.build import build, normalise
+from prunescope.networks.build import build
 from prunescope.networks.inspect import inspect
-from prunescope.networks.preprocessing import input_shape, preprocessing_of, resize
+from prunescope.networks.preprocessing import input_shape, normalise, preprocessing_of, resize
 from prunescope.pruning.dense import train_dense
 from prunescope.pruning.imp import prune
 from prunescope.pruning.rounds import Round

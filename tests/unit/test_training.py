@@ -25,21 +25,20 @@ from prunescope import checkpoints, files, identity, logits
 from prunescope.data import datasets
 from prunescope.errors import InputError
 from prunescope.networks import modules
-from prunescope.networks.build import build, normalise
+from prunescope.networks.build import build
 from prunescope.networks.masks import apply_masks
+from prunescope.networks.preprocessing import normalise
 from prunescope.plan import stages
 from prunescope.provenance import derive_seed
 from prunescope.pruning import dense, imp, rounds
-from prunescope.pruning.dense import train_dense
+from prunescope.pruning.dense import enough_memory, train_dense
 from prunescope.pruning.imp import prune
-from prunescope.pruning.rounds import Round
+from prunescope.pruning.rounds import Round, peak_memory
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
-from prunescope.training import optimizers, schedules
 from prunescope.training.data import batches, place
-from prunescope.training.evaluate import gradients, predict, score
-from prunescope.training.execution import enough_memory, peak_memory, reproducible
-from prunescope.training.loop import Task, learning_rate, train
+from prunescope.training.evaluate import gradients, predict, reproducible, score
+from prunescope.training.loop import Task, learning_rate, optimizer_of, schedule_factor, train
 from prunescope.training.resume import State
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
@@ -114,7 +113,7 @@ def same(first, second):
 
 
 def factors(epochs, at, **schedule):
-    return [schedules.factor(epoch, epochs, **schedule) for epoch in at]
+    return [schedule_factor(epoch, how(epochs=epochs, schedule=schedule)) for epoch in at]
 
 
 def test_schedules_by_hand():
@@ -281,11 +280,11 @@ def test_other_arithmetic_and_augmentation_still_learn(prepared, options):
 
 def test_decay_can_leave_out_norms_and_biases():
     network = build("vgg_svhn", {}, (3, 32, 32), 10, 0)
-    (decayed, decay), (others, none) = optimizers.build(network, False, **SGD).groups
+    (decayed, decay), (others, none) = optimizer_of(network, how(decay_norm_and_bias=False)).groups
     assert ({parameter.ndim for parameter in decayed}, decay) == ({2, 4}, 1e-3)
     assert ({parameter.ndim for parameter in others}, none) == ({1}, 0)
     assert len(decayed) + len(others) == len(list(network.parameters()))
-    assert len(optimizers.build(network, True, **SGD).groups) == 1
+    assert len(optimizer_of(network, how()).groups) == 1
 
 
 def test_gradients_are_those_of_the_mean_loss(prepared):

@@ -3,13 +3,14 @@ from functools import cache
 
 from snakemake.utils import update_config
 
-from prunescope import digests, files, identity, kinds, own, records
+from prunescope import digests, files, identity, kinds, records
 from prunescope.errors import InputError
 from prunescope.plan import bounds, landscape, notes, sharing, sizes, stages, targets
 from prunescope.provenance import SOURCES, sources
 from prunescope.settings import elsewhere
 from prunescope.settings.load import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
 from prunescope.settings.reading import plain, read_yaml, typed
+from prunescope.user_code import use as use_code_folder
 
 SHIPPED = REPOSITORY / "config"
 # Jobs compare their code with this value. Cluster jobs read this file again but keep the value of the main process.
@@ -77,7 +78,7 @@ try:
     CONFIG = load_config(WRITTEN, read_yaml(SHIPPED / "config.yaml"), tuple(folders), MODULE)
     # Scripts see the checked configuration as `snakemake.config`.
     config.update({key: CONFIG[key] for key in ("data", "gpu_share", "code_folder")})
-    own.use(CONFIG["code_folder"])
+    use_code_folder(CONFIG["code_folder"])
     if workflow.is_main_process:
         targets.check_results(Path("results", name) for name in ("data", *CONFIG["experiments"]))
     # All experiments are included, because a target may belong to one that is not selected. Errors in those are

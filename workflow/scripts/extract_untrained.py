@@ -9,7 +9,7 @@ from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
     params = snakemake.params
-    this = rounds.Round(
+    round = rounds.Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=0,
@@ -20,9 +20,9 @@ with jobs.job(snakemake):
     )
     record.record_network(
         snakemake.output.activations,
-        rounds.untrained(this),
-        this.dataset,
+        rounds.untrained(round),
+        round.dataset,
         RecordingSettings(**params.activations),
         params.code,
-        this.device,
+        round.device,
     )

@@ -2,13 +2,12 @@
 
 from prunescope import jobs
 from prunescope.data import datasets
-from prunescope.pruning import imported
-from prunescope.pruning.rounds import Round
+from prunescope.pruning import imported, rounds
 from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
-    params, output = snakemake.params, snakemake.output
-    this = Round(
+    params = snakemake.params
+    round = rounds.Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=int(snakemake.wildcards.round),
@@ -17,4 +16,4 @@ with jobs.job(snakemake):
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )
-    imported.save(this, *imported.bring(this), output)
+    rounds.save(round, *imported.bring(round), snakemake.output)

@@ -2,12 +2,13 @@
 
 from prunescope import jobs
 from prunescope.data import datasets
-from prunescope.pruning import dense, rounds
+from prunescope.pruning import dense
+from prunescope.pruning.rounds import Round
 from prunescope.settings.training import Training
 
 with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)]):
     params, output = snakemake.params, snakemake.output
-    this = rounds.Round(
+    round = Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=0,
@@ -20,5 +21,5 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         download=snakemake.config["data"]["download"],
         again=params.again,
     )
-    outcome = dense.train_dense(this, params.rewind["epoch"], params.rewind["step"])
-    dense.save(this, outcome, output)
+    outcome = dense.train_dense(round, params.rewind["epoch"], params.rewind["step"])
+    dense.save(round, outcome, output)

@@ -12,9 +12,9 @@ Importing it is fast: torch and NumPy are loaded only when something that needs 
 
 Contents, in the order in which the workflow uses them:
 
-``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``kinds``, ``digests``
+``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``user_code``, ``kinds``, ``digests``
     messages for users; reading and writing; seeds, versions and digests; what every script does first; one
-    GPU per job; kinds; digests of code
+    GPU per job; the user's own code; kinds; digests of code
 ``config``
     configuration files: load, validate, explain
 ``data``
@@ -52,7 +52,7 @@ _PUBLIC = {
     "compare": "prunescope.notebook.arrays",
     "compare_folders": "prunescope.similarity.folders",
     "compare_models": "prunescope.notebook.models",
-    "described": "prunescope.user_kinds",
+    "described": "prunescope.user_code.description",
     "load": "prunescope.notebook.run",
     "write_report": "prunescope.report.recorded",
 }

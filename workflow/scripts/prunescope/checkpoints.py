@@ -35,7 +35,7 @@ class Checkpoint:
     masks : dict of str to Tensor of bool
         By parameter name; True means kept. Empty for the dense network.
     density : float
-        Fraction of the prunable weights that is left.
+        Fraction of the prunable weights that remains.
     accuracy : float
         On the test images.
     dataset : str
@@ -60,14 +60,7 @@ class Checkpoint:
         return self.network.get("more", {}).get("resizing")
 
     def build(self) -> nn.Module:
-        """Return the network with these weights, in evaluation mode, on the CPU.
-
-        Raises
-        ------
-        InputError
-            When the network cannot be built, or its code now builds a network that these
-            weights do not fit.
-        """
+        """Return the network with these weights, in evaluation mode, on the CPU."""
         network = build(**self.network, seed=0)
         try:
             network.load_state_dict(self.weights)
@@ -98,13 +91,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: str | Path, mapped: bool = False) -> Checkpoint:
-    """Read a checkpoint; if `mapped`, weights and masks stay in the file until they are used.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, damaged or not a checkpoint of this version.
-    """
+    """Read a checkpoint; if `mapped`, weights and masks stay in the file until they are used."""
     content = read(path, "checkpoint", mapped)
     fields = {field.name for field in dataclasses.fields(Checkpoint)}
     if content.pop("schema", None) != SCHEMA or set(content) != fields:
@@ -120,13 +107,7 @@ def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: di
 
 
 def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
-    """Read a step and the weights at that step; `expected` identifies the network, e.g. ``seed=0``.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, damaged, or of another network, seed or data set.
-    """
+    """Read a step and the weights at that step; `expected` identifies the network, e.g. ``seed=0``."""
     content = read(path, "file of rewind weights")
     for key, value in {"schema": SCHEMA, **expected}.items():
         _expect(path, key, content.get(key), value)
@@ -134,20 +115,14 @@ def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
 
 
 def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
-    """Make sure that a checkpoint is the one that a job expects, e.g. ``seed=0, round=2``.
-
-    Raises
-    ------
-    InputError
-        At the first field that differs.
-    """
+    """Refuse a checkpoint that is not the one that a job expects, e.g. ``seed=0, round=2``."""
     for key, value in expected.items():
         _expect(path, key, getattr(checkpoint, key), value)
 
 
-def _expect(path: str | Path, key: str, found, wanted) -> None:
-    if found != wanted:
-        raise InputError(f"{path}: {key} is {found}, expected {wanted}; delete the file and run again")
+def _expect(path: str | Path, key: str, value, expected) -> None:
+    if value != expected:
+        raise InputError(f"{path}: {key} is {value}, expected {expected}; delete the file and run again")
 
 
 def write(path: str | Path, content: dict) -> None:
@@ -170,13 +145,7 @@ def _canonical(value):
 
 
 def read(path: str | Path, kind: str, mapped: bool = False) -> dict:
-    """Read a file that `write` wrote, after verifying the checksums of its archive.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or damaged; the message uses `kind` for what it should have been.
-    """
+    """Read a file that `write` wrote and verify its checksums; `kind` is what it should be."""
     try:
         intact = damaged_member(path) is None
         options = {"map_location": "cpu", "weights_only": True, "mmap": mapped}

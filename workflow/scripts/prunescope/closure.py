@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from prunescope import own, records
+from prunescope import records, user_code
 from prunescope.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent
@@ -22,23 +22,23 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def digest(files: Iterable[Path]) -> str:
     """Digest of the code in some files, without comments, docstrings and formatting."""
     code = hashlib.sha256()
-    for place, text in sorted((_place(path), _parsed(path)[0]) for path in files):
-        code.update(f"{place}\0{text}\0".encode())
+    for name, text in sorted((_name(path), _parsed(path)[0]) for path in files):
+        code.update(f"{name}\0{text}\0".encode())
     return code.hexdigest()
 
 
 def closure(files: Iterable[Path], only: Callable[[Path], bool] = lambda path: True) -> set[Path]:
     """Return these files and all that they can import, of the library and of the user's project."""
-    found: set[Path] = set()
+    reached: set[Path] = set()
     todo, before = list(files), len(_sources())
     while todo:
         path = todo.pop()
-        if path not in found and only(path):
-            found.add(path)
+        if path not in reached and only(path):
+            reached.add(path)
             todo += _parsed(path)[1]
     if len(_sources()) > before:
         records.write(_record(), _sources())
-    return found
+    return reached
 
 
 def of_user(path: Path) -> tuple[tuple[Path, int, int], ...]:
@@ -46,11 +46,11 @@ def of_user(path: Path) -> tuple[tuple[Path, int, int], ...]:
 
     Their time stamps and sizes are added, so the result changes when a file does.
     """
-    key = path, own.root()
+    key = path, user_code.root()
     with suppress(KeyError, FileNotFoundError):
         if (known := _of_user[key]) == _stamped(file for file, *_ in known):
             return known
-    _of_user[key] = _stamped(sorted(closure(with_packages(path), is_own)))
+    _of_user[key] = _stamped(sorted(closure(with_packages(path), is_user_code)))
     return _of_user[key]
 
 
@@ -61,26 +61,26 @@ def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
 
 def with_packages(path: Path) -> list[Path]:
     """Return a file of the user's project, and those of the packages around it, which Python runs first."""
-    packages = [folder / "__init__.py" for folder in path.parents if is_own(folder)]
+    packages = [folder / "__init__.py" for folder in path.parents if is_user_code(folder)]
     return [path, *filter(Path.is_file, packages)]
 
 
-def is_own(path: Path) -> bool:
+def is_user_code(path: Path) -> bool:
     """Whether a file belongs to the user's own project."""
-    return path.is_relative_to(own.root()) and not path.is_relative_to(LIBRARY.parent)
+    return path.is_relative_to(user_code.root()) and not path.is_relative_to(LIBRARY.parent)
 
 
-def _place(path: Path) -> str:
+def _name(path: Path) -> str:
     """Return a file's path relative to the library or to the folder of the user's code."""
-    if is_own(path):
-        return f"{own.PACKAGE}:{path.relative_to(own.root())}"
+    if is_user_code(path):
+        return f"{user_code.PACKAGE}:{path.relative_to(user_code.root())}"
     return str(path.relative_to(LIBRARY.parent)) if path.is_relative_to(LIBRARY.parent) else path.name
 
 
 def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
     """Return a digest of a file's code, and the files that it imports."""
     stat = path.stat()
-    return _parse(path, own.root() if is_own(path) else None, stat.st_mtime_ns, stat.st_size)
+    return _parse(path, user_code.root() if is_user_code(path) else None, stat.st_mtime_ns, stat.st_size)
 
 
 @cache
@@ -95,7 +95,7 @@ def _parse(path: Path, root: Path | None, _mtime: int, _size: int) -> tuple[str,
 
 @cache
 def _sources() -> dict[str, list]:
-    """What was found in source texts, by the digest of a text: also by earlier plans."""
+    """The digest and the imports of source texts, by the digest of a text: also by earlier plans."""
     return records.read(_record()) or {}
 
 

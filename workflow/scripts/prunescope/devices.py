@@ -17,40 +17,19 @@ FOLDER = Path(tempfile.gettempdir()) / f"prunescope-{os.getuid()}"
 def lease(
     devices: list[str], share: int = 1, folder: str | Path = FOLDER, wait: float | None = None
 ) -> tuple[int, BaseFileLock]:
-    """Lease a slot on one of the devices; wait until one is free.
+    """Lease a slot on one of the devices, and return the position of the device and the lock.
 
-    Slots are assigned in turn: every device gets its first job before any gets its second.
-
-    Parameters
-    ----------
-    devices : list of str
-        A name for each device that is the same for all processes of the host, e.g. its UUID.
-    share : int, default 1
-        How many jobs may hold one device at a time.
-    folder : path
-        Folder of the lock files; on a local disk, one per user.
-    wait : float, optional
-        Seconds to wait before giving up; no limit by default.
-
-    Returns
-    -------
-    index : int
-        Position of the leased device in `devices`.
-    lock : filelock.BaseFileLock
-        The lease. It ends with ``lock.release()`` or with the process.
-
-    Raises
-    ------
-    TimeoutError
-        When no device became free within `wait` seconds.
+    Slots are assigned in turn: every device gets its first job before any gets its second. `devices` has a
+    name for each device that is the same for all processes of the host, e.g. its UUID; `share` is how many
+    jobs may hold one at a time. After `wait` seconds without a free device, a TimeoutError is raised.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     until = None if wait is None else time.monotonic() + wait
     while True:
-        for place in range(share):
+        for slot in range(share):
             for index, device in enumerate(devices):
-                lock = FileLock(folder / f"{device}.{place}.lock")
+                lock = FileLock(folder / f"{device}.{slot}.lock")
                 try:
                     lock.acquire(blocking=False)
                 except Timeout:

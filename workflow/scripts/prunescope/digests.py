@@ -12,30 +12,17 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from prunescope import closure, kinds, own
+from prunescope import closure, kinds, user_code
 from prunescope.files import unchanging_sha256
 
 
 def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
-    """Digest of the code that a script can run, 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    script : path
-        A Python file.
-    named : iterable of (str, str)
-        The kinds it uses, as family and name.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or a user's file cannot be found or parsed.
-    """
-    found = [(family, kinds.find(family, text)) for family, text in sorted(set(named))]
+    """Digest of the code that a script can run, with these kinds (family and name), 16 digits."""
+    used = [(family, kinds.find(family, text)) for family, text in sorted(set(named))]
     entries = [
         [family, kind.name, kind.definition, dict(kind.facts), dict(kind.functions)]
-        for family, kind in found
-        if not kind.own
+        for family, kind in used
+        if not kind.file
     ]
     text = json.dumps([closure.digest(files(script, named)), entries])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -43,20 +30,20 @@ def code(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> str:
 
 def files(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> set[Path]:
     """Return the files that a script can import, including its own. Parameters are those of `code`."""
-    found = [Path(script).resolve()]
+    first = [Path(script).resolve()]
     for kind in (kinds.find(family, text) for family, text in named):
-        if kind.own:
-            found += closure.with_packages(own.locate(kind.definition)[0])
+        if kind.file:
+            first += closure.with_packages(_file(kind))
         else:
-            places = (kind.definition, *kind.functions.values())
-            found += [closure.module(closure.LIBRARY, place.partition(":")[0]) for place in places]
-    return closure.closure(found)
+            definitions = (kind.definition, *kind.functions.values())
+            first += [closure.module(closure.LIBRARY, one.partition(":")[0]) for one in definitions]
+    return closure.closure(first)
 
 
 def of_file(family: str, text: str) -> str | None:
     """Digest of a kind in a file of the user's own project, without the library; None for any other kind."""
     kind = kinds.find(family, text)
-    return _of_user(closure.of_user(own.locate(kind.definition)[0]), own.root()) if kind.own else None
+    return _of_user(closure.of_user(_file(kind)), user_code.root()) if kind.file else None
 
 
 def user_files(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -64,12 +51,17 @@ def user_files(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
     Paths are relative to the folder of the user's code.
     """
-    own_kinds = [kind for kind in (kinds.find(family, text) for family, text in named) if kind.own]
-    found = [file for kind in own_kinds for file, *_ in closure.of_user(own.locate(kind.definition)[0])]
+    used = (kinds.find(family, text) for family, text in named)
+    paths = [path for kind in used if kind.file for path, *_ in closure.of_user(_file(kind))]
     return {
-        str(path.relative_to(own.root())): [unchanging_sha256(path), closure.digest([path])[:16]]
-        for path in sorted(found)
+        str(path.relative_to(user_code.root())): [unchanging_sha256(path), closure.digest([path])[:16]]
+        for path in sorted(paths)
     }
+
+
+def _file(kind: kinds.Kind) -> Path:
+    """Return the file of the user's own project that defines a kind."""
+    return user_code.locate(kind.definition)[0]
 
 
 @cache

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from prunescope import devices, files, identity, own, provenance
+from prunescope import devices, files, identity, provenance, user_code
 from prunescope.errors import InputError, out_of_memory
 
 # Importing torch creates hundreds of thousands of permanent objects. Searching them for garbage after every
@@ -54,7 +54,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         Further files that only this job may write.
     """
     gc.freeze()
-    own.use(snakemake.config.get("code_folder", "."))
+    user_code.use(snakemake.config.get("code_folder", "."))
     kept = _open_log(Path(snakemake.log[0]))
     benchmark = gpu_benchmark(snakemake.log[0])
     benchmark.unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
@@ -94,7 +94,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
             log.error("%s", line)
             sys.exit(f"{name}: {line}")
         log.exception("%s: failed", name)
-        if problem := own.problem(error):
+        if problem := user_code.problem(error):
             sys.exit(f"{name}: {problem}")
         raise
     else:
@@ -119,7 +119,7 @@ def _interrupt(*_) -> None:
 def _check_user_code(snakemake) -> None:
     """Refuse to run the user's code if it was edited after planning, or while this job ran."""
     for path, (planned, _) in snakemake.params.get("user_code", {}).items():
-        if identity.content(own.root() / path) != planned:
+        if identity.content(user_code.root() / path) != planned:
             raise InputError(f"{path}: edited after this run was planned; run the same command again")
 
 

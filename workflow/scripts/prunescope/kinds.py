@@ -15,8 +15,9 @@ from functools import cache
 from inspect import signature
 from pathlib import Path
 
-from prunescope import closure, own, user_kinds
+from prunescope import closure, user_code
 from prunescope.errors import InputError, guess
+from prunescope.user_code.description import WORDS, description
 
 # Form of a kind in a file of the user's own project.
 FILE = "file:PATH.py:NAME"
@@ -33,7 +34,7 @@ class Family:
     title : str
         Title of the table in the reference.
     files : bool, default False
-        Whether a kind may also be in a file of the user's own project, see `prunescope.own`.
+        Whether a kind may also be in a file of the user's own project, see `prunescope.user_code`.
 
     The others are about such a kind:
 
@@ -109,10 +110,11 @@ class Kind:
         Its name in figures and reports.
     reference, url : str
         Its source.
-    form : str
-        Its form in a configuration file, if that is a pattern such as ``torchvision/NAME``.
+    prefix, variable : str
+        If a configuration file names it by a pattern such as ``torchvision/NAME``: the fixed part
+        ``torchvision/``, and the word for the part that varies.
     names : collection of str, or str
-        What may stand in place of NAME: the names, or where a function that lists them is defined.
+        What may stand for the variable part: the names, or where a function that lists them is defined.
     settings : type or mapping
         Pydantic model of an optimiser's or schedule's settings; of a user's own kind, the defaults of its
         settings by key, ``...`` for those that are required.
@@ -122,6 +124,8 @@ class Kind:
         Further functions of the kind, and where they are defined.
     name : str
         Its name, the key of the table.
+    file : str
+        Its name in configurations if the user's own project has it: ``file:nets/mine.py:MyNet``.
     """
 
     definition: str
@@ -129,47 +133,43 @@ class Kind:
     label: str = ""
     reference: str = ""
     url: str = ""
-    form: str = ""
+    prefix: str = ""
+    variable: str = "NAME"
     names: tuple[str, ...] | str = ()
     settings: type | Mapping | None = None
     facts: Mapping = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    file: str = ""
 
     @property
-    def own(self) -> bool:
-        """Whether it is in a file of the user's own project."""
-        return self.form.startswith("file:")
-
-    @property
-    def prefix(self) -> str:
-        """The fixed part of its form: ``torchvision/`` of ``torchvision/NAME``."""
-        return self.form.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    def form(self) -> str:
+        """Its form in a configuration file: its name, or a pattern such as ``torchvision/NAME``."""
+        return self.file or (self.prefix + self.variable if self.prefix else self.name)
 
 
 @cache
 def known(family: str) -> dict[str, Kind]:
     """Return the kinds of a family by name, in alphabetical order."""
     table = imported(FAMILIES[family].table)
-    return {name: replace(kind, name=name, form=kind.form or name) for name, kind in sorted(table.items())}
+    return {name: replace(kind, name=name) for name, kind in sorted(table.items())}
 
 
 def find(family: str, text: str, where: str = "", listed: bool = False) -> Kind:
-    """Return the kind that a configuration value names, as a name or in a form: ``torchvision/resnet18``.
+    """Return the kind that a configuration value names, by its name or as ``torchvision/resnet18``.
 
-    Raises
-    ------
-    InputError
-        When there is no such kind; `where` is the configuration key. Names that take long to list, such as
-        those of torchvision's networks, are checked with `listed`.
+    `where` is the configuration key, for messages. Names that take long to list, such as those of
+    torchvision's networks, are checked with `listed`.
     """
-    kinds = known(family).values()
     if FAMILIES[family].files and text.startswith("file:"):
         return _of_file(family, text, where or family)
+    kinds = known(family).values()
     for kind in kinds:
         names = () if isinstance(kind.names, str) and not listed else _names(kind)
-        fits = rest(kind, text) and text != kind.form and (not names or rest(kind, text) in names)
-        if text == kind.form == kind.name or fits:
+        variable = rest(kind, text)
+        if variable and text != kind.form and (not names or variable in names):
+            return kind
+        if not kind.prefix and text == kind.name:
             return kind
     options = [kind.form for kind in kinds] + [kind.prefix + name for kind in kinds for name in _names(kind)]
     likely = [option for option in options if option.endswith(("/" + text, ":" + text))]
@@ -184,30 +184,17 @@ def forms(family: str) -> list[str]:
 
 def rest(kind: Kind, text: str) -> str:
     """Return the variable part of a value: ``resnet18`` of ``torchvision/resnet18``."""
-    variable = kind.form != kind.name and text.startswith(kind.prefix)
-    return text.removeprefix(kind.prefix) if variable else ""
+    return text.removeprefix(kind.prefix) if kind.prefix and text.startswith(kind.prefix) else ""
 
 
 def load(family: str, text: str, where: str = ""):
-    """Import the kind that a configuration value names, see `find`, and return its function or class.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or the user's file that defines it cannot be imported.
-    """
+    """Import the kind that a configuration value names, see `find`, and return its function or class."""
     kind = find(family, text, where)
-    return own.load(*own.locate(kind.definition)) if kind.own else imported(kind.definition)
+    return user_code.load(*user_code.locate(kind.definition)) if kind.file else imported(kind.definition)
 
 
 def call(family: str, text: str, offered: object):
-    """Call a kind with the arguments that its parameters name: attributes of `offered`, see `Family.offers`.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind, or it has another parameter.
-    """
+    """Call a kind with the attributes of `offered` that its parameters name, see `Family.offers`."""
     function = load(family, text)
     parameters = signature(function).parameters.values()
     names = imported(FAMILIES[family].offers)
@@ -233,13 +220,13 @@ def imported(definition: str):
 
 def _of_file(family: str, text: str, where: str) -> Kind:
     """Return a kind in a file of the user's own project."""
-    place = text.removeprefix("file:")
+    definition = text.removeprefix("file:")
     try:
-        path, name = own.locate(place)
+        path, name = user_code.locate(definition)
         if path.is_relative_to(closure.LIBRARY.parent):
             raise InputError("the file is part of prunescope; copy it elsewhere")
         if not FAMILIES[family].described:
-            return Kind(place, "", name=text, form=text)
+            return Kind(definition, "", name=text, file=text)
         if name in known(family):
             raise InputError(f"{name} is the name of a {family} of prunescope; rename your function")
         return _described(family, text, path, name, closure.of_user(path))
@@ -250,19 +237,25 @@ def _of_file(family: str, text: str, where: str) -> Kind:
 @cache
 def _described(family: str, text: str, path: Path, name: str, _files: tuple) -> Kind:
     shared = FAMILIES[family]
-    found = user_kinds.description(path, name, shared.given, shared.base)
-    facts = dict(found["facts"])
+    code = closure.digest(closure.closure(closure.with_packages(path)))
+    described = description(path, name, shared.given, shared.base, code)
+    facts, required = dict(described["facts"]), described["required"]
     for fact in shared.required:
         if not facts.get(fact):
             raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
-    if shared.alone and found["required"]:
+    if shared.alone and required:
         raise InputError(f"{name} must take {shared.alone}")
     if shared.offers:
-        _check_parameters(name, found["required"], imported(shared.offers))
-    words = {key: facts.pop(key, "") for key in user_kinds.WORDS}
-    settings = dict.fromkeys(found["required"], ...) | found["defaults"]
-    place = text.removeprefix("file:")
-    return Kind(place, found["summary"], **words, settings=settings, facts=facts, name=name, form=text)
+        _check_parameters(name, required, imported(shared.offers))
+    return Kind(
+        text.removeprefix("file:"),
+        described["summary"],
+        **{key: facts.pop(key, "") for key in WORDS},
+        settings=dict.fromkeys(required, ...) | described["defaults"],
+        facts=facts,
+        name=name,
+        file=text,
+    )
 
 
 def _names(kind: Kind) -> tuple[str, ...]:

@@ -67,13 +67,7 @@ class Logits:
 
 @contextmanager
 def opened(paths: Sequence[str | Path]) -> Iterator[list[Logits]]:
-    """Open several predictions.h5.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or damaged, or one has other images than the first.
-    """
+    """Open several predictions.h5; refuse files with other images than the first one."""
     with ExitStack() as stack:
         every = [_open(str(path), stack) for path in paths]
         for other in every[1:]:

@@ -18,10 +18,10 @@ from prunescope.activations.views import sample, units_first
 from prunescope.data import datasets
 from prunescope.data.images import Images
 from prunescope.errors import InputError, shrinking
-from prunescope.networks.build import normalise
+from prunescope.networks.build import hooked
 from prunescope.networks.modules import chosen
-from prunescope.networks.outline import Module, outline
-from prunescope.networks.probe import check_repeatable, check_storable, hooked
+from prunescope.networks.outline import Module, check_repeatable, check_storable, outline
+from prunescope.networks.preprocessing import normalise
 from prunescope.provenance import derive_seed
 from prunescope.settings.activations import EXAMPLES, RecordingSettings
 

@@ -29,8 +29,7 @@ from prunescope.provenance import derive_seed
 from prunescope.settings.landscape import ESTIMATED, LineSettings
 from prunescope.settings.training import Forward
 from prunescope.training.data import Data, Split, chosen_images, place_test
-from prunescope.training.evaluate import forward, predict, score
-from prunescope.training.execution import reproducible
+from prunescope.training.evaluate import forward, predict, reproducible, score
 
 log = logging.getLogger("prunescope")
 METRICS = ("loss", "error")

@@ -1,53 +1,31 @@
-"""Building networks by name, and converting pixels to their input."""
+"""Building networks by name, and running them on one image."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from inspect import signature
 
 import numpy as np
 import torch
 from torch import nn
 
-from prunescope import kinds, own
+from prunescope import kinds, user_code
 from prunescope.errors import InputError
-from prunescope.networks.layers import Shape
-from prunescope.networks.preprocessing import resize
-from prunescope.networks.probe import eager, hooked, obstacle
 
 
 def build(
-    name: str, arguments: dict, shape: Shape, classes: int, seed: int, more: dict | None = None
+    name: str,
+    arguments: dict,
+    shape: Sequence[int],
+    classes: int,
+    seed: int,
+    more: dict | None = None,
 ) -> nn.Module:
-    """Build a network with freshly drawn weights.
+    """Build a network with freshly drawn weights, on the CPU or the device of a surrounding ``with``.
 
-    Parameters
-    ----------
-    name : str
-        As in an experiment file: a network of this library, ``torchvision/NAME``, ``timm/NAME``, or
-        ``file:PATH.py:NAME``.
-    arguments : dict
-        Keyword arguments of the network's function.
-    shape : sequence of int
-        Channels, height and width of an image.
-    classes : int
-        Number of outputs.
-    seed : int
-        Determines the weights, which are the same on every device. The global random state is unchanged.
-    more : dict, optional
-        Further entries of a checkpoint's `network`; not used here.
-
-    Returns
-    -------
-    torch.nn.Module
-        On the CPU, or on the device of a surrounding ``with torch.device(...)`` (``meta`` for a network
-        without weights).
-
-    Raises
-    ------
-    InputError
-        When the name or an argument is unknown, the network does not fit the images or the classes, or a
-        user's file raises an error.
+    `name` and `arguments` are those of an experiment file, `shape` is that of an image (channels, height,
+    width). The `seed` determines the weights, which are the same on every device; the global random state is
+    unchanged. `more` has further entries of a checkpoint's network, which are not used here.
     """
     function = _function(name, arguments, shape, classes)
     with seeded(seed):
@@ -61,7 +39,7 @@ def build(
         except InputError:
             raise
         except Exception as error:  # constructors from other libraries can raise anything
-            if text := own.problem(error):
+            if text := user_code.problem(error):
                 raise InputError(
                     f"network: {name} with images of {_size(shape)} and {classes} classes: {text}"
                 ) from None
@@ -94,6 +72,22 @@ def _check_state(network: nn.Module) -> None:
             )
 
 
+def eager(network: nn.Module) -> nn.Module:
+    """Return a network without what `torch.compile` adds: compiled modules ignore hooks."""
+    network = getattr(network, "_orig_mod", network)
+    for module in network.modules():
+        # Only where needed: a TorchScript module refuses any change.
+        if module._compiled_call_impl is not None:
+            module._compiled_call_impl = None
+        for name, child in module.named_children():
+            if hasattr(child, "_orig_mod"):
+                module._modules[name] = child._orig_mod
+        forward = getattr(type(module), "forward", None)
+        if original := getattr(forward, "_torchdynamo_orig_callable", None):
+            module.forward = original.__get__(module)
+    return network
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the random numbers of torch, NumPy and Python, and leave their state as it was."""
@@ -110,7 +104,7 @@ def seeded(seed: int) -> Iterator[None]:
             random.setstate(state)
 
 
-def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callable[[], nn.Module]:
+def _function(name: str, arguments: dict, shape: Sequence[int], classes: int) -> Callable[[], nn.Module]:
     kind, function = kinds.find("network", name, "network.name"), kinds.load("network", name)
     if isinstance(function, nn.Module) or not callable(function):
         raise InputError(f"network.name = {name!r}: must name a class or a function that returns a module")
@@ -130,22 +124,11 @@ def _function(name: str, arguments: dict, shape: Shape, classes: int) -> Callabl
 
 @torch.no_grad()
 def trace(
-    network: nn.Module, shape: Shape, hooks: dict[nn.Module, Callable[[object], None]] | None = None
+    network: nn.Module, shape: Sequence[int], hooks: dict[nn.Module, Callable[[object], None]] | None = None
 ) -> tuple[int, ...]:
-    """Run a network on one black image, in evaluation mode.
+    """Run a network on one black image, in evaluation mode, and return the shape of its output.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    shape : sequence of int
-        Channels, height and width of an image.
-    hooks : dict of torch.nn.Module to callable, optional
-        Called with the module's output after each run.
-
-    Returns
-    -------
-    tuple of int
-        Shape of the network's output.
+    `hooks` are called with the outputs of their modules after each run.
     """
     mode = network.training
     image = torch.zeros(1, *shape, device=next(network.parameters(), torch.empty(0)).device)
@@ -162,30 +145,33 @@ def trace(
         network.train(mode)
 
 
-def normalise(
-    images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, resizing: dict | None = None
-) -> torch.Tensor:
-    """Turn pixels into a network's input: resize, then (pixel / 255 - mean) / std, channel by channel.
+@contextmanager
+def hooked(hooks: Iterable[tuple[nn.Module, Callable[[object], object]]]) -> Iterator[None]:
+    """Pass the outputs of modules to functions after each run, until the block ends."""
 
-    Parameters
-    ----------
-    images : Tensor of uint8 or float32, shape (N, C, H, W)
-        Pixels in [0, 255].
-    mean, std : Tensor or sequence of float, shape (C,)
-        On the scale [0, 1].
-    resizing : dict, optional
-        See `prunescope.networks.preprocessing.Preprocessing`; None leaves the size unchanged.
+    def call(use: Callable) -> Callable:
+        def hook(_module, _inputs, output) -> None:  # a returned value would replace the output
+            use(output)
 
-    Returns
-    -------
-    Tensor of float32, shape (N, C, H, W)
-        In the memory format of `images`.
-    """
-    mean = torch.as_tensor(mean, dtype=torch.float64, device=images.device).view(-1, 1, 1)
-    std = torch.as_tensor(std, dtype=torch.float64, device=images.device).view(-1, 1, 1)
-    pixels = resize(images.float(), **resizing) if resizing else images.float()
-    return torch.addcmul((-mean / std).float(), pixels, (1 / (255 * std)).float())
+        return hook
+
+    with ExitStack() as stack:
+        for module, use in hooks:
+            stack.callback(module.register_forward_hook(call(use)).remove)
+        yield
 
 
-def _size(shape: Shape) -> str:
+def obstacle(output) -> str:
+    """Return why an output of a module cannot be recorded, e.g. ``returns a tuple``; empty if it can."""
+    if not isinstance(output, torch.Tensor):
+        return f"returns a {type(output).__name__} instead of one tensor"
+    if output.is_complex():
+        return "returns complex numbers"
+    if output.is_quantized or output.is_nested or output.layout is not torch.strided:
+        kind = output.dtype if output.is_quantized else output.layout
+        return f"returns a tensor of another kind ({kind})"
+    return ""
+
+
+def _size(shape: Sequence[int]) -> str:
     return "×".join(str(length) for length in shape)

@@ -26,7 +26,7 @@ SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr
 
 
 @dataclass(frozen=True)
-class Found:
+class WeightFile:
     """The content of a weight file.
 
     Attributes
@@ -56,25 +56,13 @@ class Found:
     ignored: tuple[str, ...] = ()
 
 
-def read(path: str | Path, own: Mapping[str, Tensor], key: str = "network.weights") -> Found:
-    """Read the weights of a network.
+def read(path: str | Path, state: Mapping[str, Tensor], key: str = "network.weights") -> WeightFile:
+    """Read the weights of a network with this state dict; `key` is the setting with the path.
 
-    Parameters
-    ----------
-    path : path
-        A ``.safetensors`` file, or what ``torch.save`` wrote: a state dict, nested dictionaries that hold one
-        (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
-        ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of
-        all names is removed, e.g. ``module.`` of `DataParallel`.
-    own : dict of str to Tensor
-        The network's own state dict.
-    key : str, optional
-        The configuration key that gives the path, for error messages.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or does not contain the weights of exactly one network.
+    The file is ``.safetensors``, or what ``torch.save`` wrote: a state dict, nested dictionaries that hold
+    one (checkpoints from PyTorch Lightning and other training programs), or a checkpoint of this workflow.
+    ``NAME_orig`` and ``NAME_mask`` of `torch.nn.utils.prune` become the product and a mask. A prefix of all
+    names is removed, e.g. ``module.`` of `DataParallel`.
     """
     where = f"{key} = {str(path)!r}"
     if not Path(path).is_file():
@@ -82,15 +70,18 @@ def read(path: str | Path, own: Mapping[str, Tensor], key: str = "network.weight
     content = _load(Path(path), where)
     # Checkpoints of this workflow store masks next to the weights.
     ours = isinstance(content, dict) and {"schema", "weights", "masks"} <= set(content)
-    found = _found_in(content, set(own), where)
+    file = _state_dict_in(content, set(state), where)
     if ours:
         masks = content["masks"]
         if not isinstance(masks, dict) or not all(isinstance(mask, Tensor) for mask in masks.values()):
             raise InputError(f"{where}: its masks are not tensors by the name of their weight; save it again")
-        found = replace(found, masks=masks, others=())
-    found = replace(found, state={name.replace(COMPILED, ""): value for name, value in found.state.items()})
-    found = replace(found, masks={name.replace(COMPILED, ""): mask for name, mask in found.masks.items()})
-    return _without_prefix(_without_prune(found, own, where), set(own), where)
+        file = replace(file, masks=masks, others=())
+    file = replace(
+        file,
+        state={name.replace(COMPILED, ""): value for name, value in file.state.items()},
+        masks={name.replace(COMPILED, ""): mask for name, mask in file.masks.items()},
+    )
+    return _without_prefix(_without_prune(file, state, where), set(state), where)
 
 
 def _load(path: Path, where: str):
@@ -108,9 +99,9 @@ def _load(path: Path, where: str):
     except MemoryError:
         raise
     except Exception as error:  # readers raise many kinds of errors for damaged files
-        if found := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+        if match := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
             raise InputError(
-                f"{where}: the file holds a Python object ({found[1]}), and loading it could run code; if "
+                f"{where}: the file holds a Python object ({match[1]}), and loading it could run code; if "
                 "you trust it, load it yourself and save only the weights: "
                 "torch.save(network.state_dict(), FILE)"
             ) from None
@@ -134,21 +125,10 @@ def largest(state: Mapping[str, Tensor]) -> int:
 
 
 def dense(name: str, value: Tensor, most: int, where: str) -> Tensor:
-    """Return a tensor of a file in the ordinary layout.
+    """Return a tensor of a file in the ordinary layout; refuse what is not simply an array of numbers.
 
-    Parameters
-    ----------
-    name : str
-    value : Tensor
-    most : int
-        The largest number of values that a tensor of the network has.
-    where : str
-        Where it comes from, for the error message.
-
-    Raises
-    ------
-    InputError
-        When the tensor is not simply an array of numbers.
+    `most` is the largest number of values that a tensor of the network has; `where` is the origin, for
+    messages.
     """
     if value.is_meta:
         problem = "has no values, because it was saved on the device meta; save the network that was trained"
@@ -175,36 +155,36 @@ def _dictionaries(content) -> Iterator[tuple[tuple[str, ...], dict]]:
             todo += [((*path, str(key)), inner) for key, inner in items]
 
 
-def _found_in(content, names: set[str], where: str) -> Found:
+def _state_dict_in(content, names: set[str], where: str) -> WeightFile:
     """Find the network's state dict in a file: the one with most of its names.
 
     Of several, it is the whole content, or the first of `WRAPPERS`.
     """
-    found = []
+    candidates = []
     for path, one in _dictionaries(content):
         tensors = {key: value for key, value in one.items() if isinstance(key, str)}
         known = {name for key in tensors for name in _ends(key, names)}
         if known or all(isinstance(key, str) and isinstance(one[key], Tensor) for key in one):
             rank = WRAPPERS.index(path[-1]) if path and path[-1] in WRAPPERS else len(WRAPPERS)
-            found.append((-len(known), rank if path else -1, len(path), ".".join(path), tensors))
-    if not found:
+            candidates.append((-len(known), rank if path else -1, len(path), ".".join(path), tensors))
+    if not candidates:
         raise InputError(
             f"{where}: the file holds no state dict; save the weights with "
             "torch.save(network.state_dict(), FILE)"
         )
-    found.sort(key=lambda one: one[:3])
-    best, (_, _, _, key, state) = found[0][:3], found[0]
-    if equal := [one[3] for one in found if one[:3] == best][1:]:
+    candidates.sort(key=lambda one: one[:3])
+    best, (_, _, _, key, state) = candidates[0][:3], candidates[0]
+    if equal := [one[3] for one in candidates if one[:3] == best][1:]:
         raise InputError(
             f"{where}: the file holds several state dicts ({', '.join([key, *equal])}); save only that of "
             "the network"
         )
     used = {name for name, value in state.items() if isinstance(value, Tensor) or name.endswith(EXTRA)}
-    return Found(
+    return WeightFile(
         {name: value for name, value in state.items() if name in used},
         {},
         key=key,
-        others=tuple(one[3] for one in found[1:] if one[0] and one[3]),
+        others=tuple(one[3] for one in candidates[1:] if one[0] and one[3]),
         ignored=tuple(name for name in state if name not in used),
     )
 
@@ -217,10 +197,10 @@ def _ends(key: str, names: set[str]) -> Iterator[str]:
         yield from (name for start in range(len(parts)) if (name := ".".join(parts[start:])) in names)
 
 
-def _without_prune(found: Found, own: Mapping[str, Tensor], where: str) -> Found:
+def _without_prune(file: WeightFile, network: Mapping[str, Tensor], where: str) -> WeightFile:
     """Replace the ``orig`` and ``mask`` of a parameter from `torch.nn.utils.prune` by their product."""
-    state, masks = dict(found.state), dict(found.masks)
-    names, most = set(own), largest(own)
+    state, masks = dict(file.state), dict(file.masks)
+    names, most = set(network), largest(network)
     for name in [name for name in state if name.endswith("_mask")]:
         base = name.removesuffix("_mask")
         # A network may have weights of these names itself.
@@ -230,20 +210,19 @@ def _without_prune(found: Found, own: Mapping[str, Tensor], where: str) -> Found
         if mask.shape != weight.shape:
             raise InputError(f"{where}: {name} and {base}_orig have different shapes; save the weights again")
         mask, weight = (
-            dense(own_name, value, most, where)
-            for own_name, value in ((name, mask), (f"{base}_orig", weight))
+            dense(part, value, most, where) for part, value in ((name, mask), (f"{base}_orig", weight))
         )
         if not ((mask == 0) | (mask == 1)).all():
             raise InputError(f"{where}: {name} has values other than 0 and 1; save the weights again")
         masks[base] = mask.bool()
         state[base] = weight.masked_fill(~masks[base], 0.0)
-    return replace(found, state=state, masks=masks)
+    return replace(file, state=state, masks=masks)
 
 
-def _without_prefix(found: Found, names: set[str], where: str) -> Found:
+def _without_prefix(file: WeightFile, names: set[str], where: str) -> WeightFile:
     """Remove the prefix under which most of the network's names are found."""
     counts = Counter()
-    for name in found.state:
+    for name in file.state:
         for end in _ends(name, names):
             if name.endswith(end):
                 counts[name.removesuffix(end)] += 1
@@ -254,11 +233,11 @@ def _without_prefix(found: Found, names: set[str], where: str) -> Found:
             "save the weights of one of them"
         )
     prefix = "" if "" in best or not best else best[0]
-    own, others = {}, []
-    for name, value in found.state.items():
+    state, others = {}, []
+    for name, value in file.state.items():
         if name.startswith(prefix):
-            own[name.removeprefix(prefix)] = value
+            state[name.removeprefix(prefix)] = value
         else:
             others.append(name)
-    masks = {name.removeprefix(prefix): mask for name, mask in found.masks.items() if name.startswith(prefix)}
-    return replace(found, state=own, masks=masks, prefix=prefix, left_out=tuple(others))
+    masks = {name.removeprefix(prefix): mask for name, mask in file.masks.items() if name.startswith(prefix)}
+    return replace(file, state=state, masks=masks, prefix=prefix, left_out=tuple(others))

@@ -1,4 +1,4 @@
-"""Parts that several networks share: sequences with named modules, convolution plans, initialisations.
+"""Parts that several networks share: sequences with named modules, initialisations.
 
 Every activation function and every pool is a separate module, never reused and never in place, so that each
 can be recorded; the last linear layer is called ``output``.
@@ -18,23 +18,6 @@ def sequence(**modules: nn.Module) -> nn.Sequential:
     for name, module in modules.items():
         network.add_module(name, module)
     return network
-
-
-def convolutions(channels: int, plan: Sequence[int | str], norm: bool) -> dict[str, nn.Module]:
-    """Return a 3×3 convolution and a ReLU for each width of a plan, and a 2×2 max pool for each ``M``."""
-    modules: dict[str, nn.Module] = {}
-    number = 0
-    for step in plan:
-        if step == "M":
-            modules[f"pool{number}"] = nn.MaxPool2d(2)
-            continue
-        number += 1
-        modules[f"conv{number}"] = nn.Conv2d(channels, step, 3, padding=1)
-        if norm:
-            modules[f"norm{number}"] = nn.BatchNorm2d(step)
-        modules[f"relu{number}"] = nn.ReLU()
-        channels = step
-    return modules
 
 
 @torch.no_grad()

@@ -14,28 +14,13 @@ from prunescope.networks import PRUNABLE
 
 
 def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Module]:
-    """Return the modules that any of the patterns matches, in the network's own order.
+    """Return the modules that any of the patterns matches, by name, in the network's own order.
 
     A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
     type (``Conv2d``) and the base classes of this type; ``*`` also matches dots. ``Type:name``, as in
     ``Conv2d:layer1.*``, must match both. The name of a module always matches it, whatever characters it has.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    patterns : list of str
-    key : str
-        The configuration key the patterns come from, for the error message.
-
-    Returns
-    -------
-    dict of str to torch.nn.Module
-        By dotted name; the network itself, whose name is empty, is never chosen.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches nothing, so that a misspelled layer is noticed.
+    A pattern that matches nothing is refused, so that a misspelled layer is noticed; `key` is the
+    configuration key of the patterns. The network itself, whose name is empty, is never chosen.
     """
     modules = {name: module for name, module in network.named_modules() if name}
     first, chosen = {module: name for name, module in modules.items()}, set()
@@ -58,17 +43,8 @@ def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Mo
 def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, nn.Module]:
     """Return the modules to record by the name of their layer, in the network's own order.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    layers : list of str or dict of str to str
-        Patterns, see `select`, for layers with the names of their modules; or a mapping from the names of
-        layers to those of modules.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches nothing, there is no such module, or two layers have the same one.
+    `layers` are patterns, see `select`, for layers with the names of their modules; or a mapping from the
+    names of layers to those of modules.
     """
     if isinstance(layers, list):
         return select(network, layers, "activations.layers")
@@ -91,8 +67,8 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
 def matches(pattern: str, name: str, module: nn.Module) -> bool:
     """Whether a pattern matches a module of this dotted name."""
     # Parametrisations and torch's own layers use subclasses, e.g. ParametrizedConv2d.
-    own = type(module).__mro__
-    kinds = [kind.__name__ for kind in own[: own.index(nn.Module)]]
+    classes = type(module).__mro__
+    kinds = [kind.__name__ for kind in classes[: classes.index(nn.Module)]]
     if fits(pattern, name):
         return True
     if ":" in pattern:
@@ -113,19 +89,19 @@ def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
     included. For a weight that is computed from other parameters (`torch.nn.utils.parametrize`,
     ``weight_norm``), these are the parameters with its shape.
     """
-    found = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
+    weights = {name: value for name, value in module.named_parameters(recurse=False) if "weight" in name}
     computed = getattr(module, "weight", None)
     if isinstance(computed, Tensor) and not isinstance(computed, nn.Parameter):
-        found = {name: value for name, value in found.items() if value.shape == computed.shape}
+        weights = {name: value for name, value in weights.items() if value.shape == computed.shape}
     if is_parametrized(module):
         for tensor, originals in module.parametrizations.items():
             shape = getattr(module, tensor).shape
-            found |= {
+            weights |= {
                 f"parametrizations.{tensor}.{name}": value
                 for name, value in originals.named_parameters(recurse=False)
                 if "weight" in tensor and value.shape == shape
             }
-    return {name: value for name, value in found.items() if value.ndim >= 2}
+    return {name: value for name, value in weights.items() if value.ndim >= 2}
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -152,12 +128,12 @@ def weighted(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 
     A weight that several modules share belongs to the first one.
     """
-    first, found = first_names(network), {}
+    first, weighted_modules = first_names(network), {}
     for prefix, module in network.named_modules():
         names = {f"{prefix}.{key}" if prefix else key: weight for key, weight in weights_of(module).items()}
-        if own := {name: weight for name, weight in names.items() if first[name] == name}:
-            found[prefix] = own
-    return found
+        if weights := {name: weight for name, weight in names.items() if first[name] == name}:
+            weighted_modules[prefix] = weights
+    return weighted_modules
 
 
 def by_output(module: nn.Module, weight: Tensor) -> Tensor:
@@ -182,20 +158,8 @@ def prunable(
 ) -> dict[str, nn.Parameter]:
     """Return the weights that patterns select, by parameter name in the order of the network.
 
-    A weight can be pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    patterns : list of str
-        Module names or types, see `select`, or names of parameters (``*.in_proj_weight``).
-    key : str, optional
-        The configuration key the patterns come from, for the error message.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches no module with such a weight, or pruned weights would not stay zero.
+    A pattern is that of a module, see `select`, or of a parameter (``*.in_proj_weight``). A weight can be
+    pruned if it is a matrix or a kernel; batch norm and biases are never pruned.
     """
     modules, parameters = owners(network), dict(network.named_parameters(remove_duplicate=False))
     first, chosen = first_names(network), set()
@@ -228,26 +192,21 @@ def unusual(network: nn.Module, names: Iterable[str]) -> str:
     """
     by_name, other = owners(network), _ConvTransposeNd | NonDynamicallyQuantizableLinear
     for name in names:
-        place, module = by_name.get(name, ("", None))
+        layer, module = by_name.get(name, ("", None))
         ordinary = isinstance(module, nn.Linear | _ConvNd) and not isinstance(module, other)
-        if not ordinary or name != f"{place}.weight":
+        if not ordinary or name != f"{layer}.weight":
             return name
     return ""
 
 
 @torch.no_grad()
 def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
-    """Refuse parametrisations in which a zero of the parameter does not give a zero of the weight.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse parametrisations in which a zero of the parameter does not give a zero of the weight."""
     for name in names:
-        prefix, parametrised, own = name.partition(".parametrizations.")
+        prefix, parametrised, parameter_name = name.partition(".parametrizations.")
         if not parametrised:
             continue
-        module, tensor = network.get_submodule(prefix), own.rpartition(".")[0]
+        module, tensor = network.get_submodule(prefix), parameter_name.rpartition(".")[0]
         parameter = network.get_parameter(name)
         before, removed = parameter.clone(), torch.arange(parameter.numel()).view(parameter.shape) % 2 == 0
         parameter.masked_fill_(removed, 0.0)
@@ -261,25 +220,9 @@ def check_zeros(network: nn.Module, names: Iterable[str]) -> None:
 
 
 def layer_rates(network: nn.Module, names: list[str], rates: dict[str, float]) -> dict[str, float]:
-    """Resolve rates by pattern into rates by parameter name.
+    """Return the rates of those of the prunable weights `names` that a pattern of `rates` matches.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    names : list of str
-        The prunable weights.
-    rates : dict of str to float
-        By module pattern; the last pattern that matches a module applies.
-
-    Returns
-    -------
-    dict of str to float
-        Only the weights that a pattern matches.
-
-    Raises
-    ------
-    InputError
-        When a pattern matches no prunable module.
+    The last pattern that matches a module applies; one that matches no prunable module is refused.
     """
     modules, first = owners(network), first_names(network)
     resolved = {}

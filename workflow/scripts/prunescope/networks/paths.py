@@ -7,6 +7,7 @@ outputs differ, and the output can be reached from it where its gradient is not 
 become 0 or 1, because products over many layers could become zero or infinite.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -15,7 +16,6 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from prunescope.networks import modules
-from prunescope.networks.layers import Shape
 from prunescope.networks.masks import Masks
 
 # Functions that pass on their input; and maxima, of which the gradient would reach only the first position.
@@ -41,41 +41,30 @@ ADAPTIVE = {
 }
 
 
-def unreachable(network: nn.Module, shape: Shape, masks: Masks) -> dict[str, list[bool | None]]:
+def unreachable(network: nn.Module, shape: Sequence[int], masks: Masks) -> dict[str, list[bool | None]]:
     """Return which channels have no path of kept weights from the input, or none to the output.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In evaluation mode. Its parameters are changed.
-    shape : sequence of int
-        Channels, height and width of its input.
-    masks : dict of str to Tensor of bool
-        By parameter name; without a mask, all weights are kept.
-
-    Returns
-    -------
-    dict of str to list of bool
-        For each module with weights that can be pruned, in the order of its output channels. None where this
-        cannot be traced: for a channel without a path even if nothing is pruned, and for a module whose
-        output is not known or has other channels, e.g. within multi-head attention.
+    The network is in evaluation mode; its parameters are changed. The result has each module with weights
+    that can be pruned, with its output channels in order: None where this cannot be traced, for a channel
+    without a path even if nothing is pruned, and for a module whose output is not known or has other
+    channels, e.g. within multi-head attention.
     """
     reached = _reached(network, shape, masks)
     complete = all(one is not None and one.all() for one in reached.values())
     dense = reached if complete else _reached(network, shape, {})
-    found: dict[str, list[bool | None]] = {}
+    off_path: dict[str, list[bool | None]] = {}
     for layer, weights in modules.weighted(network).items():
         module = network.get_submodule(layer)
         count = sum(len(modules.by_output(module, weight)) for weight in weights.values())
         if reached[layer] is None or len(reached[layer]) != count:
-            found[layer] = [None] * count
+            off_path[layer] = [None] * count
         else:
             both = zip(reached[layer].tolist(), dense[layer].tolist(), strict=True)
-            found[layer] = [not on_path if traced else None for on_path, traced in both]
-    return found
+            off_path[layer] = [not on_path if traced else None for on_path, traced in both]
+    return off_path
 
 
-def _reached(network: nn.Module, shape: Shape, masks: Masks) -> dict[str, Tensor | None]:
+def _reached(network: nn.Module, shape: Sequence[int], masks: Masks) -> dict[str, Tensor | None]:
     """Return which output channels of each module with weights are on a path; None where it never runs."""
     _set_parameters(network, masks)
     names = {module: name for name, module in network.named_modules() if modules.weights_of(module)}
@@ -110,7 +99,7 @@ def _reached(network: nn.Module, shape: Shape, masks: Masks) -> dict[str, Tensor
 
 @torch.no_grad()
 def _set_parameters(network: nn.Module, masks: Masks) -> None:
-    weights = {name for own in modules.weighted(network).values() for name in own}
+    weights = {name for layer in modules.weighted(network).values() for name in layer}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(False)
         if name in weights:

@@ -1,4 +1,4 @@
-"""The preprocessing that trained weights require: normalisation, and resizing on the device, by batch."""
+"""From pixels to the input of a network: normalisation, and the resizing that trained weights require."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,13 +32,7 @@ class Preprocessing:
 
 @cache
 def preprocessing_of(name: str) -> Preprocessing:
-    """Return the preprocessing that a network's trained weights require; nothing is downloaded.
-
-    Raises
-    ------
-    InputError
-        When there are no trained weights for the network.
-    """
+    """Return the preprocessing that a network's trained weights require; nothing is downloaded."""
     kind = kinds.find("network", name, "network.name")
     if "preprocessing" not in kind.functions:
         raise InputError(
@@ -54,19 +48,10 @@ def input_shape(shape: Sequence[int], resizing: dict | None) -> tuple[int, ...]:
 
 
 def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], interpolation: str) -> Tensor:
-    """Resize images and cut out their centre, as torchvision's transforms do.
+    """Resize images with pixels in [0, 255], and cut out their centre, as torchvision's transforms do.
 
-    Parameters
-    ----------
-    images : Tensor of float32, shape (N, C, H, W)
-        Pixels in [0, 255].
-    size, crop, interpolation
-        See `Preprocessing`.
-
-    Returns
-    -------
-    Tensor of float32, shape (N, C, crop height, crop width)
-        Pixels in [0, 255]; zero where the images are smaller than the crop.
+    `size`, `crop` and `interpolation` are those of `Preprocessing`. The result is zero where the images are
+    smaller than the crop.
     """
     height, width = images.shape[2:]
     shorter = min(height, width)
@@ -83,13 +68,20 @@ def resize(images: Tensor, size: int | Sequence[int], crop: Sequence[int], inter
     return images[:, :, top : top + crop[0], left : left + crop[1]]
 
 
-def channel_values(values: Sequence[float], channels: int) -> Tensor:
-    """Return a mean or standard deviation for each channel; refuse images with another number of channels.
+def normalise(images: Tensor, mean: Tensor, std: Tensor, resizing: dict | None = None) -> Tensor:
+    """Turn pixels into a network's input: resize, then (pixel / 255 - mean) / std, channel by channel.
 
-    Raises
-    ------
-    InputError
+    Images (N, C, H, W) have pixels in [0, 255], mean and standard deviation are on the scale [0, 1].
+    `resizing` is that of `Preprocessing`; None leaves the size unchanged. The memory format is kept.
     """
+    mean = torch.as_tensor(mean, dtype=torch.float64, device=images.device).view(-1, 1, 1)
+    std = torch.as_tensor(std, dtype=torch.float64, device=images.device).view(-1, 1, 1)
+    pixels = resize(images.float(), **resizing) if resizing else images.float()
+    return torch.addcmul((-mean / std).float(), pixels, (1 / (255 * std)).float())
+
+
+def channel_values(values: Sequence[float], channels: int) -> Tensor:
+    """Return a mean or standard deviation for each channel; refuse images with another number of channels."""
     if len(values) != channels:
         raise InputError(
             f"training.normalisation: has values for {len(values)} channels, but the images have {channels}; "

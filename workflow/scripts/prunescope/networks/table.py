@@ -4,17 +4,17 @@ from prunescope.kinds import Kind
 
 NETWORKS = {
     "conv2": Kind(
-        "networks.conv:conv2",
+        "networks.vgg:conv2",
         "Conv-2 of the lottery ticket hypothesis (Frankle & Carbin 2019)",
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
     ),
     "conv4": Kind(
-        "networks.conv:conv4",
+        "networks.vgg:conv4",
         "Conv-4 of the lottery ticket hypothesis (Frankle & Carbin 2019)",
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
     ),
     "conv6": Kind(
-        "networks.conv:conv6",
+        "networks.vgg:conv6",
         "Conv-6 of the lottery ticket hypothesis (Frankle & Carbin 2019)",
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
     ),
@@ -45,7 +45,7 @@ NETWORKS = {
     "timm": Kind(
         "networks.timm:timm",
         "A classifier from timm, with random weights; its first layer fits the number of channels",
-        form="timm/NAME",
+        prefix="timm/",
         names="networks.timm:names",
         functions={
             "pretrained": "networks.timm:pretrained",
@@ -55,7 +55,7 @@ NETWORKS = {
     "torchvision": Kind(
         "networks.torchvision:torchvision",
         "A classifier from torchvision.models, with random weights; its first convolution fits the images",
-        form="torchvision/NAME",
+        prefix="torchvision/",
         names="networks.torchvision:names",
         functions={
             "pretrained": "networks.torchvision:pretrained",

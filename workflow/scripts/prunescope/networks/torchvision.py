@@ -105,6 +105,6 @@ def _adapt_input(model: nn.Module, channels: int) -> None:
                 module.dilation,
                 bias=module.bias is not None,
             )
-            parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, first)
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, first)
             return

@@ -20,20 +20,8 @@ ACCIDENTAL = 0.01
 def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
     """Build a network with its initial weights for training.
 
-    Parameters
-    ----------
-    network : dict
-        ``name``, ``arguments``, ``shape``, ``classes``; and ``more``, whose ``weights`` is a file or
-        ``DEFAULT``. Without ``weights``, all weights are newly drawn.
-    seed : int
-        Determines newly drawn weights.
-    download : bool, default True
-        Whether missing weights may be downloaded.
-
-    Raises
-    ------
-    InputError
-        When the weights cannot be read, do not fit, or are not those that the workflow was planned with.
+    ``network["more"]["weights"]`` is a file or ``DEFAULT``. Without it, all weights are newly drawn, as the
+    seed determines. With `download`, missing weights may be downloaded.
     """
     more = network.get("more") or {}
     source = more.get("weights")
@@ -49,35 +37,19 @@ def initial(network: dict, seed: int, download: bool = True) -> nn.Module:
     return built
 
 
-def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
-    """Build a network that was trained, and perhaps pruned, elsewhere.
+def elsewhere(network: dict) -> tuple[nn.Module, Masks]:
+    """Build a network that was trained, and perhaps pruned, elsewhere; return it with its masks.
 
-    Parameters
-    ----------
-    network : dict
-        See `initial`; ``weights`` is a file.
-    key : str, optional
-        The configuration key that names the file, for error messages.
-
-    Returns
-    -------
-    network : torch.nn.Module
-        Pruned weights are exactly zero.
-    masks : dict of str to Tensor of bool
-        Those in the file, else of the weights that are exactly zero, see `zeros`; empty if there are none.
-
-    Raises
-    ------
-    InputError
-        When the weights cannot be read, do not fit exactly, or are not those that the workflow was planned
-        with.
+    The masks are those in the file, else of the weights that are exactly zero, see `zeros`; there may be
+    none.
     """
     more = network["more"]
+    where = f"weights = {more['weights']!r}"
     built = build(**network, seed=0)
-    found = _read(more["weights"], more, built, key)
-    fit(built, found.state, f"{key} = {more['weights']!r}", draw_head=False)
+    file = _read(more["weights"], more, built, "weights")
+    fit(built, file.state, where, draw_head=False)
     first, given = modules.first_names(built), {}
-    for name, mask in found.masks.items():
+    for name, mask in file.masks.items():
         weight = built.get_parameter(name) if name in first else None
         if weight is None or mask.shape != weight.shape:
             problem = "matches no weight"
@@ -86,23 +58,23 @@ def elsewhere(network: dict, key: str = "weights") -> tuple[nn.Module, Masks]:
         else:
             given[first[name]] = mask.bool()
             continue
-        raise InputError(f"{key} = {more['weights']!r}: the mask of {name} {problem}; save it again")
+        raise InputError(f"{where}: the mask of {name} {problem}; save it again")
     return built, zeros(built, trained_further=False, given=given, few=more.get("zeros") == "all")
 
 
-def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.Found:
-    found = formats.read(source, network.state_dict(), key)
+def _read(source: str, more: dict, network: nn.Module, key: str) -> formats.WeightFile:
+    file = formats.read(source, network.state_dict(), key)
     if "digest" in more and files.sha256(source) != more["digest"]:
         raise InputError(f"{source}: changed since the workflow was planned; run the workflow again")
-    if found.others:
-        log.info("%s: read from %s; not used: %s", source, found.key, listed(found.others, 5))
-    if found.prefix:
-        log.info("%s: removed the prefix %s from all names", source, found.prefix)
-    if found.ignored:
-        log.info("%s: not tensors, ignored: %s", source, listed(found.ignored, 5))
-    if found.left_out:
-        log.info("%s: not part of the network: %s", source, listed(found.left_out, 5))
-    return found
+    if file.others:
+        log.info("%s: read from %s; not used: %s", source, file.key, listed(file.others, 5))
+    if file.prefix:
+        log.info("%s: removed the prefix %s from all names", source, file.prefix)
+    if file.ignored:
+        log.info("%s: not tensors, ignored: %s", source, listed(file.ignored, 5))
+    if file.left_out:
+        log.info("%s: not part of the network: %s", source, listed(file.left_out, 5))
+    return file
 
 
 def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
@@ -118,41 +90,24 @@ def _pretrained(network: dict, download: bool) -> dict[str, Tensor]:
 
 
 def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: bool) -> list[str]:
-    """Load weights into a network, in place.
+    """Load weights into a network, in place; return the parameters that keep their newly drawn weights.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    state : dict of str to Tensor
-    where : str
-        Where the weights come from, for the error message.
-    draw_head : bool
-        Whether the last layer keeps its newly drawn weights if `state` was trained on another number of
-        classes.
-
-    Returns
-    -------
-    list of str
-        The parameters that keep their newly drawn weights.
-
-    Raises
-    ------
-    InputError
-        With the names that are missing, unexpected or of another shape.
+    With `draw_head`, these are those of the last layer if `state` was trained on another number of classes.
+    `where` is the origin of the weights, for messages.
     """
     whole = network.state_dict()
-    own = {name: value for name, value in whole.items() if not name.endswith(formats.EXTRA)}
+    tensors = {name: value for name, value in whole.items() if not name.endswith(formats.EXTRA)}
     extra = {name: value for name, value in state.items() if name.endswith(formats.EXTRA) and name in whole}
     state = {name: value for name, value in state.items() if not name.endswith(formats.EXTRA)}
     shared = _shared(network)
     weighted = [name for name, module in network.named_modules() if modules.weights_of(module)]
     head = weighted[-1] if weighted else None
-    wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
+    wrong = [name for name in tensors if name in state and state[name].shape != tensors[name].shape]
     drawn = [name for name in wrong if draw_head and name.rpartition(".")[0] == head]
-    shapes = [f"{name} ({_shape(state[name])} instead of {_shape(own[name])})" for name in wrong]
+    shapes = [f"{name} ({_shape(state[name])} instead of {_shape(tensors[name])})" for name in wrong]
     missing = [
         name
-        for name in own
+        for name in tensors
         # Old files lack this counter, which matters only for a batch norm without momentum.
         if not (name.endswith("num_batches_tracked") or {name, *shared[name]} & set(state))
     ]
@@ -160,7 +115,7 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
         f"{what}: {listed(names, 5)}"
         for what, names in (
             ("missing", missing),
-            ("unexpected", [name for name in state if name not in own]),
+            ("unexpected", [name for name in state if name not in tensors]),
             ("of another shape", shapes if set(wrong) != set(drawn) else []),
         )
         if names
@@ -168,7 +123,9 @@ def fit(network: nn.Module, state: dict[str, Tensor], where: str, draw_head: boo
     if problem:
         raise InputError(f"{where}: the weights do not fit the network; {problem}")
     used = {
-        name: _converted(name, value, own[name], where) for name, value in state.items() if name not in drawn
+        name: _converted(name, value, tensors[name], where)
+        for name, value in state.items()
+        if name not in drawn
     }
     for name, others in shared.items():
         for other in others:
@@ -186,27 +143,29 @@ def _shared(network: nn.Module) -> dict[str, list[str]]:
     names = defaultdict(list)
     for name, value in network.state_dict(keep_vars=True).items():
         names[id(value)].append(name)
-    return {name: [other for other in own if other != name] for own in names.values() for name in own}
+    return {
+        name: [other for other in shared if other != name] for shared in names.values() for name in shared
+    }
 
 
-def _converted(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
+def _converted(name: str, value: Tensor, target: Tensor, where: str) -> Tensor:
     """Return a tensor of a file with the type of the network's; refuse one that means something else."""
-    value = formats.dense(name, value, own.numel(), where).detach()
+    value = formats.dense(name, value, target.numel(), where).detach()
     try:
-        whole = _kind(own) == "integer" and _kind(value) == "float" and value.double().frac().eq(0).all()
-        same = _kind(value) == _kind(own) or whole or name.endswith("num_batches_tracked")
-        converted = value.to(own.dtype) if same else None
+        whole = _kind(target) == "integer" and _kind(value) == "float" and value.double().frac().eq(0).all()
+        same = _kind(value) == _kind(target) or whole or name.endswith("num_batches_tracked")
+        converted = value.to(target.dtype) if same else None
     except RuntimeError:  # torch does not compute with types of a few bits
         converted = None
     if converted is None:
         raise InputError(
-            f"{where}: {name} has the type {value.dtype} instead of {own.dtype}; save the weights that the "
-            "network computes with"
+            f"{where}: {name} has the type {value.dtype} instead of {target.dtype}; save the weights that "
+            "the network computes with"
         )
-    if own.isfinite().all() and (broken := int((~converted.isfinite()).sum())):
+    if target.isfinite().all() and (broken := int((~converted.isfinite()).sum())):
         raise InputError(
-            f"{where}: {broken} of {own.numel()} values of {name} are NaN or infinite; check how they were "
-            "trained and saved"
+            f"{where}: {broken} of {target.numel()} values of {name} are NaN or infinite; check how they "
+            "were trained and saved"
         )
     return converted
 
@@ -216,23 +175,11 @@ def _kind(value: Tensor) -> str:
 
 
 def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None, few: bool = False) -> Masks:
-    """Return masks of the zeros in a network's weights.
+    """Return masks of the zeros in all weights that can be pruned; empty when there are no zeros.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    trained_further : bool
-        Whether a matrix that is zero everywhere is treated as initialised to zero, not as pruned.
-    given : dict of str to Tensor of bool, optional
-        Known masks; they are not changed.
-    few : bool, default False
-        Whether zeros count even in a matrix that has hardly any, less than `ACCIDENTAL`: weights can become
-        zero by accident, for example in half precision.
-
-    Returns
-    -------
-    dict of str to Tensor of bool
-        Masks of all weights that can be pruned; empty when there are no zeros.
+    If the network is `trained_further`, a matrix that is zero everywhere is treated as initialised to zero,
+    not as pruned. Masks that are `given` are not changed. Weights can become zero by accident, for example in
+    half precision, so in a matrix that has hardly any, less than `ACCIDENTAL`, zeros count only with `few`.
     """
     # A weight that several modules share counts once, by its first name.
     first = {parameter: name for name, parameter in network.named_parameters()}
@@ -252,14 +199,17 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None,
     masks |= given
     if trained_further:
         masks = {name: mask | ~mask.any() for name, mask in masks.items()}
-    found = sum(int((~mask).sum()) for mask in masks.values())
+    pruned = sum(int((~mask).sum()) for mask in masks.values())
     total = sum(mask.numel() for mask in masks.values())
     log.info(
-        "%d of %d weights are treated as pruned: %d masks from the file, else zeros", found, total, len(given)
+        "%d of %d weights are treated as pruned: %d masks from the file, else zeros",
+        pruned,
+        total,
+        len(given),
     )
     if accidental:
         log.info("%d zeros are not: there are less than %g %% of their layer", accidental, 100 * ACCIDENTAL)
-    return masks if found else {}
+    return masks if pruned else {}
 
 
 def _shape(tensor: Tensor) -> str:

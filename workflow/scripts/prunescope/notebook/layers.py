@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from prunescope import kinds, own
+from prunescope import kinds, user_code
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, trace
@@ -59,7 +59,7 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     """
     try:
         config = configuration_of()  # an empty folder may have none
-        own.use(config["code_folder"])
+        user_code.use(config["code_folder"])
         catalogue = config["catalogue"]
         catalogue.check(name, "layers")
     except InputError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from prunescope import identity, own, tables
+from prunescope import identity, tables, user_code
 from prunescope.activations import store
 from prunescope.errors import InputError, guess
 from prunescope.files import read_parquet
@@ -146,7 +146,7 @@ class Run:
 
         checkpoint = checkpoints.load(self._of_network(seed, round, "checkpoint.pt"))
         name, code = checkpoint.network["name"], checkpoint.network.get("more", {}).get("code")
-        with own.used(self._code_folder()):
+        with user_code.used(self._code_folder()):
             if code is not None and digests.of_file("network", name) != code:
                 warnings.warn(f"{name} has changed since this network was saved", stacklevel=2)
             return checkpoint.build()
@@ -271,7 +271,7 @@ class Run:
         folder = self.folder.absolute()
         project = folder.parents[1]
         try:
-            with own.used(self._code_folder()):
+            with user_code.used(self._code_folder()):
                 lineage = load_lineage(folder.name, configuration_of(project)["catalogue"])
         except InputError:
             return self.folder / f"seed{seed}/round0/{name}"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from prunescope.errors import InputError, listed
+from prunescope.networks.build import hooked
 from prunescope.networks.modules import select
-from prunescope.networks.probe import hooked
 from prunescope.notebook.inputs import Inputs
 
 PART = re.compile(r"(.+)\[(\d+)\]")

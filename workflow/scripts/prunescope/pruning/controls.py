@@ -11,7 +11,7 @@ from prunescope.networks.masks import Masks
 
 
 def retrain(masks: None, generator: torch.Generator) -> Masks:
-    """Nothing is pruned."""
+    """Nothing is pruned; a round starts from the weights, and is trained, as in the experiment."""
     return {}
 
 

@@ -4,18 +4,21 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
-from prunescope.networks.inspect import census
-from prunescope.pruning.rounds import Round, checkpoint, measured, save_predictions
+from prunescope.errors import InputError, out_of_memory
+from prunescope.networks.masks import census
+from prunescope.pruning import rounds
+from prunescope.pruning.rounds import Round
 from prunescope.training.data import Data, place, steps_per_epoch
-from prunescope.training.execution import enough_memory, execution
 from prunescope.training.loop import COLUMNS, Task, train
 from prunescope.training.resume import Progress, State
 
@@ -49,26 +52,21 @@ class Outcome:
     state: State | None
 
 
-def train_dense(this: Round, rewind_epoch: int = 0, rewind_step: int | None = None) -> Outcome:
+def train_dense(round: Round, rewind_epoch: int = 0, rewind_step: int | None = None) -> Outcome:
     """Train the dense network: round 0.
 
-    Parameters
-    ----------
-    this : Round
-    rewind_epoch : int, default 0
-        Epoch whose weights are kept for rewinding; 0 means before the first epoch.
-    rewind_step : int, optional
-        Step (batch) whose weights are kept instead.
+    The weights after an epoch (0 means before the first one), or of a step (batch) instead, are kept for
+    rewinding.
     """
     started = time.monotonic()
-    state = unfinished(this, rewind={"epoch": rewind_epoch, "step": rewind_step})
-    network, masks = this.initial()
-    with enough_memory(this.device, this.training.batch_size):
-        data = place(this.dataset, this.training, this.device, this.expected)
-        rewind = rewind_epoch * steps_per_epoch(data, this.training) if rewind_step is None else rewind_step
-        task = Task(this.order, 0, masks, rewind=rewind)
-        trained = train(network, data, this.training, task, state)
-    return outcome(this, network, data, task, trained, state, started)
+    state = unfinished(round, rewind={"epoch": rewind_epoch, "step": rewind_step})
+    network, masks = round.initial()
+    with enough_memory(round.device, round.training.batch_size):
+        data = place(round.dataset, round.training, round.device, round.expected)
+        rewind = rewind_epoch * steps_per_epoch(data, round.training) if rewind_step is None else rewind_step
+        task = Task(round.order, 0, masks, rewind=rewind)
+        trained = train(network, data, round.training, task, state)
+    return outcome(round, network, data, task, trained, state, started)
 
 
 def state_beside(checkpoint: str | Path) -> Path:
@@ -76,27 +74,44 @@ def state_beside(checkpoint: str | Path) -> Path:
     return Path(checkpoint).with_name(".training-state.pt")
 
 
-def unfinished(this: Round, **more) -> State | None:
+def unfinished(round: Round, **more) -> State | None:
     """Return the state of a round's training; `more` has further values that identify the training."""
-    if this.state is None:
+    if round.state is None:
         return None
     identity = {
-        "network": this.built,
-        "training": this.training.plain(),
-        "seed": this.seed,
-        "order": this.order,
-        "round": this.number,
-        "dataset": this.dataset.digest,
-        **this.made_from,
+        "network": round.built,
+        "training": round.training.plain(),
+        "seed": round.seed,
+        "order": round.order,
+        "round": round.number,
+        "dataset": round.dataset.digest,
+        **round.made_from,
         **more,
-        **execution(this.device),
+        # What affects the bits of training on one machine besides settings and seed.
+        "device": round.device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return State(this.state, digest)
+    return State(round.state, digest)
+
+
+@contextmanager
+def enough_memory(device: torch.device, batch_size: int) -> Iterator[None]:
+    """Convert an out-of-memory error to a one-line message that says what to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise InputError(
+            f"training.batch_size: {batch_size} needs more memory than device {device} has; use a "
+            "smaller batch or network, or `precision: bfloat16` (finished rounds and epochs are kept)"
+        ) from None
 
 
 def outcome(
-    this: Round,
+    round: Round,
     network: nn.Module,
     data: Data,
     task: Task,
@@ -105,32 +120,22 @@ def outcome(
     started: float,
 ) -> Outcome:
     """Return the result of a round that began at `started`, by the monotonic clock."""
-    made = checkpoint(this, network, data, task.masks, trained.measured["test_accuracy"])
-    counts = census(network, task.masks, this.built["shape"])
+    checkpoint = rounds.checkpoint(round, network, data, task.masks, trained.measured["test_accuracy"])
+    counts = census(network, task.masks, round.built["shape"])
     if counts["unpruned"]:
         text = ", ".join(f"{name} {part['share']:.1%}" for name, part in counts["unpruned"].items())
         log.info("not pruned, of all parameters: %s", text)
-    metrics = _of_training(trained) | measured(this, counts, time.monotonic() - started)
+    metrics = _of_training(trained) | rounds.measured(round, counts, time.monotonic() - started)
     rewind = None if task.rewind is None else (task.rewind, trained.rewind)
-    return Outcome(made, trained.history, metrics, trained.logits, rewind, state)
+    return Outcome(checkpoint, trained.history, metrics, trained.logits, rewind, state)
 
 
-def save(this: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
-    """Write a round's files, and remove its unfinished training.
-
-    Parameters
-    ----------
-    this : Round
-    outcome : Outcome
-    paths : mapping of str to path
-        Where ``checkpoint``, ``training``, ``metrics``, ``predictions`` and, of round 0, ``rewind`` go.
-    """
-    checkpoints.save(paths["checkpoint"], outcome.checkpoint)
+def save(round: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
+    """Write a round's files, of round 0 also ``rewind``, and remove its unfinished training."""
+    rounds.save(round, outcome.checkpoint, outcome.metrics, outcome.logits, paths)
     if outcome.rewind is not None:
         checkpoints.save_rewind(paths["rewind"], outcome.checkpoint, *outcome.rewind)
     files.write_csv(paths["training"], outcome.history, COLUMNS)
-    files.write_json(paths["metrics"], outcome.metrics)
-    save_predictions(this, outcome.logits, paths["predictions"])
     if outcome.state:
         outcome.state.discard()
 

@@ -15,14 +15,13 @@ from prunescope.networks.build import build
 from prunescope.networks.channels import companions
 from prunescope.networks.masks import Masks, apply_masks, density
 from prunescope.provenance import derive_seed
-from prunescope.pruning import amounts, channels, selection
-from prunescope.pruning.dense import Outcome, outcome, unfinished
+from prunescope.pruning import amounts, selection
+from prunescope.pruning.dense import Outcome, enough_memory, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Forward
 from prunescope.training.data import Data, Split, place
-from prunescope.training.evaluate import gradients
-from prunescope.training.execution import enough_memory, reproducible
+from prunescope.training.evaluate import gradients, reproducible
 from prunescope.training.loop import Task, train
 
 log = logging.getLogger("prunescope")
@@ -31,45 +30,31 @@ SAMPLED = 512
 
 
 def read(
-    this: Round, settings: PruningSettings, paths: dict[str, str]
+    round: Round, settings: PruningSettings, paths: dict[str, str]
 ) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
-    """Read the files that a later round starts from.
+    """Read the files that a later round starts from: origin, rewind weights and masks, or None.
 
-    Parameters
-    ----------
-    this : Round
-    settings : PruningSettings
-    paths : dict of str to path
-        ``origin``, the checkpoint that the round is pruned from; ``rewind``, the weights of round 0 to rewind
-        to; ``masks``, the checkpoint whose masks a control uses. Only those that the round needs are given.
-
-    Returns
-    -------
-    tuple of (Checkpoint, (int, dict), dict)
-        The network to prune, the step and weights to rewind to, and masks; None for those not in `paths`.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or damaged, or belongs to another seed, round, network or data set.
+    Of `paths`, ``origin`` is the checkpoint that the round is pruned from, ``rewind`` has the weights of
+    round 0 to rewind to, and ``masks`` is the checkpoint whose masks a control uses. Only those that the
+    round needs are there. Those of another seed, round, network or data set are refused.
     """
-    same = {"seed": this.seed, "network": this.built, "dataset": this.dataset.digest}
+    same = {"seed": round.seed, "network": round.built, "dataset": round.dataset.digest}
     origin = rewind = masks = None
     if "origin" in paths:
         origin = checkpoints.load(paths["origin"])
-        before = 0 if settings.origin == "dense" else this.number - 1
+        before = 0 if settings.origin == "dense" else round.number - 1
         checkpoints.expect(paths["origin"], origin, round=before, **same)
     if "rewind" in paths:
         rewind = checkpoints.load_rewind(paths["rewind"], **same)
     if "masks" in paths:
         pruned = checkpoints.load(paths["masks"])
-        checkpoints.expect(paths["masks"], pruned, round=this.number, **same)
+        checkpoints.expect(paths["masks"], pruned, round=round.number, **same)
         masks = pruned.masks
     return origin, rewind, masks
 
 
 def prune(
-    this: Round,
+    round: Round,
     settings: PruningSettings,
     origin: Checkpoint | None = None,
     early: tuple[int, dict[str, Tensor]] | None = None,
@@ -77,106 +62,100 @@ def prune(
 ) -> Outcome:
     """Prune the network of an earlier round and retrain it, or do what a control does instead.
 
-    Parameters
-    ----------
-    this : Round
-        Its training has no epochs with ``retraining: none``.
-    settings : PruningSettings
-    origin : Checkpoint, optional
-        The network to prune: of the previous round, or the dense one.
-    early : tuple of (int, dict of str to Tensor), optional
-        Step and weights of round 0 to which ``retraining: rewind`` returns.
-    controlled : dict of str to Tensor of bool, optional
-        In a control that uses them, the masks of the same round of the controlled experiment.
+    `origin` is the network to prune, `early` a step of round 0 and its weights, to which ``retraining:
+    rewind`` returns, and `controlled` are the masks of the same round of the controlled experiment; see
+    `read`.
     """
     started = time.monotonic()
-    state = unfinished(this, pruning=settings.plain())
+    state = unfinished(round, pruning=settings.plain())
     control = kinds.find("control", settings.control).facts
-    with enough_memory(this.device, this.training.batch_size):
-        data = place(this.dataset, this.training, this.device, this.expected)
-        reproducible(this.device)
+    with enough_memory(round.device, round.training.batch_size):
+        data = place(round.dataset, round.training, round.device, round.expected)
+        reproducible(round.device)
 
         # The network before this round, and its masks.
-        network, before = earlier(this, settings, origin)
+        network, before = earlier(round, settings, origin)
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
-            masks = remaining(this, settings, network, before, origin.round if origin else 0, data)
+            masks = masks_by_score(round, settings, network, before, origin.round if origin else 0, data)
         else:
-            masks = of_control(this, settings, controlled)
+            masks = masks_of_control(round, settings, controlled)
         # A network that was initially sparse can have masks for weights that are not prunable.
         masks = masks | {name: mask for name, mask in before.items() if name not in masks}
 
         # Their values: those before this round, newly drawn, or those of an early step of round 0.
         start = 0
         if control.get("fresh"):
-            network = build(**this.built, seed=derive_seed(this.seed, "new weights", this.number))
+            network = build(**round.built, seed=derive_seed(round.seed, "new weights", round.number))
         elif settings.retraining == "rewind":
             start, weights = early
-            network = build(**this.built, seed=0)
+            network = build(**round.built, seed=0)
             network.load_state_dict(weights)
         apply_masks(network, masks)
-        log.info("round %d: %.4f of the prunable weights left", this.number, density(masks))
+        log.info("round %d: %.4f of the prunable weights left", round.number, density(masks))
 
-        task = Task(this.order, this.number, masks, start)
-        trained = train(network, data, this.training, task, state)
-    return outcome(this, network, data, task, trained, state, started)
+        task = Task(round.order, round.number, masks, start)
+        trained = train(network, data, round.training, task, state)
+    return outcome(round, network, data, task, trained, state, started)
 
 
 def earlier(
-    this: Round, settings: PruningSettings, origin: Checkpoint | None
+    round: Round, settings: PruningSettings, origin: Checkpoint | None
 ) -> tuple[nn.Module | None, Masks]:
     """Return the network before this round, trained or not, and its masks; None if no round needs it."""
     if settings.at == "initialisation":
-        network, masks = this.initial()
+        network, masks = round.initial()
         return network, masks if origin is None else origin.masks
     return (None, {}) if origin is None else (origin.build(), origin.masks)
 
 
-def remaining(
-    this: Round,
+def masks_by_score(
+    round: Round,
     settings: PruningSettings,
     network: nn.Module,
     before: Masks,
     done: int,
     data: Data,
 ) -> Masks:
-    """Score the weights that are left after round `done`, and return masks without the lowest."""
+    """Score the weights that remain after round `done`, and return masks without the lowest."""
     weights = modules.prunable(network, settings.prunable)
     masks = selection.survivors(before, weights, pruned=done > 0)
     by_channel = settings.unit == "channel"
-    others = companions(network, weights, this.built["shape"]) if by_channel else {}
-    units = channels.remaining(masks) if by_channel else masks
-    left = {name: int(unit.sum()) for name, unit in units.items()}
+    others = companions(network, weights, round.built["shape"]) if by_channel else {}
+    units = selection.channels_of(masks) if by_channel else masks
+    remain = {name: int(unit.sum()) for name, unit in units.items()}
     counts = amounts.kept(
         {name: unit.shape for name, unit in units.items()},
-        left,
+        remain,
         settings.scope,
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),
         settings.density,
-        times=this.number - done,
+        times=round.number - done,
     )
     steps = kinds.find("criterion", settings.criterion).facts.get("iterations", 1)
     for step in range(1, steps + 1):
         apply_masks(network, before | masks)
-        scores = kinds.call("criterion", settings.criterion, Offered(this, network, weights, data))
-        scores = channels.norms(scores) if by_channel else scores
-        units = selection.prune(scores, units, amounts.on_the_way(left, counts, step / steps))
-        masks = channels.whole(units, others, masks) if by_channel else units
+        scores = kinds.call("criterion", settings.criterion, Offered(round, network, weights, data))
+        scores = selection.channel_scores(scores) if by_channel else scores
+        units = selection.prune(scores, units, amounts.on_the_way(remain, counts, step / steps))
+        masks = selection.masks_of_channels(units, others, masks) if by_channel else units
     return masks
 
 
-def of_control(this: Round, settings: PruningSettings, controlled: Masks | None) -> Masks:
+def masks_of_control(round: Round, settings: PruningSettings, controlled: Masks | None) -> Masks:
     """Return the masks of a control's round, from those of the same round that it controls."""
     control = kinds.find("control", settings.control)
     change = kinds.load("control", settings.control)
-    generator = torch.Generator().manual_seed(derive_seed(this.seed, "shuffled masks"))
+    generator = torch.Generator().manual_seed(derive_seed(round.seed, "shuffled masks"))
     if settings.unit == "weight" or not control.facts.get("units"):
         return change(controlled, generator)
-    kept = change(channels.remaining(controlled), generator)
-    others = companions(build(**this.built, seed=0), kept, this.built["shape"])
-    return channels.whole(kept, others, {name: torch.ones_like(controlled[name]) for name in kept})
+    kept = change(selection.channels_of(controlled), generator)
+    others = companions(build(**round.built, seed=0), kept, round.built["shape"])
+    return selection.masks_of_channels(
+        kept, others, {name: torch.ones_like(controlled[name]) for name in kept}
+    )
 
 
 class Offered:
@@ -185,8 +164,8 @@ class Offered:
     All are copies, so that a criterion cannot change the network.
     """
 
-    def __init__(self, this: Round, network: nn.Module, weights: dict[str, Tensor], data: Data):
-        self._round, self._network, self._weights = this, network, weights
+    def __init__(self, round: Round, network: nn.Module, weights: dict[str, Tensor], data: Data):
+        self._round, self._network, self._weights = round, network, weights
         self.data = data
 
     @property

@@ -1,22 +1,24 @@
-"""What a round is: a network, its training and its data; the checkpoint and metrics of any network."""
+"""What a round is: a network, its training and its data; and the files that any round has."""
 
 import logging
+import resource
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from prunescope import checkpoints, logits, provenance
+from prunescope import checkpoints, files, logits, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
-from prunescope.networks import weights as given_weights
+from prunescope.networks import weights
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks, density
 from prunescope.networks.preprocessing import Preprocessing, input_shape, preprocessing_of
 from prunescope.settings.training import Forward, Training
 from prunescope.training.data import Data, place_test
-from prunescope.training.execution import peak_memory
 
 log = logging.getLogger("prunescope")
 
@@ -84,67 +86,81 @@ class Round:
     def initial(self) -> tuple[nn.Module, Masks]:
         """Return the network that round 0 starts from, and masks if it has given weights that are sparse."""
         seed = provenance.derive_seed(self.seed, "initialisation")
-        network = given_weights.initial(self.built, seed, self.download)
-        given = "weights" in self.network.get("more", {})
-        return network, given_weights.zeros(network, trained_further=True) if given else {}
+        network = weights.initial(self.built, seed, self.download)
+        if "weights" not in self.network.get("more", {}):
+            return network, {}
+        return network, weights.zeros(network, trained_further=True)
 
 
-def untrained(this: Round) -> Checkpoint:
+def untrained(round: Round) -> Checkpoint:
     """Return a network with newly drawn weights. Its accuracy is NaN: not measured."""
-    network = build(**this.built, seed=provenance.derive_seed(this.seed, "initialisation"))
-    data = place_test(this.dataset, this.training, this.device, this.expected)
-    return checkpoint(this, network, data, {}, float("nan"))
+    network = build(**round.built, seed=provenance.derive_seed(round.seed, "initialisation"))
+    data = place_test(round.dataset, round.training, round.device, round.expected)
+    return checkpoint(round, network, data, {}, float("nan"))
 
 
-def checkpoint(this: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
+def checkpoint(round: Round, network: nn.Module, data: Data, masks: Masks, accuracy: float) -> Checkpoint:
     """Return the checkpoint of a round's network; an `accuracy` of NaN means not measured."""
     return Checkpoint(
-        experiment=this.experiment,
-        seed=this.seed,
-        round=this.number,
-        network=this.built,
+        experiment=round.experiment,
+        seed=round.seed,
+        round=round.number,
+        network=round.built,
         mean=data.mean.tolist(),
         std=data.std.tolist(),
         weights=checkpoints.snapshot(network),
         masks=masks,
         density=density(masks),
         accuracy=accuracy,
-        dataset=this.dataset.digest,
+        dataset=round.dataset.digest,
     )
 
 
-def save_predictions(this: Round, outputs: Tensor, path: str | Path) -> None:
-    """Write predictions.h5: the outputs of a round's network for the test images, (n, outputs)."""
+def save(
+    round: Round, checkpoint: Checkpoint, metrics: dict, outputs: Tensor, paths: Mapping[str, str]
+) -> None:
+    """Write the files of any round to the paths ``checkpoint``, ``metrics`` and ``predictions``.
+
+    `outputs` are those of its network for the test images, (n, outputs).
+    """
+    checkpoints.save(paths["checkpoint"], checkpoint)
+    files.write_json(paths["metrics"], metrics)
     logits.write(
-        path,
+        paths["predictions"],
         outputs.cpu().numpy(),
-        this.dataset.test_labels,
-        experiment=this.experiment,
-        seed=this.seed,
-        round=this.number,
-        dataset=this.dataset.digest,
-        classes=len(this.dataset.classes),
+        round.dataset.test_labels,
+        experiment=round.experiment,
+        seed=round.seed,
+        round=round.number,
+        dataset=round.dataset.digest,
+        classes=len(round.dataset.classes),
     )
 
 
-def measured(this: Round, counts: dict, seconds: float) -> dict:
+def measured(round: Round, counts: dict, seconds: float) -> dict:
     """Return the entries of metrics.json for any network; `counts` is from `census`."""
-    device = this.device
+    device = round.device
     on_gpu = device.type == "cuda"
     return {
-        "experiment": this.experiment,
-        "seed": this.seed,
-        "round": this.number,
-        "network": this.network["name"],
-        "dataset": this.dataset.digest,
+        "experiment": round.experiment,
+        "seed": round.seed,
+        "round": round.number,
+        "network": round.network["name"],
+        "dataset": round.dataset.digest,
         **{key: value for key, value in counts.items() if key != "layers"},
         "seconds": seconds,
         "peak_memory_bytes": peak_memory(),
         "peak_device_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else None,
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
-        "precision": this.training.precision,
-        "channels_last": this.training.channels_last,
+        "precision": round.training.precision,
+        "channels_last": round.training.channels_last,
         "environment": provenance.environment(),
         "layers": counts["layers"],
     }
+
+
+def peak_memory() -> int:
+    """Return the most memory this process has used, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,4 +1,4 @@
-"""Choosing the weights to keep: exact counts, nested over rounds, the same on every machine."""
+"""Choosing the weights or channels to keep: exact counts, nested over rounds, the same on every machine."""
 
 import torch
 from torch import Tensor
@@ -11,11 +11,6 @@ def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
     """Return the masks that the prunable weights have before a round.
 
     A network that is not `pruned` has none, unless it was initially sparse: then those of some weights.
-
-    Raises
-    ------
-    InputError
-        When an earlier round pruned other weights.
     """
     masks = {name: mask for name, mask in before.items() if name in weights}
     missing = [name for name in weights if name not in masks]
@@ -28,23 +23,10 @@ def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
 
 
 def prune(scores: dict[str, Tensor], masks: Masks, counts: dict[tuple[str, ...], int]) -> Masks:
-    """Remove the surviving weights with the lowest scores.
+    """Remove the surviving weights with the lowest scores, until each group has its count of weights.
 
-    Among equal scores, the first weights in the network's order are removed.
-
-    Parameters
-    ----------
-    scores : dict of str to Tensor
-        By parameter name, see `prunescope.pruning.criteria`.
-    masks : dict of str to Tensor of bool
-        The survivors.
-    counts : dict of tuple of str to int
-        How many weights to keep of each group of parameters, see `prunescope.pruning.amounts.kept`.
-
-    Returns
-    -------
-    dict of str to Tensor of bool
-        New masks, subsets of the old ones.
+    Among equal scores, the first weights in the network's order are removed. For the counts, see
+    `prunescope.pruning.amounts.kept`.
     """
     pruned: Masks = {}
     for names, count in counts.items():
@@ -71,3 +53,26 @@ def _prune_together(scores: dict[str, Tensor], masks: Masks, count: int) -> Mask
     return {
         name: part.view(mask.shape).clone() for (name, mask), part in zip(masks.items(), parts, strict=True)
     }
+
+
+def channel_scores(scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the score of each output channel: the Euclidean norm of the scores of its weights."""
+    return {name: score.flatten(1).norm(dim=1) for name, score in scores.items()}
+
+
+def channels_of(masks: Masks) -> Masks:
+    """Return which output channels have a weight left."""
+    return {name: mask.flatten(1).any(1) for name, mask in masks.items() if mask.ndim > 1}
+
+
+def masks_of_channels(channels: Masks, companions: dict[str, list[str]], masks: Masks) -> Masks:
+    """Return masks that keep whole channels, by the name of their weight, and their companions.
+
+    What the `masks` of the weights remove stays removed. For the `companions`, see
+    `prunescope.networks.channels.companions`.
+    """
+    whole = {}
+    for name, kept in channels.items():
+        whole[name] = masks[name] & kept.view(-1, *[1] * (masks[name].ndim - 1))
+        whole |= {other: kept.clone() for other in companions[name]}
+    return whole

@@ -27,7 +27,7 @@ OFFERED = {
 # much memory as a training batch of `images`.
 CRITERIA = {
     "grasp": Kind(
-        "pruning.initialisation:grasp",
+        "pruning.network_criteria:grasp",
         "w × (H g), H and g the Hessian and the gradient of the loss: how much w adds to the length of g",
         reference="C. Wang, G. Zhang, R. Grosse: Picking Winning Tickets Before Training by Preserving "
         "Gradient Flow. ICLR 2020.",
@@ -49,21 +49,21 @@ CRITERIA = {
         facts={"images": 512},
     ),
     "snip": Kind(
-        "pruning.initialisation:snip",
+        "pruning.network_criteria:snip",
         "|w × gradient| of an untrained network: saliency for a sample of images",
         reference="N. Lee, T. Ajanthan, P. Torr: SNIP: Single-shot Network Pruning Based on Connection "
         "Sensitivity. ICLR 2019.",
         facts={"images": 512},
     ),
     "synflow": Kind(
-        "pruning.initialisation:synflow",
+        "pruning.network_criteria:synflow",
         "w × ∂R/∂w, R the output of the network with |w| for an image of ones, in 100 iterations",
         reference="H. Tanaka et al.: Pruning Neural Networks Without Any Data by Iteratively Conserving "
         "Synaptic Flow. NeurIPS 2020.",
         facts={"iterations": 100},
     ),
     "wanda": Kind(
-        "pruning.inputs:wanda",
+        "pruning.network_criteria:wanda",
         "|w| · ‖x‖₂, compared within each output; x are the inputs that w is multiplied with",
         reference="M. Sun, Z. Liu, A. Bair, J. Kolter: A Simple and Effective Pruning Approach for Large "
         "Language Models. ICLR 2024.",
@@ -79,7 +79,7 @@ CONTROLS = {
         facts={"reads": ("masks",), "fresh": True},
     ),
     "none": Kind(
-        "pruning.imp:remaining",
+        "pruning.imp:masks_by_score",
         "No control: score the remaining weights and remove the lowest",
         facts={"reads": ("origin",), "prunes": True},
     ),

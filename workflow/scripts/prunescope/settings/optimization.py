@@ -66,7 +66,7 @@ TYPES = {bool: bool, int: either("a number", int=int, float=float), float: float
 
 
 def _model(kind: kinds.Kind, base: type[Settings]) -> type[Settings]:
-    if not kind.own:
+    if not kind.file:
         return kind.settings
     for key in kind.settings:
         if key.startswith("_") or hasattr(base, key) or key in base.model_fields:

@@ -121,19 +121,8 @@ def place(
 ) -> Data:
     """Put a data set on the training device, or only its labels if it is large.
 
-    Parameters
-    ----------
-    dataset : Prepared
-    settings : Training
-        `examples` and `validation` select training images, the same for every seed.
-    device : torch.device
-    expected : Preprocessing, optional
-        Preprocessing that trained weights require, for ``normalisation: weights``.
-
-    Raises
-    ------
-    InputError
-        When more training images are requested than there are, or they have no labels.
+    The images to train on and those held out are the same for every seed. `expected` is the preprocessing
+    that trained weights require, for ``normalisation: weights``.
     """
     if not dataset.classes:
         raise InputError(f"{dataset.name}: the images have no labels, so no network can be trained on them")
@@ -242,5 +231,5 @@ def batches(
     for position in range(first, steps_per_epoch(data, settings)):
         batch = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
         images = train.images[order[batch]].permute(0, 3, 1, 2)
-        own = {name: values[batch] for name, values in drawn.items()}
-        yield position, augmentation.apply(changes, images, own, data.colour), train.labels[order[batch]]
+        of_batch = {name: values[batch] for name, values in drawn.items()}
+        yield position, augmentation.apply(changes, images, of_batch, data.colour), train.labels[order[batch]]

@@ -1,17 +1,32 @@
-"""A network's loss, accuracy and gradients on the images of a data set."""
+"""A network's outputs, loss, accuracy and gradients on the images of a data set."""
+
+import os
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunescope.errors import InputError
-from prunescope.networks.build import normalise
+from prunescope.networks.preprocessing import normalise
 from prunescope.settings.training import Forward
 from prunescope.training.data import Data, Split
-from prunescope.training.execution import reproducible
 
 # Images whose losses are summed in float32, before sums are added in float64.
 SCORED = 512
+
+
+def reproducible(device: torch.device) -> None:
+    """Make torch use algorithms that give the same bits in every run.
+
+    On the CPU, the algorithms of convolutional networks do so by default, and the setting would import
+    torch's compiler.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling new memory takes time and only matters for code that reads uninitialised memory.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def forward(network: nn.Module, images: Tensor, data: Data, settings: Forward) -> Tensor:
@@ -59,12 +74,12 @@ def gradients(network: nn.Module, names: list[str], data: Data, settings: Forwar
     for images, labels in data.train.batches():
         logits = forward(network, images, data, settings)
         (F.cross_entropy(logits, labels, reduction="sum") / len(data.train)).backward()
-    found = {name: parameters[name].grad for name in names}
+    gradients = {name: parameters[name].grad for name in names}
     network.zero_grad()
     for name in frozen:
         parameters[name].requires_grad_(False)
     # The loss does not depend on a parameter without gradient.
     return {
         name: (torch.zeros_like(parameters[name]) if gradient is None else gradient).detach().cpu()
-        for name, gradient in found.items()
+        for name, gradient in gradients.items()
     }

@@ -4,20 +4,20 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunescope import checkpoints
+from prunescope import checkpoints, kinds, user_code
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks, apply_masks
 from prunescope.provenance import derive_seed
 from prunescope.settings.training import Training
-from prunescope.training import optimizers, schedules
 from prunescope.training.data import Data, batches, steps_per_epoch
-from prunescope.training.evaluate import forward, predict, score
-from prunescope.training.execution import reproducible
+from prunescope.training.evaluate import forward, predict, reproducible, score
 from prunescope.training.resume import Progress, State
 
 log = logging.getLogger("prunescope")
@@ -56,38 +56,13 @@ def train(
 ) -> Progress:
     """Train a network in place; without epochs, only measure it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Moved to the data's device; its pruned weights are zero and stay zero.
-    data : Data
-    settings : Training
-    task : Task
-    state : State, optional
-        Where unfinished training is stored. If there is a state of the same training, training resumes from
-        it and produces the same bytes as without interruption.
-
-    Returns
-    -------
-    Progress
-
-    Raises
-    ------
-    InputError
-        When the loss is NaN or infinite, or a step of `task` is beyond the end of the training.
+    Its pruned weights are zero and stay zero. If `state` holds an unfinished training of the same task,
+    training resumes from it and produces the same bytes as without interruption.
     """
     per_epoch = steps_per_epoch(data, settings)
     _check_steps(task, settings, per_epoch)
-    device = data.train.labels.device
-    reproducible(device)
-    network.to(
-        device, memory_format=torch.channels_last if settings.channels_last else torch.contiguous_format
-    )
-    optimizer = optimizers.build(network, settings.decay_norm_and_bias, **settings.optimizer.plain())
+    optimizer, progress = _begin(network, data, settings, task.start, state)
     pruned, kept = _pruned_weights(network, task.masks)
-    progress = Progress(task.start, torch.zeros(per_epoch, device=device), torch.tensor(0, device=device))
-    if state:
-        state.load(network, optimizer, progress)
 
     for epoch in range(progress.step // per_epoch, settings.epochs):
         first, begin = progress.step % per_epoch, max(0, task.start - epoch * per_epoch)
@@ -95,7 +70,7 @@ def train(
             torch.manual_seed(derive_seed(task.seed, "dropout", task.round, epoch))
             progress.correct.zero_()
         network.train()
-        clock = saved = time.monotonic()
+        clock = time.monotonic()
         for position, images, labels in batches(data, settings, task.seed, task.round, epoch, first):
             if progress.step == task.rewind:
                 progress.rewind = checkpoints.snapshot(network)
@@ -111,11 +86,11 @@ def train(
             progress.losses[position] = loss.detach()
             progress.correct += (logits.argmax(1) == labels).sum()
             progress.step += 1
-            if state and position + 1 < per_epoch and time.monotonic() - saved > state.every:
+            if state and position + 1 < per_epoch and time.monotonic() - clock > state.every:
                 _check_losses(progress, begin, settings)
                 progress.seconds += time.monotonic() - clock
                 state.save(network, optimizer, progress)
-                clock = saved = time.monotonic()
+                clock = time.monotonic()
 
         _check_losses(progress, begin, settings)
         progress.seconds += time.monotonic() - clock
@@ -126,21 +101,39 @@ def train(
     if progress.step == task.rewind:
         progress.rewind = checkpoints.snapshot(network)
     if not settings.epochs:
-        clock = time.monotonic()
-        progress.measured, progress.logits = _measure(network, data, settings)
-        progress.evaluation_seconds = time.monotonic() - clock
-        log.info("not trained: test accuracy %.4f", progress.measured["test_accuracy"])
+        _finish_untrained(network, data, settings, progress)
     return progress
+
+
+def _begin(network: nn.Module, data: Data, settings: Training, start: int, state: State | None):
+    """Move the network to the data's device; return optimiser and progress, unfinished or new."""
+    device, steps = data.train.labels.device, steps_per_epoch(data, settings)
+    reproducible(device)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    network.to(device, memory_format=layout)
+    optimizer = optimizer_of(network, settings)
+    progress = Progress(start, torch.zeros(steps, device=device), torch.tensor(0, device=device))
+    if state:
+        state.load(network, optimizer, progress)
+    return optimizer, progress
+
+
+def optimizer_of(network: nn.Module, settings: Training):
+    """Return the optimiser that the settings name, see `prunescope.training.optimizers.Optimizer`."""
+    options = settings.optimizer.plain()
+    del options["lr"]  # each step has its own
+    optimizer = kinds.load("optimizer", options.pop("name"))
+    return optimizer(network, settings.decay_norm_and_bias, **options)
 
 
 def _measure(network: nn.Module, data: Data, settings: Training) -> tuple[dict[str, float], Tensor]:
     """Return loss and accuracy on test and validation images, and the logits of the test images."""
     tested = predict(network, data.test, data, settings)
-    found = dict(zip(("test_loss", "test_accuracy"), score(tested, data.test.labels), strict=True))
+    measured = dict(zip(("test_loss", "test_accuracy"), score(tested, data.test.labels), strict=True))
     if data.validation is not None:
         logits = predict(network, data.validation, data, settings)
-        found["validation_loss"], found["validation_accuracy"] = score(logits, data.validation.labels)
-    return found, tested
+        measured["validation_loss"], measured["validation_accuracy"] = score(logits, data.validation.labels)
+    return measured, tested
 
 
 def _check_steps(task: Task, settings: Training, per_epoch: int) -> None:
@@ -161,9 +154,9 @@ def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], lis
 def _clip(network: nn.Module, masks: Masks, kept: list[Tensor], norm: float) -> None:
     """Clip the gradient to a norm that ignores pruned weights."""
     gradients = [network.get_parameter(name).grad for name in masks]
-    used = [place for place, gradient in enumerate(gradients) if gradient is not None]
+    used = [index for index, gradient in enumerate(gradients) if gradient is not None]
     if used:
-        torch._foreach_mul_([gradients[place] for place in used], [kept[place] for place in used])
+        torch._foreach_mul_([gradients[index] for index in used], [kept[index] for index in used])
     nn.utils.clip_grad_norm_(network.parameters(), norm)
 
 
@@ -173,8 +166,25 @@ def learning_rate(step: int, per_epoch: int, settings: Training) -> float:
     It is the schedule's value in the middle of the step, so that no step has a rate of 0 when the schedule
     starts or ends at 0.
     """
-    factor = schedules.factor((step + 0.5) / per_epoch, settings.epochs, **settings.schedule.plain())
-    return settings.optimizer.lr * factor
+    return settings.optimizer.lr * schedule_factor((step + 0.5) / per_epoch, settings)
+
+
+def schedule_factor(epoch: float, settings: Training) -> float:
+    """Return the factor on the base learning rate after so many epochs, with fractions.
+
+    With any schedule, it first rises linearly from 0 over the warm-up epochs.
+    """
+    options = settings.schedule.plain()
+    shape = _schedule(options.pop("name"), user_code.root())
+    warmup_epochs = options.pop("warmup_epochs")
+    warmup = min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
+    return warmup * shape(epoch, settings.epochs, warmup_epochs, **options)
+
+
+@cache
+def _schedule(name: str, _folder: Path):
+    """Import a schedule once: it is called at every step of the training."""
+    return kinds.load("schedule", name)
 
 
 def _check_losses(progress: Progress, begin: int, settings: Training) -> None:
@@ -216,7 +226,7 @@ def _finish_epoch(network: nn.Module, data: Data, settings: Training, progress: 
     progress.evaluation_seconds += time.monotonic() - clock
     progress.seconds = 0.0
     spent = sum(past["seconds"] for past in progress.history) + progress.evaluation_seconds
-    left = timedelta(seconds=int(spent / len(progress.history) * (settings.epochs - entry["epoch"])))
+    remaining = timedelta(seconds=int(spent / len(progress.history) * (settings.epochs - entry["epoch"])))
     log.info(
         "epoch %d/%d: loss %.4f, train accuracy %.4f, test accuracy %.4f, %.0f images/s, %s left",
         entry["epoch"],
@@ -225,5 +235,13 @@ def _finish_epoch(network: nn.Module, data: Data, settings: Training, progress: 
         entry["train_accuracy"],
         entry["test_accuracy"],
         entry["images_per_second"],
-        left,
+        remaining,
     )
+
+
+def _finish_untrained(network: nn.Module, data: Data, settings: Training, progress: Progress) -> None:
+    """Measure a network that is not trained."""
+    clock = time.monotonic()
+    progress.measured, progress.logits = _measure(network, data, settings)
+    progress.evaluation_seconds = time.monotonic() - clock
+    log.info("not trained: test accuracy %.4f", progress.measured["test_accuracy"])

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from prunescope import kinds
 from prunescope.errors import InputError
 
 
@@ -55,13 +54,13 @@ class Optimizer:
     def step(self, rate: float) -> None:
         """Update the parameters by one step with learning rate `rate`."""
         for (group, decay), state in zip(self.groups, self.state, strict=True):
-            used = [place for place, parameter in enumerate(group) if parameter.grad is not None]
-            own = [[values[place] for place in used] for values in state]
-            gradients = [group[place].grad for place in used]
-            self.update([group[place] for place in used], gradients, own, rate, decay)
-            for values, new in zip(state, own, strict=True):
-                for place, value in zip(used, new, strict=True):
-                    values[place] = value
+            used = [index for index, parameter in enumerate(group) if parameter.grad is not None]
+            used_state = [[values[index] for index in used] for values in state]
+            gradients = [group[index].grad for index in used]
+            self.update([group[index] for index in used], gradients, used_state, rate, decay)
+            for values, new in zip(state, used_state, strict=True):
+                for index, value in zip(used, new, strict=True):
+                    values[index] = value
 
     def load_state(self, state: list) -> None:
         """Load the `state` of an equal optimiser."""
@@ -145,11 +144,3 @@ class AdamW(Adam):
     """Adam with decoupled weight decay."""
 
     decoupled = True
-
-
-def build(network: nn.Module, decay_norm_and_bias: bool, *, name: str, lr: float, **settings) -> Optimizer:
-    """Make an optimiser by name; keyword arguments as in the experiment file.
-
-    `lr` is not used here: each step is given its learning rate.
-    """
-    return kinds.load("optimizer", name)(network, decay_norm_and_bias, **settings)

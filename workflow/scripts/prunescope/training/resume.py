@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from prunescope import checkpoints, files
 from prunescope.errors import InputError
-from prunescope.training.optimizers import Optimizer
 
 log = logging.getLogger("prunescope")
 
@@ -70,7 +69,7 @@ class State:
     digest: str
     every: float = 300.0
 
-    def load(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    def load(self, network: nn.Module, optimizer, progress: Progress) -> None:
         """Resume where this job was stopped, if it was."""
         try:
             content = checkpoints.read(self.path, "training state")
@@ -88,7 +87,7 @@ class State:
             torch.cuda.set_rng_state(content["random_cuda"], device)
         log.info("resuming after step %d", progress.step)
 
-    def save(self, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    def save(self, network: nn.Module, optimizer, progress: Progress) -> None:
         """Write weights, optimiser, progress and random state, atomically."""
         device = progress.losses.device
         content = {

@@ -1,16 +1,12 @@
 """Learning-rate schedules: functions that give a factor for the base learning rate.
 
 They take the completed epochs (with fractions), the total number of epochs, the warm-up epochs, and their own
-settings.
+settings. The warm-up is applied afterwards, see `prunescope.training.loop.schedule_factor`.
 """
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-
-from prunescope import kinds, own
 
 
 def constant(epoch: float, epochs: int, warmup: float) -> float:
@@ -31,34 +27,7 @@ def cosine(epoch: float, epochs: int, warmup: float, final: float = 0.0) -> floa
 
 def linear(epoch: float, epochs: int, warmup: float, points: Sequence[Sequence[float]]) -> float:
     """Straight lines between points, constant outside."""
-    for (left, low), (right, high) in pairwise(points):
-        if left <= epoch < right:
-            return low + (high - low) * (epoch - left) / (right - left)
+    for (start, low), (end, high) in pairwise(points):
+        if start <= epoch < end:
+            return low + (high - low) * (epoch - start) / (end - start)
     return points[0][1] if epoch < points[0][0] else points[-1][1]
-
-
-def factor(epoch: float, epochs: int, *, name: str, warmup_epochs: float = 0.0, **settings) -> float:
-    """Return the factor for the base learning rate.
-
-    Parameters
-    ----------
-    epoch : float
-        Completed epochs, with fractions.
-    epochs : int
-        Total number of epochs.
-    name : str
-        A kind of the family ``schedule``.
-    warmup_epochs : float, default 0
-        Number of epochs over which the factor first rises linearly from 0, for any schedule.
-    **settings
-        The schedule's own.
-    """
-    shape = _shape(name, own.root())
-    warmup = min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0
-    return warmup * shape(epoch, epochs, warmup_epochs, **settings)
-
-
-@cache
-def _shape(name: str, _folder: Path):
-    """Import a schedule once: it is called at every step of the training."""
-    return kinds.load("schedule", name)

@@ -55,24 +55,24 @@ def _resolved(folder: Path, _working_directory: Path) -> Path:
 def locate(text: str) -> tuple[Path, str]:
     """Return the file and the name of a definition, written as ``nets/mine.py:MyNet``."""
     file, _, definition = text.rpartition(":")
-    given = Path(file)
-    if given.suffix != ".py" or not definition.isidentifier():
+    written = Path(file)
+    if written.suffix != ".py" or not definition.isidentifier():
         raise InputError("must name a file and what it defines, e.g. file:nets/mine.py:MyNet")
     base = root()
     try:
-        path = (base / given).resolve()
+        path = (base / written).resolve()
         path.is_file()
     except (OSError, ValueError) as error:  # too long a name, or a character that no name has
         raise InputError(f"{file!r} cannot be the name of a file ({error})") from None
-    if ".." in given.parts or not path.is_relative_to(base):
+    if ".." in written.parts or not path.is_relative_to(base):
         raise InputError(
             f"{file} is outside {base}; move it into that folder, or set code_folder in config/config.yaml"
         )
     if any("." in part for part in path.relative_to(base).with_suffix("").parts):
         raise InputError(f"{file}: Python cannot import files or folders with a dot in their name; rename it")
     if not path.is_file():
-        there = [str(other.relative_to(base)) for other in path.parent.glob("*.py")]
-        raise InputError(f"no file {file} in {base}{guess(file, there)}")
+        others = [str(other.relative_to(base)) for other in path.parent.glob("*.py")]
+        raise InputError(f"no file {file} in {base}{guess(file, others)}")
     return path, definition
 
 
@@ -81,11 +81,6 @@ def load(path: Path, definition: str):
 
     The file is read again each time, together with the neighbouring files that it imports: as ``blocks`` from
     its own folder, as ``nets.blocks`` from the folder of the user's code, or relatively.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be imported or defines no such name.
     """
     base = root()
     shown = path.relative_to(base)
@@ -136,7 +131,7 @@ def _words(error: BaseException) -> str:
 def _forget() -> None:
     """Remove what earlier calls of `load` imported: other files may have the same names."""
     earlier = [finder for finder in sys.meta_path if isinstance(finder, _Beside)]
-    for name in {PACKAGE}.union(*(finder.found for finder in earlier)):
+    for name in {PACKAGE}.union(*(finder.modules for finder in earlier)):
         sys.modules.pop(name, None)
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in earlier]
     importlib.invalidate_caches()
@@ -155,23 +150,23 @@ class _Beside:
 
     def __init__(self, folders: list[Path]):
         self._folders = [str(folder) for folder in folders]
-        self.found: set[str] = set()
+        self.modules: set[str] = set()
 
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
         # An environment inside the folder is not the user's code, so a package's path is no evidence.
-        inside = name.rpartition(".")[0] in {PACKAGE, *self.found}
+        inside = name.rpartition(".")[0] in {PACKAGE, *self.modules}
         if path is not None and not inside:
             return None
         spec = PathFinder.find_spec(name, list(path) if inside else self._folders)
         if spec is None:
             return None
-        if spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+        source = spec.origin is not None and isinstance(spec.loader, SourceFileLoader)
+        if not source and not inside and PathFinder.find_spec(name) is not None:
             # A folder without __init__.py gives way to an installed package, as usual in Python.
-            if not inside and PathFinder.find_spec(name) is not None:
-                return None
-            self.found.add(name)
+            return None
+        self.modules.add(name)
+        if not source:
             return spec
-        self.found.add(name)
         return importlib.util.spec_from_file_location(
             name,
             spec.origin,

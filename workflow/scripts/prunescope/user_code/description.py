@@ -11,9 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from prunescope import closure, own, records
+from prunescope import records, user_code
 from prunescope.errors import InputError
 
+LIBRARY = Path(__file__).resolve().parents[1]
 MARK = "prunescope-description: "
 WORDS = ("label", "reference", "url")
 
@@ -43,31 +44,25 @@ def described(**facts):
     return keep
 
 
-def description(path: Path, definition: str, given: int, base: str) -> dict:
+def description(path: Path, definition: str, given: int, base: str, code: str) -> dict:
     """Return what a user's file says about a function or class; `given` and `base` as in `kinds.Family`.
 
-    These are its ``facts``; its ``summary``, a sentence; of its settings, ``defaults`` by name and the names
-    of those that are ``required``.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be imported, or does not define such a function or class.
+    `code` is the digest of the file and of all that it imports. The result has ``facts``; ``summary``, a
+    sentence; of its settings, ``defaults`` by name and the names of those that are ``required``.
     """
-    digest = closure.digest(closure.closure(closure.with_packages(path)))
-    key = [definition, given, base, digest]
+    key = [definition, given, base, code]
     return records.remember("kind", key, lambda: _ask(path, definition, given, base))
 
 
 def _ask(*question) -> dict:
     """Describe a definition in a process of its own, because a plan must not import torch."""
-    paths = [str(closure.LIBRARY.parent), os.environ.get("PYTHONPATH")]
+    paths = [str(LIBRARY.parent), os.environ.get("PYTHONPATH")]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "prunescope.user_kinds", *map(str, question)],
+        [sys.executable, "-P", "-m", "prunescope.user_code.description", *map(str, question)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            own.FOLDER: str(own.root()),
+            user_code.FOLDER: str(user_code.root()),
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -83,22 +78,22 @@ def _ask(*question) -> dict:
 
 def _describe(path: Path, definition: str, given: int, base: str) -> dict:
     """Import the file and describe the definition."""
-    found = own.load(path, definition)
+    defined = user_code.load(path, definition)
     if base:
-        classes = inspect.getmro(found) if inspect.isclass(found) else ()
+        classes = inspect.getmro(defined) if inspect.isclass(defined) else ()
         bases = [f"{one.__module__}:{one.__qualname__}" for one in classes]
         if f"prunescope.{base}" not in bases:
             raise InputError(f"{definition} must be a class that extends prunescope.{base.replace(':', '.')}")
-    elif inspect.isclass(found) or not callable(found):
-        raise InputError(f"{definition} must be a function, not a {type(found).__name__}")
-    parameters = list(inspect.signature(found).parameters.values())
+    elif inspect.isclass(defined) or not callable(defined):
+        raise InputError(f"{definition} must be a function, not a {type(defined).__name__}")
+    parameters = list(inspect.signature(defined).parameters.values())
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     further = [one for one in parameters if one not in positional[:given]]
     named = [one for one in further if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if len(positional) < given or any(one.kind == one.POSITIONAL_ONLY for one in further):
         raise InputError(f"{definition} must take {given} arguments and then only parameters with names")
     defaults = {one.name: one.default for one in named if one.default is not one.empty}
-    facts = dict(getattr(found, "described", {}))
+    facts = dict(getattr(defined, "described", {}))
     for key, value in [*facts.items(), *defaults.items()]:
         try:
             json.dumps(value, allow_nan=False)
@@ -111,7 +106,7 @@ def _describe(path: Path, definition: str, given: int, base: str) -> dict:
             raise InputError(f"{definition}: {key} must be a text of one line")
     return {
         "facts": facts,
-        "summary": " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()).rstrip("."),
+        "summary": " ".join((inspect.getdoc(defined) or "").split("\n\n")[0].split()).rstrip("."),
         "defaults": defaults,
         "required": [one.name for one in named if one.default is one.empty],
     }
