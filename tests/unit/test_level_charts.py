@@ -13,6 +13,7 @@ from prunescope.report import (
     agreement,
     cards,
     differences,
+    figures,
     landscape,
     network_map,
     page_tables,
@@ -165,6 +166,15 @@ def test_a_card_names_other_seeds_that_are_too_far_away_to_be_drawn(levels, laye
         ]
         assert words == (["identical to dense", shown] if shown else ["identical to dense"])
         assert len(dashed) == (0 if shown else 1)
+
+
+def test_the_text_of_a_figure_names_means_and_medians(levels, layers):
+    table = cards.distances(levels, layers)
+    for level, word in (("weights", "Means"), ("landscape", "Medians")):
+        text = figures._range(table[table["level"] == level])
+        assert text.startswith(f"{word}: {PRUNED}: 0 (round 0) to ")
+    text = figures._range(agreement.progress(levels))
+    assert text.startswith("Means (loss landscape: medians): weights: 0 (round 0) to ")
 
 
 def test_a_layer_that_is_pointed_at_has_its_own_line_in_its_card_only(levels, layers, rounds):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -507,7 +508,9 @@ def test_a_share_without_a_finite_interval_has_none():
     same = (pairs["seed_a"] != pairs["seed_b"]) & (pairs[["seed_a", "seed_b"]] > 0).all(axis=1)
     value = (1 - pairs["distance"]).where(~same, 1.0)
     one = replace(one, predictions=pairs.assign(measure="agreement", value=value))
-    share = summarised({PRUNED: one})["predictions"]["rounds"]["2"]["of_other_seed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        share = summarised({PRUNED: one})["predictions"]["rounds"]["2"]["of_other_seed"]
     assert share["share"] > 0 and share["low"] is None and share["high"] is None
 
 
