@@ -10,7 +10,6 @@ from claims import LEVELS, Study, compute, curves, mean
 
 from prunescope.findings import slices
 from prunescope.report import base, paper
-from prunescope.report.panels import Panel
 
 HERE = Path(__file__).parent
 WIDTH = 6.75
@@ -28,7 +27,7 @@ class Figure:
 
 def _figure(name: str, drawn: alt.LayerChart, rows: list[dict], panels: list[str] | None = None) -> Figure:
     spec = base.specification(drawn)
-    members = tuple(Panel(title, (title,)) for title in panels or [])
+    members = tuple(base.Panel(title, (title,)) for title in panels or [])
     for part in spec["layer"] if panels else []:
         for channel in ("color", "shape"):
             if legend := part["encoding"].get(channel, {}).get("legend"):

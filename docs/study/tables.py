@@ -112,6 +112,7 @@ def chance(rows: pd.DataFrame) -> pd.DataFrame:
 def distances(tables: dict[str, levels.Tables], layers: list[str], untrained) -> pd.DataFrame:
     """Return the distance of each network to the dense one, a column for each level."""
     found = levels.distances(tables, PRIMARY, layers, LEAST_ACCURACY, untrained)
+    found = found[found["layer"] == ""]
     keys = ["series", "seed", "seed_b", "round", "density"]
     wide = found.pivot(index=keys, columns="level", values="distance")
     wide = wide.reindex(pd.MultiIndex.from_frame(found[keys].drop_duplicates())).reset_index()

@@ -17,8 +17,9 @@ import synthetic  # noqa: E402
 from prunescope.files import write_text  # noqa: E402
 from prunescope.findings import slices  # noqa: E402
 from prunescope.report import figures  # noqa: E402
-from prunescope.report.experiment import Experiment, contents  # noqa: E402
+from prunescope.report.experiment import Experiment  # noqa: E402
 from prunescope.report.page import render  # noqa: E402
+from prunescope.report.sections import contents  # noqa: E402
 
 SIZES = {"small": (6, 5, 2, ["cca"]), "large": (21, 30, 5, ["cca", "svcca", "pwcca", "cka"])}
 

@@ -21,8 +21,9 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 import synthetic
 from prunescope.files import write_text
 from prunescope.findings.slices import PRUNED
-from prunescope.report.experiment import Experiment, experiment_page
+from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
+from prunescope.report.sections import experiment_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")

@@ -7,7 +7,7 @@ import pytest
 
 import synthetic
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
-from prunescope.report import heatmaps, network_charts, page_tables, palette, similarity_charts, weights
+from prunescope.report import heatmaps, network_charts, page_tables, palette, representations, weights
 from prunescope.report.base import ALL
 from prunescope.report.rounds import Rounds
 from scenes import drawn, texts
@@ -27,7 +27,7 @@ def profile(seeds: list[int], dots: bool, beside=None, warned: str = ""):
         table.loc[table["layer_a"] == warned, "status"] = "few rows"
     data = page_tables.similarity_tables(table, beside)["profile"]
     series = list(data["series"].unique())
-    chart = similarity_charts.profile(LAYERS, series, "x", {}, dots)
+    chart = representations.profile(LAYERS, series, "x", {}, dots)
     return drawn(chart, data, SELECTED)
 
 
@@ -83,7 +83,7 @@ def test_a_warning_is_a_corner_that_leaves_the_number_legible():
     here = (table["layer_a"] == "conv2") & (table["round_a"] == 2)
     table.loc[here, "status"] = "few rows"
     data = page_tables.similarity_tables(table)["profile"]
-    chart = similarity_charts.to_dense(LAYERS, ROUNDS, "viridis")
+    chart = representations.to_dense(LAYERS, ROUNDS, "viridis")
     marks = drawn(chart, data, SELECTED)
     cells = [one for kind, one in marks if kind == "rect" and one["width"] > 50]
     corners = [one for kind, one in marks if kind == "symbol" and one["shape"] == heatmaps.CORNER]
@@ -133,10 +133,10 @@ def test_text_of_charts_of_similarity_has_12_pixels_and_30_names_do_not_collide(
     table = synthetic.all_layers(synthetic.similarity(3, names, [0, 1], ["cca"]))
     data = page_tables.similarity_tables(table)
     for chart in (
-        similarity_charts.profile(names, [PRUNED], "x", {}, True),
-        similarity_charts.to_dense(names, ROUNDS, "viridis"),
-        similarity_charts.layer_pairs(names, "viridis"),
-        similarity_charts.between_rounds(ROUNDS, "viridis"),
+        representations.profile(names, [PRUNED], "x", {}, True),
+        representations.to_dense(names, ROUNDS, "viridis"),
+        representations.layer_pairs(names, "viridis"),
+        representations.between_rounds(ROUNDS, "viridis"),
         weights.density(
             page_tables.over_seeds(
                 pd.DataFrame({"layer": names, "round": 1, "seed": 0, "density": 50.0}),

@@ -24,13 +24,13 @@ from prunescope.report import (
     network_charts,
     page_tables,
     paper,
-    similarity_charts,
+    representations,
     weights,
 )
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment
 from prunescope.report.page import Menu, Page, Section
-from prunescope.report.panels import PANELS, blocks
+from prunescope.report.representations import PANELS, blocks
 from prunescope.report.rounds import Rounds
 from prunescope.settings.findings import Figures
 
@@ -54,11 +54,11 @@ def page(layers=LAYERS, seeds=SEEDS, measures=("cca", "cka"), rounds=4, change=N
     }
     series = list(data["profile"]["series"].unique())
     charts = [
-        similarity_charts.profile(layers, series, "", {}, dots, ("chance level",)),
-        similarity_charts.while_pruning(layers, places, dots),
-        similarity_charts.to_dense(layers, places, "viridis"),
-        *([similarity_charts.layer_pairs(layers, "viridis")] if "pairs" in data else []),
-        similarity_charts.between_rounds(places, "viridis"),
+        representations.profile(layers, series, "", {}, dots, ("chance level",)),
+        representations.while_pruning(layers, places, dots),
+        representations.to_dense(layers, places, "viridis"),
+        *([representations.layer_pairs(layers, "viridis")] if "pairs" in data else []),
+        representations.between_rounds(places, "viridis"),
         network_charts.accuracy([slices.PRUNED, slices.RETRAINED], data["accuracy"], places, dots),
     ]
     menus = [

@@ -12,7 +12,7 @@ import synthetic
 from prunescope.errors import InputError
 from prunescope.plan import sharing
 from prunescope.report.experiment import Experiment
-from prunescope.report.side_by_side import differing, overview_table
+from prunescope.report.overview import differing, overview_table
 from prunescope.settings.load import Catalogue, expand, load_config, load_experiment, load_lineage, merge
 from prunescope.settings.reading import read_yaml
 

@@ -10,9 +10,11 @@ from prunescope.findings import levels_over_seeds
 from prunescope.findings.levels import ALL_LAYERS, Tables
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
 from prunescope.report import (
+    agreement,
+    cards,
+    differences,
+    figures,
     landscape,
-    level_charts,
-    level_tables,
     network_map,
     page_tables,
     palette,
@@ -84,13 +86,14 @@ def tables():
 
 @pytest.fixture(scope="module")
 def layers(tables):
-    return found_levels.layer_distances(tables, "cka", LAYERS)
+    distances = found_levels.distances(tables, "cka", LAYERS)
+    return distances[distances["layer"] != ""]
 
 
 @pytest.fixture(scope="module")
-def levels(tables, layers):
+def levels(tables):
     distances = found_levels.distances(tables, "cka", LAYERS)
-    return levels_over_seeds.summary(distances, layers, tables, "CKA")
+    return levels_over_seeds.summary(distances, tables, "CKA")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +111,7 @@ def symbols(marks, color: str, at_least: float = 0):
 
 
 def test_cards_hold_each_level_and_each_layer(levels, layers):
-    table = level_tables.cards(levels, layers)
+    table = cards.distances(levels, layers)
     whole = table[table["layer"] == ""].set_index(["level", "series", "round"])
     assert whole.loc[("weights", PRUNED, 2), "mean"] == pytest.approx(4 * 0.2 * 1.1)
     assert whole.loc[("weights", PRUNED, 2), "low"] == pytest.approx(0.8)
@@ -121,14 +124,14 @@ def test_cards_hold_each_level_and_each_layer(levels, layers):
 
 def test_a_control_is_drawn_at_the_weights_of_the_experiment(levels, layers):
     levels = levels | {"weights": levels["weights"]}
-    table = level_tables.cards(levels, layers).dropna(subset="weights")
+    table = cards.distances(levels, layers).dropna(subset="weights")
     assert table.groupby("round")["weights"].nunique().eq(1).all()
     assert table[table["round"] == 2]["weights"].iloc[0] == pytest.approx(64)
 
 
 def test_a_card_has_dense_at_the_top_and_the_selected_round_marked(levels, layers, rounds):
-    table = level_tables.cards(levels, layers)
-    card = level_charts.card("weights", [PRUNED, RETRAINED], rounds)
+    table = cards.distances(levels, layers)
+    card = cards.card("weights", [PRUNED, RETRAINED], rounds)
     blue = palette.color(PRUNED)
     places = {}
     for round in range(ROUNDS):
@@ -142,9 +145,9 @@ def test_a_card_has_dense_at_the_top_and_the_selected_round_marked(levels, layer
 
 
 def test_a_card_fits_its_place_and_its_text_can_be_read(levels, layers, rounds):
-    table = level_tables.cards(levels, layers)
+    table = cards.distances(levels, layers)
     for level in found_levels.LEVELS:
-        card = level_charts.card(level, [PRUNED, RETRAINED, OTHER_SEEDS], rounds)
+        card = cards.card(level, [PRUNED, RETRAINED, OTHER_SEEDS], rounds)
         assert card.spec["height"] <= 110
         assert "identical to dense" in {one["text"] for one in texts(card, table, width=258)}
         # There is one legend for all cards.
@@ -152,11 +155,11 @@ def test_a_card_fits_its_place_and_its_text_can_be_read(levels, layers, rounds):
 
 
 def test_a_card_names_other_seeds_that_are_too_far_away_to_be_drawn(levels, layers, rounds):
-    table = level_tables.cards(levels, layers)
+    table = cards.distances(levels, layers)
     far = table[table["series"] == OTHER_SEEDS].set_index("level")["far"]
     assert far["predictions"] and not far["representations"]
     for level, shown in (("predictions", "↓ other seeds 93 %"), ("representations", None)):
-        marks = drawn(level_charts.card(level, [PRUNED, OTHER_SEEDS], rounds), table, width=258)
+        marks = drawn(cards.card(level, [PRUNED, OTHER_SEEDS], rounds), table, width=258)
         words = [one["text"] for kind, one in marks if kind == "text"]
         dashed = [
             one for kind, one in marks if kind == "rule" and one.get("stroke") == palette.color(OTHER_SEEDS)
@@ -165,11 +168,20 @@ def test_a_card_names_other_seeds_that_are_too_far_away_to_be_drawn(levels, laye
         assert len(dashed) == (0 if shown else 1)
 
 
+def test_the_text_of_a_figure_names_means_and_medians(levels, layers):
+    table = cards.distances(levels, layers)
+    for level, word in (("weights", "Means"), ("landscape", "Medians")):
+        text = figures._range(table[table["level"] == level])
+        assert text.startswith(f"{word}: {PRUNED}: 0 (round 0) to ")
+    text = figures._range(agreement.progress(levels))
+    assert text.startswith("Means (loss landscape: medians): weights: 0 (round 0) to ")
+
+
 def test_a_layer_that_is_pointed_at_has_its_own_line_in_its_card_only(levels, layers, rounds):
-    table = level_tables.cards(levels, layers)
+    table = cards.distances(levels, layers)
     counts = {}
     for level in ("weights", "representations"):
-        card = level_charts.card(level, [PRUNED, RETRAINED], rounds)
+        card = cards.card(level, [PRUNED, RETRAINED], rounds)
         for lit in ("", "conv1"):
             marks = drawn(card, table, width=258, lit=lit)
             counts[level, lit] = len(symbols(marks, palette.color(PRUNED), 60))
@@ -182,7 +194,7 @@ def test_a_layer_that_is_pointed_at_has_its_own_line_in_its_card_only(levels, la
 
 
 def test_differences_are_negative_where_pruned_layers_are_less_similar(tables, levels, rounds):
-    table = level_tables.differences(levels)
+    table = differences.differences(levels)
     every = table[table["seed"] == ALL].set_index(["level", "layer", "round"])
     own = tables[PRUNED].similarity
     rows = own[(own["layer_a"] == "relu2") & (own["round_a"] == 2) & (own["round_b"] == 0)]
@@ -193,7 +205,7 @@ def test_differences_are_negative_where_pruned_layers_are_less_similar(tables, l
         -0.9 * moved.min()
     )
     assert (got["lower_in"], got["of"]) == (3, 3)
-    marks = drawn(level_charts.difference(LAYERS, rounds, 0.05), table, {"round": "2"})
+    marks = drawn(differences.difference(LAYERS, 0.05), table, {"round": "2"})
     large = symbols(marks, palette.color(PRUNED), 100)
     small = [one for one in symbols(marks, palette.color(PRUNED)) if one["size"] < 30]
     assert len(large) == 3 and len(small) == 9
@@ -205,7 +217,7 @@ def test_many_layers_are_rows_with_room_for_every_name(rounds):
     names = [f"layer{number}.0.conv" for number in range(30)]
     table = pd.DataFrame({"layer": names, "mean": -0.1, "low": -0.2, "high": 0.0})
     table = table.assign(level="weights", round=2, seed=ALL)
-    chart = level_charts.difference(names, rounds, 0.05, "weights")
+    chart = differences.difference(names, 0.05, "weights")
     labels = [one for one in texts(chart, table, {"round": "2"}, 360) if one["text"] in names]
     assert [one["text"] for one in sorted(labels, key=lambda one: one["y"])] == names
     assert (np.diff(sorted(one["y"] for one in labels)) >= 13).all()
@@ -292,27 +304,27 @@ def test_accuracy_by_class_keeps_the_mean_of_all_classes_first(tables):
     classes = pd.DataFrame(
         {"seed": 0, "round": 0, "class": [-1, 0, 10], "images": 5, "accuracy": [0.5, 1, 0]}
     )
-    table = predictions.by_class(classes, tables[PRUNED])
+    table = predictions.by_class(classes, tables[PRUNED].accuracy)
     assert list(table["class"])[:3] == [ALL, "0", "10"]
     assert list(table["mean"])[:3] == [50, 100, 0]
 
 
 def test_progress_ends_at_100_percent_for_each_level(levels, rounds):
-    table = level_tables.progress(levels)
+    table = agreement.progress(levels)
     last = table[table["round"] == 2].set_index("level")["share"]
     assert last.to_dict() == pytest.approx(dict.fromkeys(found_levels.LEVELS, 100))
-    chart = level_charts.agreement(list(last.index), rounds)
+    chart = agreement.agreement(list(last.index), rounds)
     marks = drawn(chart, table)
     assert len({one["shape"] for kind, one in marks if kind == "symbol"}) == 4
 
 
 def test_rank_correlations_over_rounds_and_over_layers_in_the_same_order(levels, layers):
-    table = level_tables.correlations(levels, layers).set_index("levels")
+    table = agreement.correlations(levels, layers).set_index("levels")
     assert table.loc["weights and predictions", "over rounds"] == "1.00 (n = 3)"
     # Weights: conv1 < conv2 < fc; representations: relu2 moved furthest.
     assert table.loc["weights and representations", "over layers, last round"].endswith("(n = 3)")
     fewer = layers[layers["layer"] != "fc"]
-    unequal = level_tables.correlations(levels, fewer).set_index("levels")
+    unequal = agreement.correlations(levels, fewer).set_index("levels")
     assert unequal.loc["weights and representations", "over layers, last round"] == "–"
 
 
@@ -385,21 +397,21 @@ def test_map_joins_controls_to_the_dense_networks_that_they_share(tables):
 
 
 def test_no_text_of_a_chart_is_smaller_than_12_pixels(tables, levels, layers, rounds):
-    cards, differences = level_tables.cards(levels, layers), level_tables.differences(levels)
+    distances, apart = cards.distances(levels, layers), differences.differences(levels)
     density = page_tables.over_seeds(
         pd.DataFrame({"layer": LAYERS, "round": 1, "seed": 0, "density": 50.0}), ["layer", "round"], "density"
     )
-    agreement, lines = predictions.predictions_table(tables), landscape.lines(tables)
-    progress = level_tables.progress(levels)
+    labels, lines = predictions.predictions_table(tables), landscape.lines(tables)
+    progress = agreement.progress(levels)
     map, share = network_map.network_map_table(tables, "cka", LAYERS)
     series = [PRUNED, RETRAINED, OTHER_SEEDS]
     for chart, table in (
-        (level_charts.card("weights", series, rounds), cards),
-        (level_charts.difference(LAYERS, rounds, 0.05), differences),
+        (cards.card("weights", series, rounds), distances),
+        (differences.difference(LAYERS, 0.05), apart),
         (weights.density(density, rounds, "viridis"), density),
-        (predictions.predictions("agreement", series, rounds, True), agreement),
+        (predictions.predictions("agreement", series, rounds, True), labels),
         (landscape.landscape(series[:2], rounds), lines),
-        (level_charts.agreement(list(found_levels.LEVELS), rounds), progress),
+        (agreement.agreement(list(found_levels.LEVELS), rounds), progress),
         (network_map.network_map(map, share, rounds, "CKA"), map),
     ):
         assert chart.beware and chart.caption and chart.description

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -97,17 +98,15 @@ def both(seeds=range(3), **more):
 
 def far(found, level, series=PRUNED, round=2, **more):
     rows = found[(found["level"] == level) & (found["series"] == series) & (found["round"] == round)]
-    for column, value in more.items():
+    for column, value in ({"layer": ""} | more).items():
         rows = rows[rows[column] == value]
     return rows.set_index("seed")["distance"]
 
 
 def summarised(given, least_accuracy=0.0, label="CCA", measure="cca", names=None, untrained=None):
-    arguments = (given, measure, LAYERS, least_accuracy, untrained)
-    left_out = levels.compared_layers(*arguments[:3])[1]
-    return levels_over_seeds.summary(
-        levels.distances(*arguments), levels.layer_distances(*arguments), given, label, left_out, names
-    )
+    left_out = levels.compared_layers(given, measure, LAYERS)[1]
+    distances = levels.distances(given, measure, LAYERS, least_accuracy, untrained)
+    return levels_over_seeds.summary(distances, given, label, left_out, names)
 
 
 def text(found, round=2):
@@ -132,7 +131,7 @@ def test_every_level_measures_the_same_distance_to_the_dense_network(level):
 
 def test_other_seeds_are_pairs_of_dense_networks_each_once():
     found = levels.distances(both(), "cca", LAYERS)
-    pairs = found[found["series"] == OTHER_SEEDS]
+    pairs = found[(found["series"] == OTHER_SEEDS) & (found["layer"] == "")]
     assert set(pairs["level"]) == {"predictions", "landscape", "representations"}, "units do not correspond"
     for _, rows in pairs.groupby("level"):
         assert rows[["seed", "seed_b"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 2]]
@@ -156,17 +155,17 @@ def test_layers_have_distances_of_their_own():
         table = getattr(given[PRUNED], name)
         layer = table["layer" if name == "weights" else "layer_a"]
         table["value"] -= (layer == "fc") * (table["round_a"] == 2) * 0.1
-    found = levels.layer_distances(given, "cca", LAYERS)
-    assert found.groupby("level", sort=False)["layer"].unique().map(list).to_dict() == {
+    found = levels.distances(given, "cca", LAYERS)
+    layers = found[found["layer"] != ""]
+    assert layers.groupby("level", sort=False)["layer"].unique().map(list).to_dict() == {
         "weights": ["conv1", "fc"],
         "representations": LAYERS,
     }
     for level in ("weights", "representations"):
         apart = far(found, level, layer="fc") - far(found, level, layer="conv1")
         np.testing.assert_allclose(apart, 0.1)
-    means = levels.distances(given, "cca", LAYERS)
     np.testing.assert_allclose(
-        far(means, "representations"), far(found, "representations", layer="conv1") + 0.1 / 3
+        far(found, "representations"), far(found, "representations", layer="conv1") + 0.1 / 3
     )
 
 
@@ -179,8 +178,7 @@ def test_the_mean_has_the_same_layers_in_all_networks(series):
     assert levels.compared_layers(given, "cca", LAYERS) == (["conv1", "fc"], {"conv2": "few rows"})
     found = levels.distances(given, "cca", LAYERS)
     np.testing.assert_allclose(far(found, "representations"), [0.3 * wobble(seed) for seed in range(3)])
-    by_layer = levels.layer_distances(given, "cca", LAYERS)
-    assert far(by_layer, "representations", series, layer="conv2").index.tolist() == [0, 2]
+    assert far(found, "representations", series, layer="conv2").index.tolist() == [0, 2]
 
 
 def test_a_level_without_values_is_missing():
@@ -510,7 +508,9 @@ def test_a_share_without_a_finite_interval_has_none():
     same = (pairs["seed_a"] != pairs["seed_b"]) & (pairs[["seed_a", "seed_b"]] > 0).all(axis=1)
     value = (1 - pairs["distance"]).where(~same, 1.0)
     one = replace(one, predictions=pairs.assign(measure="agreement", value=value))
-    share = summarised({PRUNED: one})["predictions"]["rounds"]["2"]["of_other_seed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        share = summarised({PRUNED: one})["predictions"]["rounds"]["2"]["of_other_seed"]
     assert share["share"] > 0 and share["low"] is None and share["high"] is None
 
 

@@ -19,12 +19,13 @@ from prunescope.errors import InputError
 from prunescope.files import write_parquet
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED
 from prunescope.findings.words import BEYOND, LESS, NOT_APART
-from prunescope.report import cards, page_tables, palette, similarity_charts
+from prunescope.report import cards, page_tables, palette, representations
 from prunescope.report.base import ALL
-from prunescope.report.experiment import Experiment, experiment_page
+from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
 from prunescope.report.page import shown
 from prunescope.report.rounds import Rounds
+from prunescope.report.sections import experiment_page
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -171,9 +172,9 @@ def test_heatmaps_show_the_highest_chance_of_each_row_and_ring_what_is_not_above
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": "all", "round": "2", "layer": "conv1"}
     for chart, levels in (
-        (similarity_charts.to_dense(LAYERS, rounds, "viridis"), ["0.99", "0.01", "0.01"]),
-        (similarity_charts.layer_pairs(LAYERS, "viridis"), ["0.99", "0.01", "0.01"]),
-        (similarity_charts.between_rounds(rounds, "viridis"), ["0.01", "0.01", "0.99"]),
+        (representations.to_dense(LAYERS, rounds, "viridis"), ["0.99", "0.01", "0.01"]),
+        (representations.layer_pairs(LAYERS, "viridis"), ["0.99", "0.01", "0.01"]),
+        (representations.between_rounds(rounds, "viridis"), ["0.01", "0.01", "0.99"]),
     ):
         rows = shown(chart, data[chart.table], first).to_json(orient="records")
         image = vl_convert.vegalite_to_svg(
@@ -284,11 +285,11 @@ def test_networks_that_do_not_classify_are_marked_in_every_chart_of_their_simila
     rounds = Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0))
     first = {"measure": "cca", "seed": ALL, "round": "2", "layer": "conv1"}
     for chart in (
-        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
-        similarity_charts.while_pruning(LAYERS, rounds, True),
-        similarity_charts.to_dense(LAYERS, rounds, "viridis"),
-        similarity_charts.layer_pairs(LAYERS, "viridis"),
-        similarity_charts.between_rounds(rounds, "viridis"),
+        representations.profile(LAYERS, [PRUNED], "x", {}, True),
+        representations.while_pruning(LAYERS, rounds, True),
+        representations.to_dense(LAYERS, rounds, "viridis"),
+        representations.layer_pairs(LAYERS, "viridis"),
+        representations.between_rounds(rounds, "viridis"),
     ):
         assert chart.beware.count("◇") == 1
         images = []
@@ -308,8 +309,8 @@ def test_intervals_of_the_matrix_are_drawn_where_they_were_computed():
     np.testing.assert_allclose(rows["mean"] - rows["low"], 0.05)
     np.testing.assert_allclose(rows["high"] - rows["mean"], 0.02)
     for chart in (
-        similarity_charts.profile(LAYERS, [PRUNED], "x", {}, True),
-        similarity_charts.while_pruning(LAYERS, rounds, True),
+        representations.profile(LAYERS, [PRUNED], "x", {}, True),
+        representations.while_pruning(LAYERS, rounds, True),
     ):
         counts = []
         for table in (plain, given):

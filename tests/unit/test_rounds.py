@@ -8,9 +8,10 @@ import pytest
 import synthetic
 from prunescope.findings.slices import PRUNED
 from prunescope.report import base, figures, page_tables
-from prunescope.report.experiment import Experiment, contents, experiment_page
+from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
 from prunescope.report.rounds import Rounds
+from prunescope.report.sections import contents, experiment_page
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -92,8 +93,8 @@ def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
     assert Rounds({0: 100.0, 1: 80.0, 2: 64.0}, {}, (64.0, 100.0)).by_weights
     for percents in ((100.0, 100.0), (100.0, 50.0, 50.0), (50.0, 80.0)):
         rounds = Rounds(dict(enumerate(percents)), {}, (min(percents), max(percents)))
-        assert not rounds.by_weights and rounds.places == {place: place for place in range(len(percents))}
-        axis = base.sparsity(f"{base.place(rounds)}:Q", rounds).to_dict()
+        assert not rounds.by_weights and rounds.positions == {round: round for round in range(len(percents))}
+        axis = base.sparsity(f"{rounds.field}:Q", rounds).to_dict()
         assert axis["field"] == "round" and axis["scale"].get("type") != "log"
 
 

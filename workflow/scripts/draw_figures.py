@@ -5,7 +5,8 @@ from dataclasses import replace
 from prunescope import jobs, tables
 from prunescope.files import read_json
 from prunescope.report import figures, latex
-from prunescope.report.experiment import Experiment, contents
+from prunescope.report.experiment import Experiment
+from prunescope.report.sections import contents
 
 with jobs.job(snakemake) as log:
     given, name = snakemake.params, snakemake.wildcards.experiment

@@ -3,8 +3,7 @@
 from prunescope import jobs, tables
 from prunescope.files import read_json, read_parquet, write_parquet, write_text
 from prunescope.report.experiment import Experiment
-from prunescope.report.overview import overview_page
-from prunescope.report.side_by_side import overview_table
+from prunescope.report.overview import overview_page, overview_table
 
 with jobs.job(snakemake) as log:
     given, results = snakemake.params, snakemake.input

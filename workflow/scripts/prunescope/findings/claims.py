@@ -16,23 +16,11 @@ SHAPE = {"first": (1.0, -1.0, 0.0), "output": (0.0, -1.0, 1.0)}
 
 
 def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
-    """Divide the recorded layers as Ansuini et al. (ICPRAM 2020) do.
+    """Divide the recorded layers as Ansuini et al. (ICPRAM 2020) do, by their output shapes, in order.
 
-    Parameters
-    ----------
-    shapes : dict of str to list of int
-        Output shapes in the order of the network.
-
-    Returns
-    -------
-    dict of str to list of str
-        ``first``: the first quarter of the recorded convolutional layers (at least one), ``output``: the last
-        layer, which must be fully connected, ``middle``: all layers between these.
-
-    Raises
-    ------
-    ValueError
-        When the network has no such groups; the message is the reason.
+    ``first``: the first quarter of the recorded convolutional layers (at least one), ``output``: the last
+    layer, which must be fully connected, ``middle``: all layers between these. A network without such groups
+    raises a ValueError, whose message is the reason.
     """
     layers = list(shapes)
     maps = [layer for layer in layers if len(shapes[layer]) == 3]
@@ -48,14 +36,9 @@ def groups(shapes: dict[str, list[int]]) -> dict[str, list[str]]:
 
 
 def shape(values: np.ndarray, retrain: np.ndarray | None = None) -> dict[str, Contrast]:
-    """Return the contrasts first - middle and output - middle, for `has_shape`.
+    """Return the contrasts first - middle and output - middle of (..., n, 3), for `has_shape`.
 
-    Parameters
-    ----------
-    values : array of float, shape (..., n, 3)
-        First, middle, output: similarity of the last round to the dense network.
-    retrain : array of float, shape (..., n, 3), optional
-        The same for the control that retrains without pruning. Its contrasts are subtracted.
+    Those of the control that retrains without pruning are subtracted.
     """
     columns = values if retrain is None else np.concatenate([values, retrain], axis=-1)
     factors = (1.0,) if retrain is None else (1.0, -1.0)
@@ -81,16 +64,9 @@ def has_shape(contrasts: dict[str, Contrast], margin: float) -> np.ndarray:
 def fall(values: np.ndarray, log_density: np.ndarray, retrain: np.ndarray | None = None) -> Contrast:
     """Return the fall of a similarity over the rounds, from a line fitted for each seed: first minus last.
 
-    The line is a function of the log density; the fall is the slope times the range of the log density. It is
-    positive if similarity falls while weights are removed.
-
-    Parameters
-    ----------
-    values : array of float, shape (..., n, rounds)
-        In the rounds from 1 on, at least two.
-    log_density : array of float, shape (rounds,)
-    retrain : array of float, shape (..., n, rounds), optional
-        The same for the control that retrains without pruning. Its fall is subtracted.
+    Values are (..., n, rounds), from round 1 on, at least two. The line is a function of the log density; the
+    fall is the slope times the range of the log density. It is positive if similarity falls while weights are
+    removed. That of the control that retrains without pruning is subtracted.
     """
     centred = log_density - log_density.mean()
     weights = centred / (centred @ centred) * (log_density[0] - log_density[-1])
@@ -122,9 +98,9 @@ def changes(layers: np.ndarray) -> np.ndarray:
     return _word({HOLDS: np.any(layers == FALLS, axis=-1), FAILS: np.all(layers == STAYS, axis=-1)})
 
 
-def against_others(own: np.ndarray, pairs: np.ndarray) -> Contrast:
+def against_others(values: np.ndarray, pairs: np.ndarray) -> Contrast:
     """Subtract the similarity of other seeds' networks, pairs (..., n, n), from a layer's own, (..., n)."""
-    return of_pairs(pairs[..., None, :, :], [1.0, -1.0], own[..., None])
+    return of_pairs(pairs[..., None, :, :], [1.0, -1.0], values[..., None])
 
 
 def differ(contrasts: list[Contrast]) -> np.ndarray:
@@ -145,15 +121,9 @@ def _word(shown: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def complete(matrix: np.ndarray) -> list[int]:
-    """Return the indices of seeds whose pairs all have values; leave out those with most missing first.
-
-    Parameters
-    ----------
-    matrix : array of float, shape (n, n)
-        NaN where a pair has no value; the diagonal is ignored.
-    """
+    """Return the indices of seeds whose pairs (n, n) are all known; those with most NaN are dropped first."""
     missing = np.isnan(matrix) & ~np.eye(len(matrix), dtype=bool)
-    left = list(range(len(matrix)))
-    while missing[np.ix_(left, left)].any():
-        left.remove(max(left, key=lambda place: missing[place, left].sum()))
-    return left
+    seeds = list(range(len(matrix)))
+    while missing[np.ix_(seeds, seeds)].any():
+        seeds.remove(max(seeds, key=lambda seed: missing[seed, seeds].sum()))
+    return seeds

@@ -7,22 +7,8 @@ from prunescope.errors import listed
 MOST_LAYERS = 6
 
 
-def with_connections(found: dict, channels: pd.DataFrame) -> dict:
-    """Add the layers without a path to the findings of an experiment.
-
-    Parameters
-    ----------
-    found : dict
-        From `prunescope.findings.verdicts.conclude`.
-    channels : pandas.DataFrame
-        Columns seed, round, layer and unreachable of channels.parquet.
-
-    Returns
-    -------
-    dict
-        `found` with ``without_path``: for each network that has such layers, ``seed``, ``round``, ``layers``
-        and whether these are ``all`` of its layers; and with a sentence at the start of ``text``.
-    """
+def with_connections(findings: dict, channels: pd.DataFrame) -> dict:
+    """Add the layers without a path, by network, to the findings of an experiment, and a sentence on them."""
     traced = channels[channels["unreachable"].notna()]
     cut = traced.groupby(["seed", "round", "layer"], sort=False)["unreachable"].all()
     networks = [
@@ -31,7 +17,7 @@ def with_connections(found: dict, channels: pd.DataFrame) -> dict:
         if (layers := of_network[of_network].index.get_level_values("layer").tolist())
     ]
     text = [_sentence(networks)] if networks else []
-    return found | {"without_path": networks, "text": [*text, *found["text"]]}
+    return findings | {"without_path": networks, "text": [*text, *findings["text"]]}
 
 
 def _sentence(networks: list[dict]) -> str:

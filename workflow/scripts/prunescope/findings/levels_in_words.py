@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from prunescope.errors import listed
-from prunescope.findings.levels import LEVELS, Tables, compared_layers, distances, layer_distances
+from prunescope.findings.levels import LEVELS, Tables, compared_layers, distances
 from prunescope.findings.levels_over_seeds import LANDSCAPE, summary
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
 from prunescope.findings.statistics import FEWEST_FOR_INTERVALS
@@ -36,77 +36,45 @@ TITLES = {
 
 
 def with_levels(
-    found: dict,
+    findings: dict,
     tables: dict[str, Tables],
     layers: Sequence[str],
     untrained: pd.DataFrame | None = None,
     names: dict[int, str] | None = None,
 ) -> dict:
-    """Add the levels to the findings of an experiment.
+    """Add the levels to the findings of an experiment, with a sentence and a note for each round.
 
-    Parameters
-    ----------
-    found : dict
-        From `prunescope.findings.verdicts.conclude`.
-    tables, layers, untrained
-        See `prunescope.findings.levels.distances`.
-    names : dict of int to str, optional
-        See `prunescope.findings.levels_over_seeds.summary`.
-
-    Returns
-    -------
-    dict
-        `found` with ``levels``, from `summary`; ``sentences_by_round``, by round ``sentence`` and ``note``;
-        and with those of the last round at the start of ``text``.
+    Those of the last round are also at the start of ``text``.
     """
-    given = (tables, found["primary"], layers, found["least_accuracy"], untrained)
-    left_out = compared_layers(*given[:4])[1]
-    levels = summary(distances(*given), layer_distances(*given), tables, found["label"], left_out, names)
+    which = (tables, findings["primary"], layers, findings["least_accuracy"])
+    left_out = compared_layers(*which)[1]
+    levels = summary(distances(*which, untrained), tables, findings["label"], left_out, names)
     sentences = {
         str(round): {
             "sentence": [list(span) for span in sentence(levels, round)],
             "note": note(levels, round),
         }
-        for round in range(found["last_round"] + 1)
+        for round in range(findings["last_round"] + 1)
     }
-    last = sentences[str(found["last_round"])]
-    text = ["".join(part for part, _ in last["sentence"]), last["note"], *found["text"]]
-    return found | {"levels": levels, "sentences_by_round": sentences, "text": text}
+    last = sentences[str(findings["last_round"])]
+    text = ["".join(part for part, _ in last["sentence"]), last["note"], *findings["text"]]
+    return findings | {"levels": levels, "sentences_by_round": sentences, "text": text}
 
 
 def sentence(levels: dict, round: int) -> Spans:
-    """Put one round into a sentence.
-
-    Parameters
-    ----------
-    levels : dict
-        From `summary`.
-    round : int
-
-    Returns
-    -------
-    list of (str, str or None)
-        Parts of the text, each with the series whose number it is, or None. Joined, they are the sentence.
-    """
+    """Put one round into a sentence, in parts, each with the series whose number it is, or None."""
     parts = _of_dense(levels) if round == 0 else _changes(levels, round)
     spans: Spans = [] if round == 0 else [(f"{_at(levels, round)}, ", None)]
-    for place, part in enumerate(parts):
-        if place:
-            spans.append((", and " if place == len(parts) - 1 else ", ", None))
+    for index, part in enumerate(parts, 1):
+        if index > 1:
+            spans.append((", and " if index == len(parts) else ", ", None))
         spans += part
     first, series = spans[0]
     return [(first[0].upper() + first[1:], series), *spans[1:], (".", None)]
 
 
 def note(levels: dict, round: int) -> str:
-    """Explain the parentheses, and list the levels that moved beyond retraining and those that are missing.
-
-    Parameters
-    ----------
-    levels : dict
-        From `summary`.
-    round : int
-    """
+    """Explain the parentheses; list the levels that moved beyond retraining, and those that are missing."""
     sentences = [_uncertainty(levels, round), _verdicts(levels, round), _failed(levels["failed"])]
     left_out = levels["representations"]["left_out"]
     if left_out and levels["representations"]["available"]:
@@ -149,18 +117,18 @@ def _changed(levels: dict, level: str, round: int) -> Spans:
     numbers = levels[level]["rounds"].get(str(round))
     if numbers is None:
         return []
-    own, (before, after) = levels["series"], CHANGED[level]
+    series, (before, after) = levels["series"], CHANGED[level]
     after += f" in {levels[level]['measure']}" if levels[level]["measure"] else ""
     spans: Spans = [(before, None)] if before else []
-    spans.append((number(level, numbers["series"][own]["estimate"]), own))
+    spans.append((number(level, numbers["series"][series]["estimate"]), series))
     spans += [(after, None)] if after else []
-    beside = [
-        name for name in (RETRAINED, SIBLINGS, OTHER_SEEDS) if name in numbers["series"] and name != own
-    ]
-    for place, name in enumerate(beside):
-        spans.append((" (" if not place else "; ", None))
-        spans.append((f"{name}: {number(level, numbers['series'][name]['estimate'])}", name))
-    return spans + ([(")", None)] if beside else [])
+    mark = " ("
+    for name in (RETRAINED, SIBLINGS, OTHER_SEEDS):
+        if name in numbers["series"] and name != series:
+            estimate = numbers["series"][name]["estimate"]
+            spans += [(mark, None), (f"{name}: {number(level, estimate)}", name)]
+            mark = "; "
+    return spans + ([(")", None)] if mark == "; " else [])
 
 
 def _accuracy_changed(accuracy: dict, series: str) -> Spans:

@@ -54,8 +54,7 @@ MIDDLES = dict.fromkeys(LEVELS, MEAN) | {"landscape": MEDIAN}
 
 
 def summary(
-    found: pd.DataFrame,
-    layers: pd.DataFrame,
+    distances: pd.DataFrame,
     tables: dict[str, Tables],
     label: str | None,
     left_out: dict[str, str] | None = None,
@@ -63,59 +62,18 @@ def summary(
 ) -> dict:
     """Estimate each level over the seeds, and compare the experiment with the control that retrains.
 
-    Parameters
-    ----------
-    found, layers : pandas.DataFrame
-        From `distances` and `layer_distances`.
-    tables : dict of str to Tables
-    label : str or None
-        Of the primary measure.
-    left_out : dict of str to str, optional
-        From `compared_layers`.
-    names : dict of int to str, optional
-        Of networks that were trained elsewhere, the names of rounds that have one.
-
-    Returns
-    -------
-    dict
-        JSON-ready. All keys of rounds and seeds are texts, ``"0-1"`` for a pair of seeds. Keys:
-
-        - ``experiment``, ``series`` (of the experiment), ``seeds`` (their number), ``failed`` (seeds excluded
-          because a network does not classify, by series), ``retrained`` (whether this control was run),
-          ``elsewhere`` (whether networks were trained elsewhere), ``names``;
-        - ``accuracy``: ``rounds``: by round ``density``; ``value``, an estimate of the test accuracy; and
-          ``fall``, of dense minus this round, with ``higher_in`` (seeds in which it falls) and ``of``; empty
-          without labels;
-        - each of `LEVELS`: ``available``; ``needs``, the key that would add it, or None; ``missing``, a
-          sentence with the reason, or None; ``question``; ``quantity``; ``left_out`` (layers of the
-          representations); ``rounds``; ``layers`` (weights and representations).
-
-        ``rounds`` has by round ``density``, ``series``, ``beyond`` and ``of_other_seed``. ``series`` has an
-        *estimate* for each series in that round, always with those of pairs: ``estimate``, the mean over
-        the seeds (landscape: the median), ``low``, ``high``, ``interval``, ``seeds`` (their number) and
-        ``values`` (by seed). ``interval`` says whether low and high are the 95 % interval; with fewer than
-        six seeds, or if all are equal, they are the lowest and the highest value.
-
-        ``beyond`` is None without retrained networks, otherwise the estimate of the distance minus that of
-        the retrained network of the same seed, with ``higher_in`` of ``of`` seeds and ``verdict``: None with
-        fewer than six seeds; ``beyond retraining`` or ``less than retraining`` if the interval excludes 0;
-        else ``no difference from retraining detected``.
-
-        ``of_other_seed`` is None without other seeds, otherwise ``share``, the distance as a share of that
-        between other seeds, with ``low`` and ``high`` (95 % interval; None with fewer than six seeds, and in
-        the landscape).
-
-        ``layers`` has ``beyond`` by round and layer. Its verdicts are corrected for the number of layers
-        (Holm), its intervals are not.
+    `distances` are those of `prunescope.findings.levels.distances`, `label` is that of the primary measure,
+    `left_out` is from `compared_layers`, and `names` are those of rounds trained elsewhere. The result is
+    ``levels`` of findings.json; results/README.md lists its keys.
     """
-    series, own = next(iter(tables.items()))
-    failed = found[found["failed"]].groupby("series")["seed"].unique()
+    series, experiment = next(iter(tables.items()))
+    failed = distances[distances["failed"]].groupby("series")["seed"].unique()
     failed = {name: sorted(map(int, seeds)) for name, seeds in failed.items() if name in tables}
-    used, by_layer = (classifying(table, failed) for table in (found, layers))
+    used, left_out = classifying(distances, failed), left_out or {}
     summarised = {
-        "experiment": own.name,
+        "experiment": experiment.name,
         "series": series,
-        "seeds": int(own.accuracy["seed"].nunique()),
+        "seeds": int(experiment.accuracy["seed"].nunique()),
         "failed": failed,
         "retrained": RETRAINED in tables and series != RETRAINED,
         "elsewhere": names is not None,
@@ -124,40 +82,43 @@ def summary(
     }
     for level in LEVELS:
         rows = used[used["level"] == level]
-        there = bool((rows["series"] == series).any())
-        missing = None if there else _missing(level, label, own, left_out or {}, bool(failed))
+        whole = rows[rows["layer"] == ""]
+        available = bool((whole["series"] == series).any())
+        missing = None if available else _missing(level, label, experiment, left_out, bool(failed))
         summarised[level] = {
-            "available": there,
-            "needs": LANDSCAPE if level == "landscape" and own.barriers is None else None,
+            "available": available,
+            "needs": LANDSCAPE if level == "landscape" and experiment.barriers is None else None,
             "missing": missing,
             "question": QUESTIONS[level],
             "measure": label if level == "representations" else None,
             "quantity": QUANTITIES[level].format(measure=label or "similarity"),
-            "left_out": (left_out or {}) if level == "representations" else {},
-            "rounds": _rounds(rows, series, level) if there else {},
-            "layers": _layers(by_layer[by_layer["level"] == level], series),
+            "left_out": left_out if level == "representations" else {},
+            "rounds": _rounds(whole, series, level) if available else {},
+            "layers": _layers(rows[rows["layer"] != ""], series),
         }
     return summarised
 
 
-def classifying(found: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
+def classifying(rows: pd.DataFrame, failed: dict[str, list[int]]) -> pd.DataFrame:
     """Exclude the seeds with a network that does not classify, and pairs with one."""
-    without = [(found["series"] == name) & found["seed"].isin(seeds) for name, seeds in failed.items()]
-    return found[~np.logical_or.reduce([found["failed"], *without])]
+    excluded = [(rows["series"] == name) & rows["seed"].isin(seeds) for name, seeds in failed.items()]
+    return rows[~np.logical_or.reduce([rows["failed"], *excluded])]
 
 
-def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str], failed: bool) -> str:
+def _missing(
+    level: str, label: str | None, experiment: Tables, left_out: dict[str, str], failed: bool
+) -> str:
     """Return the reason why a level has no value."""
-    if level == "landscape" and own.barriers is None:
+    if level == "landscape" and experiment.barriers is None:
         return f"Add `{LANDSCAPE}` to the experiment's file to measure it."
     if level == "representations" and label is None:
         return "No measure is chosen for the findings. Set `findings: {measure: ...}` to choose one."
     if level == "representations" and left_out:
         why = ", ".join(dict.fromkeys(left_out.values()))
         return f"No layer has a reliable value in all networks ({why})."
-    if level == "landscape" and not len(own.barriers):
+    if level == "landscape" and not len(experiment.barriers):
         return "The loss was measured on training images. This page shows lines of test images."
-    if not (own.accuracy["round"] > 0).any():
+    if not (experiment.accuracy["round"] > 0).any():
         return "There are only dense networks."
     if failed:
         return "In each seed, a network does not classify."
@@ -166,7 +127,7 @@ def _missing(level: str, label: str | None, own: Tables, left_out: dict[str, str
 
 def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
     """Summarise a level round by round."""
-    middle, found = MIDDLES[level], {}
+    middle, by_round = MIDDLES[level], {}
     pairs = {name: rows[rows["series"] == name] for name in (OTHER_SEEDS, UNTRAINED)}
     between = {name: _of_pairs(part, middle) for name, part in pairs.items() if len(part)}
     networks = rows[~rows["series"].isin(pairs)]
@@ -174,39 +135,42 @@ def _rounds(rows: pd.DataFrame, series: str, level: str) -> dict:
         values = {name: one.set_index("seed")["distance"] for name, one in part.groupby("series", sort=False)}
         if series not in values:
             continue
-        mine, retrained = values[series], None if series == RETRAINED else values.get(RETRAINED)
-        found[str(round)] = {
+        of_series, retrained = values[series], None if series == RETRAINED else values.get(RETRAINED)
+        shares = OTHER_SEEDS in between
+        by_round[str(round)] = {
             "density": float(part.loc[part["series"] == series, "density"].mean()),
             "series": {name: _estimate(one, middle, 0.0) for name, one in values.items()} | between,
-            "beyond": None if retrained is None else _beyond((mine - retrained).dropna(), middle),
-            "of_other_seed": _share(mine, pairs[OTHER_SEEDS], middle) if OTHER_SEEDS in between else None,
+            "beyond": None if retrained is None else _beyond((of_series - retrained).dropna(), middle),
+            "of_other_seed": _share(of_series, pairs[OTHER_SEEDS], middle) if shares else None,
         }
-    return found
+    return by_round
 
 
 def _layers(rows: pd.DataFrame, series: str) -> dict:
     """Compare each layer with that of retrained networks, round by round."""
-    found: dict[str, dict] = {}
+    by_round: dict[str, dict] = {}
     rows = rows[(rows["round"] > 0) & rows["series"].isin([series, RETRAINED])]
     if series == RETRAINED or rows["series"].nunique() < 2:
-        return found
+        return by_round
     both = rows.pivot(index=["round", "layer", "seed"], columns="series", values="distance").dropna()
     differences = both[series] - both[RETRAINED]
     for round, of_round in differences.groupby("round"):
-        of_layer = dict(list(of_round.groupby("layer")))
-        layers = [layer for layer in rows["layer"].unique() if layer in of_layer]
-        values = [of_layer[layer].droplevel(["round", "layer"]) for layer in layers]
-        answers = [_beyond(one, MEAN) for one in values]
+        of_layer = {layer: one.droplevel(["round", "layer"]) for layer, one in of_round.groupby("layer")}
+        answers = {
+            layer: (of_layer[layer], _beyond(of_layer[layer], MEAN))
+            for layer in rows["layer"].unique()
+            if layer in of_layer
+        }
         p = [
-            float(mean_p(one.to_numpy())) if answer["verdict"] else 1.0
-            for one, answer in zip(values, answers, strict=True)
+            float(mean_p(values.to_numpy())) if answer["verdict"] else 1.0
+            for values, answer in answers.values()
         ]
-        shown = holm(len(p), lambda place, level, p=p: np.asarray(p[place] <= level))
-        for answer, told_apart in zip(answers, shown, strict=True):
+        shown = holm(len(p), lambda number, level, p=p: np.asarray(p[number] <= level))
+        for (_, answer), told_apart in zip(answers.values(), shown, strict=True):
             if answer["verdict"] and not told_apart:
                 answer["verdict"] = NOT_APART
-        found[str(round)] = dict(zip(layers, answers, strict=True))
-    return found
+        by_round[str(round)] = {layer: answer for layer, (_, answer) in answers.items()}
+    return by_round
 
 
 def _accuracy(tables: dict[str, Tables], series: str, failed: dict[str, list[int]]) -> dict:
@@ -261,28 +225,29 @@ def _beyond(differences: pd.Series, middle: Middle) -> dict | None:
     """Judge the distances minus those of retrained networks; None without a common seed."""
     if not len(differences):
         return None
-    found, verdict = _difference(differences, middle), None
-    if found["of"] >= FEWEST_FOR_INTERVALS:
-        verdict = BEYOND if found["low"] > 0 else LESS if found["high"] < 0 else NOT_APART
+    estimate, verdict = _difference(differences, middle), None
+    if estimate["of"] >= FEWEST_FOR_INTERVALS:
+        verdict = BEYOND if estimate["low"] > 0 else LESS if estimate["high"] < 0 else NOT_APART
         # Tied seeds have no interval.
-        verdict = verdict if found["interval"] else NOT_APART
-    return found | {"verdict": verdict}
+        verdict = verdict if estimate["interval"] else NOT_APART
+    return estimate | {"verdict": verdict}
 
 
 def _of_pairs(rows: pd.DataFrame, middle: Middle) -> dict:
     """Summarise the distances of pairs of seeds; pairs share seeds, so the interval is a jackknife's."""
     names = rows["seed"].astype(str) + "-" + rows["seed_b"].astype(str)
-    found = _estimate(rows.set_index(names)["distance"], middle, 0.0)
-    found |= {"low": float(rows["distance"].min()), "high": float(rows["distance"].max()), "interval": False}
-    matrix = _matrix(rows)
-    if (
-        middle is MEAN
-        and len(matrix) >= FEWEST_FOR_INTERVALS
-        and matrix.notna().sum().sum() == matrix.size - len(matrix)
-    ):
-        low, high = jackknife_limits(*mean_of_pairs(matrix.fillna(0).to_numpy()))
-        found |= {"low": max(float(low), 0.0), "high": float(high), "interval": True}
-    return found | {"seeds": len(matrix)}
+    values, matrix = rows.set_index(names)["distance"], _matrix(rows)
+    low, high, interval = float(values.min()), float(values.max()), False
+    complete = matrix.notna().sum().sum() == matrix.size - len(matrix)
+    if middle is MEAN and len(matrix) >= FEWEST_FOR_INTERVALS and complete:
+        limits = jackknife_limits(*mean_of_pairs(matrix.fillna(0).to_numpy()))
+        low, high, interval = max(float(limits[0]), 0.0), float(limits[1]), True
+    return _estimate(values, middle, 0.0) | {
+        "low": low,
+        "high": high,
+        "interval": interval,
+        "seeds": len(matrix),
+    }
 
 
 def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
@@ -292,18 +257,18 @@ def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
     return table.fillna(table.T)
 
 
-def _share(mine: pd.Series, pairs: pd.DataFrame, middle: Middle) -> dict | None:
+def _share(values: pd.Series, pairs: pd.DataFrame, middle: Middle) -> dict | None:
     """Return the distance as a share of that between other seeds."""
     between = middle.of(pairs["distance"].to_numpy())
     if not between > 0:
         return None
-    found = {"share": float(middle.of(mine.to_numpy()) / between), "low": None, "high": None}
-    matrix = _matrix(pairs).reindex(index=mine.index, columns=mine.index).to_numpy()
+    share = {"share": float(middle.of(values.to_numpy()) / between), "low": None, "high": None}
+    matrix = _matrix(pairs).reindex(index=values.index, columns=values.index).to_numpy()
     complete = not np.isnan(matrix[~np.eye(len(matrix), dtype=bool)]).any()
-    if middle is MEAN and len(mine) >= FEWEST_FOR_INTERVALS and complete and (mine > 0).sum() > 1:
-        share, without = log_share(mine.to_numpy(), np.nan_to_num(matrix))
+    if middle is MEAN and len(values) >= FEWEST_FOR_INTERVALS and complete and (values > 0).sum() > 1:
+        log, without = log_share(values.to_numpy(), np.nan_to_num(matrix))
         # Without one seed, the distance between the others may be 0.
         if np.isfinite(without).all():
-            limits = (share, *jackknife_limits(share, without))
-            found = dict(zip(found, map(float, np.exp(limits)), strict=True))
-    return found
+            limits = (log, *jackknife_limits(log, without))
+            share = dict(zip(share, map(float, np.exp(limits)), strict=True))
+    return share

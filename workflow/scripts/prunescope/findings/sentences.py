@@ -21,50 +21,39 @@ OTHERS = {
 ACCURACY = {ABOVE: "it rises", BELOW: "it falls", UNDECIDED: "undecided whether it changes"}
 
 
-def in_words(found: dict) -> list[str]:
-    """Put the findings of an experiment into sentences.
-
-    Parameters
-    ----------
-    found : dict
-        From `prunescope.findings.verdicts.conclude`, without its ``text``.
-
-    Returns
-    -------
-    list of str
-        Paragraphs. With one or two seeds they describe values and contain no verdict.
-    """
-    if not found["last_round"]:
+def in_words(findings: dict) -> list[str]:
+    """Put the findings of an experiment into paragraphs, without verdicts with one or two seeds."""
+    if not findings["last_round"]:
         return ["There are only dense networks, so there is nothing to compare."]
-    if not found["measures"]:
+    if not findings["measures"]:
         return ["The pruned networks have no layer in common with the dense network, so there is no verdict."]
-    if found["primary"] is None:
+    if findings["primary"] is None:
         return [
             "There are numbers but no verdicts, because no measure was chosen for them; set findings.measure "
-            f"to one of {', '.join(found['measures'])}."
+            f"to one of {', '.join(findings['measures'])}."
         ]
-    layers = found["measures"][found["primary"]]["layers"]
-    if len(found["seeds"]) < FEWEST_SEEDS:
-        sentences = [_failed(found), _described(layers, found), _few(len(found["seeds"]))]
+    layers = findings["measures"][findings["primary"]]["layers"]
+    if len(findings["seeds"]) < FEWEST_SEEDS:
+        sentences = [_failed(findings), _described(layers, findings), _few(len(findings["seeds"]))]
     else:
-        sentences = [_failed(found), *_answers(found)]
-        if "with_failed" in found:
-            everything = _answers(found | found["with_failed"])
+        sentences = [_failed(findings), *_answers(findings)]
+        if "with_failed" in findings:
+            everything = _answers(findings | findings["with_failed"])
             sentences += [f"With the excluded seeds: {text}" for text in everything if text not in sentences]
-    found_any = any(ASYMMETRIC in sentence for sentence in sentences)
+    asymmetric = any(ASYMMETRIC in sentence for sentence in sentences)
     note = f"{ASYMMETRIC} The interval is not symmetric, because a similarity cannot exceed 1."
-    return [one for one in [*sentences, note if found_any else "", _warnings(layers)] if one]
+    return [one for one in [*sentences, note if asymmetric else "", _warnings(layers)] if one]
 
 
-def _answers(found: dict) -> list[str]:
+def _answers(findings: dict) -> list[str]:
     parts = (_change, _other_seeds, _accuracy, _middle, _finding, _beyond, _untrained)
-    return [sentence for part in parts if (sentence := part(found))]
+    return [sentence for part in parts if (sentence := part(findings))]
 
 
-def _failed(found: dict) -> str:
+def _failed(findings: dict) -> str:
     """Name the networks that do not classify."""
-    networks = {"verdicts exclude these seeds": found["failed"]}
-    networks |= found["failed_controls"]
+    networks = {"verdicts exclude these seeds": findings["failed"]}
+    networks |= findings["failed_controls"]
     parts = []
     for what, failed in networks.items():
         rounds: dict[int, list[str]] = {}
@@ -72,20 +61,21 @@ def _failed(found: dict) -> str:
             rounds.setdefault(seed, []).append(str(round))
         names = [f"seed {seed} round {', '.join(numbers)}" for seed, numbers in rounds.items()]
         parts += [f"{'; '.join(names)} ({what})"] if names else []
-    limit = f"{100 * found['least_accuracy']:.3g} %"
+    limit = f"{100 * findings['least_accuracy']:.3g} %"
     return (
         f"These networks do not classify (test accuracy below {limit}): {'; '.join(parts)}." if parts else ""
     )
 
 
-def _described(layers: list[dict], found: dict) -> str:
+def _described(layers: list[dict], findings: dict) -> str:
     """Describe the values of too few seeds for a verdict."""
     parts = [f"{one['layer']} {_range(one['similarity'])}" for one in layers]
     others = [f"{one['layer']} {_range(one['other_seeds'])}" for one in layers if one["other_seeds"]]
-    text = f"By {found['label']}, the similarity to the dense network {_after(found)} is {', '.join(parts)}."
+    label, values = findings["label"], ", ".join(parts)
+    text = f"By {label}, the similarity to the dense network {_after(findings)} is {values}."
     if others:
         text += f" Between dense networks of different seeds it is {', '.join(others)}."
-    dense, last = (_range(found["accuracy"][key], 100, 2) for key in ("dense", "last"))
+    dense, last = (_range(findings["accuracy"][key], 100, 2) for key in ("dense", "last"))
     return f"{text} The test accuracy in percent is {last}; that of the dense networks is {dense}."
 
 
@@ -104,21 +94,21 @@ def _few(count: int) -> str:
     )
 
 
-def _after(found: dict) -> str:
-    rounds = f"{found['last_round']} round{'' if found['last_round'] == 1 else 's'}"
-    return f"after {rounds}, with {100 * found['last_density']:.3g} % of the prunable weights left,"
+def _after(findings: dict) -> str:
+    rounds = f"{findings['last_round']} round{'' if findings['last_round'] == 1 else 's'}"
+    return f"after {rounds}, with {100 * findings['last_density']:.3g} % of the prunable weights left,"
 
 
-def _change(found: dict) -> str:
+def _change(findings: dict) -> str:
     """List the layers that pruning changes, beyond retraining if there is a control."""
-    answers = {layer: one["change"] for layer, one in found["layers"].items() if one["change"]}
+    answers = {layer: one["change"] for layer, one in findings["layers"].items() if one["change"]}
     if not answers:
         return ""
-    control = found["claims"]["beyond_retrain"] is not None
+    control = findings["claims"]["beyond_retrain"] is not None
     text = (
         "Change of each layer's similarity to the dense network while weights are removed"
-        f"{', relative to networks retrained without pruning' if control else ''} ({found['label']}; 90 % "
-        f"intervals; margin {found['margin']:g}). {_by_verdict(answers, found, CHANGE, -1)}"
+        f"{', relative to networks retrained without pruning' if control else ''} ({findings['label']}; 90 % "
+        f"intervals; margin {findings['margin']:g}). {_by_verdict(answers, findings, CHANGE, -1)}"
     )
     if not control and FALLS in {one["verdict"] for one in answers.values()}:
         text += (
@@ -127,20 +117,20 @@ def _change(found: dict) -> str:
     return text
 
 
-def _other_seeds(found: dict) -> str:
+def _other_seeds(findings: dict) -> str:
     """Compare the layers with those of other seeds."""
-    answers = {layer: one["other_seeds"] for layer, one in found["layers"].items() if one["other_seeds"]}
+    answers = {layer: one["other_seeds"] for layer, one in findings["layers"].items() if one["other_seeds"]}
     if not answers:
         return (
             "Dense networks of different seeds were not compared, because similarity.across_seeds is not set."
         )
     return (
-        f"The similarity to the dense network {_after(found)} minus the similarity of dense networks of "
-        f"different seeds (95 % intervals). {_by_verdict(answers, found, OTHERS)}"
+        f"The similarity to the dense network {_after(findings)} minus the similarity of dense networks of "
+        f"different seeds (95 % intervals). {_by_verdict(answers, findings, OTHERS)}"
     )
 
 
-def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], sign: int = 1) -> str:
+def _by_verdict(answers: dict[str, dict], findings: dict, words: dict[str, str], sign: int = 1) -> str:
     """List the layers of each verdict with their estimates, and the seeds behind them."""
     parts = []
     for word, text in words.items():
@@ -152,7 +142,7 @@ def _by_verdict(answers: dict[str, dict], found: dict, words: dict[str, str], si
         if numbers:
             needed = _needed(here.values()) if word == UNDECIDED else ""
             parts.append(f"{text}{needed}: {', '.join(numbers)}")
-    seeds = {layer: _seeds(one, found) for layer, one in answers.items()}
+    seeds = {layer: _seeds(one, findings) for layer, one in answers.items()}
     if len(set(seeds.values())) == 1:
         behind = f"Each value is from {next(iter(seeds.values()))}"
     else:
@@ -179,34 +169,34 @@ def _needed(answers: Iterable[dict]) -> str:
     return f" (a verdict needs {about}{' to '.join(dict.fromkeys(texts))} seeds)"
 
 
-def _accuracy(found: dict) -> str:
-    numbers = found["accuracy"]
+def _accuracy(findings: dict) -> str:
+    numbers = findings["accuracy"]
     if "contrasts" not in numbers:
         return ""
     dense, last = numbers["dense"], numbers["last"]
     low, high = (f"{100 * last[key]:.2f}" for key in ("min", "max"))
     change = _estimate(numbers["contrasts"]["change"], 100, 2, "95 % interval ")
     return (
-        f"The test accuracy of the typical seed is {100 * last['typical']:.2f} % {_after(found)} and "
+        f"The test accuracy of the typical seed is {100 * last['typical']:.2f} % {_after(findings)} and "
         f"{100 * dense['typical']:.2f} % in the dense network. It changes by {change} points. After the last "
-        f"round, the seeds have {low} to {high} % ({_seeds(numbers, found)}). Verdict: "
+        f"round, the seeds have {low} to {high} % ({_seeds(numbers, findings)}). Verdict: "
         f"{_verdict(numbers, ACCURACY)}."
     )
 
 
-def _middle(found: dict) -> str:
-    grows, stays = found["claims"]["grows_apart"], found["claims"]["stays_similar"]
+def _middle(findings: dict) -> str:
+    grows, stays = findings["claims"]["grows_apart"], findings["claims"]["stays_similar"]
     if "reason" in grows:
         return ""
-    margin = f"the margin of {found['margin']:g}"
+    margin = f"the margin of {findings['margin']:g}"
     if "contrasts" not in grows:
         statement = f"The similarity of the middle layers falls by more than {margin}"
-        return f"{statement}: {grows['verdict']}. {_reason(grows, found)}"
+        return f"{statement}: {grows['verdict']}. {_reason(grows, findings)}"
     fall = grows["contrasts"]["fall"]
-    against = ", relative to retrained networks," if found["claims"]["beyond_retrain"] else ""
+    against = ", relative to retrained networks," if findings["claims"]["beyond_retrain"] else ""
     text = (
         f"While weights are removed, the mean similarity of the middle layers to the dense network{against} "
-        f"changes by {_estimate(fall, -1)} ({_seeds(grows, found)}). It falls by more than {margin}: "
+        f"changes by {_estimate(fall, -1)} ({_seeds(grows, findings)}). It falls by more than {margin}: "
         f"{_verdict(grows)}. It stays similar within the margin: {_verdict(stays)}."
     )
     if 2 * fall["above"] < fall["count"]:
@@ -218,15 +208,15 @@ def _middle(found: dict) -> str:
     return text
 
 
-def _finding(found: dict) -> str:
-    claim = found["claims"]["finding"]
+def _finding(findings: dict) -> str:
+    claim = findings["claims"]["finding"]
     statement = (
         "The first and the output layers stay more similar to the dense network than the layers between them "
-        f"(Ansuini et al. 2020), by more than the margin of {found['margin']:g}"
+        f"(Ansuini et al. 2020), by more than the margin of {findings['margin']:g}"
     )
     if "contrasts" not in claim:
-        return f"{statement}: {claim['verdict']}. {_reason(claim, found)}"
-    text = f"After pruning: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
+        return f"{statement}: {claim['verdict']}. {_reason(claim, findings)}"
+    text = f"After pruning: {_contrasts(claim, findings)}. {statement}: {_verdict(claim)}."
     if claim["left_out"]:
         left_out = (f"{layer} ({status})" for layer, status in claim["left_out"].items())
         text += f" Excluded: {', '.join(left_out)}."
@@ -236,29 +226,29 @@ def _finding(found: dict) -> str:
     if claim["rows_per_unit"]:
         few, many = claim["rows_per_unit"]
         text += (
-            f" With few rows, {found['label']} is biased upwards. The layers have between {few:.0f} and "
+            f" With few rows, {findings['label']} is biased upwards. The layers have between {few:.0f} and "
             f"{many:.0f} rows per unit, so part of the difference may be bias. cka_debiased has no such bias."
         )
     return text
 
 
-def _beyond(found: dict) -> str:
-    claim = found["claims"]["beyond_retrain"]
+def _beyond(findings: dict) -> str:
+    claim = findings["claims"]["beyond_retrain"]
     if claim is None or "reason" in claim:
         return ""  # the sentence on the finding gives the reason
     statement = "The finding beyond the effect of retraining without pruning"
     if "contrasts" not in claim:
-        return f"{statement}: {claim['verdict']}. {_reason(claim, found)}"
-    return f"Relative to retrained networks: {_contrasts(claim, found)}. {statement}: {_verdict(claim)}."
+        return f"{statement}: {claim['verdict']}. {_reason(claim, findings)}"
+    return f"Relative to retrained networks: {_contrasts(claim, findings)}. {statement}: {_verdict(claim)}."
 
 
-def _untrained(found: dict) -> str:
-    claim = found["claims"]["untrained"]
+def _untrained(findings: dict) -> str:
+    claim = findings["claims"]["untrained"]
     if claim is None or "contrasts" not in claim:
         return ""
     text = (
-        f"Untrained networks of different seeds: {_contrasts(claim, found)}. The finding in these networks: "
-        f"{_verdict(claim)}."
+        f"Untrained networks of different seeds: {_contrasts(claim, findings)}. The finding in these "
+        f"networks: {_verdict(claim)}."
     )
     return text + (" So the finding may not come from training." if claim["verdict"] == HOLDS else "")
 
@@ -278,19 +268,19 @@ def _verdict(claim: dict, words: dict[str, str] | None = None) -> str:
     return (words or {}).get(claim["verdict"], claim["verdict"]) + needed
 
 
-def _seeds(claim: dict, found: dict) -> str:
+def _seeds(claim: dict, findings: dict) -> str:
     lost = f", dead or rank lost in {len(claim['lost'])}" if claim["lost"] else ""
-    return f"{len(claim['seeds'])} of {len(found['seeds'])} seeds{lost}"
+    return f"{len(claim['seeds'])} of {len(findings['seeds'])} seeds{lost}"
 
 
-def _reason(claim: dict, found: dict) -> str:
-    reason = claim["reason"] if "reason" in claim else f"all the values exist in {_seeds(claim, found)}"
+def _reason(claim: dict, findings: dict) -> str:
+    reason = claim["reason"] if "reason" in claim else f"all the values exist in {_seeds(claim, findings)}"
     return f"{reason[0].upper()}{reason[1:]}."
 
 
-def _contrasts(claim: dict, found: dict) -> str:
+def _contrasts(claim: dict, findings: dict) -> str:
     parts = [f"{name} − middle {_estimate(one)}" for name, one in claim["contrasts"].items()]
-    return f"{', '.join(parts)} ({_seeds(claim, found)})"
+    return f"{', '.join(parts)} ({_seeds(claim, findings)})"
 
 
 def _estimate(contrast: dict, scale: float = 1, digits: int = 3, name: str = "90 % interval ") -> str:

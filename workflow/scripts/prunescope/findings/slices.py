@@ -50,14 +50,7 @@ def same_layer(matrix: pd.DataFrame) -> pd.DataFrame:
 
 
 def between_rounds(matrix: pd.DataFrame, layer: str | None = None) -> pd.DataFrame:
-    """Return the rows that compare a layer between two rounds of the same seed, in both orders.
-
-    Parameters
-    ----------
-    matrix : pandas.DataFrame
-    layer : str, optional
-        Only this layer; all layers by default.
-    """
+    """Return the rows that compare a layer, or all, between two rounds of the same seed, in both orders."""
     rows = same_layer(within_seeds(matrix))
     return rows if layer is None else rows[rows["layer_a"] == layer]
 

@@ -25,17 +25,9 @@ ROUNDING = 1e-15
 
 
 def fisher(values: np.ndarray) -> np.ndarray:
-    """Transform values between -1 and 1 by atanh, column by column.
+    """Transform values between -1 and 1, (..., n, k), by atanh.
 
     A value of exactly 1 or -1 is first moved halfway towards the nearest other value of its column.
-
-    Parameters
-    ----------
-    values : array of float, shape (..., n, k)
-
-    Returns
-    -------
-    array of float, shape (..., n, k)
     """
     room = 1 - np.abs(values)
     inside = room > ROUNDING
@@ -45,22 +37,15 @@ def fisher(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A weighted sum of typical values, with its tests and confidence limits; made by `of_seeds`, `of_pairs`.
+    """A weighted sum of typical values, with its tests and limits; made by `of_seeds` and `of_pairs`."""
 
-    Attributes
-    ----------
-    means : array of float, shape (..., k)
-        Means over seeds on Fisher's scale.
-    covariances : tuple of arrays of float, shape (..., k, k)
-        Estimates of the covariance of the means. The one with the wider limit is used.
-    differences : array of float, shape (..., n)
-        The weighted sum of each seed's own values.
-    weights : array of float, shape (k,)
-    """
-
+    # Over seeds, on Fisher's scale: (..., k).
     means: np.ndarray
+    # Estimates of the covariance of the means, (..., k, k). The one with the wider limit is used.
     covariances: tuple[np.ndarray, ...]
+    # The weighted sum of each seed's own values: (..., n).
     differences: np.ndarray
+    # (k,)
     weights: np.ndarray
 
     @property
@@ -84,17 +69,11 @@ class Contrast:
         return np.tanh(self.means) @ self.weights
 
     def limit(self, level: float, upper: bool = False) -> np.ndarray:
-        """Return a one-sided confidence limit of the estimate.
+        """Return a one-sided confidence limit of the estimate, which is wrong with the chance `level`.
 
         Student's limits of the single typical values on Fisher's scale, which respect -1 and 1, are combined
         by the method of variance estimates recovery (Zou & Donner, Statistics in Medicine 27, 2008), with the
         correlations of the columns. For values far from the bounds it is the paired t interval.
-
-        Parameters
-        ----------
-        level : float
-            The chance that the limit is on the wrong side.
-        upper : bool, default False
         """
         # A term with a positive weight lowers the sum when it is lower itself.
         sign = np.sign(self.weights) * (1 if upper else -1) * stdtrit(self.count - 1, 1 - level)
@@ -136,17 +115,9 @@ class Contrast:
     def summary(self, margin: float | None = None) -> dict:
         """Return ``estimate``, ``interval``, ``count`` and ``above`` of one experiment, JSON-ready.
 
-        Parameters
-        ----------
-        margin : float, optional
-            With a margin, ``interval`` is the 90 % interval, whose ends are one-sided 95 % limits, and
-            ``above`` is the number of seeds above the margin. Without a margin, it is the 95 % interval, and
-            the number of seeds above 0.
-
-        Returns
-        -------
-        dict
-            The interval is None if seeds are tied or too few, the estimate is None without a seed.
+        With a margin, ``interval`` is the 90 % interval, whose ends are one-sided 95 % limits, and ``above``
+        is the number of seeds above the margin; without one, the 95 % interval, and the seeds above 0. The
+        interval is None if seeds are tied or too few, the estimate is None without a seed.
         """
         level = LEVEL / 2 if margin is None else LEVEL
         known = self.count >= FEWEST_SEEDS and not self.tied
@@ -175,36 +146,20 @@ class Contrast:
 
 
 def of_seeds(values: np.ndarray, weights: Sequence[float]) -> Contrast:
-    """Make a contrast of values of single seeds.
-
-    Parameters
-    ----------
-    values : array of float, shape (..., n, k)
-        n seeds, k quantities.
-    weights : sequence of float, length k
-    """
+    """Make a contrast of values of single seeds, (..., n, k), with a weight for each of k quantities."""
     weights, columns = np.asarray(weights, float), fisher(values)
     return Contrast(_mean(columns), (_covariance(columns),), values @ weights, weights)
 
 
-def of_pairs(pairs: np.ndarray, weights: Sequence[float], own: np.ndarray | None = None) -> Contrast:
-    """Make a contrast that contains means over pairs of different seeds, at least three.
+def of_pairs(pairs: np.ndarray, weights: Sequence[float], values: np.ndarray | None = None) -> Contrast:
+    """Make a contrast of `values` of single seeds (..., n, j), then means over pairs of seeds (..., k, n, n).
 
     Pairs share seeds. The covariance is that of the delete-one-seed jackknife, or the largest that seeds can
     cause if they vary so that pairs vary as they do: twice the covariance of the pairs, divided by n, and no
-    correlation with the seeds' own values.
-
-    Parameters
-    ----------
-    pairs : array of float, shape (..., k, n, n)
-        Symmetric matrices; the diagonals are ignored.
-    weights : sequence of float
-        Of the columns of `own`, then of the k matrices.
-    own : array of float, shape (..., n, j), optional
-        Values of single seeds.
+    correlation with the seeds' own values. There are at least three seeds; the diagonals are ignored.
     """
     weights, n = np.asarray(weights, float), pairs.shape[-1]
-    own = np.zeros((*pairs.shape[:-3], n, 0)) if own is None else own
+    values = np.zeros((*pairs.shape[:-3], n, 0)) if values is None else values
     above, below = np.triu_indices(n, 1)
     columns = fisher(pairs[..., above, below].swapaxes(-1, -2))
     transformed = np.zeros(pairs.shape)
@@ -212,12 +167,12 @@ def of_pairs(pairs: np.ndarray, weights: Sequence[float], own: np.ndarray | None
     of_seed = _without_diagonal(transformed).swapaxes(-1, -2)
     mean = of_seed.mean(axis=-2, keepdims=True)
     pseudovalues = mean + 2 * (n - 1) / (n - 2) * (of_seed - mean)
-    both = np.concatenate([fisher(own), pseudovalues], axis=-1)
+    both = np.concatenate([fisher(values), pseudovalues], axis=-1)
     jackknife, largest = _covariance(both), np.zeros((*both.shape[:-2], both.shape[-1], both.shape[-1]))
-    j = own.shape[-1]
+    j = values.shape[-1]
     largest[..., :j, :j] = jackknife[..., :j, :j]
     largest[..., j:, j:] = 2 * _covariance(columns) * len(above) / n
-    with_others = np.concatenate([own, _without_diagonal(pairs).swapaxes(-1, -2)], axis=-1)
+    with_others = np.concatenate([values, _without_diagonal(pairs).swapaxes(-1, -2)], axis=-1)
     return Contrast(_mean(both), (jackknife, largest), with_others @ weights, weights)
 
 
@@ -239,22 +194,13 @@ def _covariance(columns: np.ndarray) -> np.ndarray:
 
 
 def holm(count: int, shown: Callable[[int, float], np.ndarray]) -> np.ndarray:
-    """Select the items that are shown; the chance that any is wrong is at most `LEVEL` (Holm 1979).
+    """Select the items, (..., count), that are shown at a level by `shown(item, level)`.
 
-    Parameters
-    ----------
-    count : int
-        Number of items that are tested.
-    shown : callable
-        Takes the index of an item and a level and returns whether a test at this level shows it.
-
-    Returns
-    -------
-    array of bool, shape (..., count)
+    The chance that any is wrong is at most `LEVEL` (Holm 1979).
     """
     if not count:
         return np.zeros(0, bool)
-    steps = [np.stack([shown(i, LEVEL / left) for i in range(count)], -1) for left in range(count, 0, -1)]
+    steps = [np.stack([shown(i, LEVEL / tests) for i in range(count)], -1) for tests in range(count, 0, -1)]
     chosen = np.zeros_like(steps[0])
     for _ in range(count):
         done = np.minimum(chosen.sum(axis=-1, keepdims=True), count - 1)
@@ -262,29 +208,20 @@ def holm(count: int, shown: Callable[[int, float], np.ndarray]) -> np.ndarray:
     return chosen
 
 
-def largest_share(found: int, count: int) -> float:
-    """Return the largest share of all seeds that is compatible with `found` of `count` seeds, at 95 %.
+def largest_share(cases: int, count: int) -> float:
+    """Return the largest share of all seeds that is compatible with `cases` of `count` seeds, at 95 %.
 
     The one-sided limit of Clopper & Pearson (Biometrika 26, 1934).
     """
-    return 1.0 if found >= count else float(betaincinv(found + 1, count - found, 1 - LEVEL))
+    return 1.0 if cases >= count else float(betaincinv(cases + 1, count - cases, 1 - LEVEL))
 
 
 def spread(values: Sequence[float]) -> dict | None:
-    """Summarise the values of several seeds.
+    """Summarise the values of several seeds, between -1 and 1; NaN is left out. None without any value.
 
-    Parameters
-    ----------
-    values : sequence of float
-        One value for each seed, between -1 and 1. NaN is left out.
-
-    Returns
-    -------
-    dict or None
-        ``mean``, ``min``, ``max``, ``sd`` (standard deviation, n - 1), ``typical`` (the mean on Fisher's
-        scale, transformed back), its 95 % ``interval`` (a list of two) and ``count``. With fewer than three
-        values, ``sd``, ``typical`` and ``interval`` are None; with tied values, ``interval`` is None. The
-        interval does not extend below 0 unless a value is negative. None without any value.
+    ``typical`` is the mean on Fisher's scale, transformed back, with its 95 % ``interval``. With fewer than
+    three values, ``sd``, ``typical`` and ``interval`` are None; with tied values, ``interval`` is None. The
+    interval does not extend below 0 unless a value is negative.
     """
     values = np.asarray(list(values), dtype=float)
     values = values[~np.isnan(values)]
@@ -328,15 +265,10 @@ def mean_p(values: np.ndarray) -> np.ndarray:
 
 
 def median_limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return limits of the median of any distribution at 95 % or more: two of the sorted values.
+    """Return limits of the median of any distribution, (..., n), at 95 % or more: two sorted values.
 
     These are the lowest and the highest of up to eight values, then the second lowest and highest, and so
-    on: the interval of the sign test.
-
-    Parameters
-    ----------
-    values : array of float, shape (..., n)
-        At least `FEWEST_FOR_INTERVALS`.
+    on: the interval of the sign test. It needs at least `FEWEST_FOR_INTERVALS` values.
     """
     n, ordered = values.shape[-1], np.sort(values, axis=-1)
     outside = int((2 * bdtr(np.arange(n // 2), n, 0.5) <= LEVEL).sum())
@@ -344,14 +276,7 @@ def median_limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def jackknife_limits(estimate: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the limits of a 95 % interval from the estimates without one seed.
-
-    Parameters
-    ----------
-    estimate : array of float, shape (...,)
-    without : array of float, shape (..., n)
-        The estimates without each of n seeds, and the pairs that it is part of.
-    """
+    """Return the limits of a 95 % interval from estimates without each of n seeds and its pairs, (..., n)."""
     n = without.shape[-1]
     half = stdtrit(n - 1, 1 - LEVEL / 2) * without.std(axis=-1) * math.sqrt(n - 1)
     return estimate - half, estimate + half
@@ -369,16 +294,14 @@ def mean_of_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total[..., 0] / count, (total - of_seed) / (count - (n - 1))
 
 
-def log_share(own: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logarithm of mean(own) / mean(pairs), and those without one seed, for `jackknife_limits`.
+def log_share(values: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithm of mean(values) / mean(pairs), and those without one seed, for `jackknife_limits`.
 
-    Parameters
-    ----------
-    own : array of float, shape (..., n)
-    pairs : array of float, shape (..., n, n)
-        Of the same seeds.
+    The values (..., n) and pairs (..., n, n) are of the same seeds.
     """
-    n = own.shape[-1]
-    between, without = mean_of_pairs(pairs)
-    alone = (own.sum(axis=-1, keepdims=True) - own) / (n - 1)
-    return np.log(own.mean(axis=-1) / between), np.log(alone / without)
+    n = values.shape[-1]
+    between, between_without = mean_of_pairs(pairs)
+    without = (values.sum(axis=-1, keepdims=True) - values) / (n - 1)
+    # Identical networks have the distance 0, so a share can be infinite.
+    with np.errstate(divide="ignore"):
+        return np.log(values.mean(axis=-1) / between), np.log(without / between_without)

@@ -32,39 +32,20 @@ def conclude(
     controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     untrained: pd.DataFrame | None = None,
 ) -> dict:
-    """Compute the findings of an experiment.
+    """Compute the findings of an experiment; results/README.md lists their keys.
 
-    Parameters
-    ----------
-    name : str
-        The experiment.
-    similarity, accuracy : pandas.DataFrame
-        Its matrix and accuracy table.
-    shapes : dict of str to list of int
-        Output shape of each recorded layer for one image, in the order of the network: three numbers are a
-        convolution's maps, one is a fully connected layer.
-    measures : dict of str to dict
-        From `prunescope.findings.labels.shown`, by name of the measure. Only ``label`` is used.
-    settings : dict
-        ``primary``, the measure that verdicts use (without it, None, there are numbers but no verdicts);
-        ``margin``, the smallest difference of interest between similarities; ``least_accuracy``: a network
-        with a lower test accuracy does not classify, and its seed is left out of verdicts.
-    controls : dict of str to (pandas.DataFrame, pandas.DataFrame), optional
-        Matrix and accuracy table of each control, by its series (`slices.series`).
-    untrained : pandas.DataFrame, optional
-        Rows of the same columns that compare untrained networks of different seeds.
-
-    Returns
-    -------
-    dict
-        JSON-ready; results/README.md lists the keys. With fewer than three seeds all verdicts are ``too few
-        seeds`` and there is neither an interval nor a test.
+    `shapes` are the output shapes of the recorded layers, in the order of the network: three numbers are a
+    convolution's maps, one is a fully connected layer. `measures` are from `findings.labels.shown`.
+    `settings` are ``primary`` (the measure of the verdicts; without it there are numbers but no verdicts),
+    ``margin`` (the smallest difference of interest) and ``least_accuracy``: a network below it does not
+    classify, and its seed is left out of verdicts. `controls` are matrix and accuracy table by series. With
+    fewer than three seeds all verdicts are ``too few seeds``, and there is neither an interval nor a test.
     """
     last, controls = int(accuracy["round"].max()), controls or {}
     primary, margin, least_accuracy = (settings[key] for key in ("primary", "margin", "least_accuracy"))
     rows, other_seeds = slices.pruned(slices.to_dense(similarity)), slices.other_seeds(similarity)
     failed = slices.failed(accuracy, least_accuracy)
-    found = {
+    findings = {
         "experiment": name,
         "seeds": sorted(int(seed) for seed in accuracy["seed"].unique()),
         "last_round": last,
@@ -91,16 +72,18 @@ def conclude(
         None if table is None or not primary or (part := slices.of_measure(table, primary)).empty else part
         for table in (rows, other_seeds, retrain, untrained)
     ]
-    found |= _answers(accuracy, shapes, margin, *tables)
-    if failed or found["failed_controls"].get(slices.RETRAINED):
-        found["with_failed"] = {key: found[key] for key in ("accuracy", "claims", "layers") if key in found}
+    findings |= _answers(accuracy, shapes, margin, *tables)
+    if failed or findings["failed_controls"].get(slices.RETRAINED):
+        findings["with_failed"] = {
+            key: findings[key] for key in ("accuracy", "claims", "layers") if key in findings
+        }
         rows, other_seeds, retrain, untrained = tables
         classify = accuracy[~accuracy["seed"].isin(_seeds(failed))]
         tables = [slices.without_seeds(table, _seeds(failed)) for table in (rows, other_seeds)]
-        without = _seeds(found["failed_controls"].get(slices.RETRAINED, []))
+        without = _seeds(findings["failed_controls"].get(slices.RETRAINED, []))
         tables += [slices.without_seeds(retrain, without), untrained]
-        found |= _answers(classify, shapes, margin, *tables)
-    return found | {"text": in_words(found)}
+        findings |= _answers(classify, shapes, margin, *tables)
+    return findings | {"text": in_words(findings)}
 
 
 def _seeds(networks: list[list[int]]) -> set[int]:
@@ -117,44 +100,36 @@ def _answers(
     untrained: pd.DataFrame | None,
 ) -> dict:
     """Return ``accuracy``, ``claims`` and ``layers`` from the seeds in these tables of one measure."""
-    found = {"accuracy": _accuracy(accuracy)}
+    findings = {"accuracy": _accuracy(accuracy)}
     if rows is None:
-        return found
+        return findings
     if accuracy["seed"].nunique() < FEWEST_SEEDS:
         few = {"verdict": TOO_FEW_SEEDS, "seeds": sorted(map(int, accuracy["seed"].unique())), "lost": []}
         answers = dict.fromkeys(("change", "grows_apart", "stays_similar", "finding"), few)
         answers |= {"beyond_retrain": None if retrain is None else few}
         answers |= {"untrained": None if untrained is None else few}
         layer = {"change": few, "other_seeds": None if other_seeds is None else few}
-        return found | {"claims": answers, "layers": dict.fromkeys(shapes, layer)}
+        return findings | {"claims": answers, "layers": dict.fromkeys(shapes, layer)}
     data = _Values(rows)
     control = None if retrain is None else _Values(slices.pruned(slices.to_dense(retrain)))
     change, middle = _falls(data, accuracy, shapes, margin, control)
     layers = {layer: {"change": answer} for layer, answer in change.items()}
     for layer, answer in _against_others(data, other_seeds, list(shapes)).items():
         layers[layer]["other_seeds"] = answer
-    return found | {"claims": middle | _shape(data, shapes, margin, control, untrained), "layers": layers}
+    return findings | {"claims": middle | _shape(data, shapes, margin, control, untrained), "layers": layers}
 
 
 class _Values:
-    """The values of one measure, as tables of seeds × (round, layer).
-
-    Attributes
-    ----------
-    sizes, order : pandas.DataFrame
-        Values that may be compared in size, and those of which only the order can be trusted.
-    above_classes : pandas.DataFrame
-        `sizes` minus the column ``chance_classes``.
-    lost : pandas.DataFrame
-        Whether the layer is dead or lost rank.
-    """
+    """The values of one measure, as tables of seeds × (round, layer)."""
 
     def __init__(self, rows: pd.DataFrame):
         trusted = slices.trusted(rows, slices.SIZES)
         self.rows, self.last = rows, rows["round_a"].max()
+        # Values that may be compared in size, and those of which only the order can be trusted.
         self.sizes = slices.by_seed(trusted)
         self.order = slices.by_seed(slices.trusted(rows, slices.ORDER))
         self.above_classes = slices.by_seed(trusted.assign(value=trusted["value"] - rows["chance_classes"]))
+        # Whether the layer is dead or lost rank.
         self.lost = slices.by_seed(rows.assign(value=rows["status"].isin(slices.LOST))).eq(True)
 
     def seeds_lost(self, layers: list[str], rounds: pd.Index) -> list[int]:
@@ -212,8 +187,7 @@ def _accuracy(table: pd.DataFrame) -> dict:
     both = rounds.reindex(columns=[rounds.columns.max(), 0]).dropna()
     change = of_seeds(both.to_numpy(), [1.0, -1.0])
     answer = _answer(claims.differ([change])[..., 0], {"change": change}, both.index)
-    last, dense = (spread(both.iloc[:, place]) for place in (0, 1))
-    return answer | {"dense": dense, "last": last}
+    return answer | {"dense": spread(both.iloc[:, 1]), "last": spread(both.iloc[:, 0])}
 
 
 def _falls(
@@ -300,10 +274,10 @@ def _shape(
         lost = sorted({*ends, *middle})
         return _answer(word, contrasts, seeds, margin, (margin,), lost=lost, against=against)
 
-    own = means(data.sizes)
-    finding, above = answer([own]), _side_by_side([means(data.above_classes)])[1][0]
+    values = means(data.sizes)
+    finding, above = answer([values]), _side_by_side([means(data.above_classes)])[1][0]
     finding |= {"groups": members, "left_out": left_out, "rows_per_unit": _unequal(data.rows, members)}
-    finding |= {group: spread(own.loc[finding["seeds"], group].iloc[:, 0]) for group in members}
+    finding |= {group: spread(values.loc[finding["seeds"], group].iloc[:, 0]) for group in members}
     finding["above_classes"] = (
         {name: one.summary(margin) for name, one in claims.shape(above).items()}
         if len(above) >= FEWEST_SEEDS
@@ -311,7 +285,7 @@ def _shape(
     )
     return {
         "finding": finding,
-        "beyond_retrain": None if control is None else answer([own, means(control.sizes)]),
+        "beyond_retrain": None if control is None else answer([values, means(control.sizes)]),
         "untrained": None if untrained is None else _untrained(untrained, members, margin),
     }
 
@@ -322,11 +296,11 @@ def _untrained(rows: pd.DataFrame, members: dict[str, list[str]], margin: float)
     pairs = {layer: slices.by_pair(trusted, layer) for layers in members.values() for layer in layers}
     tables = [sum(pairs[layer] for layer in layers) / len(layers) for layers in members.values()]
     matrices = np.stack([table.to_numpy() for table in tables])
-    places = claims.complete(matrices.sum(axis=0))
-    seeds = tables[0].index[places]
-    if len(places) < FEWEST_SEEDS:
+    complete = claims.complete(matrices.sum(axis=0))
+    seeds = tables[0].index[complete]
+    if len(complete) < FEWEST_SEEDS:
         return _answer(np.array(UNDECIDED), {}, seeds)
-    contrasts = claims.shape_of_pairs(matrices[:, places][:, :, places])
+    contrasts = claims.shape_of_pairs(matrices[:, complete][:, :, complete])
     return _answer(claims.has_shape(contrasts, margin), contrasts, seeds, margin, (margin,))
 
 
@@ -339,13 +313,13 @@ def _against_others(data: _Values, other_seeds: pd.DataFrame, layers: list[str])
     seeds, contrasts = {}, {}
     for layer in layers:
         table = slices.by_pair(trusted, layer)
-        own, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
+        of_seed, matrix = values[layer].reindex(table.index).to_numpy(), table.to_numpy()
         # Pairs with a seed that has no value itself are not used.
-        known = np.flatnonzero(~np.isnan(own))
+        known = np.flatnonzero(~np.isnan(of_seed))
         known = known[claims.complete(matrix[np.ix_(known, known)])]
         seeds[layer] = table.index[known]
         if len(known) >= FEWEST_SEEDS:
-            contrasts[layer] = claims.against_others(own[known], matrix[np.ix_(known, known)])
+            contrasts[layer] = claims.against_others(of_seed[known], matrix[np.ix_(known, known)])
     words = dict(zip(contrasts, claims.differ(list(contrasts.values())), strict=True))
     return {
         layer: _answer(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import altair as alt
 
 from prunescope.report import palette
-from prunescope.report.panels import Panel
 from prunescope.report.rounds import Rounds
 
 ALL, ANY = "all", "*"
@@ -38,68 +37,64 @@ CHANCE_LEVEL = (
 INTERVAL = (
     "isValid(datum.low) ? format(datum.low, '.4f') + ' to ' + format(datum.high, '.4f') : 'not computed'"
 )
+# The weights remaining, in tooltips.
+WEIGHTS = alt.Tooltip("weights:Q", title="weights (%)", format=".3~g")
 DOTS = "Small dots are seeds."
 RANGE = "Bands span the range over the seeds."
 
 
 @dataclass(frozen=True)
+class Panel:
+    """One of several small drawings: its title and its layers."""
+
+    title: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Chart:
-    """A chart of a page.
+    """A chart of a page."""
 
-    Attributes
-    ----------
-    name : str
-        Name of its element and of the files that its buttons save.
-    title, caption : str
-        The title states the finding, if there is one; the caption says what is drawn.
-    table : str
-        The table of the page that it shows.
-    keys : tuple of str
-        Menus of the page. A row is shown when its columns of these names hold the selected values or `ANY`.
-    fixed : tuple of (str, str)
-        Columns and their required values, whatever the menus select.
-    dots : bool
-        Whether it also shows the rows of single seeds when all are selected.
-    spec : dict
-        Vega-Lite specification of the data set ``rows``.
-    description : str
-        Text alternative: what is drawn, without values. Each chart has a table of the rows shown.
-    beware : str
-        What the chart does not show, or what misleads.
-    titles : tuple of (str, str)
-        Titles for what the menus select: the values of the chart's keys, joined by ``|``, and the title.
-    panels : tuple of Panel
-        If it has several drawings of the same rows. Each has a parameter ``members``.
-    wide : bool
-        Whether it uses the width of the page.
-    beware : str
-        What the chart does not show, or what misleads.
-    vertical : str
-        Title of the vertical axis in figures, if it has none on the page.
-    """
-
+    # Of its element and of the files that its buttons save.
     name: str
+    # The title states the finding, if there is one; the caption says what is drawn.
     title: str
     caption: str
+    # The table of the page that it shows, and the menus of the page that select its rows: those whose columns
+    # of these names hold the selected values or `ANY`.
     table: str
     keys: tuple[str, ...]
+    # Vega-Lite specification of the data set `rows`.
     spec: dict
+    # Text alternative: what is drawn, without values. Each chart has a table of the rows shown.
     description: str
+    # Titles for what the menus select: the values of the chart's keys, joined by |, and the title.
     titles: tuple[tuple[str, str], ...] = ()
+    # If it has several drawings of the same rows. Each has a parameter `members`.
     panels: tuple[Panel, ...] = ()
+    # Columns and their required values, whatever the menus select.
     fixed: tuple[tuple[str, str], ...] = ()
+    # Whether it also shows the rows of single seeds when all are selected.
     dots: bool = False
+    # Whether it uses the width of the page.
     wide: bool = True
+    # What the chart does not show, or what misleads.
     beware: str = ""
+    # Title of the vertical axis in figures, if it has none on the page.
     vertical: str = ""
 
 
 def chart(*filters: str) -> alt.Chart:
     """Start a layer from the rows for which all Vega expressions are true."""
-    started = alt.Chart(ROWS)
+    rows = alt.Chart(ROWS)
     for text in filters:
-        started = started.transform_filter(text)
-    return started
+        rows = rows.transform_filter(text)
+    return rows
+
+
+def single() -> alt.Chart:
+    """Start a layer with a single mark, whatever the rows."""
+    return alt.Chart(alt.sequence(0, 1))
 
 
 def lit() -> alt.Parameter:
@@ -170,7 +165,7 @@ def seeds(rows: alt.Chart) -> alt.Chart:
     return rows.mark_point(filled=True, size=18, opacity=0.7)
 
 
-def tooltip(*first: alt.Tooltip, mean: str, format: str) -> list[alt.Tooltip]:
+def tooltip(*first: str | alt.Tooltip, mean: str, format: str) -> list[str | alt.Tooltip]:
     """Show the fields that identify a mark, then the mean with its range over seeds."""
     return [
         *first,
@@ -186,7 +181,7 @@ def with_levels(rows: alt.Chart) -> alt.Chart:
     return rows.transform_calculate(chance_level=CHANCE_LEVEL, interval=INTERVAL)
 
 
-def similarity_tooltip(*first: alt.Tooltip) -> list[alt.Tooltip]:
+def similarity_tooltip(*first: str | alt.Tooltip) -> list[str | alt.Tooltip]:
     """Show a similarity with its range over seeds, its chance level and what it was computed from.
 
     The rows need `with_levels`.
@@ -207,11 +202,7 @@ def series_scales(
 ) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
     """Return colour, mark and dash of the column `series`, with one legend that lists only these names.
 
-    Parameters
-    ----------
-    names : list of str
-    columns : int, optional
-        Of the legend; by default, they follow the width of the page. Without any, there is no legend.
+    By default, the columns of the legend follow the width of the page. With 0 columns, there is no legend.
     """
     if columns is None:
         columns = alt.ExprRef("width > 560 ? 4 : 1")
@@ -264,21 +255,12 @@ def layer_axis(layers: list[str], title: str | None = None) -> alt.Axis:
 
 
 def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt.X:
-    """Return an axis of weights remaining: logarithmic, dense on the left.
+    """Return an axis of weights remaining: logarithmic, dense on the left; or of the rounds, in order.
 
-    If weights are not removed in every round, it is an axis of the rounds, in order.
-
-    Parameters
-    ----------
-    field : str
-        Field of the weights remaining, see `place`.
-    rounds : Rounds, optional
-        Where the ticks are.
-    few : bool, default False
-        Whether only the first, the middle and the last round have a tick.
+    It has a tick for each of the rounds, or with `few` for the first, the middle and the last.
     """
-    places = rounds.places if rounds else {}
-    ticks = sorted(places)
+    positions = rounds.positions if rounds else {}
+    ticks = sorted(positions)
     # Vega cannot find the ends in layers without rows, such as the dots when one seed is selected.
     domain = {"domain": list(rounds.ends)} if rounds else {}
     if few:
@@ -293,14 +275,9 @@ def sparsity(field: str, rounds: Rounds | None = None, few: bool = False) -> alt
             labelOverlap="greedy",
         )
         return alt.X(field, scale=alt.Scale(zero=False, nice=False, padding=12, **domain), axis=axis)
-    more = {"values": [places[round] for round in ticks], "grid": True} if rounds else {}
+    more = {"values": [positions[round] for round in ticks], "grid": True} if rounds else {}
     return alt.X(
         field,
         scale=alt.Scale(type="log", reverse=True, nice=False, padding=8, **domain),
         axis=alt.Axis(title="weights remaining (%)", format=".3~g", labelOverlap="greedy", **more),
     )
-
-
-def place(rounds: Rounds | None) -> str:
-    """Return the field of a table by which `sparsity` places its rows."""
-    return "weights" if rounds is None or rounds.by_weights else "round"

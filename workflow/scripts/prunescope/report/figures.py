@@ -27,42 +27,25 @@ class Drawing:
 
 
 def draw_all(page: Page, width: float, chosen: dict[str, list[str]]) -> dict[str, Drawing]:
-    """Draw every figure of an experiment.
+    """Draw every figure of an experiment's page, `width` inches wide, by file name without suffix.
 
-    Parameters
-    ----------
-    page : Page
-        From `prunescope.report.experiment.contents`.
-    width : float
-        In inches.
-    chosen : dict of str to list of str
-        Options of menus that have figures, by menu: ``measure`` and ``layer``.
-
-    Returns
-    -------
-    dict of str to Drawing
-        By file name without suffix.
-
-    Raises
-    ------
-    InputError
-        When the process's address space is limited.
+    `chosen` are the options of the menus ``measure`` and ``layer`` that have figures.
     """
     vega.check_address_space()
-    menus = [*page.menus, *(menu for section in page.sections for menu in section.menus)]
-    said = {menu.name: menu.options for menu in [*menus, *([page.slider] if page.slider else [])]}
+    menus = [*page.every_menu, *([page.slider] if page.slider else [])]
+    options = {menu.name: menu.options for menu in menus}
     charts = {chart.name: chart for section in page.sections for chart in section.charts}
     charts |= {card.chart.name: card.chart for card in page.cards if card.chart}
     drawings = {}
     for figure in (one for one in FIGURES if one.chart in charts):
         chart = charts[figure.chart]
-        for options in product(*(chosen[menu] for menu in figure.menus)):
-            selected = page.selected | dict(zip(figure.menus, options, strict=True))
+        for values in product(*(chosen[menu] for menu in figure.menus)):
+            selected = page.selected | dict(zip(figure.menus, values, strict=True))
             rows = shown(chart, page.tables[chart.table], selected)
             # Networks that were trained elsewhere need not have all layers.
             if len(rows):
-                name = file_name(figure.chart, *options)
-                about = [said[key][selected[key]] for key in chart.keys if key in said]
+                name = file_name(figure.chart, *values)
+                about = [options[key][selected[key]] for key in chart.keys if key in options]
                 drawings[name] = Drawing(
                     paper.svg(chart, rows, width, name), _text(page, [figure.title, *about], chart, rows)
                 )
@@ -79,19 +62,7 @@ def matching(layers: list[str], patterns: list[str] | None) -> list[str]:
 def save(
     drawings: dict[str, Drawing], tables: dict[str, str], folder: str | Path, formats: list[str], dpi: int
 ) -> None:
-    """Write figures, their texts and the tables into a folder, which is created only when complete.
-
-    Parameters
-    ----------
-    drawings : dict of str to Drawing
-    tables : dict of str to str
-        LaTeX by file name without suffix.
-    folder : path
-    formats : list of str
-        Some of ``svg``, ``pdf`` and ``png``.
-    dpi : int
-        Resolution of the PNG files.
-    """
+    """Write figures, their texts and tables in LaTeX into a folder, which is created only when complete."""
     with atomic_path(folder) as part:
         part.mkdir()
         for name, drawing in drawings.items():
@@ -114,7 +85,7 @@ def _text(page: Page, about: list[str], chart: Chart, rows: pd.DataFrame) -> str
 
 
 def _range(rows: pd.DataFrame) -> str:
-    """Say where the values of each series are lowest and highest."""
+    """Say where the values of each series, or each level, are lowest and highest."""
     if "mean" not in rows:
         return ""
     rows = rows[rows["mean"].notna()]
@@ -123,18 +94,23 @@ def _range(rows: pd.DataFrame) -> str:
     rows = rows[whole] if whole.any() else rows
     sides = [name for name in ("layer", "layer_b", "round", "round_b") if name in rows]
     sides = [name for name in sides if len(set(rows[name].astype(str)) - {ANY}) > 1]
+    levels = set(rows["level"]) if "level" in rows else set()
+    by = "series" if "series" in rows else "level" if len(levels) > 1 else None
     parts = []
-    for name, part in rows.groupby("series", sort=False) if "series" in rows else [("", rows)]:
+    for name, part in rows.groupby(by, sort=False) if by else [("", rows)]:
         if len(part):
             ends = (part.loc[part["mean"].idxmin()], part.loc[part["mean"].idxmax()])
-            texts = [f"{end['mean']:.3g}{_place(end[sides])}" for end in ends]
+            texts = [f"{end['mean']:.3g}{_position(end[sides])}" for end in ends]
             if ends[0]["mean"] == ends[1]["mean"]:
                 texts = [f"{ends[0]['mean']:.3g}"]
             parts.append(f"{name}: {' to '.join(texts)}".removeprefix(": "))
-    return f"Means: {'; '.join(parts)}." if parts else ""
+    # Distances in the loss landscape are summarised by their medians.
+    word = "Medians" if levels == {"landscape"} else "Means"
+    note = " (loss landscape: medians)" if "landscape" in levels and len(levels) > 1 else ""
+    return f"{word}{note}: {'; '.join(parts)}." if parts else ""
 
 
-def _place(sides: pd.Series) -> str:
+def _position(sides: pd.Series) -> str:
     known = {side: value for side, value in sides.items() if value != ANY}
     words = [f"round {value}" if side.startswith("round") else str(value) for side, value in known.items()]
     return f" ({', '.join(words)})" if words else ""

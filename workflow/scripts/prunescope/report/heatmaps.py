@@ -3,6 +3,7 @@
 import altair as alt
 
 from prunescope.report import base
+from prunescope.report.rounds import Rounds
 
 FAILING = "◇: a network that does not classify (test accuracy too low)."
 FLAGS = (
@@ -71,8 +72,7 @@ def heatmap(
 
 
 def cells(
-    rows: alt.Chart,
-    x: alt.X,
+    rounds: Rounds,
     y: alt.Y,
     scale: alt.Scale,
     text: str,
@@ -80,27 +80,14 @@ def cells(
     height: int,
     drawn: str = "",
 ) -> alt.LayerChart:
-    """Draw `mean`, in percent, as cells with their numbers, where these fit.
+    """Draw `mean`, in percent, as cells of y × rounds with their numbers, where these fit.
 
-    Parameters
-    ----------
-    rows : altair.Chart
-    x, y : altair.X, altair.Y
-    scale : altair.Scale
-        Of the colours.
-    text : str
-        Vega expression of a cell's number.
-    tooltip : list of altair.Tooltip
-    height : int
-    drawn : str, optional
-        Vega expression of the value that the colour shows, if it is not `mean`.
-
-    Returns
-    -------
-    altair.LayerChart
+    `text` is the Vega expression of a cell's number, and `drawn` that of the value that the colour shows, if
+    it is not `mean`.
     """
+    x = alt.X("round:O", axis=base.round_axis(rounds))
     color = alt.Color("drawn:Q" if drawn else "mean:Q", scale=scale, legend=_bar("%", format=".3~r"))
-    known = rows.transform_filter("isValid(datum.mean)")
+    known = base.chart("isValid(datum.mean)")
     known = known.transform_calculate(drawn=drawn or "datum.mean", text=text).encode(x, y)
     fits = "bandwidth('x') > 30 && bandwidth('y') > 13"
     parts = [
@@ -113,22 +100,13 @@ def cells(
 
 def failing(rows: alt.Chart, **style) -> alt.Chart:
     """Put ◇ around the marks of networks that do not classify."""
-    return rows.transform_filter("datum.failed").mark_point(
-        **{
-            "shape": "diamond",
-            "size": 170,
-            "stroke": base.INK,
-            "strokeWidth": 1.2,
-            "opacity": 1,
-            "aria": False,
-        }
-        | style
-    )
+    diamond = {"shape": "diamond", "size": 170, "stroke": base.INK, "strokeWidth": 1.2, "opacity": 1}
+    return rows.transform_filter("datum.failed").mark_point(**diamond | {"aria": False} | style)
 
 
 def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef) -> list[alt.Chart]:
     """Draw the highest chance level of each row to the right of the cells, on the same scale."""
-    left, right = (alt.ExprRef(f"width + {edge}") for edge in CHANCE_COLUMN)
+    start, end = (alt.ExprRef(f"width + {edge}") for edge in CHANCE_COLUMN)
     middle = alt.XValue(alt.ExprRef(f"width + {sum(CHANCE_COLUMN) / 2}"))
     row = y.shorthand.partition(":")[0]
     levels = rows.transform_aggregate(mean="max(chance)", groupby=[row]).transform_filter(
@@ -137,7 +115,7 @@ def _chance_column(rows: alt.Chart, y: alt.Y, color: alt.Color, ink: alt.ExprRef
     levels = levels.encode(y, tooltip=[f"{row}:N", alt.Tooltip("mean:Q", title="chance level", format=".4f")])
     head = rows.transform_aggregate(mean="max(chance)").transform_filter("isValid(datum.mean)")
     return [
-        levels.mark_rect(aria=False).encode(alt.XValue(left), alt.X2Value(right), color),
+        levels.mark_rect(aria=False).encode(alt.XValue(start), alt.X2Value(end), color),
         _numbers(levels, ink, "bandwidth('y') > 12", TWO_DIGITS).encode(middle),
         head.mark_text(text="chance", fontSize=base.TEXT, color=base.INK, aria=False).encode(
             middle, alt.YValue(-8)

@@ -30,18 +30,8 @@ def accuracy(experiment: Experiment) -> str:
 def similarity(experiment: Experiment, measures: list[str], labels: dict[str, str]) -> str:
     """Return the table of similarity to the dense network in the last round.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    measures : list of str
-    labels : dict of str to str
-        Displayed names of the measures.
-
-    Returns
-    -------
-    str
-        Layers as rows, for each measure; the experiment, its controls, other seeds and untrained networks as
-        columns, as far as they were compared. Of pairs of networks, mean and deviation are over the pairs.
+    Layers are rows, for each measure; the experiment, its controls, other seeds and untrained networks are
+    columns, as far as they were compared. Of pairs of networks, mean and deviation are over the pairs.
     """
     last = experiment.rounds.last
     parts = {experiment.series: _round(experiment.similarity, last)}
@@ -53,8 +43,8 @@ def similarity(experiment: Experiment, measures: list[str], labels: dict[str, st
     rows = []
     for measure in measures:
         for layer in experiment.layers:
-            found = [slices.of_measure(part, measure) for part in parts.values()]
-            cells = [_cell(part[part["layer_a"] == layer]["value"], 3) for part in found]
+            of_measure = [slices.of_measure(part, measure) for part in parts.values()]
+            cells = [_cell(part[part["layer_a"] == layer]["value"], 3) for part in of_measure]
             rows.append([*([labels[measure]] if len(measures) > 1 else []), layer, *cells])
     first = ["measure", "layer"] if len(measures) > 1 else ["layer"]
     named = "" if len(measures) > 1 else f" by {labels[measures[0]]}"

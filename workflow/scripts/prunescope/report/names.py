@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import product
 
 
 @dataclass(frozen=True)
@@ -42,32 +43,17 @@ def file_name(*parts: str) -> str:
 
 
 def labels(name: str, measures: dict[str, dict[str, str]], layers: list[str]) -> dict[str, str]:
-    """Return the labels of a figure in `snakemake --report`: its title, measure and layer.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file, without its suffix.
-    measures : dict of str to dict
-        From `prunescope.findings.labels.shown`; only ``label`` is used.
-    layers : list of str
-
-    Returns
-    -------
-    dict of str to str
-    """
-    shown = {measure: facts["label"] for measure, facts in measures.items()}
+    """Return the labels of a figure in `snakemake --report`, by its file name: title, measure and layer."""
     # Snakemake fills in wildcards and knows no escape: an invisible character makes {x} no wildcard.
-    options = {"measure": shown, "layer": {layer: layer.replace("{", "{\u2060") for layer in layers}}
+    options = {
+        "measure": {measure: facts["label"] for measure, facts in measures.items()},
+        "layer": {layer: layer.replace("{", "{\u2060") for layer in layers},
+    }
     for figure in FIGURES:
-        found = [{"figure": figure.title, "measure": "", "layer": "", "name": figure.chart}]
-        for menu in figure.menus:
-            found = [
-                one | {menu: label, "name": file_name(one["name"], value)}
-                for one in found
-                for value, label in options[menu].items()
-            ]
-        for one in found:
-            if one.pop("name") == name:
-                return one
+        for values in product(*(options[menu] for menu in figure.menus)):
+            if file_name(figure.chart, *values) == name:
+                chosen = zip(figure.menus, values, strict=True)
+                return {"figure": figure.title, "measure": "", "layer": ""} | {
+                    menu: options[menu][value] for menu, value in chosen
+                }
     raise KeyError(name)

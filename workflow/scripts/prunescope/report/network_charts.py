@@ -28,55 +28,25 @@ def accuracy(
 ) -> Chart:
     """Make the line chart of test accuracy against weights remaining, a line for each series.
 
-    Parameters
-    ----------
-    series : list of str
-        The experiment and its controls, or several experiments.
-    table : pandas.DataFrame
-        From `prunescope.report.page_tables.accuracy_table`.
-    rounds : Rounds or None
-        None if the rounds of the series differ.
-    dots : bool
-    title : str, optional
-
-    Returns
-    -------
-    Chart
-        Of the table ``accuracy``.
+    They are the experiment and its controls, or several experiments without common `rounds`.
     """
     color, shape, dash = base.series_scales(series)
-    # Series at equal densities would hide each other, so each is shifted slightly along the axis.
-    shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
-    if base.place(rounds) == "weights":
-        own = "datum.weights"
-        if rounds:
-            # A control repeats the experiment round by round, whatever weights it keeps.
-            own = f"(datum.series == '{series[0]}' ? {own} : {json.dumps(rounds.percents)}[datum.round])"
-        shift = f"{own} * pow(1.012, -({shift}))"
-    else:
-        shift = f"datum.round + 0.02 * ({shift})"
-    x = base.sparsity("place:Q", rounds)
+    x = base.sparsity("position:Q", rounds)
     # The same for every seed that can be selected.
     ends = [float(table["seed_low"].min()), float(table["seed_high"].max())]
     y = alt.Y("mean:Q", title="test accuracy (%)", scale=alt.Scale(domain=ends, nice=False, padding=8))
-    tip = base.tooltip(
-        alt.Tooltip("series:N"),
-        alt.Tooltip("seed:N"),
-        alt.Tooltip("round:O"),
-        alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
-        mean="accuracy (%)",
-        format=".3f",
+    tip = base.tooltip("series:N", "seed:N", "round:O", base.WEIGHTS, mean="accuracy (%)", format=".3f")
+    position = _position(series, rounds)
+    rows, seeds = (
+        base.chart(role).transform_calculate(position=position).encode(x)
+        for role in (base.SUMMARY, base.SINGLE)
     )
-    rows = base.chart(base.SUMMARY).transform_calculate(place=shift).encode(x)
     parts = [
+        *([] if dots else [base.band(rows, y).encode(color)]),
         rows.mark_line(aria=False).encode(y, color, dash),
         rows.mark_point(filled=True, size=60, opacity=1).encode(y, color, shape, tooltip=tip),
+        *([base.seeds(seeds).encode(y, color, shape, tooltip=tip)] if dots else []),
     ]
-    if dots:
-        single = base.chart(base.SINGLE).transform_calculate(place=shift).encode(x)
-        parts.append(base.seeds(single).encode(y, color, shape, tooltip=tip))
-    else:
-        parts.insert(0, base.band(rows, y).encode(color))
     beside = (
         " A control is drawn at the experiment's weights in the same round." if rounds and series[1:] else ""
     )
@@ -93,19 +63,21 @@ def accuracy(
     )
 
 
+def _position(series: list[str], rounds: Rounds | None) -> str:
+    """Return the Vega expression of a row's position, shifted by series so that none hides another."""
+    shift = f"indexof({series}, datum.series) - {(len(series) - 1) / 2}"
+    if rounds and not rounds.by_weights:
+        return f"datum.round + 0.02 * ({shift})"
+    weights = "datum.weights"
+    if rounds:
+        # A control repeats the experiment round by round, whatever weights it keeps.
+        by_round = f"{json.dumps(rounds.percents)}[datum.round]"
+        weights = f"(datum.series == '{series[0]}' ? {weights} : {by_round})"
+    return f"{weights} * pow(1.012, -({shift}))"
+
+
 def training(rounds: int) -> Chart:
-    """Make the line chart of the training curves, a line and a band for each round.
-
-    Parameters
-    ----------
-    rounds : int
-        Number of rounds, the dense network included.
-
-    Returns
-    -------
-    Chart
-        Of the table ``training``; the menu `metric` selects the metric.
-    """
+    """Make the line chart of the selected metric while training, a line and a band for each round."""
     legend = alt.Legend(title="round", orient="right", tickMinStep=1) if rounds > 1 else None
     rows = base.chart().encode(
         alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False)),
@@ -113,7 +85,7 @@ def training(rounds: int) -> Chart:
         alt.Detail("round:O"),
     )
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
-    tip = base.tooltip(alt.Tooltip("round:O"), alt.Tooltip("epoch:Q"), mean="mean", format=".4f")
+    tip = base.tooltip("round:O", "epoch:Q", mean="mean", format=".4f")
     chart = alt.layer(
         base.band(rows, y),
         rows.mark_line(aria=False).encode(y),

@@ -14,45 +14,16 @@ from prunescope.report.rounds import Rounds
 
 
 def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str, seeds: int = 1) -> Chart:
-    """Make the map of all networks, with a path for the rounds of each seed.
+    """Make the map of all networks in `table`, which keeps a share of the squared distances.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `network_map_table`.
-    share : float
-        Which share of the squared distances the map keeps.
-    rounds : Rounds
-    label : str
-        Name of the measure.
-    seeds : int, default 1
-        How many seeds the experiment has.
-
-    Returns
-    -------
-    Chart
-        Of the table ``map``.
+    A path leads through the rounds of each of the experiment's `seeds`; `label` is that of the measure.
     """
     series = list(dict.fromkeys(table["series"]))
     series.sort(key=list(palette.SERIES).index)
     color, shape, dash = base.series_scales(series, 2)
-    middle = {axis: (table[axis].min() + table[axis].max()) / 2 for axis in "xy"}
-    extent = {axis: table[axis].max() - table[axis].min() for axis in "xy"}
-    # One unit is as long on both axes, whatever the width.
-    unit = f"1.12 * max({extent['x']:.6g} / width, {extent['y']:.6g} / height, 1e-9)"
-    scales = {}
-    for axis, size in (("x", "width"), ("y", "height")):
-        ends = [alt.ExprRef(f"{middle[axis]:.6g} {sign} {size} / 2 * {unit}") for sign in "-+"]
-        scales[axis] = alt.Scale(domainMin=ends[0], domainMax=ends[1], nice=False, zero=False)
-    axis = alt.Axis(title=None, labels=False, ticks=False, grid=False, domain=False)
-    x, y = (kind(f"{name}:Q", scale=scales[name], axis=axis) for kind, name in ((alt.X, "x"), (alt.Y, "y")))
-    tip = [
-        alt.Tooltip("series:N"),
-        alt.Tooltip("seed:O"),
-        alt.Tooltip("round:O"),
-        alt.Tooltip("weights:Q", title="weights (%)", format=".3~g"),
-        alt.Tooltip("failed:N", title="does not classify"),
-    ]
+    x, y = _axes(table)
+    failure = alt.Tooltip("failed:N", title="does not classify")
+    tip = ["series:N", "seed:O", "round:O", base.WEIGHTS, failure]
     rows = base.chart().encode(x, y)
     # Siblings of different rounds do not follow from each other.
     paths = rows.transform_filter("datum.series != 'siblings'")
@@ -101,90 +72,102 @@ def network_map(table: pd.DataFrame, share: float, rounds: Rounds, label: str, s
     )
 
 
+def _axes(table: pd.DataFrame) -> tuple[alt.X, alt.Y]:
+    """Return axes without labels on which one unit is equally long, whatever the width."""
+    extent = {axis: table[axis].max() - table[axis].min() for axis in "xy"}
+    unit = f"1.12 * max({extent['x']:.6g} / width, {extent['y']:.6g} / height, 1e-9)"
+    axis = alt.Axis(title=None, labels=False, ticks=False, grid=False, domain=False)
+    axes = []
+    for name, kind, size in (("x", alt.X, "width"), ("y", alt.Y, "height")):
+        middle = (table[name].min() + table[name].max()) / 2
+        ends = [alt.ExprRef(f"{middle:.6g} {sign} {size} / 2 * {unit}") for sign in "-+"]
+        scale = alt.Scale(domainMin=ends[0], domainMax=ends[1], nice=False, zero=False)
+        axes.append(kind(f"{name}:Q", scale=scale, axis=axis))
+    return tuple(axes)
+
+
 def network_map_table(
     tables: dict[str, Tables], measure: str, layers: list[str], least_accuracy: float = 0.0
 ) -> tuple[pd.DataFrame, float]:
     """Place all networks in a plane so that their distances are kept as well as possible.
 
-    The distance of two networks is 1 minus the measure, mean over the layers. The distance of two networks
-    that were not compared is the length of the shortest path over compared networks. Networks without a path
-    to the first one are excluded. The plane is that of classical multidimensional scaling.
-
-    Parameters
-    ----------
-    tables : dict of str to Tables
-    measure : str
-    layers : list of str
-        Recorded layers to average over; pairs without a reliable value in each of them are not used.
-    least_accuracy : float, default 0
-        Networks with a lower test accuracy do not classify.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        ``series``, ``seed``, ``round``, ``weights``, ``x``, ``y`` and ``failed``, one row for each network.
-        Controls begin at their experiment's dense networks, which they share.
-    share : float
-        Which share of the squared distances the plane keeps.
+    The distance of two networks is 1 minus the measure, mean over the layers; pairs without a reliable value
+    in each of them are not used. The distance of two networks that were not compared is the length of the
+    shortest path over compared networks. Networks without a path to the first one are excluded. The plane is
+    that of classical multidimensional scaling; the second result is the share of the squared distances that
+    it keeps. Controls begin at their experiment's dense networks, which they share.
     """
-    own = next(iter(tables))
-    whose = {one.name: series for series, one in tables.items()}
-    parts = []
-    for one in tables.values():
-        rows = slices.same_layer(slices.of_measure(one.similarity, measure))
-        rows = rows[rows["layer_a"].isin(layers) & rows["status"].isin(slices.SIZES)]
-        for side in "ab":
-            series = rows[f"experiment_{side}"].map(whose) if one.again else whose[one.name]
-            # Controls share the dense networks, except siblings.
-            rows[f"series_{side}"] = (
-                series if one.again else np.where(rows[f"round_{side}"] == 0, own, series)
-            )
-        parts.append(rows)
-    rows = pd.concat(parts)
+    experiment = next(iter(tables))
+    rows = _compared(tables, measure, layers)
     networks = {
         side: pd.MultiIndex.from_frame(rows[[f"series_{side}", f"seed_{side}", f"round_{side}"]])
         for side in "ab"
     }
-    order = {series: place for place, series in enumerate(tables)}
-    names = sorted({*networks["a"], *networks["b"]}, key=lambda name: (order[name[0]], *name[1:]))
+    order = list(tables)
+    names = sorted({*networks["a"], *networks["b"]}, key=lambda name: (order.index(name[0]), *name[1:]))
     nothing = pd.DataFrame(columns=["series", "seed", "round", "weights", "x", "y", "failed"]), 0.0
     if len(names) < 3:
         return nothing
     numbers = {name: number for number, name in enumerate(names)}
     pairs = pd.DataFrame({side: networks[side].map(numbers) for side in "ab"})
     pairs["distance"] = 1 - rows["value"].to_numpy()
+    distance = _completed(pairs, len(names), len(layers))
+    reached = np.isfinite(distance[0])
+    names = [name for name, connected in zip(names, reached, strict=True) if connected]
+    if len(names) < 3:
+        return nothing
+    points, share = _scaled(distance[np.ix_(reached, reached)])
+    table = pd.DataFrame(names, columns=["series", "seed", "round"])
+    table[["x", "y"]] = points
+    failed = {
+        (series, *network)
+        for series, one in tables.items()
+        for network in map(tuple, slices.failed(one.accuracy, least_accuracy))
+    }
+    table["failed"] = [tuple(name) in failed for name in names]
+    table["weights"] = table["round"].map(weights_by_round(tables[experiment].accuracy))
+    dense = table[(table["round"] == 0) & (table["series"] == experiment)]
+    begins = [
+        dense[dense["seed"].isin(part["seed"])].assign(series=series)
+        for series, part in table.groupby("series")
+        if series != experiment and not tables[series].again
+    ]
+    return pd.concat([table, *begins], ignore_index=True).sort_values(
+        ["series", "seed", "round"], kind="stable", ignore_index=True
+    ), share
+
+
+def _compared(tables: dict[str, Tables], measure: str, layers: list[str]) -> pd.DataFrame:
+    """Return the reliable values of each layer in each pair of networks, with the series of both."""
+    experiment = next(iter(tables))
+    series_of = {one.name: series for series, one in tables.items()}
+    parts = []
+    for series, one in tables.items():
+        rows = slices.same_layer(slices.of_measure(one.similarity, measure))
+        rows = rows[rows["layer_a"].isin(layers) & rows["status"].isin(slices.SIZES)]
+        for side in "ab":
+            if one.again:
+                rows[f"series_{side}"] = rows[f"experiment_{side}"].map(series_of)
+            else:
+                # Controls share the dense networks.
+                rows[f"series_{side}"] = np.where(rows[f"round_{side}"] == 0, experiment, series)
+        parts.append(rows)
+    return pd.concat(parts)
+
+
+def _completed(pairs: pd.DataFrame, count: int, layers: int) -> np.ndarray:
+    """Return the distances of all networks: those that were compared, or shortest paths over these."""
     means = pairs.groupby(["a", "b"])["distance"].agg(["mean", "count"])
     # A pair may be in the files of the experiment and of a control.
-    means = means[means["count"] % len(layers) == 0]["mean"]
-    matrix = means.unstack().reindex(index=range(len(names)), columns=range(len(names))).to_numpy()
+    means = means[means["count"] % layers == 0]["mean"]
+    matrix = means.unstack().reindex(index=range(count), columns=range(count)).to_numpy()
     matrix = np.where(np.isnan(matrix), matrix.T, matrix)
     matrix = np.maximum((matrix + matrix.T) / 2, 0)
     # For a graph, an edge of length 0 is none.
     graph = np.where(np.isnan(matrix), np.inf, np.maximum(matrix, 1e-12))
     distance = np.where(np.isnan(matrix), shortest_path(graph, directed=False), matrix)
-    reached = np.isfinite(distance[0])
-    names = [name for name, there in zip(names, reached, strict=True) if there]
-    if len(names) < 3:
-        return nothing
-    distance = distance[np.ix_(reached, reached)]
     np.fill_diagonal(distance, 0)
-    points, share = _scaled(distance)
-    table = pd.DataFrame(names, columns=["series", "seed", "round"])
-    table[["x", "y"]] = points
-    accuracy = pd.concat([one.accuracy.assign(series=series) for series, one in tables.items()])
-    failed = accuracy[accuracy["test_accuracy"] < least_accuracy]
-    failed = set(failed[["series", "seed", "round"]].itertuples(index=False, name=None))
-    table["failed"] = [tuple(name) in failed for name in names]
-    table["weights"] = table["round"].map(weights_by_round(tables[own]))
-    shared = table[(table["round"] == 0) & (table["series"] == own)]
-    begins = [
-        shared[shared["seed"].isin(part["seed"])].assign(series=series)
-        for series, part in table.groupby("series")
-        if series != own and not tables[series].again
-    ]
-    return pd.concat([table, *begins], ignore_index=True).sort_values(
-        ["series", "seed", "round"], kind="stable", ignore_index=True
-    ), share
+    return distance
 
 
 def _scaled(distance: np.ndarray) -> tuple[np.ndarray, float]:

@@ -61,92 +61,58 @@ class Menu:
 
 @dataclass(frozen=True)
 class Number:
-    """The number on a card in one round, as text.
+    """The number on a card in one round, as text."""
 
-    Attributes
-    ----------
-    value, of : str
-        The number with its unit, and what it is.
-    interval : str
-        Its interval, or its range over seeds.
-    chip : str
-        How it compares with retrained networks, in a few words.
-    way : str
-        How it compares with the distance to another seed.
-    """
-
+    # With its unit, and what it is.
     value: str
     of: str
+    # Or its range over seeds.
     interval: str = ""
+    # How it compares with retrained networks, in a few words; and with the distance to another seed.
     chip: str = ""
     way: str = ""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A level on the first screen.
-
-    Attributes
-    ----------
-    level, title, question : str
-    numbers : dict of str to Number
-        By value of the slider.
-    chart : Chart or None
-    missing : str
-        If there is no number: what would add it.
-    """
+    """A level on the first screen."""
 
     level: str
     title: str
     question: str
+    # By value of the slider.
     numbers: dict[str, Number]
     chart: Chart | None = None
+    # If there is no number: what would add it.
     missing: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """A part of a page."""
 
-    Attributes
-    ----------
-    name, title : str
-        Its id and its heading.
-    paragraphs : tuple of str
-    menus : tuple of Menu
-        Menus that control only its own charts; each stands above the first of them.
-    charts : tuple of Chart
-    tables, folded : tuple of (str, pandas.DataFrame)
-        Tables with their captions; the folded tables are initially closed.
-    texts : tuple of (str, str)
-        Long texts with their captions, initially closed.
-    details : tuple of (str, list of str)
-        Paragraphs under a summary, initially closed.
-    links : tuple of (str, str or None)
-        Texts with their addresses.
-    command : str
-        A shell command.
-    grid : bool
-        Whether its charts are side by side if there is room.
-    lead : bool
-        Whether it stands before the menus of the page.
-    aside : tuple of (str, str)
-        Remarks next to its charts, each with its first words, which are bold; `aside_title` is their heading.
-    """
-
+    # Its id and its heading.
     name: str
     title: str
     paragraphs: tuple[str, ...] = ()
+    # Menus that control only its own charts; each stands above the first of them.
     menus: tuple[Menu, ...] = ()
     charts: tuple[Chart, ...] = ()
+    # Tables with their captions; the folded tables are initially closed.
     tables: tuple[tuple[str, pd.DataFrame], ...] = ()
     folded: tuple[tuple[str, pd.DataFrame], ...] = ()
+    # Long texts with their captions, and paragraphs under a summary; both are initially closed.
     texts: tuple[tuple[str, str], ...] = ()
     details: tuple[tuple[str, list[str]], ...] = ()
+    # Texts with their addresses.
     links: tuple[tuple[str, str | None], ...] = ()
+    # A shell command.
     command: str = ""
+    # Whether its charts are side by side if there is room.
     grid: bool = False
+    # Whether it stands before the menus of the page.
     lead: bool = False
+    # Remarks next to its charts, each with its first words, which are bold; and their heading.
     aside: tuple[tuple[str, str], ...] = ()
     aside_title: str = ""
 
@@ -157,65 +123,43 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a page.
-
-    Attributes
-    ----------
-    title, description : str
-    menus : list of Menu
-        Menus that control the whole page; they stand before the first section that is not `Section.lead`.
-    sections : list of Section
-    tables : dict of str to pandas.DataFrame
-        Tables that the charts use.
-    facts : list of str
-        What was studied, in a few words each.
-    slider : Menu or None
-        Its options are in order; the last one is selected first.
-    sentences : dict of str to list of (str, str or None)
-        The answer by value of the slider: parts of a sentence, each with the series whose number it is.
-    notes : dict of str to str
-        A second sentence, by value of the slider.
-    cards : list of Card
-    legend : dict of str to str
-        What each series is, by its name.
-    own : str
-        The series whose numbers are on the cards.
-    """
+    """The content of a page."""
 
     title: str
     description: str
+    # Menus that control the whole page; they stand before the first section that is not `Section.lead`.
     menus: list[Menu]
     sections: list[Section]
+    # Tables that the charts use.
     tables: dict[str, pd.DataFrame]
+    # What was studied, in a few words each.
     facts: list[str] = field(default_factory=list)
+    # Its options are in order; the last one is selected first.
     slider: Menu | None = None
+    # The answer by value of the slider: parts of a sentence, each with the series whose number it is.
     sentences: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
+    # A second sentence, by value of the slider.
     notes: dict[str, str] = field(default_factory=dict)
     cards: list[Card] = field(default_factory=list)
+    # What each series is, by its name.
     legend: dict[str, str] = field(default_factory=dict)
-    own: str = PRUNED
+    # The series whose numbers are on the cards.
+    series: str = PRUNED
+
+    @property
+    def every_menu(self) -> list[Menu]:
+        """Its menus, and those of its sections."""
+        return [*self.menus, *(menu for section in self.sections for menu in section.menus)]
 
     @property
     def selected(self) -> dict[str, str]:
         """The value of each menu, and of the slider, when the page is opened."""
-        menus = [*self.menus, *(menu for section in self.sections for menu in section.menus)]
-        found = {menu.name: next(iter(menu.options)) for menu in menus}
-        return found | ({self.slider.name: list(self.slider.options)[-1]} if self.slider else {})
+        first = {menu.name: next(iter(menu.options)) for menu in self.every_menu}
+        return first | ({self.slider.name: list(self.slider.options)[-1]} if self.slider else {})
 
 
 def render(page: Page) -> str:
-    """Lay out a page as one self-contained HTML file.
-
-    Returns
-    -------
-    str
-        HTML. The same page gives the same text.
-
-    Raises
-    ------
-    InputError
-        When the process's address space is limited, because the JavaScript engine would end the process.
-    """
+    """Lay out a page as one self-contained HTML file; the same page gives the same text."""
     vega.check_address_space()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -243,23 +187,17 @@ def render(page: Page) -> str:
 def shown(chart: Chart, table: pd.DataFrame, selected: dict[str, str]) -> pd.DataFrame:
     """Return the rows of a table that a chart shows, with the column `role`: ``summary`` or ``seed``.
 
-    Parameters
-    ----------
-    chart : Chart
-    table : pandas.DataFrame
-    selected : dict of str to str
-        Value of each menu.
+    `selected` are the values of the menus.
     """
     table = table.assign(role="summary")
     for key in chart.keys:
         if key not in table or key not in selected:
             continue
-        values, wanted = table[key].astype(str), selected[key]
-        here = values.isin([wanted, ANY])
-        if chart.dots and key == "seed" and wanted == ALL:
-            table["role"] = table["role"].where(here, "seed")
+        matching = table[key].astype(str).isin([selected[key], ANY])
+        if chart.dots and key == "seed" and selected[key] == ALL:
+            table["role"] = table["role"].where(matching, "seed")
         else:
-            table = table[here]
+            table = table[matching]
     for key, value in chart.fixed:
         table = table[table[key] == value]
     return table

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prunescope.findings import slices
-from prunescope.findings.levels import LEVELS, Tables
+from prunescope.findings.levels import LEVELS
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED
 from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
@@ -22,36 +22,19 @@ def similarity_tables(
     beside: dict[str, pd.DataFrame] | None = None,
     untrained: pd.DataFrame | None = None,
     failed: dict[str, list[list[int]]] | None = None,
-    own: str = PRUNED,
+    series: str = PRUNED,
 ) -> dict[str, pd.DataFrame]:
-    """Aggregate the matrix into the tables that the charts show.
+    """Aggregate an experiment's matrix into the tables of charts, each with the columns of `summary`.
 
-    Parameters
-    ----------
-    similarity : pandas.DataFrame
-        An experiment's matrix.
-    beside : dict of str to pandas.DataFrame, optional
-        Matrices of its controls, by series.
-    untrained : pandas.DataFrame, optional
-        Rows that compare untrained networks of different seeds.
-    failed : dict of str to list, optional
-        From `slices.failed`, by series: the networks that do not classify.
-    own : str, default "pruned"
-        Series of the experiment.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        ``profile``: each layer against the same layer of the dense network, by `series` (`own`, each
-        control, `OTHER_SEEDS`: dense networks of different seeds, and `UNTRAINED`); ``rounds``: each layer in
-        every pair of rounds; ``pairs``: each layer against all layers of the dense network, only if different
-        layers were compared. All have the columns of `summary`. In ``profile``, `seed` is `ALL` (over the
-        seeds), or a single seed.
+    ``profile``: each layer against the same layer of the dense network, by `series` (the experiment, each
+    control in `beside`, dense networks of different seeds, untrained ones), with `seed` `ALL` (over the
+    seeds) or a single seed; ``rounds``: each layer in every pair of rounds; ``pairs``: each layer against all
+    layers of the dense network, only if different layers were compared.
     """
     failed = failed or {}
-    similarity = slices.mark_failed(similarity, failed.get(own, []))
+    similarity = slices.mark_failed(similarity, failed.get(series, []))
     to_dense = _columns(slices.to_dense(similarity))
-    profiles = [_all_and_each(to_dense, ["measure", "round", "layer"]).assign(series=own)]
+    profiles = [_all_and_each(to_dense, ["measure", "round", "layer"]).assign(series=series)]
     for name, matrix in (beside or {}).items():
         rows = slices.mark_failed(matrix, failed.get(name, []))
         rows = _columns(_again(rows) if "experiment_a" in rows else slices.to_dense(rows))
@@ -66,32 +49,22 @@ def similarity_tables(
             each = summary(_columns(pairs), [*keys, "seed"])
             profiles.append(pd.concat([over_all, each]).assign(series=name, round=ANY))
     between = _columns(slices.between_rounds(similarity))
-    found = {
+    data = {
         "profile": pd.concat(profiles, ignore_index=True),
         "rounds": summary(between, ["measure", "layer", "round", "round_b"]),
     }
     pairs = slices.all_layers_to_dense(similarity)
     if len(pairs) > len(to_dense):
-        found["pairs"] = summary(_columns(pairs), ["measure", "round", "layer", "layer_b"])
-    return found
+        data["pairs"] = summary(_columns(pairs), ["measure", "round", "layer", "layer_b"])
+    return data
 
 
 def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Summarise the values of each group over its seeds, and count the seeds with each status.
+    """Summarise rows of the matrix, with the column `failed`, over the seeds of each group.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Rows of the matrix with the column `failed` (`slices.mark_failed`) and the columns `by`.
-    by : list of str
-
-    Returns
-    -------
-    pandas.DataFrame
-        `by`; `weights` (%); `mean`, `seed_low` and `seed_high` over the seeds; the means of `low`, `high`,
-        `chance`, `chance_high` and `chance_classes`; `seeds`, those with a value; `n`, `images` and `ranks`;
-        `warned` (``''``, ``warned`` or ``missing``); `failed`, whether a network does not classify; and
-        `status`, which names each status and its number of seeds.
+    `mean`, `seed_low` and `seed_high` are over the seeds; `low`, `high` and chance levels are means; `seeds`
+    are those with a value; `warned` is ``''``, ``warned`` or ``missing``; `failed` is whether a network does
+    not classify; and `status` names each status and its number of seeds.
     """
     counts = pd.get_dummies(rows["status"]).astype(int)
     names = list(counts)
@@ -144,20 +117,7 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
 def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd.DataFrame:
     """Summarise a number over the seeds, and keep each seed's: `seed` is `ALL` or the seed.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-    by : list of str
-        Columns of a group besides the seed.
-    value : str
-        The column to summarise.
-    **more : str
-        Columns whose mean is kept, by their new names.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `by`, `seed`, `mean`, `seed_low`, `seed_high`, `seeds` and `more`.
+    `more` are columns whose mean is kept, by their new names.
     """
     columns = {
         "mean": (value, "mean"),
@@ -172,10 +132,10 @@ def over_seeds(rows: pd.DataFrame, by: list[str], value: str, **more: str) -> pd
 
 
 def accuracy_table(
-    accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None, own: str = PRUNED
+    accuracy: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None, series: str = PRUNED
 ) -> pd.DataFrame:
     """Summarise the test accuracy in percent of an experiment and those next to it, by `series`."""
-    tables = {own: accuracy} | (beside or {})
+    tables = {series: accuracy} | (beside or {})
     return pd.concat(
         [
             over_seeds(in_percent(table), ["round"], "test_accuracy", weights="density").assign(series=name)
@@ -194,7 +154,7 @@ def training_table(training: pd.DataFrame) -> pd.DataFrame:
             parts.append(
                 part[part["seed"] == part["seed"].iloc[0]].assign(metric=metric).drop(columns="seed")
             )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def in_percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -203,9 +163,9 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: 100 * table[name] for name in columns})
 
 
-def weights_by_round(own: Tables) -> pd.Series:
+def weights_by_round(accuracy: pd.DataFrame) -> pd.Series:
     """Return the weights left by round, in percent."""
-    return 100 * own.accuracy.groupby("round")["density"].mean()
+    return 100 * accuracy.groupby("round")["density"].mean()
 
 
 def series_of(levels: dict) -> list[str]:
@@ -214,14 +174,13 @@ def series_of(levels: dict) -> list[str]:
     return list(dict.fromkeys(name for one in rounds for name in one["series"]))
 
 
-# --- for people -------------------------------------------------------------------------------------------
+# --- for readers ------------------------------------------------------------------------------------------
 
 
 def about_networks(networks: list[dict], models: list[dict] | None = None) -> tuple[str, pd.DataFrame]:
-    """Make the table of networks and its caption from their metrics.json.
+    """Make the table of networks and its caption from their metrics.json, with the labels of `models`.
 
-    With `models` (the key of an experiment), a column has their labels. Times are only in metrics.json:
-    without them, two equal runs give the same page.
+    Times are only in metrics.json: without them, two equal runs give the same page.
     """
     one = networks[0]
     names = list(dict.fromkeys(network["network"] for network in networks))
@@ -255,10 +214,7 @@ def _measured(value: float | None, factor: float, digits: int) -> str:
 
 
 def not_pruned(networks: list[dict]) -> tuple[tuple[str, pd.DataFrame], ...]:
-    """Make the table of the parameters that are never pruned, with its caption.
-
-    Empty if nothing is pruned.
-    """
+    """Make the table of the parameters that are never pruned, with its caption, if anything is pruned."""
     parts = networks[-1].get("unpruned", {})
     if not parts:
         return ()
@@ -272,6 +228,11 @@ def not_pruned(networks: list[dict]) -> tuple[tuple[str, pd.DataFrame], ...]:
     ]
     share = sum(part["share"] for part in parts.values())
     return ((f"Not pruned: {100 * share:.3g} % of all parameters", pd.DataFrame(rows)),)
+
+
+def references(measures: dict[str, dict[str, str]]) -> tuple[tuple[str, str | None], ...]:
+    """Return what to cite for the measures of `findings.labels.shown`, each once, with its address."""
+    return tuple(dict.fromkeys((facts["reference"], facts.get("url")) for facts in measures.values()))
 
 
 def provenance(networks: list[dict], origin: dict[str, str]) -> pd.DataFrame:

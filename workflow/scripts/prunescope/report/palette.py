@@ -12,21 +12,14 @@ from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED, series
 
 @dataclass(frozen=True)
 class Style:
-    """How a series is drawn.
+    """How a series is drawn."""
 
-    Attributes
-    ----------
-    light, dark : str
-        Its colour on a light and on a dark page.
-    mark : str
-        Vega's name of its mark; ``stroke`` if it is a line only.
-    dash : tuple of int
-        Lengths of its strokes and gaps; empty for a solid line.
-    """
-
+    # Its colour on a light and on a dark page.
     light: str
     dark: str
+    # Vega's name of its mark; stroke if it is a line only.
     mark: str
+    # Lengths of its strokes and gaps; empty for a solid line.
     dash: tuple[int, ...] = ()
 
 
@@ -88,9 +81,9 @@ def styles(names: list[str]) -> tuple[list[str], list[str], list[list[int]]]:
     marks follow their order; they repeat after seven colours and eight marks.
     """
     colors, marks, dashes = [], [], []
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         known = SERIES.get(name)
-        colors.append(color(name) if known else EXPERIMENTS[place % len(EXPERIMENTS)])
-        marks.append(known.mark if known else MARKS[place % len(MARKS)])
+        colors.append(color(name) if known else EXPERIMENTS[index % len(EXPERIMENTS)])
+        marks.append(known.mark if known else MARKS[index % len(MARKS)])
         dashes.append(list(known.dash) if known else [])
     return colors, marks, dashes

@@ -12,8 +12,7 @@ import pandas as pd
 import vl_convert
 
 from prunescope.report import palette, vega
-from prunescope.report.base import Chart
-from prunescope.report.panels import Panel
+from prunescope.report.base import Chart, Panel
 
 # Journals and conferences require text of 7 points at final size. It has TEXT pixels when the chart is drawn.
 POINTS, TEXT = 7, 12
@@ -40,22 +39,10 @@ PAINT = re.compile(r' (fill|stroke)="([^"]*)"')
 
 
 def svg(chart: Chart, rows: pd.DataFrame, width: float, name: str) -> str:
-    """Draw a chart as a figure.
+    """Draw a chart as a figure: an SVG file of this width in inches. The same arguments give the same text.
 
-    Parameters
-    ----------
-    chart : Chart
-    rows : pandas.DataFrame
-        From `prunescope.report.page.shown`.
-    width : float
-        In inches. A chart that does not use the width of the page is at most `COLUMN` wide.
-    name : str
-        Of the figure, for ids.
-
-    Returns
-    -------
-    str
-        An SVG file of this width. The same arguments give the same text.
+    `rows` are from `prunescope.report.page.shown`; `name` is for ids. A chart that does not use the width of
+    the page is at most `COLUMN` wide.
     """
     inches = width if chart.wide else min(width, COLUMN)
     # Vega draws whole pixels; the rest is a margin.
@@ -121,8 +108,8 @@ def _multiples(chart: Chart, rows: pd.DataFrame, pixels: int) -> str:
     # The labels' width is known once they are drawn; then the panels fill the rest.
     for _ in range(2):
         views = [
-            _panel(spec, panel, inner, chart.vertical, place % columns == 0, place + columns >= count)
-            for place, panel in enumerate(chart.panels)
+            _panel(spec, panel, inner, chart.vertical, index % columns == 0, index + columns >= count)
+            for index, panel in enumerate(chart.panels)
         ]
         grid = {
             "concat": views,
@@ -136,13 +123,13 @@ def _multiples(chart: Chart, rows: pd.DataFrame, pixels: int) -> str:
     return drawn
 
 
-def _panel(spec: dict, panel: Panel, width: float, vertical: str, left: bool, bottom: bool) -> dict:
+def _panel(spec: dict, panel: Panel, width: float, vertical: str, leftmost: bool, bottom: bool) -> dict:
     members = json.dumps(f"indexof({json.dumps(list(panel.members))},")[1:-1]
     view = json.loads(json.dumps(spec).replace("indexof(members,", members))
     title = {"text": panel.title, "anchor": "start", "offset": 4, "limit": round(width)}
     view |= {"width": round(width, 2), "height": round(min(spec["height"], 0.75 * width)), "title": title}
     for part in view["layer"]:
-        for channel, shown in (("x", bottom), ("y", left)):
+        for channel, shown in (("x", bottom), ("y", leftmost)):
             encoded = part["encoding"].get(channel, {})
             if not {"field", "datum"} & set(encoded):
                 continue
@@ -213,9 +200,9 @@ def _tint(color: str, share: float) -> str:
 
 
 def _channels(color: str) -> list[int]:
-    if found := re.fullmatch(r"rgb\((\d+), ?(\d+), ?(\d+)\)", color):
-        return [int(channel) for channel in found.groups()]
+    if rgb := re.fullmatch(r"rgb\((\d+), ?(\d+), ?(\d+)\)", color):
+        return [int(channel) for channel in rgb.groups()]
     digits = {"white": "ffffff", "black": "000000"}.get(color, color.removeprefix("#"))
     if len(digits) == 3:
         digits = "".join(2 * digit for digit in digits)
-    return [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
+    return [int(digits[start : start + 2], 16) for start in (0, 2, 4)]

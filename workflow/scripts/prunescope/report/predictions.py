@@ -1,13 +1,12 @@
 """Charts of the predictions and their tables.
 
-Shared arguments: `rounds`, the names and positions of rounds; `tables`, the files of an experiment and its
-controls by series, the experiment first (`prunescope.findings.levels.Tables`). The share of images labelled
-differently is a distance, so 0 is at the top.
+The share of images labelled differently is a distance, so 0 is at the top.
 """
 
 import altair as alt
 import pandas as pd
 
+from prunescope.findings import levels
 from prunescope.findings.levels import Tables
 from prunescope.findings.slices import OTHER_SEEDS
 from prunescope.report import base, heatmaps
@@ -36,24 +35,10 @@ PREDICTIONS = {
 
 
 def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) -> Chart:
-    """Make the line chart of one comparison of predictions with those of the dense network.
-
-    Parameters
-    ----------
-    prediction : str
-        A key of `PREDICTIONS`.
-    series : list of str
-    rounds : Rounds
-    dots : bool
-
-    Returns
-    -------
-    Chart
-        Of the table ``predictions``.
-    """
+    """Make the line chart of one comparison of `PREDICTIONS` with those of the dense network, by series."""
     title, definition, beware = PREDICTIONS[prediction]
     color, shape, dash = base.series_scales(series, 2)
-    x = base.sparsity(f"{base.place(rounds)}:Q", rounds, few=True)
+    x = base.sparsity(f"{rounds.field}:Q", rounds, few=True)
     reverse = prediction == "agreement"
     y = alt.Y(
         "mean:Q",
@@ -61,22 +46,19 @@ def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) 
         scale=alt.Scale(reverse=reverse, zero=reverse, nice=False, padding=6),
         axis=alt.Axis(tickCount=5),
     )
-    tip = base.tooltip(
-        alt.Tooltip("series:N"), alt.Tooltip("round:N"), alt.Tooltip("seed:N"), mean="mean", format=".4f"
-    )
+    tip = base.tooltip("series:N", "round:N", "seed:N", mean="mean", format=".4f")
     every = base.chart(base.SUMMARY).encode(color)
     networks, pairs = (every.transform_filter(f"{sign}({base.one_of(OTHER_SEEDS)})") for sign in ("!", ""))
     networks = networks.encode(x)
+    seeds = base.seeds(base.chart(base.SINGLE)).encode(x, y, color, tooltip=tip)
     parts = [
+        *([] if dots else [base.band(networks, y)]),
         pairs.mark_rect(opacity=0.1, aria=False).encode(base.y_of(y, "seed_low"), alt.Y2("seed_high")),
         pairs.mark_rule(strokeWidth=1.5, aria=False).encode(y, dash, tooltip=tip),
         networks.mark_line(aria=False).encode(y, dash),
         networks.mark_point(filled=True, size=60, opacity=1).encode(y, shape, tooltip=tip),
+        *([seeds] if dots else []),
     ]
-    if dots:
-        parts.append(base.seeds(base.chart(base.SINGLE)).encode(x, y, color, tooltip=tip))
-    else:
-        parts.insert(0, base.band(networks, y))
     return Chart(
         f"predictions-{prediction}",
         title,
@@ -94,37 +76,30 @@ def predictions(prediction: str, series: list[str], rounds: Rounds, dots: bool) 
 
 
 def predictions_table(tables: dict[str, Tables]) -> pd.DataFrame:
-    """Compare the predictions of each network with those of its dense network.
+    """Compare the predictions of each network with those of its dense network, by `prediction` and series.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``prediction`` (one of `PREDICTIONS`), ``series``, ``round`` (`ANY` for pairs of dense networks),
-        ``weights`` (% left in that round of the experiment), the columns of `over_seeds` and ``chance``.
-        Values of ``agreement`` are the percentage of images labelled differently.
+    `round` is `ANY` for pairs of dense networks; `weights` are those left in that round of the experiment, in
+    percent. Values of ``agreement`` are the percentage of images labelled differently.
     """
-    own = next(iter(tables.values()))
+    experiment = levels.experiment_of(tables)
     parts = []
     for series, one in tables.items():
         rows = one.predictions[one.predictions["measure"].isin(PREDICTIONS)]
-        rows = rows[rows["experiment_a"] == one.name]
-        if one.again:
-            parts.append(rows[rows["experiment_b"] != one.name].assign(series=series))
-            continue
-        rows = rows[rows["experiment_b"] == one.name]
-        mine = rows[(rows["seed_a"] == rows["seed_b"]) & (rows["round_b"] == 0)]
-        # A network agrees with itself.
-        dense = mine.drop_duplicates(["seed_a", "measure"]).assign(round_a=0, value=1.0)
-        parts.append(pd.concat([dense, mine]).assign(series=series))
-        if one is own:
-            dense = rows[(rows["seed_a"] < rows["seed_b"]) & (rows["round_a"] == 0) & (rows["round_b"] == 0)]
-            parts.append(dense.assign(series=OTHER_SEEDS))
+        networks = levels.to_dense(rows, one)
+        if not one.again:
+            # A network agrees with itself.
+            dense = networks.drop_duplicates(["seed_a", "measure"]).assign(round_a=0, value=1.0)
+            networks = pd.concat([dense, networks])
+        parts.append(networks.assign(series=series))
+        if one is experiment:
+            within = rows[rows["experiment_a"] == rows["experiment_b"]]
+            parts.append(levels.pairs_of_dense(within).assign(series=OTHER_SEEDS))
     rows = pd.concat(parts).rename(columns={"round_a": "round", "seed_a": "seed", "measure": "prediction"})
     changed = rows["prediction"] == "agreement"
     for column in ("value", "chance"):
         rows[column] = rows[column].where(~changed, 100 * (1 - rows[column]))
     rows = rows.dropna(subset="value")
-    rows["weights"] = rows["round"].map(weights_by_round(own))
+    rows["weights"] = rows["round"].map(weights_by_round(experiment.accuracy))
     table = over_seeds(rows, ["prediction", "series", "round"], "value", weights="weights", chance="chance")
     pairs = table["series"] == OTHER_SEEDS
     # A pair has no seed of its own.
@@ -134,32 +109,15 @@ def predictions_table(tables: dict[str, Tables]) -> pd.DataFrame:
 
 
 def classes(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
-    """Make the heatmap of classes × rounds: test accuracy.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `by_class`.
-    rounds : Rounds
-    colormap : str
-
-    Returns
-    -------
-    Chart
-        Of the table ``classes``.
-    """
+    """Make the heatmap of classes × rounds: test accuracy."""
     names, least = list(dict.fromkeys(table["class"])), float(table["mean"].min())
-    tip = [
-        *base.tooltip(alt.Tooltip("class:N"), alt.Tooltip("round:O"), mean="accuracy (%)", format=".2f"),
-        alt.Tooltip("images:Q", title="test images"),
-    ]
+    tip = base.tooltip("class:N", "round:O", mean="accuracy (%)", format=".2f")
     chart = heatmaps.cells(
-        base.chart(),
-        alt.X("round:O", axis=base.round_axis(rounds)),
+        rounds,
         alt.Y("class:N", sort=names, title="class"),
         alt.Scale(scheme=colormap, domain=[min(least, 99), 100]),
         "format(datum.mean, '.1f')",
-        tip,
+        [*tip, alt.Tooltip("images:Q", title="test images")],
         24 * len(names),
     )
     return Chart(
@@ -174,49 +132,24 @@ def classes(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
     )
 
 
-def by_class(classes: pd.DataFrame, own: Tables) -> pd.DataFrame:
-    """Summarise the test accuracy of each class in percent.
-
-    Parameters
-    ----------
-    classes : pandas.DataFrame
-        classes.parquet.
-    own : Tables
-        Of the experiment.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``class`` (a text; the first is ``all``), ``round``, ``weights``, the columns of `over_seeds` and
-        ``images``.
-    """
+def by_class(classes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Summarise classes.parquet: the test accuracy of each class in percent. The first class is ``all``."""
     rows = classes.dropna(subset="accuracy").assign(percent=lambda one: 100 * one["accuracy"])
     rows["class"] = rows["class"].astype(str).replace("-1", ALL)
-    rows["weights"] = rows["round"].map(weights_by_round(own))
+    rows["weights"] = rows["round"].map(weights_by_round(accuracy))
     return over_seeds(rows, ["class", "round"], "percent", weights="weights", images="images")
 
 
-def exemplars(rows: pd.DataFrame, rounds: list[int]) -> pd.DataFrame:
-    """Count the test images whose most frequent prediction changes.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        exemplars.parquet.
-    rounds : list of int
-    """
-    counts = rows.groupby(["seeds", "round"]).size()
-    columns = {"same": "dense networks of the same seeds", "other": "dense networks of other seeds"}
-    known = {name: title for name, title in columns.items() if name in set(rows["seeds"])}
-    return pd.DataFrame(
-        [
-            {"round": round}
-            | {
-                f"images that differ from {title}": "–"
-                if round == 0 and name == "same"
-                else int(counts.get((name, round), 0))
-                for name, title in known.items()
-            }
-            for round in rounds
-        ]
-    )
+def exemplars(images: pd.DataFrame, rounds: list[int]) -> pd.DataFrame:
+    """Count the test images of exemplars.parquet, whose most frequent prediction changes, by round."""
+    counts = images.groupby(["seeds", "round"]).size()
+    titles = {"same": "dense networks of the same seeds", "other": "dense networks of other seeds"}
+    titles = {name: title for name, title in titles.items() if name in set(images["seeds"])}
+    rows = []
+    for round in rounds:
+        row = {"round": round}
+        for name, title in titles.items():
+            count = int(counts.get((name, round), 0))
+            row[f"images that differ from {title}"] = "–" if round == 0 and name == "same" else count
+        rows.append(row)
+    return pd.DataFrame(rows)

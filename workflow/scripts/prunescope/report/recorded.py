@@ -13,7 +13,7 @@ from prunescope.report import base, page_tables
 from prunescope.report.base import Chart
 from prunescope.report.heatmaps import FLAGS, heatmap
 from prunescope.report.page import Menu, Page, Section, render
-from prunescope.report.similarity_charts import IDENTICAL
+from prunescope.report.representations import IDENTICAL
 
 SHOWN = ("layer_a", "layer_b", "measure", "value", "chance", "status", "n", "images", "rank_a", "rank_b")
 NETWORK = "networks"
@@ -84,9 +84,7 @@ def contents(frame: pd.DataFrame, title: str, networks: Sequence[str] | None = N
             Section(
                 "cite",
                 "How to cite",
-                links=tuple(
-                    dict.fromkeys((facts["reference"], facts.get("url")) for facts in known.values())
-                ),
+                links=page_tables.references(known),
             ),
         ],
         {"compared": table},

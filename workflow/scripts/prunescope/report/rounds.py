@@ -11,34 +11,27 @@ LONGEST = 24
 
 @dataclass(frozen=True)
 class Rounds:
-    """The rounds of an experiment.
+    """The rounds of an experiment."""
 
-    Attributes
-    ----------
-    percents : dict of int to float
-        Weights remaining by round: mean over seeds.
-    labels : dict of int to str
-        Names of networks that were trained elsewhere, by round; empty for rounds of this workflow.
-    span : tuple of float
-        The fewest and the most weights remaining of any network, in percent.
-    """
-
+    # Weights remaining by round: mean over seeds.
     percents: dict[int, float]
+    # Names of networks that were trained elsewhere, by round; empty for rounds of this workflow.
     labels: dict[int, str]
+    # The fewest and the most weights remaining of any network, in percent.
     span: tuple[float, float]
 
     @classmethod
     def of(cls, accuracy: pd.DataFrame, models: list[dict] | None = None) -> "Rounds":
         """Return the rounds of an accuracy table, with the labels of `models` (the key of an experiment)."""
         densities = accuracy.groupby("round")["density"].mean()
-        found: dict[int, dict[str, None]] = {}
-        places: dict[int, int] = {}
+        names: dict[int, dict[str, None]] = {}
+        counts: dict[int, int] = {}
         for model in models or ():
-            round = places.get(model["lineage"], 0)
-            places[model["lineage"]] = round + 1
-            found.setdefault(round, {})[model["label"] or str(round)] = None
+            round = counts.get(model["lineage"], 0)
+            counts[model["lineage"]] = round + 1
+            names.setdefault(round, {})[model["label"] or str(round)] = None
         named = any(model["label"] for model in models or ())
-        labels = {round: " / ".join(names) for round, names in found.items()} if named else {}
+        labels = {round: " / ".join(texts) for round, texts in names.items()} if named else {}
         span = 100 * float(accuracy["density"].min()), 100 * float(accuracy["density"].max())
         return cls({int(round): 100 * float(density) for round, density in densities.items()}, labels, span)
 
@@ -59,13 +52,18 @@ class Rounds:
         return {round: f"{percent:.3g}" for round, percent in self.percents.items()}
 
     @property
-    def places(self) -> dict[int, float]:
+    def field(self) -> str:
+        """The column of tables that has the position of a row in charts."""
+        return "weights" if self.by_weights else "round"
+
+    @property
+    def positions(self) -> dict[int, float]:
         """Position of each round in charts: its weights remaining in percent, or its number."""
         return self.percents if self.by_weights else {round: float(round) for round in self.percents}
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The lowest and highest place of any network."""
+        """The lowest and highest position of any network."""
         return self.span if self.by_weights else (float(min(self.percents)), float(self.last))
 
     @property
@@ -75,7 +73,7 @@ class Rounds:
 
     @property
     def across(self) -> str:
-        """What `places` are, in words."""
+        """What `positions` are, in words."""
         return "weights remaining" if self.by_weights else self.word
 
     @property
@@ -85,7 +83,7 @@ class Rounds:
 
     @property
     def axis(self) -> str:
-        """Title of an axis of `places`."""
+        """Title of an axis of `positions`."""
         return f"{self.across} (%)" if self.by_weights else self.across
 
     def name(self, round: int) -> str:

@@ -15,13 +15,7 @@ ADDRESS_SPACE = 68 * 10**9
 
 
 def check_address_space() -> None:
-    """Refuse to start where the JavaScript engine would end the process.
-
-    Raises
-    ------
-    InputError
-        When the process's address space is limited.
-    """
+    """Raise an InputError where the JavaScript engine would end the process: a limited address space."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
         raise InputError(
@@ -37,9 +31,9 @@ def compiled(spec: dict) -> dict:
 
 def numbered(svg: str, prefix: str) -> str:
     """Give the ids of an SVG file names of its own: Vega counts them across all drawings of the process."""
-    for place, known in enumerate(re.findall(r' id="([^"]+)"', svg)):
-        own = f"{prefix}-{place}"
-        svg = svg.replace(f' id="{known}"', f' id="{own}"').replace(f"url(#{known})", f"url(#{own})")
+    for number, known in enumerate(re.findall(r' id="([^"]+)"', svg)):
+        new = f"{prefix}-{number}"
+        svg = svg.replace(f' id="{known}"', f' id="{new}"').replace(f"url(#{known})", f"url(#{new})")
     return svg
 
 

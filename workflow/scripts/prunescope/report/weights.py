@@ -20,24 +20,9 @@ DEAD = {
 
 
 def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
-    """Make the heatmap of layers × rounds: weights remaining in each prunable layer.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `density_table`.
-    rounds : Rounds
-    colormap : str
-
-    Returns
-    -------
-    Chart
-        Of the table ``density``.
-    """
+    """Make the heatmap of layers × rounds: weights remaining in each prunable layer."""
     tip = [
-        *base.tooltip(
-            alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="weights left in the layer (%)", format=".3f"
-        ),
+        *base.tooltip("layer:N", "round:O", mean="weights left in the layer (%)", format=".3f"),
         alt.Tooltip("weights:Q", title="in all layers (%)", format=".3f"),
         alt.Tooltip("kept:Q", title="weights left"),
         alt.Tooltip("total:Q", title="of"),
@@ -45,12 +30,10 @@ def density(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
     layers = list(dict.fromkeys(table["layer"]))
     # A layer may have lost its last weight, which a logarithmic scale cannot show: its cell has a 0.
     least = min(float(table.loc[table["mean"] > 0, "mean"].min()), 50)
-    scale = alt.Scale(type="log", scheme=colormap, domain=[least, 100], clamp=True, nice=False)
     chart = heatmaps.cells(
-        base.chart(),
-        alt.X("round:O", axis=base.round_axis(rounds)),
+        rounds,
         alt.Y("layer:N", sort=layers, title=None),
-        scale,
+        alt.Scale(type="log", scheme=colormap, domain=[least, 100], clamp=True, nice=False),
         "format(datum.mean, datum.mean >= 10 ? '.0f' : datum.mean >= 0.1 ? '.2~r' : '.1~r')",
         tip,
         26 * len(layers),
@@ -78,32 +61,17 @@ def density_table(densities: pd.DataFrame) -> pd.DataFrame:
 
 
 def dead_channels(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
-    """Make the heatmap of layers × rounds: channels that no longer matter.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `dead_channels_table`.
-    rounds : Rounds
-    colormap : str
-
-    Returns
-    -------
-    Chart
-        Of the table ``dead``; the menu `dead` (`DEAD`) selects the reason.
-    """
+    """Make the heatmap of layers × rounds: channels that no longer matter, for the selected reason."""
     tip = [
-        *base.tooltip(alt.Tooltip("layer:N"), alt.Tooltip("round:O"), mean="dead (%)", format=".2f"),
+        *base.tooltip("layer:N", "round:O", mean="dead (%)", format=".2f"),
         alt.Tooltip("dead_channels:Q", title="dead channels (mean)", format=".1f"),
         alt.Tooltip("channels:Q", title="of"),
     ]
     layers = list(dict.fromkeys(table["layer"]))
-    scale = alt.Scale(scheme=colormap, domain=[0, 100], clamp=True)
     chart = heatmaps.cells(
-        base.chart(),
-        alt.X("round:O", axis=base.round_axis(rounds)),
+        rounds,
         alt.Y("layer:N", sort=layers, title=None),
-        scale,
+        alt.Scale(scheme=colormap, domain=[0, 100], clamp=True),
         "datum.mean > 0 ? format(datum.mean, datum.mean >= 10 ? '.0f' : '.2~r') : '·'",
         tip,
         26 * len(layers),
@@ -122,19 +90,7 @@ def dead_channels(table: pd.DataFrame, rounds: Rounds, colormap: str) -> Chart:
 
 
 def dead_channels_table(channels: pd.DataFrame) -> pd.DataFrame:
-    """Count the channels that no longer matter, for each reason in `DEAD`, in percent of a layer's channels.
-
-    Parameters
-    ----------
-    channels : pandas.DataFrame
-        channels.parquet.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``dead`` (the reason), ``layer``, ``round``, the columns of `over_seeds`, ``dead_channels`` (mean) and
-        ``channels``. Layers for which a reason is not known have no rows.
-    """
+    """Count the channels that no longer matter, in percent of a layer's, for each known reason in `DEAD`."""
     parts = []
     for reason in [name for name in channels if name in DEAD]:
         known = channels.dropna(subset=reason)
