@@ -321,7 +321,7 @@ def curves(study: Study, column: str, series: str = "pruned") -> pd.DataFrame:
 
 
 def _distances(study: Study) -> dict:
-    """The distances at each level: to the dense network, by series, and beyond those of retrained networks."""
+    """The distances to the dense network at each level: by series, and beyond those of retrained networks."""
     found = {}
     for (series, round), rows in study.distances.groupby(["series", "round"]):
         for level in LEVELS:

@@ -77,7 +77,7 @@ def profile(study: Study, numbers: dict) -> Figure:
 
 
 def distance(study: Study) -> Figure:
-    """Distance of the representations from the dense network while weights are removed: mean and 95 % interval."""
+    """Distance of the layers from the dense network while weights are removed, with 95 % intervals."""
     rows = []
     names = [name for name in _series(study) if name in (slices.PRUNED, slices.RETRAINED, slices.SIBLINGS)]
     for series in names:
