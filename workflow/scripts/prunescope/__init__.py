@@ -15,8 +15,8 @@ Contents, in the order in which the workflow uses them:
 ``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``user_code``, ``kinds``, ``digests``
     messages for users; reading and writing; seeds, versions and digests; what every script does first; one
     GPU per job; the user's own code; kinds; digests of code
-``config``
-    configuration files: load, validate, explain
+``settings``, ``plan``
+    configuration files: load, validate, explain; what follows from them before any job
 ``data``
     sources of images, the prepared data set, augmentation
 ``networks``
@@ -31,8 +31,8 @@ Contents, in the order in which the workflow uses them:
     views, recording layers, the file format
 ``similarity``
     measures, moments, and the matrix of similarities
-``tables``
-    per-network metrics of all rounds
+``levels``, ``tables``
+    comparison of weights, predictions and loss landscape; per-network metrics of all rounds
 ``findings``
     statistics and verdicts from the matrix
 ``report``
