@@ -109,25 +109,18 @@ def compare_models(
     """
     chosen = load_measures(measures)
     settings = _settings(view, positions, axes)
-    _check(a, b, pairs)
+    _check_modules(a, b)
     examples = read(inputs, mask)
     a, b = unwrapped(a), unwrapped(b)
-    names_a, names_b = _names(a, b, layers, pairs)
+    names = _names(a, b, layers, pairs)
     table: list[dict] = []
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         file = stack.enter_context(h5py.File(Path(folder, "layers.h5"), "w"))
-        layers_a = _record(file.create_group("a"), a, names_a, examples, settings)
-        layers_b = _record(file.create_group("b"), b, names_b, examples, settings)
-        if pairs == "same-layer":
-            groups = [
-                ([layers_a[one]], [layers_b[other]]) for one, other in zip(names_a, names_b, strict=True)
-            ]
-            _check_places(groups)
-        else:
-            groups = [(group, list(layers_b.values())) for group in by_places(layers_a.values())]
+        layers_a = _record(file.create_group("a"), a, names[0], examples, settings)
+        layers_b = _record(file.create_group("b"), b, names[1], examples, settings)
         compared = stack.enter_context(engine(chosen, Similarity().variance, cores()))
-        for group, others in groups:
+        for group, others in _groups(layers_a, layers_b, names, pairs):
             table += compared.rows(group, others)
     for row in table:
         # Only whole images can be permuted, and only if all have as many rows.
@@ -148,28 +141,34 @@ def _settings(view: str, positions: int | str, axes: str | Mapping[str, str] | N
     return load(RecordingSettings, values)
 
 
-def _check(a: nn.Module, b: nn.Module, pairs: str) -> None:
-    if pairs not in ("same-layer", "all-layers"):
-        raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
+def _check_modules(a: nn.Module, b: nn.Module) -> None:
     for side, network in (("a", a), ("b", b)):
         if not isinstance(network, nn.Module):
             raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
 
 
-def _check_places(groups: Sequence[tuple[list[Rows], list[Rows]]]) -> None:
-    """Raise InputError when the rows of two layers do not correspond."""
-    for (one,), (other,) in groups:
+def _groups(
+    layers_a: dict[str, Rows], layers_b: dict[str, Rows], names: tuple[list[str], list[str]], pairs: str
+) -> list[tuple[list[Rows], list[Rows]]]:
+    """Return groups of layers of a whose rows correspond, each with the layers of b to compare them with."""
+    if pairs == "all-layers":
+        return [(group, list(layers_b.values())) for group in by_places(layers_a.values())]
+    both = [(layers_a[one], layers_b[other]) for one, other in zip(*names, strict=True)]
+    for one, other in both:
         if one.places != other.places:
             raise InputError(
                 f"layers {one.name} and {other.name} have rows at different positions of the "
                 'images; use view="pooled" or view="flatten", with one row for each image'
             )
+    return [([one], [other]) for one, other in both]
 
 
 def _names(
     a: nn.Module, b: nn.Module, layers: Sequence[str] | Mapping[str, str], pairs: str
 ) -> tuple[list[str], list[str]]:
     """Return the chosen layers of both networks, in corresponding order if they are compared in pairs."""
+    if pairs not in ("same-layer", "all-layers"):
+        raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
     if isinstance(layers, str):
         raise InputError(f"layers = {layers!r}: must be a list of patterns; write [{layers!r}]")
     if not layers:
