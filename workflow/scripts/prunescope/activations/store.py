@@ -86,7 +86,7 @@ class Matrix:
         return self.width != self.shape[1]
 
     @property
-    def facts(self) -> dict:
+    def table_columns(self) -> dict:
         """What the table of similarities has of it."""
         return {name: getattr(self, name) for name in ("seed", "round", "layer", "density")}
 

@@ -176,7 +176,7 @@ class Rows:
         return self.width != self.shape[1]
 
     @property
-    def facts(self) -> dict:
+    def table_columns(self) -> dict:
         """What a table has of it."""
         return {"layer": self.name}
 

@@ -5,7 +5,7 @@ A matrix has slices that are arrays, and
 - ``shape``; ``width``, its number of units; ``rotated``, whether its columns are a rotation of these;
 - ``places``, what the rows of an image are: rows correspond if these are equal; ``rows_per_image``;
 - ``data``, what it holds; ``not_finite()``, a message if this has NaN or infinite numbers;
-- ``facts``, a dictionary of what the table has of it.
+- ``table_columns``, a dictionary of what the table has of it, by column.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -111,7 +111,8 @@ def by_places(matrices: Iterable) -> list[list]:
 
 
 def _named(matrix: Any, side: str) -> dict:
-    return {f"{key}_{side}": value for key, value in (matrix.facts | {"width": matrix.width}).items()}
+    columns = matrix.table_columns | {"width": matrix.width}
+    return {f"{key}_{side}": value for key, value in columns.items()}
 
 
 @contextmanager

@@ -113,11 +113,11 @@ def _score(pair: Pair, measure: Measure) -> Score:
     ranks = pair.ranks(measure.basis)
     status = _status(pair, measure, ranks)
     value = float(measure.function(pair)) if status in GIVEN else np.nan
-    facts = {"measure": measure.name, "rank_a": ranks[0], "rank_b": ranks[1]}
+    common = {"measure": measure.name, "rank_a": ranks[0], "rank_b": ranks[1]}
     if np.isnan(value):
-        return Score(**facts, status=UNDEFINED if status in GIVEN else status)
+        return Score(**common, status=UNDEFINED if status in GIVEN else status)
     return Score(
-        **facts,
+        **common,
         status=status,
         value=value,
         reverse_value=value if measure.symmetric else measure.value(pair, back=True),
