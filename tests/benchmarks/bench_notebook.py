@@ -22,8 +22,8 @@ import prunescope as ps
 from prunescope.notebook.arrays import cores
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Gram
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 MEASURES = ["cca", "cka", "svcca"]
@@ -34,7 +34,7 @@ def engine(x, y) -> list[float]:
     measures = [load_measure(name) for name in MEASURES]
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         gram = partial(Gram, run=pool.map)
-        own = Own([x, y], lambda _, moments: represent(moments), run=pool.map, gram=gram)
+        own = Group([x, y], lambda _, moments: represent(moments), run=pool.map, gram=gram)
         return [score.value for score in compare(own.pair(0, 1), measures)]
 
 

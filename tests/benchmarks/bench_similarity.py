@@ -36,8 +36,9 @@ from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments
 from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import Pair, compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 CASES = {"R": (5_000, 320), "A": (10_000, 512), "B": (80_000, 256), "C": (320_000, 64)}
@@ -237,7 +238,7 @@ def share_of_chance(images, positions, p, measures, repeat):
             these = measures if given else [replace(measure, chance=None) for measure in measures]
             start = time.process_time()
             with threadpool_limits(1):
-                own = Own(matrices[:1], lambda _, found: represent(found), positions=positions)
+                own = Group(matrices[:1], lambda _, found: represent(found), positions=positions)
                 list(
                     own.against(matrices[1:], lambda _, pairs, m=these: [compare(pair, m) for pair in pairs])
                 )

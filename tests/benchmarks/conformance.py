@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 
 from prunescope import kinds
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 N, P = 2000, 64
@@ -102,7 +102,7 @@ def main():
     print(f"| | {' | '.join(cases)} |\n|---|{'---:|' * len(cases)}")
     rows = {}
     for a, b in cases.values():
-        pair = Own([a, b], lambda _, found: represent(found)).pair(0, 1)
+        pair = Group([a, b], lambda _, found: represent(found)).pair(0, 1)
         measures = map(load_measure, kinds.known("measure"))
         for score in compare(pair, [measure for measure in measures if measure.needs != "labels"]):
             rows.setdefault(f"**`{score.measure}`**", []).append(score.value)

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow/scripts"))
 from prunescope import kinds
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Gram
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 PROFILES = {"unrelated": (0.0, 0.0), "half alike": (0.0, 1.0), "alike": (0.8, 1.0)}
@@ -50,7 +50,7 @@ def sample(rng, images: int, p: int, profile: str, positions: int = 1, within: f
 
 def scores(a, b, measures, positions: int = 1, intervals: bool = False):
     gram = partial(Gram, by_fold=intervals)
-    own = Own([a, b], lambda _, found: represent(found), gram=gram, positions=positions, replicas=intervals)
+    own = Group([a, b], lambda _, found: represent(found), gram=gram, positions=positions, replicas=intervals)
     return compare(own.pair(0, 1), [load_measure(name) for name in measures])
 
 
@@ -181,12 +181,12 @@ def chance(repeat: int) -> None:
     for name, (positions, draw) in LAYERS.items():
         rng = np.random.default_rng(0)
         a, b = draw(rng), draw(rng)
-        own = Own([a, b], lambda _, found: represent(found), positions=positions)
+        own = Group([a, b], lambda _, found: represent(found), positions=positions)
         found, images = compare(own.pair(0, 1), measures), b.reshape(-1, positions, b.shape[1])
         values = []
         for _ in range(repeat):
             shuffled = images[rng.permutation(len(images))].reshape(b.shape)
-            pair = Own([a, shuffled], lambda _, found: represent(found), positions=positions).pair(0, 1)
+            pair = Group([a, shuffled], lambda _, found: represent(found), positions=positions).pair(0, 1)
             values.append([measure.value(pair) for measure in measures])
         cells = [
             f"{score.chance / column.mean():.2f} ({100 * np.mean(column > score.chance_high):.0f})"

@@ -126,7 +126,7 @@ FREE = [
     ("pruning/table.py", '"iterations": 100', '"iterations": 50'),
     ("settings/combinations.py", "would remove", "removes"),
     ("training/table.py", '"Momentum."', '"How much of the last step is added."'),
-    ("similarity/measures/bures.py", "compute_uv=False", "compute_uv=0"),
+    ("similarity/measures/neighbours.py", "TIED = 0.01", "TIED = 0.02"),
     ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),
     ("data/sources/torchvision.py", "SILENCE = 60", "SILENCE = 61"),
     ("settings/load.py", "is too long for a folder", "has too many letters"),

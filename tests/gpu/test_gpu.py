@@ -215,7 +215,7 @@ def test_lines_between_networks_are_the_same():
         points=3, split="test", precision="float32", channels_last=True, examples=None, validation=0
     )
     cpu, gpu = (
-        landscape.line(*ends, landscape.place(ends[0], noise, settings, torch.device(device)), 3)
+        landscape.line(*ends, landscape.images_for(ends[0], noise, settings, torch.device(device)), 3)
         for device in ("cpu", DEVICE)
     )
     assert list(gpu) == ["interpolated", "re-estimated"]

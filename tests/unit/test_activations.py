@@ -22,7 +22,8 @@ from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments
 from prunescope.similarity.matrix import compare_round
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 VIEWS = list(kinds.known("view"))

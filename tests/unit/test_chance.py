@@ -7,12 +7,12 @@ from sklearn.datasets import load_digits
 
 from prunescope import kinds
 from prunescope.networks.build import build
-from prunescope.similarity import chance, moments, sample
-from prunescope.similarity.folds import FOLDS, Images
+from prunescope.similarity import chance, moments
+from prunescope.similarity.images import FOLDS, Images
 from prunescope.similarity.measures import CHANCE, FEW, OK
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 # Without those of classes.
@@ -20,7 +20,7 @@ MEASURES = [measure for measure in map(load_measure, kinds.known("measure")) if 
 
 
 def pair_of(a, b, positions=1, variance=0.99):
-    return Own([a, b], lambda _, found: represent(found, variance), positions=positions).pair(0, 1)
+    return Group([a, b], lambda _, found: represent(found, variance), positions=positions).pair(0, 1)
 
 
 def permuted(a, b, positions, count, measures):
@@ -93,7 +93,7 @@ def recorded():
 @pytest.mark.parametrize("n, p, q", [(300, 16, 12), (150, 20, 30)])
 def test_independent_rows(n, p, q, monkeypatch):
     """Measures of pairs of images see all of 150, and half of 300."""
-    monkeypatch.setattr(sample, "MOST_VECTORS", 150)
+    monkeypatch.setattr("prunescope.similarity.images.MOST_VECTORS", 150)
     agree(*related(n, p, q), positions=1)
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from prunescope import kinds
-from prunescope.similarity import classes, sample
+from prunescope.similarity import classes
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 # The others have no such level, or are 0 there.
@@ -15,7 +15,9 @@ MEASURES = [measure for measure in map(load_measure, kinds.known("measure")) if 
 
 
 def pair_of(a, b, positions=1, labels=None):
-    return Own([a, b], lambda _, found: represent(found, 0.99), positions=positions, labels=labels).pair(0, 1)
+    return Group([a, b], lambda _, found: represent(found, 0.99), positions=positions, labels=labels).pair(
+        0, 1
+    )
 
 
 def other_images(labels, rng):
@@ -83,7 +85,7 @@ def test_layers_of_unequal_width_are_sampled_alike(monkeypatch, positions):
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 40))
     a, b = networks(labels, positions, 14, 10)
     whole = compare(pair_of(a, b, positions, labels), MEASURES)
-    monkeypatch.setattr(sample, "MOST_NUMBERS", 300 * positions * 14)
+    monkeypatch.setattr("prunescope.similarity.images.MOST_NUMBERS", 300 * positions * 14)
     assert pair_of(a, b, positions).a.sample_size == 300 < pair_of(a, b, positions).b.sample_size
     names = [measure.name for measure in MEASURES]
     for one, other in ((a, b), (b, a)):

@@ -18,7 +18,8 @@ from prunescope.similarity import moments, passes
 from prunescope.similarity.matrix import COLUMNS, compare_round, compare_seeds, compare_siblings
 from prunescope.similarity.measures import DEAD
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import Pair, compare
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 # The recordings here have no labels.
@@ -248,7 +249,7 @@ def test_only_matrices_that_need_it_are_read_again(which):
 
     if which != "none":
         matrices[which][:, 2] = matrices[which][:, 0] + 1e-5 * rng.standard_normal(1500)
-    own = passes.Own([Counted("own")], lambda _, found: represent(found))
+    own = passes.Group([Counted("own")], lambda _, found: represent(found))
     pairs = list(own.against([Counted("other"), Counted("third")], lambda _, pairs: next(pairs)))
     assert [pair.whitened is not None for pair in pairs] == [which != "none", which == "own"]
     assert reads == {

@@ -13,8 +13,8 @@ from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, 
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
 from prunescope.similarity.moments_gpu import DeviceGram
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import CONSTANT, PRECISE, constant_share, represent
 
 # Arrays have no labels.
@@ -26,7 +26,7 @@ def score(a, b, measures=ALL, variance=0.99, positions=1):
     def represented(matrix, found):
         return represent(found, variance, constant=constant_share(matrix))
 
-    own = Own([a, b], represented, positions=positions)
+    own = Group([a, b], represented, positions=positions)
     found = compare(own.pair(0, 1), [load_measure(name) for name in measures])
     return {one.measure: one for one in found}
 
@@ -80,7 +80,7 @@ def test_no_correlation_at_all():
         plus = np.block([[plus, plus], [plus, -plus]])
     found = score(plus[:, 1:3], plus[:, 3:5])
     for name in ("cca", "cca_r2", "svcca", "pwcca", "cka", "nbs"):
-        assert found[name].value == found[name].reverse == 0, name
+        assert found[name].value == found[name].reverse_value == 0, name
 
 
 def test_a_constant_unit_does_not_hide_small_components():

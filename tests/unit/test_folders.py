@@ -11,9 +11,9 @@ from torch import nn
 
 from prunescope.activations import folder, record, store
 from prunescope.errors import InputError
+from prunescope.notebook.folders import compare_folders
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.similarity import Similarity
-from prunescope.similarity.folders import compare_folders
 from prunescope.similarity.matrix import compare_round
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)

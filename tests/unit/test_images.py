@@ -6,8 +6,8 @@ from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from prunescope.notebook.arrays import compare
+from prunescope.similarity.images import sampled
 from prunescope.similarity.measures import LEVERAGE, OK, UNDEFINED
-from prunescope.similarity.sample import sampled
 
 OF_IMAGES = ["rsa", "cka_rbf"]
 

@@ -7,10 +7,10 @@ from scipy import stats
 
 from prunescope import hdf5, kinds
 from prunescope.settings.similarity import Similarity
-from prunescope.similarity.folds import FOLDS, Images
-from prunescope.similarity.intervals import jackknife
+from prunescope.similarity.chance import SHARED
+from prunescope.similarity.images import FOLDS, Images
 from prunescope.similarity.matrix import compare_round
-from prunescope.similarity.pairs import SHARED
+from prunescope.similarity.scores import jackknife
 
 KNOWN = ["cca_cv", "cka", "cka_debiased"]
 

@@ -93,7 +93,7 @@ def checkpoint(prepared, name: str, seed: int, round: int = 0, scale: float = 1.
 
 
 def images_of(network: Checkpoint, prepared, **changes) -> landscape.Images:
-    return landscape.place(network, prepared, how(**changes), torch.device("cpu"))
+    return landscape.images_for(network, prepared, how(**changes), torch.device("cpu"))
 
 
 # --- by hand ----------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import pytest
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.similarity import measures, moments
-from prunescope.similarity.folds import Images
+from prunescope.similarity.images import Images
 from prunescope.similarity.measures import CHANCE, DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import Pair, compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
@@ -69,7 +70,7 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
     for n in (3, 8, 12, 25, 39, 40, 60, 170):
         for widths in ((2, 2), (8, 3), (8, 8)):
             matrices = [rng.standard_normal((n, width)) for width in widths]
-            status = compare(Own(matrices, lambda _, found: represent(found)).pair(0, 1), [this])[0].status
+            status = compare(Group(matrices, lambda _, found: represent(found)).pair(0, 1), [this])[0].status
             expected = measures.described(name).foreseen(n, *widths)
             # An estimate can be negative with any number of rows, 8 units are always more than 3, and the
             # chance of few units varies much.
@@ -129,7 +130,7 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
     assert not best.biased and replace(best, rows_per_unit=1).biased
     (score,) = compare(Pair(*(represent(gram.moments(i)) for i in (0, 1)), gram.cross(0, 1)), [best])
     assert score.measure == "best" and score.status == OK
-    assert score.value == score.reverse == pytest.approx(1) and np.isnan(score.chance)
+    assert score.value == score.reverse_value == pytest.approx(1) and np.isnan(score.chance)
 
 
 def test_statuses_are_data():

@@ -418,11 +418,10 @@ def test_outputs_that_are_not_finite_are_refused(folder):
 
 def test_modules_are_recorded_under_the_names_of_layers(folder):
     (made, *_), _ = bring()
-    checkpoints.save("checkpoint.pt", made)
     settings = RecordingSettings(layers={"second": "relu2", "first": "relu1"}, examples=20)
-    record.record("a.h5", "checkpoint.pt", "data.h5", settings, "code")
+    record.record("a.h5", made, datasets.load("data.h5"), settings, "code")
     plain = RecordingSettings(layers=["relu?"], examples=20)
-    record.record("b.h5", "checkpoint.pt", "data.h5", plain, "code")
+    record.record("b.h5", made, datasets.load("data.h5"), plain, "code")
     with store.recordings(["a.h5", "b.h5"]) as (renamed, usual):
         assert list(renamed.matrices) == ["first", "second"], "in the order of the network"
         for name, other in (("first", "relu1"), ("second", "relu2")):

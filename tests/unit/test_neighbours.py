@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from prunescope.similarity import sample
+from prunescope.similarity.images import Sample, image_vectors, sampled
 from prunescope.similarity.measures import NOT_UNIQUE, OK, TOO_FEW, UNDEFINED, load
 from prunescope.similarity.measures.neighbours import K, chance
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
-from prunescope.similarity.sample import Sample, image_vectors, sampled
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 KNN = load("knn_jaccard")
 
 
 def score(a, b, positions=1):
-    own = Own([a, b], lambda _, found: represent(found, None), positions=positions)
+    own = Group([a, b], lambda _, found: represent(found, None), positions=positions)
     return compare(own.pair(0, 1), [KNN])[0]
 
 
@@ -44,7 +43,7 @@ def test_overlap_of_the_nearest_images(seed):
     a, b = related(seed=seed)
     found, back = score(a, b), score(b, a)
     assert found.value == pytest.approx(overlap(a, b), abs=1e-12) and found.status == OK
-    assert back.value == found.value == found.reverse and 0.1 < found.value < 0.9
+    assert back.value == found.value == found.reverse_value and 0.1 < found.value < 0.9
 
 
 def test_orthogonal_maps_scales_and_shifts_change_nothing():
@@ -86,7 +85,7 @@ def test_neighbours_chosen_among_equal_images_are_not_unique():
     a, b = rng.standard_normal((2, 200, 1))
     found = score(a, b)
     assert found.status == NOT_UNIQUE and found.value > 10 * found.chance
-    own = Own([a], lambda _, found: represent(found, None))
+    own = Group([a], lambda _, found: represent(found, None))
     assert compare(own.pair(0, 0), [KNN])[0].status == OK
     a, b = related(1000)
     for silent, expected in ((100, NOT_UNIQUE), (5, OK)):
@@ -130,13 +129,13 @@ def test_the_sample_depends_on_the_number_of_images_only(images):
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
 @pytest.mark.parametrize("most", [4, 1000])
 def test_images_can_be_read_in_parts(rows, most, monkeypatch):
-    monkeypatch.setattr(sample, "READ_ROWS", rows)
-    monkeypatch.setattr(sample, "MOST_VECTORS", most)
+    monkeypatch.setattr("prunescope.similarity.images.READ_ROWS", rows)
+    monkeypatch.setattr("prunescope.similarity.images.MOST_VECTORS", most)
     x = np.random.default_rng(0).standard_normal((40, 5, 3))
     expected = x.mean(axis=1)[sampled(40)] - x.mean(axis=(0, 1))
     found = image_vectors(x.reshape(200, 3), 40, x.mean(axis=(0, 1)))
     np.testing.assert_allclose(found, expected, atol=1e-12)
-    monkeypatch.setattr(sample, "MOST_NUMBERS", most * 15)
+    monkeypatch.setattr("prunescope.similarity.images.MOST_NUMBERS", most * 15)
     found = Sample.of(x.reshape(200, 3), 40, x.mean(axis=0))
     assert found.complete == (most > 40) and len(found.images) == min(most, 40)
     np.testing.assert_allclose(found.rows[found.order], (x - x.mean(axis=0))[found.images], atol=1e-12)

@@ -24,13 +24,13 @@ from sklearn.datasets import load_linnerud
 
 from prunescope import kinds
 from prunescope.similarity import chance, moments
-from prunescope.similarity.folds import Images
+from prunescope.similarity.images import Images
 from prunescope.similarity.measures import DEAD, FEW, OK, SILENT, TOO_FEW, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import Pair
-from prunescope.similarity.pairs import compare as score_pair
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare as score_pair
 from prunescope.similarity.whitening import represent
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"
@@ -45,7 +45,7 @@ quick = settings(max_examples=25, deadline=None, derandomize=True)
 def compare(a, b, variance=0.99, measures=ALL, rows=None, gram=moments.Gram, levels=True):
     """Scores of two matrices by measure."""
     with mock.patch.object(moments, "chunk_rows", lambda _: rows) if rows else nullcontext():
-        own = Own([a, b], lambda _, found: represent(found, variance), gram=gram)
+        own = Group([a, b], lambda _, found: represent(found, variance), gram=gram)
     return scores(own.pair(0, 1), measures, levels)
 
 
@@ -297,8 +297,8 @@ def test_layers_that_are_never_active_in_the_same_half_have_no_cross_validated_c
 def test_direction_of_pwcca():
     score = compare(A, B)["pwcca"]
     assert score.value == pytest.approx(reference(A, B)["pwcca"], abs=1e-9)
-    assert score.reverse == pytest.approx(reference(B, A)["pwcca"], abs=1e-9)
-    assert abs(score.value - score.reverse) > 1e-3
+    assert score.reverse_value == pytest.approx(reference(B, A)["pwcca"], abs=1e-9)
+    assert abs(score.value - score.reverse_value) > 1e-3
 
 
 def test_linnerud():
@@ -341,12 +341,12 @@ def test_symmetry_self_similarity_and_range(size):
     a, b = related(*size)
     there, back, self_ = (compare(*both, levels=False) for both in ((a, b), (b, a), (a, a.copy())))
     for measure in ALL:
-        assert there[measure].value == pytest.approx(back[measure].reverse, abs=1e-10)
+        assert there[measure].value == pytest.approx(back[measure].reverse_value, abs=1e-10)
         assert self_[measure].value == pytest.approx(1, abs=1e-9)
         negative = MEASURES[measure].centred or measure in ("units", "soft_match")
         assert (-1 if negative else 0) <= there[measure].value <= 1 + 1e-12
         if MEASURES[measure].symmetric:
-            assert there[measure].value == there[measure].reverse
+            assert there[measure].value == there[measure].reverse_value
 
 
 @quick
@@ -583,7 +583,7 @@ except MemoryError:
 
 
 def test_a_pair_can_be_swapped():
-    forth = Own([A, B], lambda _, found: represent(found)).pair(0, 1)
+    forth = Group([A, B], lambda _, found: represent(found)).pair(0, 1)
     back = forth.swapped()
     assert back.n == forth.n and back.ranks("units") == forth.ranks("units")[::-1]
     assert np.array_equal(back.correlations, forth.correlations)

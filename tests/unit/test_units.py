@@ -13,15 +13,15 @@ from prunescope.notebook.arrays import compare as compare_arrays
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.matrix import compare_round, compare_seeds
 from prunescope.similarity.measures import DEAD, OK, UNDEFINED, load
-from prunescope.similarity.pairs import compare
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare
 from prunescope.similarity.whitening import represent
 
 UNITS = load("units")
 
 
 def score(a, b, aligned=False, positions=1, rotated=False):
-    own = Own([a, b], lambda _, found: represent(found, None, rotated), positions=positions)
+    own = Group([a, b], lambda _, found: represent(found, None, rotated), positions=positions)
     return compare(replace(own.pair(0, 1), aligned=aligned), [UNITS])[0]
 
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from prunescope import InputError, compare
-from prunescope.similarity import sample
-from prunescope.similarity.folds import Images
+from prunescope.similarity.images import Images
 from prunescope.similarity.measures import OK, UNDEFINED, described
 from prunescope.similarity.measures import load as load_measure
-from prunescope.similarity.pairs import compare as score_pair
-from prunescope.similarity.passes import Own
+from prunescope.similarity.passes import Group
+from prunescope.similarity.scores import compare as score_pair
 from prunescope.similarity.whitening import represent
 
 WITHIN = load_measure("cka_within")
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def score(a, b, labels, positions=1, name="cka_within"):
-    own = Own([a, b], lambda _, found: represent(found, None), positions=positions, labels=labels)
+    own = Group([a, b], lambda _, found: represent(found, None), positions=positions, labels=labels)
     return score_pair(own.pair(0, 1), [load_measure(name)])[0]
 
 
@@ -77,7 +76,7 @@ def test_maps_that_leave_it_unchanged(positions):
     a, b = networks(labels, positions)
     rng = np.random.default_rng(0)
     expected = score(a, b, labels, positions)
-    assert expected.status == OK and expected.reverse == expected.value
+    assert expected.status == OK and expected.reverse_value == expected.value
     assert score(b, a, labels, positions).value == pytest.approx(expected.value, abs=1e-12)
     turned = 1e-3 * a @ np.linalg.qr(rng.standard_normal((8, 8)))[0] + 5
     assert score(turned, b, labels, positions).value == pytest.approx(expected.value, abs=1e-10)
@@ -181,7 +180,7 @@ def test_a_sample_of_the_images(monkeypatch):
     labels = of_classes(10, 100)
     a, b = networks(labels, 4, 8, 6)
     whole = score(a, b, labels, 4).value
-    monkeypatch.setattr(sample, "MOST_NUMBERS", 500 * 4 * 8)
+    monkeypatch.setattr("prunescope.similarity.images.MOST_NUMBERS", 500 * 4 * 8)
     found = score(a, b, labels, 4).value
     chosen = np.random.default_rng(0).permutation(1000)[:500]
     alone = np.where(np.isin(np.arange(1000), chosen), labels, -1)

@@ -2,11 +2,13 @@
 
 from prunescope import files, jobs
 from prunescope.levels import predictions
+from prunescope.levels.pairs import identified
 
 with jobs.job(snakemake):
     params, output = snakemake.params, snakemake.output
     paths, name = snakemake.input.predictions, snakemake.wildcards.experiment
-    compared, exemplars, by_class = predictions.tables(paths, params.networks, name, params.lineage)
+    networks = identified(params.networks, name)
+    compared, exemplars, by_class = predictions.tables(paths, networks, name, params.lineage)
     files.write_parquet(output.predictions, compared)
     files.write_parquet(output.exemplars, exemplars)
     files.write_parquet(output.classes, by_class)

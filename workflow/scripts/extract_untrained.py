@@ -18,7 +18,7 @@ with jobs.job(snakemake):
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )
-    record.record_network(
+    record.record(
         snakemake.output.activations,
         rounds.untrained(round),
         round.dataset,

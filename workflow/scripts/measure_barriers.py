@@ -7,11 +7,11 @@ from prunescope.levels.pairs import identified
 from prunescope.settings.landscape import LineSettings
 
 with jobs.job(snakemake):
-    given, params = snakemake.input, snakemake.params
+    inputs, params = snakemake.input, snakemake.params
     rows = landscape.measure_lines(
         identified(params.networks, snakemake.wildcards.experiment),
-        [given.checkpoint, *given.others],
-        datasets.load(given.dataset),
+        [inputs.checkpoint, *inputs.others],
+        datasets.load(inputs.dataset),
         LineSettings(**params.landscape),
         jobs.device(snakemake),
     )

@@ -50,7 +50,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InputError": "prunescope.errors",
     "compare": "prunescope.notebook.arrays",
-    "compare_folders": "prunescope.similarity.folders",
+    "compare_folders": "prunescope.notebook.folders",
     "compare_models": "prunescope.notebook.models",
     "described": "prunescope.user_code.description",
     "load": "prunescope.notebook.run",

@@ -246,7 +246,7 @@ def compare(
             raise InputError(f"{path}: No such file or folder; correct the path")
     folders = {path: path.is_dir() or path.suffix == ".h5" for path in paths}
     if all(folders.values()):
-        from prunescope.similarity.folders import compare_folders
+        from prunescope.notebook.folders import compare_folders
 
         table = compare_folders(paths, measures or None)
         shown = _without_repetition(table, paths)

@@ -22,9 +22,9 @@ from prunescope.errors import InputError
 from prunescope.links import refuse_links
 
 IDS = "ids"
-# Numbers to copy at a time.
 # Compression makes data at most about this many times smaller.
 MOST_COMPRESSED = 1100
+# Numbers to copy at a time.
 BLOCK = 2**21
 # Measures need fourth powers of the numbers, which float64 has for those in this range.
 RANGE = np.finfo(np.float32)
@@ -62,15 +62,15 @@ def read(path: str | Path) -> Foreign:
     layers, rows = {}, {}
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file.suffix == ".h5":
-            own, ids = _from_hdf5(file)
+            matrices, ids = _from_hdf5(file)
         elif file.suffix == ".npy" and file.stem != IDS:
-            own, ids = {file.stem: _load(file)}, _ids_of(path)
+            matrices, ids = {file.stem: _load(file)}, _ids_of(path)
         else:
             continue
-        for name in own.keys() & layers.keys():
+        for name in matrices.keys() & layers.keys():
             raise InputError(f"{file}: layer {name!r} exists twice; rename one of them")
-        layers |= own
-        rows |= dict.fromkeys(own, ids)
+        layers |= matrices
+        rows |= dict.fromkeys(matrices, ids)
     if not layers:
         raise InputError(f"{path}: contains no matrices; expected LAYER.npy and ids.npy, or .h5 files")
     images = {name: _images(path, name, layers[name], rows[name]) for name in sorted(layers)}
@@ -80,7 +80,7 @@ def read(path: str | Path) -> Foreign:
     return Foreign(path, images[first], {name: layers[name] for name in images})
 
 
-def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
+def check_correspondence(folders: Sequence[Foreign]) -> None:
     """Check that row i of every matrix belongs to the same image, and that the layers are the same.
 
     Raises
@@ -88,7 +88,7 @@ def check_correspondence(all_of_them: Sequence[Foreign]) -> None:
     InputError
         With both folders and the difference.
     """
-    first, *others = all_of_them
+    first, *others = folders
     for other in others:
         _same(first.ids, other.ids, str(first.path), str(other.path))
         for name in sorted(first.layers.keys() ^ other.layers.keys()):
@@ -130,34 +130,40 @@ def bring(foreign: Foreign, path: str | Path, round: int, seed: int = 0) -> None
         "code": "",
     }
     ids = foreign.ids.astype(h5py.string_dtype()) if foreign.ids.dtype.kind == "U" else foreign.ids
-    nothing = np.full(len(ids), -1)
-    with store.writing(path, "rows", "all", ids, nothing, attributes) as group:
-        for order, (name, matrix) in enumerate(foreign.layers.items()):
-            rows, units = matrix.shape
-            each = rows // len(ids)
-            columns = min(units, rows) if each == 1 else units
-            grid = (each,) if each > 1 else ()
-            layout = store.Layout(order, (units, *grid), grid, np.arange(each), len(ids), units, columns)
-            count = max(1, BLOCK // (units * each))
-            dtype = "float32" if np.can_cast(matrix.dtype, np.float32) else "float64"
-            writer, largest = store.Writer(group, name, layout, count, dtype, "none"), 0.0
-            for image in range(0, len(ids), count):
-                part = np.asarray(matrix[image * each : (image + count) * each], dtype=dtype)
-                sizes = np.abs(part)
-                if not sizes.max() <= RANGE.max:
-                    odd = ids[image + int(np.argwhere(~(sizes <= RANGE.max))[0, 0]) // each]
-                    raise InputError(
-                        f"{foreign.path}: layer {name!r}: activations of image {str(odd)!r} are NaN, "
-                        "infinite or too large for float32; leave out this image or layer"
-                    )
-                writer.write(part, image)
-                largest = max(largest, sizes.max())
-            if 0 < largest < RANGE.tiny:
-                raise InputError(
-                    f"{foreign.path}: layer {name!r}: all activations are too small for float32; "
-                    "multiply them by a constant"
-                )
-            writer.finish(_rotate)
+    no_labels = np.full(len(ids), -1)
+    with store.writing(path, "rows", "all", ids, no_labels, attributes) as group:
+        for order, name in enumerate(foreign.layers):
+            _write(group, order, name, foreign)
+
+
+def _write(group: h5py.Group, order: int, name: str, foreign: Foreign) -> None:
+    """Write one layer."""
+    matrix, images = foreign.layers[name], len(foreign.ids)
+    rows, units = matrix.shape
+    each = rows // images
+    columns = min(units, rows) if each == 1 else units
+    grid = (each,) if each > 1 else ()
+    layout = store.Layout(order, (units, *grid), grid, np.arange(each), images, units, columns)
+    count = max(1, BLOCK // (units * each))
+    dtype = "float32" if np.can_cast(matrix.dtype, np.float32) else "float64"
+    writer, largest = store.Writer(group, name, layout, count, dtype, "none"), 0.0
+    for image in range(0, images, count):
+        part = np.asarray(matrix[image * each : (image + count) * each], dtype=dtype)
+        sizes = np.abs(part)
+        if not sizes.max() <= RANGE.max:
+            odd = foreign.ids[image + int(np.argwhere(~(sizes <= RANGE.max))[0, 0]) // each]
+            raise InputError(
+                f"{foreign.path}: layer {name!r}: activations of image {str(odd)!r} are NaN, "
+                "infinite or too large for float32; leave out this image or layer"
+            )
+        writer.write(part, image)
+        largest = max(largest, sizes.max())
+    if 0 < largest < RANGE.tiny:
+        raise InputError(
+            f"{foreign.path}: layer {name!r}: all activations are too small for float32; "
+            "multiply them by a constant"
+        )
+    writer.finish(_rotate)
 
 
 def _rotate(matrix: np.ndarray) -> np.ndarray:
@@ -186,22 +192,23 @@ def _ids_of(folder: Path) -> np.ndarray:
 
 
 def _from_hdf5(file: Path) -> tuple[dict[str, h5py.Dataset], np.ndarray]:
-    found: dict[str, h5py.Dataset] = {}
+    data: dict[str, h5py.Dataset] = {}
+
+    def keep(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            data[name.replace("/", ".")] = item
+
     try:
         opened = h5py.File(file)
         refuse_links(file, opened, "write the numbers themselves into this file")
-        opened.visititems(
-            lambda name, item: (
-                found.update({name.replace("/", "."): item}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-        ids = found.pop(IDS, None)
+        opened.visititems(keep)
+        ids = data.pop(IDS, None)
         if ids is None:
             raise InputError(f"{file}: data set 'ids' is missing; add it, with one id for each row")
         # A small file can declare any number of values that were never written.
         if ids.shape is None or ids.nbytes > MOST_COMPRESSED * ids.id.get_storage_size():
             raise InputError(f"{file}: data set 'ids' is empty or incomplete; write one id for each row")
-        return found, ids.asstr("utf-8")[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
+        return data, ids.asstr("utf-8")[...].astype(str) if h5py.check_string_dtype(ids.dtype) else ids[...]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not a readable HDF5 file ({error}); write it again") from None
 
@@ -248,10 +255,10 @@ def _same(mine: np.ndarray, theirs: np.ndarray, first: str, second: str) -> None
     if len(mine) != len(theirs):
         raise InputError(f"{both}: ids of {len(mine)} and {len(theirs)} images; record the same images")
     pairs = zip(mine.tolist(), theirs.tolist(), strict=True)
-    place, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if str(pair[0]) != str(pair[1]))
+    image, (one, other) = next((i, pair) for i, pair in enumerate(pairs) if str(pair[0]) != str(pair[1]))
     advice = (
         "the ids are the same but in a different order; sort the rows by id"
         if sorted(map(str, mine)) == sorted(map(str, theirs))
         else "record the same images"
     )
-    raise InputError(f"{both}: image {place + 1} has id {one!r} in one and {other!r} in the other; {advice}")
+    raise InputError(f"{both}: image {image + 1} has id {one!r} in one and {other!r} in the other; {advice}")

@@ -36,20 +36,21 @@ CONSTANT = 1e-6
 
 def record(
     path: str | Path,
-    checkpoint: str | Path,
-    dataset: str | Path,
+    network: checkpoints.Checkpoint,
+    dataset: datasets.Prepared,
     settings: RecordingSettings,
     code: str,
     device: torch.device | str = "cpu",
 ) -> dict[str, dict]:
-    """Record the layers of a checkpoint's network on test images and write the activation file, atomically.
+    """Record the layers of a network on test images and write the activation file, atomically.
 
     Parameters
     ----------
     path : path
         Of the activation file.
-    checkpoint, dataset : path
-        The network, and the data set it was trained on.
+    network : Checkpoint
+    dataset : Prepared
+        The data set on which it was trained.
     settings : RecordingSettings
     code : str
         Version of the code, for the file's attributes.
@@ -63,24 +64,8 @@ def record(
     Raises
     ------
     InputError
-        When one of the files cannot be used, the checkpoint belongs to another data set, or for the reasons
-        of `extract`.
+        For the reasons of `extract`.
     """
-    prepared, network = datasets.load(dataset), checkpoints.load(checkpoint)
-    if network.dataset != prepared.digest:
-        raise InputError(f"{checkpoint}: not trained on {dataset}; delete the checkpoint and run again")
-    return record_network(path, network, prepared, settings, code, device)
-
-
-def record_network(
-    path: str | Path,
-    network: checkpoints.Checkpoint,
-    dataset: datasets.Prepared,
-    settings: RecordingSettings,
-    code: str,
-    device: torch.device | str = "cpu",
-) -> dict[str, dict]:
-    """Record the layers of a network that is in memory; see `record`."""
 
     def prepare(images: Tensor) -> Tensor:
         return normalise(images, network.mean, network.std, network.resizing)
@@ -148,15 +133,17 @@ def extract(
         return prepare(batch).contiguous(memory_format=torch.channels_last)
 
     def run(batch_size: int) -> dict[str, dict]:
-        own = settings.model_copy(update={"batch_size": batch_size})
+        smaller = settings.model_copy(update={"batch_size": batch_size})
         network.to(device, memory_format=torch.channels_last)
         network.eval()  # not chained: a user's train() need not return the network
         with (
-            store.writing(path, own.view, own.sampled, examples, labels[examples], attributes) as group,
+            store.writing(
+                path, settings.view, settings.sampled, examples, labels[examples], attributes
+            ) as group,
             torch.inference_mode(),
         ):
             where = f" of round {attributes.get('round')}"
-            return record_modules(group, network, modules, load, len(examples), own, where)
+            return record_modules(group, network, modules, load, len(examples), smaller, where)
 
     return shrinking(run, settings.batch_size, "image", remedy="record fewer layers in activations.layers")
 
@@ -208,10 +195,10 @@ def record_modules(
 
     # Reduced-precision convolutions would make GPU and CPU differ in the third digit.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        found = {one.name: one for one in outline(network, lambda: network(load(0, 1)), settings.axes)}
+        outlined = {one.name: one for one in outline(network, lambda: network(load(0, 1)), settings.axes)}
         check_repeatable(network, modules, load(0, min(TRIED, images)))
         recorders = {
-            layer: Recorder(group, layer, order, found[names[module]], images, settings)
+            layer: Recorder(group, layer, order, outlined[names[module]], images, settings)
             for order, (layer, module) in enumerate(modules.items())
         }
         with hooked((module, partial(keep, layer)) for layer, module in modules.items()):
@@ -261,14 +248,14 @@ class Recorder:
         self._settings, self._axis, self._positions = settings, module.axis or 1, None
         self._known, self._range, self._order = module.axis is not None, None, None
         shape = units_first(settings.view, name, module.output, module.axis)
-        grid, places = sample(settings.view, shape, settings.sampled)
-        if len(places) < math.prod(self._view.grid(shape)):
-            self._positions = torch.from_numpy(places)
+        grid, positions = sample(settings.view, shape, settings.sampled)
+        if len(positions) < math.prod(self._view.grid(shape)):
+            self._positions = torch.from_numpy(positions)
         self._layout = store.Layout(
             order,
             module.output,
             grid,
-            places,
+            positions,
             images,
             self._view.units(shape),
             self._view.stored(shape, images),
@@ -303,8 +290,8 @@ class Recorder:
         """What `record_modules` returns of a layer."""
         if self._range is None:
             return None
-        place = self._order.index(self._axis)
-        low, high = (limit.double().movedim(place, 0) for limit in self._range)
+        axis = self._order.index(self._axis)
+        low, high = (limit.double().movedim(axis, 0) for limit in self._range)
         varies = high - low > CONSTANT * torch.maximum(low.abs(), high.abs())
         constant = ~varies.reshape(len(varies), -1).any(1)
         return {"units": len(constant), "constant": constant.nonzero().flatten().tolist()}

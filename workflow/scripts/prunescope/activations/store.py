@@ -85,16 +85,21 @@ class Matrix:
         """Whether the columns are a rotation of the units."""
         return self.width != self.shape[1]
 
+    @property
+    def table_columns(self) -> dict:
+        """What the table of similarities has of it."""
+        return {name: getattr(self, name) for name in ("seed", "round", "layer", "density")}
+
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:
-            found = self.data[rows] if self.sums is None else hdf5.read_rows(self.data, self.sums, rows)
+            values = self.data[rows] if self.sums is None else hdf5.read_rows(self.data, self.sums, rows)
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.path}: layer {self.layer} cannot be read ({error}); delete the file and run again"
             ) from None
-        if found is None:
+        if values is None:
             raise damaged(f"{self.path}: layer {self.layer}")
-        return found
+        return values
 
     def not_finite(self) -> str:
         """Return a message that says how many activations are NaN or infinite."""

@@ -61,7 +61,7 @@ def of_network(checkpoint: Checkpoint, network: nn.Module, units: dict[str, dict
         columns |= {"layer": [layer] * count, "channel": range(count)}
         for column, values in table.items():
             values.extend(columns.get(column, [None] * count))
-    found = pd.DataFrame(table).astype(COLUMNS)
-    found.insert(0, "seed", checkpoint.seed)
-    found.insert(1, "round", checkpoint.round)
-    return found
+    rows = pd.DataFrame(table).astype(COLUMNS)
+    rows.insert(0, "seed", checkpoint.seed)
+    rows.insert(1, "round", checkpoint.round)
+    return rows

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from prunescope import checkpoints
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
-from prunescope.levels.pairs import OK, Network, named
+from prunescope.levels.pairs import NOT_FINITE, OK, OTHER_CLASSES, Network, named
 from prunescope.networks import modules
 from prunescope.provenance import derive_seed
 from prunescope.settings.landscape import ESTIMATED, LineSettings
@@ -37,8 +37,8 @@ METRICS = ("loss", "error")
 INTERPOLATED, RE_ESTIMATED, NONE = "interpolated", "re-estimated", "none"
 # Training images of a batch from which these statistics are estimated.
 BATCH = 125
-# Statuses: why there is no value.
-OTHER_NETWORK, OTHER_CLASSES, NOT_FINITE = "other network", "other classes", "not finite"
+# A status: why there is no value.
+OTHER_NETWORK = "other network"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def measure_lines(
     """
     first, *others = networks
     start = _load(paths[0], first, dataset)
-    images = place(start, dataset, settings, torch.device(device))
+    images = images_for(start, dataset, settings, torch.device(device))
     tables = []
     for other, path in zip(others, paths[1:], strict=True):
         end = _load(path, other, dataset)
@@ -150,8 +150,8 @@ def _load(path: str | Path, network: Network, dataset: Prepared) -> Checkpoint:
 def _heights(curves: Curves) -> str:
     return "; ".join(
         f"batch norm {name}: "
-        + ", ".join(f"{metric} {curve.barrier[0]:.4f}" for metric, curve in own.items())
-        for name, own in curves.items()
+        + ", ".join(f"{metric} {curve.barrier[0]:.4f}" for metric, curve in by_metric.items())
+        for name, by_metric in curves.items()
     )
 
 
@@ -164,8 +164,10 @@ def obstacle(a: Checkpoint, b: Checkpoint, classes: int) -> str:
     return OTHER_CLASSES if a.network["classes"] != classes else ""
 
 
-def place(network: Checkpoint, dataset: Prepared, settings: LineSettings, device: torch.device) -> Images:
-    """Put images on a device, scaled as a network requires."""
+def images_for(
+    network: Checkpoint, dataset: Prepared, settings: LineSettings, device: torch.device
+) -> Images:
+    """Put the images of a line on a device, scaled as a network requires."""
     trained, _ = chosen_images(len(dataset.train_labels), settings.examples, settings.validation)
     # In random order: batches of one class would have other statistics.
     generator = torch.Generator().manual_seed(derive_seed(0, "batch norm"))
@@ -193,18 +195,19 @@ def line(a: Checkpoint, b: Checkpoint, images: Images, points: int) -> Curves:
     normalised = bool(modules.batch_norms(network))
     names = [INTERPOLATED if normalised else NONE]
     names += [RE_ESTIMATED] if normalised and len(images.estimated) else []
-    found = {name: [] for name in names}
-
-    def curve(measured: list[dict], metric: str) -> Curve:
-        return Curve(*(np.array([one[metric][part] for one in measured]) for part in (0, 1)))
-
+    measured = {name: [] for name in names}
     for alpha in np.linspace(0, 1, points).tolist():
         network.load_state_dict(between(a, b, alpha))
         for name in names:
             if name == RE_ESTIMATED:
                 estimate_batch_norm(network, images)
-            found[name].append(measure(network, images))
-    return {name: {metric: curve(own, metric) for metric in METRICS} for name, own in found.items()}
+            measured[name].append(measure(network, images))
+    return {name: {metric: _curve(points, metric) for metric in METRICS} for name, points in measured.items()}
+
+
+def _curve(points: list[dict], metric: str) -> Curve:
+    values, images = zip(*(point[metric] for point in points), strict=True)
+    return Curve(np.array(values), np.array(images))
 
 
 def no_line(points: int) -> Curves:

@@ -15,8 +15,8 @@ class Network(NamedTuple):
     round: int
 
 
-# The status of a value that needs no warning.
-OK = "ok"
+# Statuses: of a value that needs no warning; why there is no value.
+OK, OTHER_CLASSES, NOT_FINITE = "ok", "other classes", "not finite"
 # Of both networks of a pair, in front of the columns of a level.
 COLUMNS = [f"{key}_{side}" for side in "ab" for key in Network._fields]
 
@@ -27,7 +27,7 @@ def identified(networks: Sequence[Sequence], name: str) -> list[Network]:
 
 
 def pairs(networks: Sequence[Network], name: str, lineage: bool = True) -> list[tuple[int, int]]:
-    """Return the pairs of networks that are compared, as places in `networks`, each pair once.
+    """Return the pairs of networks that are compared, as indices of `networks`, each pair once.
 
     Compared are the rounds of one seed, the same round of different seeds, and the same round and seed of a
     control and of the experiment that it controls.
@@ -52,12 +52,12 @@ def pairs(networks: Sequence[Network], name: str, lineage: bool = True) -> list[
             return (a.seed, a.round) == (b.seed, b.round)
         return (lineage and a.seed == b.seed) or (a.seed != b.seed and a.round == b.round)
 
-    places = combinations(range(len(networks)), 2)
-    return [(i, j) for i, j in places if compared(networks[i], networks[j])]
+    every = combinations(range(len(networks)), 2)
+    return [(i, j) for i, j in every if compared(networks[i], networks[j])]
 
 
 def both_orders(compared: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return every pair of places as (i, j) and (j, i)."""
+    """Return every pair of indices as (i, j) and (j, i)."""
     return [order for i, j in compared for order in ((i, j), (j, i))]
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import gammaln, softmax
 
 from prunescope import logits
-from prunescope.levels.pairs import OK, Network, both_orders, identified, named, pairs
+from prunescope.levels.pairs import NOT_FINITE, OK, OTHER_CLASSES, Network, both_orders, named, pairs
 
 MEASURES = ("agreement", "agreement_minmax", "error_consistency", "error_overlap", "jsd")
 # Probabilities in memory at a time, and the most images that are shuffled for the chance of `jsd`.
@@ -29,8 +29,7 @@ NUMBERS, SHUFFLED = 2**24, 2000
 # Of equal width, for the expected calibration error (Guo et al. 2017).
 BINS = 15
 # Statuses: why there is no value.
-NO_LABELS, NO_ERRORS, NOT_FINITE = "no labels", "no errors", "not finite"
-OTHER_CLASSES, OTHER_OUTPUTS = "other classes", "other outputs"
+NO_LABELS, NO_ERRORS, OTHER_OUTPUTS = "no labels", "no errors", "other outputs"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Answers:
     classes : int
         Of the data set.
     divergence : dict of (int, int) to (float, float, float)
-        By pair of places: mean Jensen–Shannon divergence, its standard error, and its mean after shuffling.
+        By pair of indices: mean Jensen–Shannon divergence, its standard error, and its mean after shuffling.
     """
 
     networks: list[Network]
@@ -61,17 +60,17 @@ class Answers:
     classes: int
     divergence: dict[tuple[int, int], tuple[float, float, float]]
 
-    def finite(self, place: int) -> bool:
-        """Return whether a network has no logits that are NaN or infinite."""
-        return bool(np.isfinite(self.confidence[place]).all())
+    def finite(self, i: int) -> bool:
+        """Return whether network i has no logits that are NaN or infinite."""
+        return bool(np.isfinite(self.confidence[i]).all())
 
-    def right(self, place: int) -> np.ndarray:
-        """Return which images a network classifies correctly."""
-        return self.predicted[place] == self.labels
+    def right(self, i: int) -> np.ndarray:
+        """Return which images network i classifies correctly."""
+        return self.predicted[i] == self.labels
 
 
 def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[tuple[int, int]]) -> Answers:
-    """Read the predictions of networks, one file each, and compare the softmaxes of pairs of places.
+    """Read the predictions of networks, one file each, and compare the softmaxes of pairs of indices.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
         n, labels = len(files[0]), files[0].labels
         outputs = [file.outputs for file in files]
         predicted, confidence = np.empty((len(files), n), np.int64), np.empty((len(files), n))
-        alike = [pair for pair in compared if len({outputs[place] for place in pair}) == 1]
+        alike = [pair for pair in compared if len({outputs[i] for i in pair}) == 1]
         size = max(1, NUMBERS // sum(outputs))
         sample = np.sort(np.random.default_rng(0).permutation(n)[: min(SHUFFLED, size)])
         kept: list[list[np.ndarray]] = [[] for _ in files]
@@ -90,16 +89,16 @@ def read(paths: Sequence[str], networks: Sequence[Network], compared: Sequence[t
         for start in range(0, n, size):
             rows = slice(start, min(n, start + size))
             softmaxes = []
-            for place, file in enumerate(files):
+            for i, file in enumerate(files):
                 # Of the logits, as for the accuracy: softmaxes of logits near 0 can be equal.
-                predicted[place, rows] = (values := file[rows]).argmax(1)
+                predicted[i, rows] = (values := file[rows]).argmax(1)
                 # NaN where logits are NaN or infinite.
                 with np.errstate(invalid="ignore"):
                     softmaxes.append(values := softmax(values.astype(np.float64), axis=1))
-                confidence[place, rows] = values.max(1)
-                kept[place].append(values[sample[(sample >= start) & (sample < rows.stop)] - start])
-            for place, each in enumerate(_divergences(softmaxes, alike)):
-                sums[:, place] += each.sum(), (each**2).sum()
+                confidence[i, rows] = values.max(1)
+                kept[i].append(values[sample[(sample >= start) & (sample < rows.stop)] - start])
+            for number, each in enumerate(_divergences(softmaxes, alike)):
+                sums[:, number] += each.sum(), (each**2).sum()
     shuffled = np.random.default_rng(1).permutation(len(sample))
     kept = [np.concatenate(parts) for parts in kept]
     moved = kept + [part[shuffled] for part in kept]
@@ -128,7 +127,7 @@ def compare(answers: Answers, compared: Sequence[tuple[int, int]]) -> pd.DataFra
     ----------
     answers : Answers
     compared : sequence of (int, int)
-        Places in ``answers.networks``.
+        Indices of ``answers.networks``.
 
     Returns
     -------
@@ -137,7 +136,7 @@ def compare(answers: Answers, compared: Sequence[tuple[int, int]]) -> pd.DataFra
         images), n (images) and status; both orders of each pair.
     """
     rows = [row for pair in compared for row in 2 * _measures(answers, *pair)]
-    both = [tuple(answers.networks[place] for place in order) for order in both_orders(compared)]
+    both = [(answers.networks[i], answers.networks[j]) for i, j in both_orders(compared)]
     columns = ("measure", "value", "chance", "se", "n", "status")
     return named(
         [pair for pair in both for _ in MEASURES],
@@ -151,7 +150,7 @@ def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
     if answers.outputs[i] != answers.outputs[j] or not (answers.finite(i) and answers.finite(j)):
         status = OTHER_OUTPUTS if answers.outputs[i] != answers.outputs[j] else NOT_FINITE
         return [(measure, *3 * [np.nan], n, status) for measure in MEASURES]
-    mine, theirs = (answers.predicted[place] for place in (i, j))
+    mine, theirs = answers.predicted[i], answers.predicted[j]
     same = mine == theirs
     frequencies = [np.bincount(each, minlength=answers.outputs[i]) / n for each in (mine, theirs)]
     error = _standard_error(same.var(), n)
@@ -161,7 +160,7 @@ def _measures(answers: Answers, i: int, j: int) -> list[tuple]:
         status = NO_LABELS if not labelled.any() else OTHER_CLASSES
         rows += [(measure, *3 * [np.nan], int(labelled.sum()), status) for measure in names]
     else:
-        cells = _cells(*(answers.right(place)[labelled] for place in (i, j)), same[labelled])
+        cells = _cells(answers.right(i)[labelled], answers.right(j)[labelled], same[labelled])
         values, errors = jackknife(cells)
         for measure, value, error, by_chance in zip(names, values, errors, expected(cells), strict=True):
             status = OK if np.isfinite(value) else NO_ERRORS
@@ -272,26 +271,24 @@ def exemplars(answers: Answers, name: str) -> pd.DataFrame:
         Columns round, seeds (same or other), networks (on each side), image, label, modal_dense, votes_dense,
         modal_round and votes_round. Of several classes with the most votes, the first is modal.
     """
-    places = {
-        network: place
-        for place, network in enumerate(answers.networks)
+    index = {
+        network: i
+        for i, network in enumerate(answers.networks)
         # Other numbers of outputs are other classes.
-        if network.experiment == name
-        and answers.outputs[place] == answers.outputs[0]
-        and answers.finite(place)
+        if network.experiment == name and answers.outputs[i] == answers.outputs[0] and answers.finite(i)
     }
-    seeds = sorted({network.seed for network in places if (name, network.seed, 0) in places})
-    rounds = sorted({network.round for network in places})
+    seeds = sorted({network.seed for network in index if (name, network.seed, 0) in index})
+    rounds = sorted({network.round for network in index})
     half = len(seeds) // 2
     rows = []
     for number in rounds:
-        having = [seed for seed in seeds if (name, seed, number) in places]
+        having = [seed for seed in seeds if (name, seed, number) in index]
         designs = [("same", having, having)] if number else []
         if half and len(having) == len(seeds):
             designs.append(("other", seeds[:half], seeds[-half:]))
         for design, dense, pruned in designs:
-            modal, votes = _modal(answers, [places[name, seed, 0] for seed in dense])
-            other, others = _modal(answers, [places[name, seed, number] for seed in pruned])
+            modal, votes = _modal(answers, [index[name, seed, 0] for seed in dense])
+            other, others = _modal(answers, [index[name, seed, number] for seed in pruned])
             for image in np.flatnonzero(modal != other):
                 label = answers.labels[image]
                 counts = (modal[image], votes[image], other[image], others[image])
@@ -301,12 +298,10 @@ def exemplars(answers: Answers, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({c: "int64" for c in columns if c != "seeds"})
 
 
-def _modal(answers: Answers, places: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each image's most frequent prediction, and its number of votes."""
-    votes = [
-        (answers.predicted[places] == k).sum(0)
-        for k in range(max(answers.outputs[place] for place in places))
-    ]
+def _modal(answers: Answers, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each image's most frequent prediction by some networks, and its number of votes."""
+    outputs = max(answers.outputs[i] for i in indices)
+    votes = [(answers.predicted[indices] == k).sum(0) for k in range(outputs)]
     return np.argmax(votes, 0), np.max(votes, 0)
 
 
@@ -322,11 +317,11 @@ def by_class(answers: Answers, name: str) -> pd.DataFrame:
     """
     rows = []
     labelled = answers.labels >= 0
-    for place, network in enumerate(answers.networks):
-        theirs = network.experiment != name or answers.outputs[place] != answers.classes
-        if theirs or not labelled.any() or not answers.finite(place):
+    for i, network in enumerate(answers.networks):
+        left_out = network.experiment != name or answers.outputs[i] != answers.classes
+        if left_out or not labelled.any() or not answers.finite(i):
             continue
-        right, confidence = answers.right(place), answers.confidence[place]
+        right, confidence = answers.right(i), answers.confidence[i]
         error = calibration_error(confidence[labelled], right[labelled])
         for k in (-1, *np.unique(answers.labels[labelled])):
             of_class = labelled if k < 0 else answers.labels == k
@@ -346,7 +341,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 def tables(
-    paths: Sequence[str], networks: Sequence[Sequence], name: str, lineage: bool
+    paths: Sequence[str], networks: Sequence[Network], name: str, lineage: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return the tables of an experiment: pairs, exemplars, classes.
 
@@ -354,12 +349,11 @@ def tables(
     ----------
     paths : sequence of path
         predictions.h5 of each network.
-    networks : sequence of (str or None, int, int)
-        Experiment, seed and round of each file; see `prunescope.levels.pairs.identified`.
+    networks : sequence of Network
+        In the same order.
     name, lineage
         See `prunescope.levels.pairs.pairs`.
     """
-    networks = identified(networks, name)
     compared = pairs(networks, name, lineage)
     answers = read(paths, networks, compared)
     return compare(answers, compared), exemplars(answers, name), by_class(answers, name)

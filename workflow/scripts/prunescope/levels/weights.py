@@ -89,7 +89,7 @@ def compare(
     pair, layer, measure = np.nonzero(np.repeat(there.T[:, :, None], len(MEASURES), axis=2))
     rows = (measure, layer, pair)
     return named(
-        [(networks[a[place]], networks[b[place]]) for place in pair],
+        [(networks[a[number]], networks[b[number]]) for number in pair],
         {
             "layer": np.array([*names, ALL], dtype=object)[layer],
             "measure": np.array(MEASURES, dtype=object)[measure],
@@ -115,7 +115,7 @@ def layers_of(checkpoint: Checkpoint, network: nn.Module) -> dict[str, Layer]:
 def _of_layers(
     layers: Sequence[dict[str, Layer]], a: np.ndarray, b: np.ndarray
 ) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
-    """Add up the weights of each layer for the pairs (a, b) of places in `layers`; last, those of all layers.
+    """Add up the weights of each layer for the pairs (a, b) of indices of `layers`; last, of all layers.
 
     Returns the names of the layers; which pairs have them, shape (layers + 1, pairs); and each of `SUMS` in
     the same shape, NaN where shapes differ.
@@ -129,13 +129,13 @@ def _of_layers(
         there[row] = has[a] & has[b]
         # Networks that were trained elsewhere can have layers of different shapes.
         for shape in dict.fromkeys(one[layer] for one in shapes if layer in one):
-            members = [place for place, one in enumerate(shapes) if one.get(layer) == shape]
+            members = [i for i, one in enumerate(shapes) if one.get(layer) == shape]
             inside = np.isin(a, members) & np.isin(b, members)
             if not inside.any():
                 continue
             sides = [np.searchsorted(members, side[inside]) for side in (a, b)]
             sums[:, row, inside] = sum(
-                _of_parameter([layers[place][layer][parameter] for place in members], *sides)
+                _of_parameter([layers[i][layer][parameter] for i in members], *sides)
                 for parameter, _ in shape
             )
     alike = np.array([shapes[i] == shapes[j] for i, j in zip(a, b, strict=True)], dtype=bool)
@@ -156,7 +156,7 @@ def _same_start(a: Network, b: Network, name: str, fresh: bool, one_start: bool)
 def _of_parameter(
     networks: Sequence[tuple[np.ndarray, np.ndarray | None]], a: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """Return `SUMS` over one parameter for the pairs (a, b) of places in `networks`."""
+    """Return `SUMS` over one parameter for the pairs (a, b) of indices of `networks`."""
     size, count = networks[0][0].size, len(networks)
     both, agree, product = np.zeros((3, count, count))
     up, total = np.zeros((2, count))

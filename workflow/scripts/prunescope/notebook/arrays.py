@@ -11,12 +11,24 @@ import pandas as pd
 
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
-from prunescope.similarity import pairs
-from prunescope.similarity.matrix import COLUMNS
+from prunescope.similarity.engine import engine
 from prunescope.similarity.measures import Measure, load
-from prunescope.similarity.pairs import Pair
-from prunescope.similarity.passes import engine
 
+# Of those of the matrix of an experiment, the columns that a comparison here has; and with intervals.
+COLUMNS = [
+    "measure",
+    "value",
+    "chance",
+    "chance_high",
+    "n",
+    "images",
+    "width_a",
+    "width_b",
+    "rank_a",
+    "rank_b",
+]
+COLUMNS += ["status"]
+INTERVALS = ["low", "high"]
 # Numbers up to this power of two, or its inverse, are not scaled. Float32 has none beyond.
 LARGEST_EXPONENT = 150
 
@@ -119,9 +131,13 @@ def compare_named(
     if images is not None and (not isinstance(images, Integral) or images < 1 or len(a) % images):
         raise InputError(f"images = {images}: must be an integer that divides the number of rows, {len(a)}")
     chosen = load_measures(measures)
-    rows = [Rows(one, a, a.shape[1]), Rows(other, b, b.shape[1])]
+    positions = len(a) // (images or len(a))
+    first, second = Rows(one, a, a.shape[1], positions), Rows(other, b, b.shape[1], positions)
     with engine(chosen, Similarity().variance, cores(), intervals) as compared:
-        return table(scores(compared(rows, positions=len(a) // (images or len(a))).pair(0, 1), chosen))
+        pair = compared.group([first, second], positions=positions).pair(0, 1)
+        rows = compared.rows_of_pair(first, second, pair)
+    columns = COLUMNS[:4] + INTERVALS + COLUMNS[4:] if intervals else COLUMNS
+    return pd.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -136,15 +152,18 @@ class Rows:
         Any object whose slices are arrays.
     width : int
         Number of units. It differs from the number of columns if these are a rotation of the units.
+    rows_per_image : int
+        Number of consecutive rows that belong to one image.
     places : tuple, optional
         What the rows of an image are, see `prunescope.activations.store.places`.
     ragged : bool, optional
-        Whether images have different numbers of rows.
+        Whether images have different numbers of rows; then each row counts as an image.
     """
 
     name: str
     data: Any
     width: int
+    rows_per_image: int
     places: tuple = ()
     ragged: bool = False
 
@@ -155,6 +174,11 @@ class Rows:
     @property
     def rotated(self) -> bool:
         return self.width != self.shape[1]
+
+    @property
+    def table_columns(self) -> dict:
+        """What a table has of it."""
+        return {"layer": self.name}
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         return self.data[rows]
@@ -178,38 +202,14 @@ def load_measures(names: Sequence[str] | None) -> list[Measure]:
     names = list(dict.fromkeys(Similarity().measures if names is None else names))
     if not names:
         raise InputError("measures = []: must name at least one measure")
-    found = [load(name, "measures") for name in names]
-    for measure in found:
+    measures = [load(name, "measures") for name in names]
+    for measure in measures:
         if measure.needs == "labels":
             raise InputError(
                 f"measures = {measure.name!r}: needs the classes of the images, which are unknown here; "
                 "name it in similarity.measures of an experiment"
             )
-    return found
-
-
-def scores(pair: Pair | None, measures: Sequence[Measure], **columns: Any) -> list[dict]:
-    """Return one table row for each measure of a pair, with additional columns.
-
-    Without a pair, the rows of both sides do not correspond.
-    """
-    if pair is None:
-        common, found = {"n": 0, "images": 0}, map(pairs.not_comparable, measures)
-    else:
-        moments = pair.a.moments, pair.b.moments
-        common = dict(zip(("width_a", "width_b"), (one.mean.size for one in moments), strict=True))
-        common |= {"n": pair.n, "images": moments[0].images}
-        found = pairs.compare(pair, measures)
-    rows = [common | vars(score) | columns for score in found]
-    unknown = {"spectrum"} | ({"low", "high"} if pair is None or pair.replica is None else set())
-    unknown |= {"chance_classes"} if pair is None or pair.a.labels is None else set()
-    return [{key: value for key, value in row.items() if key not in unknown} for row in rows]
-
-
-def table(rows: Sequence[dict]) -> pd.DataFrame:
-    """Make a table with those columns of the matrix that the rows have."""
-    columns = [name for name in COLUMNS.names if name in rows[0]]
-    return pd.DataFrame(rows, columns=columns)
+    return measures
 
 
 def _matrix(values: "ArrayLike", name: str) -> np.ndarray:

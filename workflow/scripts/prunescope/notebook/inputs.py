@@ -53,9 +53,9 @@ class Inputs:
             value = value[examples.to(value.device)].to(device)
             return value.to(like.dtype) if like is not None and value.is_floating_point() else value
 
-        found = {key: prepared(value) for key, value in self.arguments.items()}
-        keywords = {key: value for key, value in found.items() if isinstance(key, str)}
-        return [value for key, value in found.items() if key not in keywords], keywords
+        arguments = {key: prepared(value) for key, value in self.arguments.items()}
+        keywords = {key: value for key, value in arguments.items() if isinstance(key, str)}
+        return [value for key, value in arguments.items() if key not in keywords], keywords
 
     def kept(self, positions: int | str) -> np.ndarray | None:
         """Return which positions of each example become rows; None if all do.
@@ -71,9 +71,9 @@ class Inputs:
             return self.mask
         flat = self.mask.reshape(len(self.mask), -1)
         if (short := flat.sum(axis=1) < positions).any():
-            place = int(short.argmax())
+            first = int(short.argmax())
             raise InputError(
-                f"positions = {positions}: input {place} has only {flat[place].sum()} positions that are not "
+                f"positions = {positions}: input {first} has only {flat[first].sum()} positions that are not "
                 "padding; lower it"
             )
         order = np.random.default_rng(derive_seed(0, "positions", *flat.shape)).random(flat.shape)
@@ -110,24 +110,24 @@ def read(inputs: Any, mask: Any = None) -> Inputs:
 def _mask(mask: Any, examples: int) -> np.ndarray | None:
     if mask is None:
         return None
-    found = _tensor(mask, "mask").cpu().numpy()
-    if found.ndim < 2 or len(found) != examples:
-        raise InputError(f"mask: has shape {found.shape}, must be ({examples}, positions)")
-    if not np.isin(found, (0, 1)).all():
+    values = _tensor(mask, "mask").cpu().numpy()
+    if values.ndim < 2 or len(values) != examples:
+        raise InputError(f"mask: has shape {values.shape}, must be ({examples}, positions)")
+    if not np.isin(values, (0, 1)).all():
         raise InputError(
             "mask: must be 1 or True where a position counts, and 0 or False where it is padding"
         )
-    found = found.astype(bool)
-    if (empty := ~found.reshape(examples, -1).any(axis=1)).any():
+    values = values.astype(bool)
+    if (empty := ~values.reshape(examples, -1).any(axis=1)).any():
         raise InputError(f"mask: input {int(empty.argmax())} is all padding; remove it")
-    return None if found.all() else found
+    return None if values.all() else values
 
 
 def _arguments(inputs: Any) -> dict[int | str, Any]:
     if isinstance(inputs, Mapping):
         return {str(key): _tensor(value, f"inputs[{key!r}]") for key, value in inputs.items()}
     if isinstance(inputs, tuple):
-        return {place: _tensor(value, f"inputs[{place}]") for place, value in enumerate(inputs)}
+        return {i: _tensor(value, f"inputs[{i}]") for i, value in enumerate(inputs)}
     return {0: _tensor(inputs, "inputs")}
 
 
@@ -148,13 +148,13 @@ def _loaded(loader: DataLoader) -> dict[int | str, Any]:
     batches = [_arguments(tuple(batch) if isinstance(batch, list) else batch) for batch in loader]
     if not batches:
         raise InputError("inputs: the DataLoader has no batches")
-    found = {}
+    arguments = {}
     for key, value in batches[0].items():
         parts = [batch.get(key) for batch in batches]
         classes = isinstance(value, Tensor) and value.ndim == 1 and not value.is_floating_point()
         if not classes or (isinstance(key, str) and key not in LABELS) or key == 0:
-            found[key] = _joined(parts, key, MASK in batches[0]) if isinstance(value, Tensor) else value
-    return found
+            arguments[key] = _joined(parts, key, MASK in batches[0]) if isinstance(value, Tensor) else value
+    return arguments
 
 
 def _joined(parts: list, key: int | str, masked: bool) -> Tensor:

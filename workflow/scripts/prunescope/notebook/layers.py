@@ -1,6 +1,7 @@
 """The layers of a network: names, output shapes, and what can be recorded and pruned."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from torch import nn
@@ -79,7 +80,7 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     recorded = _chosen(network, experiment["activations"]["layers"])
     # Networks that were trained elsewhere are not pruned here.
     patterns = [] if "models" in experiment else experiment["pruning"]["prunable"]
-    pruned = {name for own in prunable_weights(network, patterns).values() for name in own}
+    pruned = {name for of_module in prunable_weights(network, patterns).values() for name in of_module}
     weights, activations = prunable_weights(network, ["*"]), experiment["activations"]
     needed = kinds.load("view", activations["view"]).needs_axis
     rows = []
@@ -94,22 +95,20 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
 
 
 def _row(module: Module, weights: dict[str, dict[str, int]]) -> dict[str, str]:
-    own = weights.get(module.name)
+    sizes = weights.get(module.name, {}).values()
     return {
         "module": module.name,
         "type": module.type,
         "output": "×".join(map(str, module.output)) if module.output is not None else "-",
         "recordable": f"no: {module.obstacle}" if module.obstacle else "yes",
-        "prunable weights": f"{sum(own.values()):,}" if own else "",
+        "prunable weights": f"{sum(sizes):,}" if sizes else "",
     }
 
 
 def _chosen(network: nn.Module, patterns: list[str]) -> set[str]:
     """Return the modules that patterns select; a pattern that matches nothing is ignored."""
-    found: set[str] = set()
+    names: set[str] = set()
     for pattern in patterns:
-        try:
-            found |= {*modules.select(network, [pattern], "activations.layers")}
-        except InputError:
-            continue
-    return found
+        with suppress(InputError):
+            names |= {*modules.select(network, [pattern], "activations.layers")}
+    return names

@@ -3,9 +3,8 @@
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import repeat
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +18,14 @@ from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.record import record_modules
 from prunescope.errors import InputError, guess, listed, shrinking
-from prunescope.notebook.arrays import Rows, cores, load_measures, scores, table
+from prunescope.notebook.arrays import COLUMNS, Rows, cores, load_measures
 from prunescope.notebook.inputs import Inputs, read
 from prunescope.notebook.padding import unpadded
 from prunescope.notebook.wrappers import Runner, choose, evaluating, split, unwrapped
 from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.base import load
 from prunescope.settings.similarity import Similarity
-from prunescope.similarity.measures import Measure
-from prunescope.similarity.pairs import Pair
-from prunescope.similarity.passes import engine
+from prunescope.similarity.engine import by_places, engine
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -110,100 +107,77 @@ def compare_models(
     >>> bool(same["value"][0] > 0.999999)
     True
     """
-    chosen, pooled = load_measures(measures), False
-    kinds.find("view", view, "view")
-    if pairs not in ("same-layer", "all-layers"):
-        raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
-    for side, network in (("a", a), ("b", b)):
-        if not isinstance(network, nn.Module):
-            raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
-    if positions != "all" and not (isinstance(positions, Integral) and positions > 0):
-        raise InputError(f"positions = {positions!r}: must be 'all' or an integer of at least 1")
-    sampled = positions if positions == "all" else int(positions)
-    given = {"layers": {}, "view": view, "positions": sampled, "axes": {} if axes is None else axes}
-    settings = load(RecordingSettings, given)
+    chosen = load_measures(measures)
+    settings = _settings(view, positions, axes)
+    _check_modules(a, b)
     examples = read(inputs, mask)
-    if masked := examples.mask is not None:
-        settings, pooled = _unpooled(settings)
     a, b = unwrapped(a), unwrapped(b)
     names = _names(a, b, layers, pairs)
+    table: list[dict] = []
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         file = stack.enter_context(h5py.File(Path(folder, "layers.h5"), "w"))
-        lefts, rights = (
-            _record(file.create_group(side), network, own, examples, settings)
-            for side, network, own in (("a", a, names[0]), ("b", b, names[1]))
-        )
-        if masked:
-            kept = examples.kept(sampled)
-            lefts, rights = (
-                {name: unpadded(rows, kept, pooled) for name, rows in side.items()}
-                for side in (lefts, rights)
+        layers_a = _record(file.create_group("a"), a, names[0], examples, settings)
+        layers_b = _record(file.create_group("b"), b, names[1], examples, settings)
+        compared = stack.enter_context(engine(chosen, Similarity().variance, cores()))
+        for group, others in _groups(layers_a, layers_b, names, pairs):
+            table += compared.rows(group, others)
+    for row in table:
+        # Only whole images can be permuted, and only if all have as many rows.
+        if layers_a[row["layer_a"]].ragged or layers_b[row["layer_b"]].ragged:
+            row |= {"chance": math.nan, "chance_high": math.nan, "images": len(examples)}
+    order = list(layers_a)
+    table.sort(key=lambda row: order.index(row["layer_a"]))
+    return pd.DataFrame(table, columns=["layer_a", "layer_b", *COLUMNS])
+
+
+def _settings(view: str, positions: int | str, axes: str | Mapping[str, str] | None) -> RecordingSettings:
+    """Return how layers are recorded; their names come later."""
+    kinds.find("view", view, "view")
+    if positions != "all" and not (isinstance(positions, Integral) and positions > 0):
+        raise InputError(f"positions = {positions!r}: must be 'all' or an integer of at least 1")
+    number = positions if positions == "all" else int(positions)
+    values = {"layers": {}, "view": view, "positions": number, "axes": {} if axes is None else axes}
+    return load(RecordingSettings, values)
+
+
+def _check_modules(a: nn.Module, b: nn.Module) -> None:
+    for side, network in (("a", a), ("b", b)):
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{side}: must be a torch.nn.Module, not a {type(network).__name__}")
+
+
+def _groups(
+    layers_a: dict[str, Rows], layers_b: dict[str, Rows], names: tuple[list[str], list[str]], pairs: str
+) -> list[tuple[list[Rows], list[Rows]]]:
+    """Return groups of layers of a whose rows correspond, each with the layers of b to compare them with."""
+    if pairs == "all-layers":
+        return [(group, list(layers_b.values())) for group in by_places(layers_a.values())]
+    both = [(layers_a[one], layers_b[other]) for one, other in zip(*names, strict=True)]
+    for one, other in both:
+        if one.places != other.places:
+            raise InputError(
+                f"layers {one.name} and {other.name} have rows at different positions of the "
+                'images; use view="pooled" or view="flatten", with one row for each image'
             )
-        if pairs == "same-layer":
-            groups = [([lefts[one]], [rights[other]]) for one, other in zip(*names, strict=True)]
-        else:
-            groups = [
-                ([own for own in lefts.values() if own.places == places], list(rights.values()))
-                for places in dict.fromkeys(own.places for own in lefts.values())
-            ]
-        found = _compare(groups, chosen, len(examples), pairs)
-    return table(sorted(found, key=lambda row: list(lefts).index(row["layer_a"])))
-
-
-def _unpooled(settings: RecordingSettings) -> tuple[RecordingSettings, bool]:
-    """Return how layers with padding are recorded, and whether rows are averaged after it is removed."""
-    if settings.view not in ("channels", "tokens", "pooled"):
-        raise InputError(
-            f'view = {settings.view!r}: rows would hold padding; use view="channels" or view="pooled"'
-        )
-    return settings.model_copy(update={"view": "channels", "positions": "all"}), settings.view == "pooled"
-
-
-def _compare(
-    groups: Sequence[tuple[list[Rows], list[Rows]]], measures: list[Measure], images: int, pairs: str
-) -> list[dict]:
-    """Within each group, compare all layers of one network with all layers of the other."""
-    found: list[dict] = []
-    with engine(measures, Similarity().variance, cores(), intervals=False) as compared:
-        for left, right in groups:
-
-            def scored(other: Rows, pairs: Iterator[Pair | None], left: list[Rows] = left) -> list[dict]:
-                return [
-                    row
-                    for own, pair in zip(left, pairs, strict=True)
-                    for row in scores(pair, measures, **_sides(own, other, images))
-                ]
-
-            same = [other for other in right if other.places == left[0].places]
-            apart = [other for other in right if other.places != left[0].places]
-            if apart and pairs == "same-layer":
-                raise InputError(
-                    f"layers {left[0].name} and {apart[0].name} have rows at different positions of the "
-                    'images; use view="pooled" or view="flatten", with one row for each image'
-                )
-            if same:
-                positions = 1 if left[0].ragged else left[0].shape[0] // images
-                for few in compared(left, positions=positions).against(same, scored):
-                    found += few
-            for other in apart:
-                found += scored(other, repeat(None, len(left)))
-    return found
+    return [([one], [other]) for one, other in both]
 
 
 def _names(
     a: nn.Module, b: nn.Module, layers: Sequence[str] | Mapping[str, str], pairs: str
 ) -> tuple[list[str], list[str]]:
     """Return the chosen layers of both networks, in corresponding order if they are compared in pairs."""
+    if pairs not in ("same-layer", "all-layers"):
+        raise InputError(f"pairs = {pairs!r}: must be same-layer or all-layers")
     if isinstance(layers, str):
         raise InputError(f"layers = {layers!r}: must be a list of patterns; write [{layers!r}]")
     if not layers:
         raise InputError("layers: must choose at least one layer")
     if isinstance(layers, Mapping):
         names = list(layers), list(layers.values())
-        for network, own in zip((a, b), names, strict=True):
+        for network, of_network in zip((a, b), names, strict=True):
             known = dict(network.named_modules())
-            for name in own:
+            for name in of_network:
                 if not name or split(name, known)[0] not in known:
                     raise InputError(
                         f"layers: {type(network).__name__} has no module {name!r}{guess(name, known)}; a "
@@ -226,20 +200,21 @@ def _record(
     group: h5py.Group, network: nn.Module, layers: Sequence[str], inputs: Inputs, settings: RecordingSettings
 ) -> dict[str, Rows]:
     """Write the rows of layers to a file and return them by layer, in the network's own order."""
+    masked, pooled = inputs.mask is not None, settings.view == "pooled"
+    # Means over positions are taken after the rows of padding are removed.
+    recorded = _unpooled(settings) if masked else settings
     side, known = group.name.strip("/"), dict(network.named_modules())
-    parts = {name: found for name in layers if (found := split(name, known))[1] is not None}
+    parts = {name: part for name in layers if (part := split(name, known))[1] is not None}
     order = list(known)
     layers = sorted(dict.fromkeys(layers), key=lambda name: order.index(split(name, known)[0]))
     runner = Runner(network, inputs, parts)
     taps = dict(runner.named_modules())
     modules = {name: taps[name] for name in layers}
 
-    def run(batch: int) -> None:
+    def run(batch_size: int) -> None:
         group.clear()
-        own = settings.model_copy(update={"batch_size": batch})
-        record_modules(
-            group, runner, modules, lambda first, count: torch.arange(first, first + count), len(inputs), own
-        )
+        smaller = recorded.model_copy(update={"batch_size": batch_size})
+        record_modules(group, runner, modules, _examples, len(inputs), smaller)
 
     try:
         with evaluating(network), runner.tapped(), torch.no_grad():
@@ -251,22 +226,35 @@ def _record(
         raise InputError(
             f"{side}: fails on inputs of shape {inputs.shapes()} ({problem}); give the input it expects"
         ) from error
-    width = {name: int(group[name].attrs["width"]) for name in modules}
-    return {name: Rows(name, group[name], width[name], store.places(group[name])) for name in modules}
+    rows = {name: _rows(name, group[name], len(inputs)) for name in modules}
+    if not masked:
+        return rows
+    kept = inputs.kept(settings.positions)
+    return {name: unpadded(matrix, kept, pooled) for name, matrix in rows.items()}
+
+
+def _examples(first: int, count: int) -> Tensor:
+    return torch.arange(first, first + count)
+
+
+def _rows(name: str, data: h5py.Dataset, images: int) -> Rows:
+    return Rows(name, data, int(data.attrs["width"]), len(data) // images, store.places(data))
+
+
+def _unpooled(settings: RecordingSettings) -> RecordingSettings:
+    """Return how layers with padding are recorded: at all positions."""
+    if settings.view not in ("channels", "tokens", "pooled"):
+        raise InputError(
+            f'view = {settings.view!r}: rows would hold padding; use view="channels" or view="pooled"'
+        )
+    return settings.model_copy(update={"view": "channels", "positions": "all"})
 
 
 def _advised(message: str) -> str:
     """Return a message of recording in terms of the parameters of `compare_models`."""
     message = message.replace("activations.", "")
-    if found := re.search(r"module (\S+) returns a .* instead of one tensor", message):
-        return message.replace("choose other layers", f"choose a part of it, e.g. {found[1]}[0]")
+    if match := re.search(r"module (\S+) returns a .* instead of one tensor", message):
+        return message.replace("choose other layers", f"choose a part of it, e.g. {match[1]}[0]")
     if "set axes" in message:
         message += ', or use view="flatten", with one row for each input'
     return message
-
-
-def _sides(a: Rows, b: Rows, images: int) -> dict:
-    sides = {"layer_a": a.name, "layer_b": b.name, "width_a": a.width, "width_b": b.width}
-    # Only whole images can be permuted, and only if all have as many rows.
-    unknown = {"chance": math.nan, "chance_high": math.nan, "images": images}
-    return sides | unknown if a.ragged or b.ragged else sides

@@ -19,27 +19,27 @@ class Chosen:
     Attributes
     ----------
     data : array-like, shape (n, p)
-    places : ndarray of int
-        The chosen rows, ascending.
+    chosen : ndarray of int
+        The numbers of these rows, ascending.
     """
 
     data: Any
-    places: np.ndarray
+    chosen: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.places), self.data.shape[1]
+        return len(self.chosen), self.data.shape[1]
 
     @property
     def dtype(self) -> np.dtype:
         return self.data.dtype
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        places = self.places[rows]
-        if not len(places):
+        chosen = self.chosen[rows]
+        if not len(chosen):
             return self.data[:0]
-        first = places[0]
-        return self.data[first : places[-1] + 1][places - first]
+        first = chosen[0]
+        return self.data[first : chosen[-1] + 1][chosen - first]
 
 
 def unpadded(rows: Rows, kept: np.ndarray, pooled: bool) -> Rows:
@@ -61,19 +61,19 @@ def unpadded(rows: Rows, kept: np.ndarray, pooled: bool) -> Rows:
     """
     if not rows.places:
         return rows
-    grid, own = kept.shape[1:], rows.places[0]
-    if grid != own:
+    of_mask, of_layer = kept.shape[1:], rows.places[0]
+    if of_mask != of_layer:
         raise InputError(
-            f"mask: has {' × '.join(map(str, grid))} positions for each input, but layer {rows.name} has "
-            f"{' × '.join(map(str, own))}; choose layers with the positions of the mask"
+            f"mask: has {' × '.join(map(str, of_mask))} positions for each input, but layer {rows.name} has "
+            f"{' × '.join(map(str, of_layer))}; choose layers with the positions of the mask"
         )
     flat = kept.reshape(len(kept), -1)
     if pooled:
-        return replace(rows, data=_means(rows.data, flat), places=())
+        return replace(rows, data=_means(rows.data, flat), rows_per_image=1, places=())
     counts = flat.sum(axis=1)
-    return replace(
-        rows, data=Chosen(rows.data, np.flatnonzero(flat)), ragged=bool((counts != counts[0]).any())
-    )
+    ragged = bool((counts != counts[0]).any())
+    chosen = Chosen(rows.data, np.flatnonzero(flat))
+    return replace(rows, data=chosen, rows_per_image=1 if ragged else int(counts[0]), ragged=ragged)
 
 
 def _means(data: Any, kept: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def _means(data: Any, kept: np.ndarray) -> np.ndarray:
     means = np.empty((examples, data.shape[1]), np.float32)
     for start in range(0, examples, EXAMPLES):
         weights = kept[start : start + EXAMPLES] / kept[start : start + EXAMPLES].sum(axis=1, keepdims=True)
-        found = data[start * positions : (start + len(weights)) * positions]
-        maps = np.asarray(found, np.float64).reshape(*weights.shape, -1)
+        rows = data[start * positions : (start + len(weights)) * positions]
+        maps = np.asarray(rows, np.float64).reshape(*weights.shape, -1)
         means[start : start + EXAMPLES] = np.einsum("nt,ntp->np", weights, maps)
     return means

@@ -231,11 +231,13 @@ class Run:
             _check(seed, sorted(rows["seed_a"].unique()), "seed")
             rows = slices.within_seeds(rows[rows["seed_a"] == seed])
             levels.remove("seed")
-        a, b = ([f"{level}_{which}" for level in levels] for which in "ab")
-        order = rows[a].drop_duplicates()
-        place = {name: number for number, name in enumerate(self._layers)}
-        order = order.sort_values(a, key=lambda level: level.map(place) if level.name == "layer_a" else level)
-        networks = order.set_index(a).index
+        a, b = ([f"{level}_{side}" for level in levels] for side in "ab")
+        depth = {layer: number for number, layer in enumerate(self._layers)}
+        compared = rows[a].drop_duplicates()
+        compared = compared.sort_values(
+            a, key=lambda column: column.map(depth) if column.name == "layer_a" else column
+        )
+        networks = compared.set_index(a).index
         square = rows.pivot(index=a, columns=b, values="value")
         return square.reindex(index=networks, columns=networks.set_names(b))
 
@@ -254,10 +256,10 @@ class Run:
         if round == 0 and not path.exists():
             path = self._shared(seed, name)
         if not path.exists():
-            places = [folder.parts[-2:] for folder in self.folder.glob("seed*/round*")]
-            networks = sorted((int(a.removeprefix("seed")), int(b.removeprefix("round"))) for a, b in places)
+            folders = [folder.parts[-2:] for folder in self.folder.glob("seed*/round*")]
+            networks = sorted((int(a.removeprefix("seed")), int(b.removeprefix("round"))) for a, b in folders)
             _check(seed, dict(networks), "seed")
-            _check(round, {0, *(other for own, other in networks if own == seed)}, "round")
+            _check(round, {0, *(number for of_seed, number in networks if of_seed == seed)}, "round")
         return self._there(path)
 
     def _shared(self, seed: int, name: str) -> Path:

@@ -43,19 +43,19 @@ def split(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, int | str |
 
 def part(output: Any, module: str, key: int | str) -> Any:
     """Return a part of a module's output: a tuple, a mapping or an object with attributes."""
-    found = output
+    parts = output
     if isinstance(key, int) and hasattr(output, "to_tuple"):  # the outputs of transformers
-        found = output.to_tuple()
+        parts = output.to_tuple()
     elif isinstance(key, str) and not isinstance(output, Mapping):
-        found = output._asdict() if hasattr(output, "_asdict") else getattr(output, "__dict__", {})
-    places = isinstance(key, int) and isinstance(found, tuple | list)
-    keys = range(len(found)) if places else list(found) if isinstance(found, Mapping) else []
+        parts = output._asdict() if hasattr(output, "_asdict") else getattr(output, "__dict__", {})
+    numbered = isinstance(key, int) and isinstance(parts, tuple | list)
+    keys = range(len(parts)) if numbered else list(parts) if isinstance(parts, Mapping) else []
     if key not in keys:
         known = f"; it has {listed(keys)}" if keys else ""
         raise InputError(
             f"layers: module {module} returns a {type(output).__name__}, which has no part {key!r}{known}"
         )
-    return found[key]
+    return parts[key]
 
 
 def choose(network: nn.Module, patterns: list[str]) -> list[str]:

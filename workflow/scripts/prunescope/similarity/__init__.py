@@ -4,16 +4,18 @@ Modules import only from those listed below them:
 
 ``matrix``
     activation files → rows of the matrix
+``engine``
+    matrices → rows of a table, for jobs and notebooks alike
 ``passes``
     passes over the rows of many matrices: one, or two if a layer is ill-conditioned
 ``memory``
     a bound on the memory of a comparison, computed from sizes
+``scores``
+    a pair → the values of measures, with chance levels, intervals and statuses
 ``pairs``
-    two representations and their cross-moments → scores
+    two representations and their cross-moments
 ``measures``
-    the measures, each a kind of its own (see `prunescope.kinds`)
-``intervals``
-    intervals of a similarity over samples of images
+    the measures, each a kind of its own (see `prunescope.kinds`); ``table`` lists them
 ``chance``
     chance levels of measures
 ``unrelated``
@@ -22,10 +24,8 @@ Modules import only from those listed below them:
     second moments → independent units, whitened, and principal components
 ``classes``
     what measures give for other images of the same classes
-``sample``
-    rows of some images, or one vector for each
 ``moments``, ``moments_gpu``
     matrices → second moments
-``leverage``, ``folds``
-    whether few images carry the variance; images and their random folds
+``images``
+    the images behind the rows: random folds, samples, whether few carry the variance
 """

@@ -47,7 +47,7 @@ def levels(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
         By measure: (mean, quantile) for (a, b), and if it is not symmetric for (b, a). NaN where they are not
         known.
     """
-    found, drawn = {}, []
+    by_formula, permuted = {}, []
     for measure in measures:
         if not measure.chance:
             continue
@@ -56,12 +56,12 @@ def levels(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
         formula = measure.any_images or not pair.unrelated.drawn
         levels = [measure.chance(*side) for side in sides] if formula else [None]
         if None in levels:
-            drawn.append(measure)
+            permuted.append(measure)
         else:
-            found[measure.name] = [_both(level) for level in levels]
-    found |= _from_permutations(pair, drawn) if drawn else {}
+            by_formula[measure.name] = [_both(level) for level in levels]
+    every = by_formula | (_from_permutations(pair, permuted) if permuted else {})
     # With very few images, the tails of formulas leave the range of the measures.
-    return {name: [(mean, float(np.minimum(high, 1))) for mean, high in both] for name, both in found.items()}
+    return {name: [(mean, float(np.minimum(high, 1))) for mean, high in both] for name, both in every.items()}
 
 
 def _both(level: float | tuple[float, float]) -> tuple[float, float]:
@@ -69,31 +69,38 @@ def _both(level: float | tuple[float, float]) -> tuple[float, float]:
 
 
 def _from_permutations(pair, measures: Sequence) -> dict[str, list[tuple[float, float]]]:
-    unrelated, found = pair.unrelated, {}
+    unrelated = pair.unrelated
     columns = [(measure, back) for measure in measures for back in range(2 - measure.symmetric)]
     values, sizes = {column: [] for column in columns}, {_bases(*column): [] for column in columns}
-    products = pair.cross.covariance.size if unrelated.positions == 1 else np.inf
-    stops = STAGES + MORE_STAGES * (products <= FEW_PRODUCTS)
-    stops = stops[1 if unrelated.leveraged else 2 * (products <= SOME_PRODUCTS) :]
+    summaries: dict[tuple, tuple[float, float, float]] = {}
+    stops = _stops(pair)
     for start, stop in zip((0, *stops), stops, strict=False):
         # Only measures whose mean is not yet known well.
         error = ENOUGH if start < STAGES[-1] else MOST_ERROR
-        left = [column for column in columns if column not in found or found[column][2] > error]
-        for cross in unrelated.permuted(start, stop) if left else ():
+        unsure = [column for column in columns if column not in summaries or summaries[column][2] > error]
+        for cross in unrelated.permuted(start, stop) if unsure else ():
             drawn = pair.with_cross(cross)
             for bases, known in sizes.items():
                 known.append(unrelated.size(cross.covariance, bases))
-            for measure, back in left:
+            for measure, back in unsure:
                 values[measure, back].append(measure.value(drawn, back))
-        for column in left:
+        for column in unsure:
             bases = _bases(*column)
-            found[column] = _summary(
+            summaries[column] = _summary(
                 unrelated, column[0], bases, np.array(values[column]), np.array(sizes[bases])
             )
-    known: dict = {measure.name: [] for measure in measures}
-    for (measure, _), (mean, high, error) in found.items():
-        known[measure.name].append((mean, high) if error <= MOST_ERROR else (np.nan, np.nan))
-    return known
+    levels: dict = {measure.name: [] for measure in measures}
+    for (measure, _), (mean, high, error) in summaries.items():
+        levels[measure.name].append((mean, high) if error <= MOST_ERROR else (np.nan, np.nan))
+    return levels
+
+
+def _stops(pair) -> tuple[int, ...]:
+    """Return the numbers of permutations after which the error is looked at."""
+    unrelated = pair.unrelated
+    products = pair.cross.covariance.size if unrelated.positions == 1 else np.inf
+    stops = STAGES + MORE_STAGES * (products <= FEW_PRODUCTS)
+    return stops[1 if unrelated.leveraged else 2 * (products <= SOME_PRODUCTS) :]
 
 
 def _bases(measure, back: bool) -> tuple[str, str]:
@@ -118,7 +125,7 @@ def _with_leverage(
 ) -> tuple[float, float, float]:
     """Values depend mostly on which images with long rows meet, or on ‖C_ab‖_F²."""
     spread, every = min(
-        (_follow(unrelated, bases, values, power) for power in (1, 2)), key=lambda found: found[0]
+        (_follow(unrelated, bases, values, power) for power in (1, 2)), key=lambda follow: follow[0]
     )
     mean, high = every.mean(), np.quantile(every, QUANTILE)
     if measure.centred:

@@ -15,9 +15,9 @@ from prunescope.similarity.moments import Cross
 
 def members(labels: np.ndarray) -> np.ndarray:
     """Return a class from 0 for each image, -1 for images that are left out."""
-    names, found, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     used = (names >= 0) & (counts > 1)
-    return np.where(used, np.cumsum(used) - 1, -1)[found]
+    return np.where(used, np.cumsum(used) - 1, -1)[numbers]
 
 
 def sums(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -31,13 +31,13 @@ def levels(pair, measures: Sequence) -> dict[str, list[float]]:
 
     Empty if there are no labels. 0 for centred measures of what is left within classes.
     """
-    known = {measure.name: [0.0] for measure in measures if measure.needs == "labels" and measure.centred}
+    centred = {measure.name: [0.0] for measure in measures if measure.needs == "labels" and measure.centred}
     measures = [measure for measure in measures if measure.needs == "moments"]
     if pair.a.labels is None or not measures:
-        return known
+        return centred
     # Measures share what they compute of a pair.
     others = [pair.with_cross(cross) for cross in _other_images(pair)]
-    return known | {
+    return centred | {
         measure.name: [
             float(np.mean([measure.value(other, back) for other in others]))
             for back in range(2 - measure.symmetric)

@@ -3,9 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,8 @@ from prunescope.activations import store
 from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
-from prunescope.similarity.measures import OK, Measure, load
-from prunescope.similarity.pairs import LEVELS, Pair, compare, not_comparable
-from prunescope.similarity.passes import Own, engine
+from prunescope.similarity.engine import Engine, by_places, engine
+from prunescope.similarity.measures import OK, load
 
 log = logging.getLogger("prunescope")
 
@@ -84,10 +81,7 @@ def compare_round(
         When a measure is unknown, a file is missing or damaged, its rows do not correspond to those of the
         others, or activations are not finite.
     """
-    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
-        check_correspondence(recordings, settings.pairs)
-        this = replace(this, same_units=same_units)
-        return _table(this.rows(recordings[-1], recordings[:-1], itself=True), recordings)
+    return _compare(paths, settings, threads, device, same_units=same_units)
 
 
 def compare_seeds(
@@ -97,12 +91,7 @@ def compare_seeds(
 
     Parameters, result and errors are those of `compare_round`, with one file for each seed.
     """
-    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
-        check_correspondence(recordings, settings.pairs)
-        rows = []
-        for i in range(1, len(recordings)):
-            rows += this.rows(recordings[i], recordings[:i], itself=False)
-        return _table(rows, recordings)
+    return _compare(paths, settings, threads, device, seeds=True)
 
 
 def compare_untrained(
@@ -124,16 +113,12 @@ def compare_siblings(
     Seed and round of both sides are the same, so the columns ``experiment_a`` and ``experiment_b`` name the
     experiments, in the order of `paths`.
     """
-    with store.recordings(paths) as recordings, _comparison(settings, threads, device) as this:
-        check_correspondence(recordings, settings.pairs)
-        ours, again = recordings
-        rows = this.rows(again, [ours], itself=False)
-        table = _table(rows, recordings)
-    # Of each pair, `rows` has both orders, first with the last recording as a.
-    names = experiments[::-1]
-    for place, side in enumerate("ab"):
-        column = [names[(place + row) % 2] for row in range(len(rows))]
-        table = table.add_column(place, f"experiment_{side}", pa.array(column, pa.string()))
+    table = compare_seeds(paths, settings, threads, device)
+    # Of each pair, there are both orders, first with the last recording as a.
+    orders = [experiments[::-1], experiments] * (len(table) // 2)
+    for column, side in enumerate("ab"):
+        names = pa.array([order[column] for order in orders], pa.string())
+        table = table.add_column(column, f"experiment_{side}", names)
     return table
 
 
@@ -169,122 +154,68 @@ def check_correspondence(recordings: Sequence[Recording], pairs: str) -> None:
             raise InputError(f"{both}: {lacking.path} has no layer {name}; {remedy}")
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """A way to compare: `run` is a `map` that may use several threads; `own` is from `passes.engine`."""
+def _compare(
+    paths: Sequence[str | Path],
+    settings: Similarity,
+    threads: int,
+    device: str,
+    seeds: bool = False,
+    same_units: bool = True,
+) -> pa.Table:
+    """Compare the last recording with all up to itself, or with `seeds` each with each other."""
 
-    measures: list[Measure]
-    pairs: str
-    run: Callable
-    own: Callable[..., Own]
-    same_units: bool = True
+    def aligned(a: Matrix, b: Matrix) -> bool:
+        # Rounds of a lineage keep the order of units, which masks do not change.
+        same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
+        return same and (same_units or a.round == b.round)
 
-    def rows(self, recording: Recording, others: Sequence[Recording], itself: bool) -> list[dict]:
-        """Compare one recording with others, and with itself."""
-        mine, every = list(recording.matrices.values()), self.pairs == "all-layers"
+    measures, intervals = [load(name) for name in sorted(settings.measures)], settings.intervals
+    more = {"aligned": aligned, "both_orders": True}
+    with (
+        store.recordings(paths) as recordings,
+        engine(measures, settings.variance, threads, intervals, device, **more) as compared,
+    ):
+        check_correspondence(recordings, settings.pairs)
         rows: list[dict] = []
-        seen: list[Matrix] = []
-        for key in dict.fromkeys(matrix.places if every else matrix.layer for matrix in mine):
-            own = [matrix for matrix in mine if key == (matrix.places if every else matrix.layer)]
-            names, places = [matrix.layer for matrix in own], own[0].places
-            theirs = [
-                matrix
-                for other in others
-                for name, matrix in other.matrices.items()
-                if every or name in names
-            ]
-            fitting = [other for other in theirs if other.places == places]
-            found = list(self._of_group(own, fitting, itself, recording.labels))
-            apart = [other for other in theirs if other.places != places]
-            apart += seen if itself and every else []
-            seen += own
-            found += [row for matrix in own for other in apart for row in self._rows(matrix, other)]
-            few = Counter(row["status"] for row in found if row["status"] != OK)
-            log.info(
-                "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
-                ", ".join(names),
-                recording.round,
-                recording.seed,
-                own[0].shape[0],
-                len(others) + itself,
-                "".join(f"; {status}: {count} values" for status, count in few.items()),
-            )
-            rows += found
-        return rows
+        for last in range(1, len(recordings)) if seeds else [len(recordings) - 1]:
+            rows += _rows(compared, recordings[: last + 1], settings.pairs, itself=not seeds)
+        return _table(rows, recordings)
 
-    def _of_group(
-        self, matrices: list[Matrix], others: list[Matrix], itself: bool, labels: np.ndarray | None
-    ) -> Iterator[dict]:
-        positions = matrices[0].rows_per_image
-        own = self.own(matrices, positions=positions, labels=labels)
 
-        def within(places: tuple[int, int]) -> list[dict]:
-            i, j = places
-            return self._rows(matrices[i], matrices[j], own.pair(i, j))
-
-        def between(other: Matrix, pairs: Iterator[Pair]) -> list[dict]:
-            found = []
-            for matrix, pair in zip(matrices, pairs, strict=True):
-                found += self._rows(matrix, other, pair)
-            return found
-
+def _rows(compared: Engine, recordings: Sequence[Recording], pairs: str, itself: bool) -> list[dict]:
+    """Compare the last recording with the others, and with itself."""
+    *others, last = recordings
+    every, matrices = pairs == "all-layers", last.matrices.values()
+    rows: list[dict] = []
+    earlier: list[Matrix] = []
+    for group in by_places(matrices) if every else [[matrix] for matrix in matrices]:
+        layers = [matrix.layer for matrix in group]
+        theirs = [
+            matrix for other in others for layer, matrix in other.matrices.items() if every or layer in layers
+        ]
         if itself:
-            for rows in self.run(within, [(i, j) for i in range(len(matrices)) for j in range(i + 1)]):
-                yield from rows
-        for rows in own.against(others, between):
-            yield from rows
-
-    def _rows(self, a: Matrix, b: Matrix, pair: Pair | None = None) -> list[dict]:
-        """Return the rows of a pair, in both orders; without a pair, its rows do not correspond."""
-        rows = []
-        if pair:
-            # Rounds of a lineage keep the order of units, which masks do not change.
-            same = (a.seed, a.layer, a.width) == (b.seed, b.layer, b.width)
-            pair = replace(pair, aligned=same and (self.same_units or a.round == b.round))
-        for score in compare(pair, self.measures) if pair else map(not_comparable, self.measures):
-            common = {
-                "measure": score.measure,
-                "low": score.low,
-                "high": score.high,
-                "n": pair.n if pair else 0,
-                "images": pair.a.moments.images if pair else 0,
-                "status": score.status,
-                "spectrum": score.spectrum,
-            }
-            first, second = _side(a, score.rank_a), _side(b, score.rank_b)
-            numbers = {key: getattr(score, key) for key in ("value", *LEVELS)}
-            rows.append(common | _named(first, "a") | _named(second, "b") | numbers)
-            if a is not b:
-                numbers = {key: getattr(score, f"reverse_{key}") for key in LEVELS} | {"value": score.reverse}
-                rows.append(common | _named(second, "a") | _named(first, "b") | numbers)
-        return rows
-
-
-@contextmanager
-def _comparison(settings: Similarity, threads: int, device: str) -> Iterator[_Comparison]:
-    measures = [load(name) for name in sorted(settings.measures)]
-    with engine(measures, settings.variance, threads, settings.intervals, device) as own:
-        yield _Comparison(measures, settings.pairs, own.keywords["run"], own)
-
-
-def _side(matrix: Matrix, rank: int) -> dict:
-    return {
-        "seed": matrix.seed,
-        "round": matrix.round,
-        "layer": matrix.layer,
-        "density": matrix.density,
-        "width": matrix.width,
-        "rank": rank,
-    }
-
-
-def _named(side: dict, which: str) -> dict:
-    return {f"{key}_{which}": value for key, value in side.items()}
+            theirs += earlier
+        of_group = compared.rows(group, theirs, itself, last.labels)
+        if every:
+            earlier += group
+        few = Counter(row["status"] for row in of_group if row["status"] != OK)
+        log.info(
+            "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
+            ", ".join(layers),
+            last.round,
+            last.seed,
+            group[0].shape[0],
+            len(others) + itself,
+            "".join(f"; {status}: {count} values" for status, count in few.items()),
+        )
+        rows += of_group
+    return rows
 
 
 def _table(rows: list[dict], recordings: Sequence[Recording]) -> pa.Table:
     layers: dict[str, list[int]] = {}
     for recording in recordings:
-        layers |= {name: m.output for name, m in recording.matrices.items() if name not in layers}
+        for name, matrix in recording.matrices.items():
+            layers.setdefault(name, matrix.output)
     metadata = {"dataset": recordings[0].dataset, "layers": json.dumps(layers)}
     return pa.Table.from_pylist(rows, schema=COLUMNS.with_metadata(metadata))

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from prunescope.similarity.folds import FOLDS
+from prunescope.similarity.images import FOLDS, MOST_NUMBERS, MOST_VECTORS, READ_ROWS
 from prunescope.similarity.moments import MOST_TILE, chunk_rows
-from prunescope.similarity.sample import MOST_NUMBERS, MOST_VECTORS, READ_ROWS
 
 # Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
 BATCH_NUMBERS = 2**26
@@ -82,24 +81,24 @@ def peak_bytes(
         together = [([p for p, other in sizes if other == count], count) for _, count in set(sizes)]
     rows = 2 * recordings * len(widths) ** (2 if all_layers else 1) * (ROWS + max(widths))
     peaks = [
-        _peak_numbers(own, recordings, threads, count, intervals) + sample * _sample_numbers(own, threads)
-        for own, count in together
+        _peak_numbers(group, recordings, threads, count, intervals) + sample * _sample_numbers(group, threads)
+        for group, count in together
     ]
     # Samples of all layers that are compared together and of one other for each thread, with work on them.
     samples = [
-        sum(min(MOST_NUMBERS, images * count * width) for width in own)
-        + SAMPLE_WORK * threads * min(MOST_NUMBERS, images * count * max(own))
-        for own, count in together
+        sum(min(MOST_NUMBERS, images * count * width) for width in group)
+        + SAMPLE_WORK * threads * min(MOST_NUMBERS, images * count * max(group))
+        for group, count in together
     ]
     return 8 * (rows + max(peaks) + max(samples))
 
 
-def _sample_numbers(own: Sequence[int], threads: int) -> int:
+def _sample_numbers(widths: Sequence[int], threads: int) -> int:
     """Vectors of images and what is computed of them, for a layer's own matrices and one other per thread."""
-    vectors = MOST_VECTORS * (sum(own) + threads * max(own))
+    vectors = MOST_VECTORS * (sum(widths) + threads * max(widths))
     # A mask of neighbours has one byte for each pair of images; two halves of similarities have eight each.
-    work = MOST_VECTORS**2 * (IMAGE_PAIRS * threads + 9 * (len(own) + threads) // 8 + 1)
-    return vectors + work + threads * (2 * READ_ROWS + MOST_VECTORS) * max(own)
+    work = MOST_VECTORS**2 * (IMAGE_PAIRS * threads + 9 * (len(widths) + threads) // 8 + 1)
+    return vectors + work + threads * (2 * READ_ROWS + MOST_VECTORS) * max(widths)
 
 
 def _maps(positions: int) -> int:
@@ -107,11 +106,13 @@ def _maps(positions: int) -> int:
     return FOLDS * positions if positions > 1 else 0
 
 
-def _peak_numbers(own: Sequence[int], recordings: int, threads: int, positions: int, intervals: bool) -> int:
+def _peak_numbers(
+    widths: Sequence[int], recordings: int, threads: int, positions: int, intervals: bool
+) -> int:
     """Bound for layers whose pairs are summed together, in numbers of 8 bytes."""
     # In the sums, each matrix has two additional columns, see `moments`.
-    widest, width, squares = max(own) + 2, sum(own) + 2 * len(own), sum((p + 2) ** 2 for p in own)
-    every = recordings * sum(batch_numbers(width, p + 2, positions, intervals) for p in own)
+    widest, width, squares = max(widths) + 2, sum(widths) + 2 * len(widths), sum((p + 2) ** 2 for p in widths)
+    every = recordings * sum(batch_numbers(width, p + 2, positions, intervals) for p in widths)
 
     def batch(limit: int) -> int:
         return max(min(limit, every), batch_numbers(width, widest, positions, intervals))

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.errors import shrinking
-from prunescope.similarity.folds import Images
-from prunescope.similarity.leverage import Longest
+from prunescope.similarity.images import Images, Longest
 
 # Wide tiles multiply faster, but there must be enough tiles for all threads.
 LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from prunescope.similarity.folds import Images
+from prunescope.similarity.images import Images
 from prunescope.similarity.moments import Gram
 
 

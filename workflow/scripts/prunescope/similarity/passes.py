@@ -6,22 +6,16 @@ layers need this.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from prunescope.errors import InputError
 from prunescope.similarity import moments
-from prunescope.similarity.measures import Measure
 from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS, batch_numbers
 from prunescope.similarity.moments import Cross, Gram, Moments
 from prunescope.similarity.pairs import Pair
-from prunescope.similarity.whitening import Representation, constant_share, refine, represent, whiten
+from prunescope.similarity.whitening import Representation, refine, whiten
 
 T = TypeVar("T")
 
@@ -48,45 +42,7 @@ class Whitened:
         return whiten(self.side, self.matrix[rows])
 
 
-@contextmanager
-def engine(
-    measures: Sequence[Measure], variance: float | None, threads: int, intervals: bool, device: Any = "cpu"
-) -> Iterator[Callable[..., "Own"]]:
-    """Provide `Own` for these measures; it takes matrices, the rows of an image, and labels.
-
-    Matrices of a few hundred columns are too small for LAPACK to use two threads well, so they are processed
-    in parallel, with one thread per call. The result does not depend on the number of threads.
-
-    Parameters
-    ----------
-    measures : sequence of Measure
-    variance : float or None
-        See `similarity.variance`.
-    threads : int
-    intervals : bool
-        Whether measures get intervals.
-    device : torch.device or str, optional
-        Where to sum products; everything else is computed on the CPU.
-    """
-    kept = variance if any(measure.basis == "components" for measure in measures) else None
-
-    def represented(matrix, moments: Moments) -> Representation:
-        if not np.isfinite(moments.lengths):
-            raise InputError(matrix.not_finite())
-        return represent(moments, kept, matrix.rotated, constant_share(matrix.data))
-
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        run = map if threads == 1 else pool.map
-        if str(device) == "cpu":
-            gram = partial(Gram, run=run, by_fold=intervals)
-        else:
-            from prunescope.similarity.moments_gpu import DeviceGram
-
-            gram = partial(DeviceGram, device=device, by_fold=intervals)
-        yield partial(Own, represent=represented, run=run, gram=gram, replicas=intervals)
-
-
-class Own:
+class Group:
     """Matrices that are compared with each other and with other matrices; each is whitened once.
 
     Parameters
@@ -151,12 +107,9 @@ class Own:
             return None
 
         def without(fold: int) -> Pair:
-            own, other = self._gram.moments(i, fold), gram.moments(j, fold)
-            left, right = (
-                replace(side, moments=these, precise=None)
-                for side, these in zip(sides, (own, other), strict=True)
-            )
-            return Pair(left, right, gram.cross(i, j, fold))
+            a = replace(sides[0], moments=self._gram.moments(i, fold), precise=None)
+            b = replace(sides[1], moments=gram.moments(j, fold), precise=None)
+            return Pair(a, b, gram.cross(i, j, fold))
 
         return without
 
@@ -167,9 +120,9 @@ class Own:
         ----------
         others : sequence of array-like, shapes (n, p_j)
         use : callable
-            Takes one of `others` and an iterator over its pairs (own matrix i, this one); must not return
-            None. It is called once for each matrix, in parallel, and should not keep pairs, because they are
-            large.
+            Takes one of `others` and an iterator over its pairs (matrix i of the group, this one); must not
+            return None. It is called once for each matrix, in parallel, and should not keep pairs, because
+            they are large.
 
         Yields
         ------
@@ -189,20 +142,20 @@ class Own:
             other = self._side(batch[j], gram, first + j)
             return None if other.ill else use(batch[j], self._pairs(other, gram, first + j))
 
-        found = list(self._run(result, range(len(batch))))
-        missing = [j for j, this in enumerate(found) if this is None]
+        results = list(self._run(result, range(len(batch))))
+        missing = [j for j, one in enumerate(results) if one is None]
         for few in self._batches([batch[j] for j in missing], SECOND_BATCH_NUMBERS):
-            these, missing = missing[: len(few)], missing[len(few) :]
-            for j, this in zip(these, self._second_pass(few, these, gram, use), strict=True):
-                found[j] = this
-        return found
+            numbers, missing = missing[: len(few)], missing[len(few) :]
+            for j, one in zip(numbers, self._second_pass(few, numbers, gram, use), strict=True):
+                results[j] = one
+        return results
 
-    def _second_pass(self, batch: list, places: list[int], gram: Gram, use: Callable) -> list:
-        """Compare part of a pass with full precision; `places` are its matrices' positions in the pass."""
+    def _second_pass(self, batch: list, numbers: list[int], gram: Gram, use: Callable) -> list:
+        """Compare part of a pass with full precision; `numbers` are those of its matrices in the pass."""
         first = len(self.matrices)
 
         def represented(k: int) -> Representation:
-            return self._side(batch[k], gram, first + places[k])
+            return self._side(batch[k], gram, first + numbers[k])
 
         others = list(self._run(represented, range(len(batch))))
         precise = moments.row(
@@ -215,17 +168,17 @@ class Own:
         def result(k: int):
             other, correction = refine(others[k], precise.moments(first + k))
             whitened = (_corrected(None, precise.cross(i, first + k), correction) for i in range(first))
-            return use(batch[k], self._pairs(other, gram, first + places[k], whitened))
+            return use(batch[k], self._pairs(other, gram, first + numbers[k], whitened))
 
         return list(self._run(result, range(len(batch))))
 
     def _pairs(
-        self, other: Representation, gram: Gram, place: int, whitened: Iterator[Cross] | None = None
+        self, other: Representation, gram: Gram, j: int, whitened: Iterator[Cross] | None = None
     ) -> Iterator[Pair]:
         for i, side in enumerate(self.sides):
-            known = None if whitened is None else next(whitened)
-            replica = self._replica((side, other), gram, i, place)
-            yield Pair(side, other, gram.cross(i, place), known, replica=replica)
+            precise = None if whitened is None else next(whitened)
+            replica = self._replica((side, other), gram, i, j)
+            yield Pair(side, other, gram.cross(i, j), precise, replica=replica)
 
     def _batches(self, others: Sequence, numbers: int) -> Iterator[list]:
         """Split `others` into batches of at most about `numbers` sums."""

@@ -136,7 +136,7 @@ MEASURES = {
         },
     ),
     "nbs": Kind(
-        "similarity.measures.bures:nbs",
+        "similarity.measures.alignment:nbs",
         "Normalised Bures similarity, ‖C_ab‖_* / √(tr C_aa · tr C_bb)",
         label="NBS",
         reference="S. Tang, W. J. Maddox, C. Dickens, T. Diethe, A. Damianou: Similarity of Neural "

@@ -114,13 +114,13 @@ class Unrelated:
     def variance(self, bases: tuple[str, str]) -> float:
         """v: as for one row per image, times tr(G^a G^b) / (tr G^a tr G^b) with G_tu = Σ_i ⟨x_it, x_iu⟩."""
         if bases not in self._variances:
-            left_a, left_b = (
+            varying_a, varying_b = (
                 max(side.size(basis) - np.square(means).sum() / self.positions, 0.0)
                 for side, basis in self._both(bases)
                 for means in [side.coordinates(basis, side.moments.map)]
             )
-            known = left_a * left_b / max(self.a.moments.images - 1, 1)
-            self._variances[bases] = known * (self._overlap(bases) if self.positions > 1 else 1.0)
+            of_one_row = varying_a * varying_b / max(self.a.moments.images - 1, 1)
+            self._variances[bases] = of_one_row * (self._overlap(bases) if self.positions > 1 else 1.0)
         return self._variances[bases]
 
     @cached_property

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.linalg import lapack
 
 from prunescope.similarity.classes import members, sums
+from prunescope.similarity.images import Sample, image_vectors
 from prunescope.similarity.moments import LEAST_ROWS, Moments
-from prunescope.similarity.sample import Sample, image_vectors
 
 # A unit is constant when its variance is at most this fraction of its squared mean plus the largest variance:
 # the rounding error of a constant in float32. Float64 numbers that float32 cannot hold are more precise, and
@@ -311,8 +311,9 @@ def constant_share(matrix) -> float:
 def _alive(moments: Moments, constant: float) -> tuple[np.ndarray, bool]:
     """Return the units that vary, and whether a much larger unit may hide that others vary."""
     spread = np.diagonal(moments.covariance)
-    own, largest = constant * moments.mean**2, CONSTANT * spread.max(initial=0.0)
-    return np.flatnonzero(spread > own + largest), bool(((spread > own) & (spread <= own + largest)).any())
+    alone, largest = constant * moments.mean**2, CONSTANT * spread.max(initial=0.0)
+    unclear = (spread > alone) & (spread <= alone + largest)
+    return np.flatnonzero(spread > alone + largest), bool(unclear.any())
 
 
 def _whitening(
@@ -328,10 +329,10 @@ def _whitening(
     taken = pivots[:rank] - 1
     inverse, _ = lapack.dtrtri(np.tril(factor[:rank, :rank]), lower=1)
     least = np.square(np.diagonal(factor)[:rank]).min()
-    left = 1 - np.square(factor[rank:, :rank]).sum(axis=1)
+    unexplained = 1 - np.square(factor[rank:, :rank]).sum(axis=1)
     # Sums that were rounded to float32 leave more than the rounding of float64.
     explained = min(rounding / 2, tolerance / UNCLEAR) if precise else tolerance / UNCLEAR
-    near = least < UNCLEAR * tolerance or left.max(initial=0.0) > explained
+    near = least < UNCLEAR * tolerance or unexplained.max(initial=0.0) > explained
     return alive[taken], np.asfortranarray(inverse * scale[taken]), float(least), bool(near)
 
 

@@ -84,8 +84,8 @@ def units_first(view: str, module: str, shape: Sequence[int], axis: int | None) 
             "its type nor other modules show which axis holds its units; set activations.axes to "
             f"{{{module}: first}} if it is the axis after n, or to {{{module}: last}}"
         )
-    place = (axis or 1) - 1
-    return (shape[place], *shape[:place], *shape[place + 1 :])
+    before = (axis or 1) - 1
+    return (shape[before], *shape[:before], *shape[before + 1 :])
 
 
 def sample(
@@ -105,11 +105,11 @@ def sample(
         The number of positions, ``all``, or a list with one position.
     """
     grid = kinds.load("view", view, "activations.view").grid(shape)
-    if (places := prod(grid)) == 1:
+    if (positions := prod(grid)) == 1:
         return (), np.arange(1)
     if isinstance(wanted, list):
         return (), np.array(wanted)
-    if wanted == "all" or wanted >= places:
-        return grid, np.arange(places)
+    if wanted == "all" or wanted >= positions:
+        return grid, np.arange(positions)
     generator = np.random.default_rng(derive_seed(0, "positions", *grid))
-    return grid, np.sort(generator.choice(places, wanted, replace=False))
+    return grid, np.sort(generator.choice(positions, wanted, replace=False))

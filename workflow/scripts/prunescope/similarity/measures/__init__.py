@@ -1,7 +1,4 @@
-"""Measures. Each is a function of a pair, and an entry of the table in this folder.
-
-Nothing here imports NumPy, so sizes can be checked before anything is computed.
-"""
+"""Measures. Each is a function of a pair, and an entry of `prunescope.similarity.table`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
@@ -9,7 +6,7 @@ from itertools import count
 
 from prunescope import kinds
 from prunescope.errors import InputError, guess
-from prunescope.similarity.folds import smaller_half
+from prunescope.similarity.images import smaller_half
 
 OK = "ok"
 FEW = "few rows"
@@ -332,14 +329,16 @@ def table() -> str:
     """Return the measures as a Markdown table: name, label, what does not change them, reference."""
     lines = ["| measure | label | unchanged by | reference |", "|---|---|---|---|"]
     for name in kinds.known("measure"):
-        this = described(name)
-        reference = f"[{this.reference}]({this.url})" if this.url else this.reference
-        lines.append(f"| `{name}` | {this.label} | {this.unchanged_by} | {reference} |")
+        measure = described(name)
+        reference = f"[{measure.reference}]({measure.url})" if measure.url else measure.reference
+        lines.append(f"| `{name}` | {measure.label} | {measure.unchanged_by} | {reference} |")
     return "\n".join(lines)
 
 
 def statuses() -> str:
     """Return the statuses as a Markdown table: name, meaning, whether there is a value."""
-    given = {True: "given", False: "NaN"}
-    rows = [f"| `{status.name}` | {status.meaning} | {given[status.given]} |" for status in STATUSES]
+    rows = [
+        f"| `{status.name}` | {status.meaning} | {'given' if status.given else 'NaN'} |"
+        for status in STATUSES
+    ]
     return "\n".join(["| `status` | meaning | value |", "|---|---|---|", *rows])

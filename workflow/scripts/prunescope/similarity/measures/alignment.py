@@ -1,4 +1,4 @@
-"""Measures of kernel alignment."""
+"""Measures of covariances: kernel alignment and the Bures similarity."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ def cka(pair):
 
     Biased upwards when there are few rows.
     """
-    own = np.linalg.norm(pair.a.moments.covariance) * np.linalg.norm(pair.b.moments.covariance)
-    return np.sum(np.square(pair.cross.covariance)) / own
+    norms = np.linalg.norm(pair.a.moments.covariance) * np.linalg.norm(pair.b.moments.covariance)
+    return np.sum(np.square(pair.cross.covariance)) / norms
 
 
 def cka_debiased(pair):
@@ -24,10 +24,21 @@ def cka_debiased(pair):
     of the images, with the rows centred at each position. Can be slightly negative. NaN when H(a,a) or H(b,b)
     is not positive. The reference gives the estimate of HSIC.
     """
-    own = [_hsic(side.moments, side.moments, side.moments) for side in (pair.a, pair.b)]
-    if min(own) <= 0:
+    of_a, of_b = (_hsic(side.moments, side.moments, side.moments) for side in (pair.a, pair.b))
+    if min(of_a, of_b) <= 0:
         return np.nan
-    return _hsic(pair.a.moments, pair.b.moments, pair.cross) / np.sqrt(own[0]) / np.sqrt(own[1])
+    return _hsic(pair.a.moments, pair.b.moments, pair.cross) / np.sqrt(of_a) / np.sqrt(of_b)
+
+
+def nbs(pair):
+    """Normalised Bures similarity, ‖C_ab‖_* / √(tr C_aa · tr C_bb).
+
+    One minus half the squared Procrustes distance of the matrices scaled to norm 1.
+    """
+    # Unlike correlations, these singular values span many orders of magnitude, so the small ones would be
+    # lost in the eigenvalues of a squared matrix.
+    nuclear = np.linalg.svd(pair.cross.covariance, compute_uv=False).sum()
+    return nuclear / np.sqrt(pair.a.variance * pair.b.variance)
 
 
 def _hsic(a, b, cross) -> float:

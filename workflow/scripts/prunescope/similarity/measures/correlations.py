@@ -31,18 +31,18 @@ def cca_cv(pair):
     mean: a lower bound. Rows are centred at each position. Directions that do not vary in both halves are not
     compared; NaN if there are no others. The reference introduced cross-validation.
     """
-    found = np.concatenate([_in_other_half(pair, given, other) for given, other in ((0, 1), (1, 0))])
-    return found.mean() if found.size else np.nan
+    correlations = np.concatenate([_in_other_half(pair, half, 1 - half) for half in (0, 1)])
+    return correlations.mean() if correlations.size else np.nan
 
 
-def _in_other_half(pair, given: int, other: int) -> np.ndarray:
+def _in_other_half(pair, half: int, other: int) -> np.ndarray:
     """Correlations in one half of the images along the canonical directions of another.
 
     Directions of equal correlations can be rotated among themselves. They get one correlation together, from
     the sums of their covariances and variances, which do not depend on the rotation. Directions without any
     correlation are arbitrary and get 0.
     """
-    left, correlations, right = pair.half_directions[given]
+    left, correlations, right = pair.half_directions[half]
     together = np.einsum("il,il->l", pair.halves[other] @ right, left)
     variances = [
         np.einsum("il,il->l", side.halves[other] @ maps, maps)
@@ -50,12 +50,12 @@ def _in_other_half(pair, given: int, other: int) -> np.ndarray:
     ]
     starts = np.flatnonzero(np.diff(correlations, prepend=np.inf) < -EQUAL)
     counts = np.diff(starts, append=correlations.size)
-    together, own, theirs = (np.add.reduceat(sums, starts) for sums in (together, *variances))
+    together, of_a, of_b = (np.add.reduceat(sums, starts) for sums in (together, *variances))
     # Without a fold of images, a direction can be silent; rounding remains.
-    size = np.sqrt(np.maximum(own, 0)) * np.sqrt(np.maximum(theirs, 0))
+    size = np.sqrt(np.maximum(of_a, 0)) * np.sqrt(np.maximum(of_b, 0))
     compared = (size > 0) & (correlations[starts] > EQUAL)
-    found = np.divide(together, size, out=np.zeros_like(size), where=compared)
-    return np.repeat(np.clip(found, -1, 1), counts)
+    cosines = np.divide(together, size, out=np.zeros_like(size), where=compared)
+    return np.repeat(np.clip(cosines, -1, 1), counts)
 
 
 def regression_r2(pair):

@@ -89,8 +89,8 @@ def _known(side, similarities) -> tuple[np.ndarray, float, float]:
         pairs = squareform(matrix, checks=False) / (np.sqrt(size / 2) or np.nan)
         matrix -= additive[:, None] + additive
         np.fill_diagonal(matrix, 0)
-        left = np.linalg.norm(matrix) or 1.0
-        side.memo[name] = pairs, float(fraction), float(np.sum((matrix @ matrix) * matrix) / left**3)
+        norm = np.linalg.norm(matrix) or 1.0
+        side.memo[name] = pairs, float(fraction), float(np.sum((matrix @ matrix) * matrix) / norm**3)
     return side.memo[name]
 
 

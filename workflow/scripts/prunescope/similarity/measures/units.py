@@ -40,8 +40,8 @@ def soft_match(pair):
     Several units may have the same counterpart. Constant units of either side are left out, so lost units of
     b lower the value, lost units of a do not.
     """
-    found = _correlations(pair, pair.cross.covariance)
-    return float(found[np.ix_(pair.a.varying, pair.b.varying)].max(axis=1).mean())
+    correlations = _correlations(pair, pair.cross.covariance)
+    return float(correlations[np.ix_(pair.a.varying, pair.b.varying)].max(axis=1).mean())
 
 
 def shuffled(_pair, _ranks: tuple[int, int]) -> None:

@@ -19,11 +19,11 @@ def cka_within(pair):
     """
     if pair.a.labels is None:
         return np.nan
-    own = [_own(side) for side in (pair.a, pair.b)]
-    if min(own) <= 0:
+    of_a, of_b = (_with_itself(side) for side in (pair.a, pair.b))
+    if min(of_a, of_b) <= 0:
         return np.nan
     between = np.sum(_scatter(pair.a, pair.b, 0) * _scatter(pair.a, pair.b, 1))
-    return between / np.sqrt(own[0]) / np.sqrt(own[1])
+    return between / np.sqrt(of_a) / np.sqrt(of_b)
 
 
 def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
@@ -35,12 +35,12 @@ def chance(pair, _ranks: tuple[int, int]) -> tuple[float, float]:
     """
     variance = 1.0
     for half in (0, 1):
-        (counts, _, left), (_, _, right) = (_classes(side, half) for side in (pair.a, pair.b))
-        variance *= np.sum(left * right / np.maximum(counts - 1, 1)) / (left.sum() * right.sum())
+        (counts, _, of_a), (_, _, of_b) = (_classes(side, half) for side in (pair.a, pair.b))
+        variance *= np.sum(of_a * of_b / np.maximum(counts - 1, 1)) / (of_a.sum() * of_b.sum())
     return 0.0, float(NORMAL * np.sqrt(variance))
 
 
-def _own(side) -> float:
+def _with_itself(side) -> float:
     """H(a,a); 0 if only rounding remains."""
     if "within" not in side.sample_memo:
         scatters = [_scatter(side, side, half) for half in (0, 1)]
@@ -77,6 +77,6 @@ def _classes(side, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         counts = np.bincount(here)
         means = sums(rows, here) / np.sqrt(np.maximum(counts, 1))[:, None, None]
         squares = np.bincount(here, np.square(rows).sum(axis=(1, 2)))
-        left = np.clip(squares - np.square(means).sum(axis=(1, 2)), 0, None) * (counts > 1)
-        side.sample_memo["within", half] = counts, means, left
+        within = np.clip(squares - np.square(means).sum(axis=(1, 2)), 0, None) * (counts > 1)
+        side.sample_memo["within", half] = counts, means, within
     return side.sample_memo["within", half]

@@ -1,4 +1,4 @@
-"""Compare activations that were recorded elsewhere."""
+"""Compare folders of activations that were recorded elsewhere, without torch."""
 
 import tempfile
 from collections.abc import Sequence
@@ -51,13 +51,13 @@ def compare_folders(
     """
     if not paths:
         raise InputError("compare_folders: no folders; give at least one")
-    found = [folder.read(path) for path in paths]
-    folder.check_correspondence(found)
+    folders = [folder.read(path) for path in paths]
+    folder.check_correspondence(folders)
     with tempfile.TemporaryDirectory() as scratch:
-        files = [Path(scratch, f"{round}.h5") for round in range(len(found))]
-        for round, (foreign, file) in enumerate(zip(found, files, strict=True)):
-            folder.bring(replace(foreign, ids=found[0].ids), file, round)
-        given = {"measures": list(measures)} if measures else {}
-        settings = base.load(Similarity, given | {"variance": variance, "pairs": pairs}, "compare_folders")
+        files = [Path(scratch, f"{round}.h5") for round in range(len(folders))]
+        for round, (foreign, file) in enumerate(zip(folders, files, strict=True)):
+            folder.bring(replace(foreign, ids=folders[0].ids), file, round)
+        values = {"variance": variance, "pairs": pairs} | ({"measures": list(measures)} if measures else {})
+        settings = base.load(Similarity, values, "compare_folders")
         rows = [compare_round(files[: last + 1], settings) for last in range(len(files))]
         return pa.concat_tables(rows).to_pandas().drop(columns="spectrum")
