@@ -12,7 +12,7 @@ from torchvision import models
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import build as building
-from prunescope.networks import modules, torchvision
+from prunescope.networks import modules, preprocessing, torchvision
 from prunescope.networks.inspect import inspect
 from prunescope.networks.lenet import lenet5
 from prunescope.networks.masks import census
@@ -225,11 +225,11 @@ def test_normalise_is_the_textbook_formula_and_keeps_the_memory_format():
     mean, std = np.array([0.1, 0.5, 0.9]), np.array([0.2, 0.3, 0.05])
     expected = (pixels / 255 - mean[:, None, None]) / std[:, None, None]
     images = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
-    found = building.normalise(images, torch.from_numpy(mean), torch.from_numpy(std))
+    found = preprocessing.normalise(images, torch.from_numpy(mean), torch.from_numpy(std))
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(building.normalise(images, mean.tolist(), std.tolist()), found)
+    np.testing.assert_array_equal(preprocessing.normalise(images, mean.tolist(), std.tolist()), found)
 
 
 # --- what can be pruned ----------------------------------------------------------------------------------
