@@ -124,7 +124,7 @@ FREE = [
     ("pruning/initialisation.py", "value.abs()", "value.abs() ** 2"),
     ("pruning/inputs.py", ".square()", ".abs()"),
     ("pruning/table.py", '"iterations": 100', '"iterations": 50'),
-    ("settings/combinations.py", "would remove", "removes"),
+    ("settings/experiment.py", "would remove", "removes"),
     ("training/table.py", '"Momentum."', '"How much of the last step is added."'),
     ("similarity/measures/bures.py", "compute_uv=False", "compute_uv=0"),
     ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),

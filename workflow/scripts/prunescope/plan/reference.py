@@ -11,9 +11,8 @@ import yaml
 
 from prunescope import kinds
 from prunescope.findings.words import MEANINGS
-from prunescope.settings.combinations import REFUSED
-from prunescope.settings.experiment import Experiment
-from prunescope.settings.top import Config
+from prunescope.settings.config import Config
+from prunescope.settings.experiment import REFUSED, Experiment
 from prunescope.similarity import measures
 
 REPOSITORY = Path(__file__).parents[4]

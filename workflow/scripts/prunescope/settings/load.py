@@ -18,9 +18,9 @@ from pathlib import Path
 
 from prunescope.errors import InputError, guess
 from prunescope.settings import base, elsewhere
+from prunescope.settings.config import Config, repeats
 from prunescope.settings.experiment import Written, validated
 from prunescope.settings.reading import plain, read_yaml
-from prunescope.settings.top import Config, repeats
 
 # Keys that the dense training reads; a control comes last because it extends the experiment that it controls.
 DENSE = ("dataset", "network", "training", "pruning.retraining", "pruning.rewind")
