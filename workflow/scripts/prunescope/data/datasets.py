@@ -17,7 +17,6 @@ from prunescope import hdf5
 from prunescope.data.images import Images, blocks
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
-from prunescope.links import refuse_links
 
 SCHEMA = 2
 UNLABELLED = -1
@@ -187,7 +186,7 @@ def load(path: str | Path) -> Prepared:
     try:
         hdf5.verify(path)
         file = h5py.File(path)
-        refuse_links(path, file)
+        hdf5.refuse_links(path, file)
         if file.attrs.get("schema") != SCHEMA:
             raise InputError(
                 f"{path}: data set schema {file.attrs.get('schema')}, but this version reads {SCHEMA}; "
