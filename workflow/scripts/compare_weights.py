@@ -11,13 +11,13 @@ with jobs.job(snakemake) as log:
     given, params, name = snakemake.input, snakemake.params, snakemake.wildcards.experiment
     jobs.device(snakemake)  # sets the number of threads
     layers, tables = [], []
-    for place, path in enumerate(given.checkpoints):
+    for index, path in enumerate(given.checkpoints):
         checkpoint = load(path, mapped=True)
         network = checkpoint.build()
         layers.append(weights.layers_of(checkpoint, network))
         # The experiment's own networks come first.
-        if place < len(given.units):
-            tables.append(channels.of_network(checkpoint, network, files.read_json(given.units[place])))
+        if index < len(given.units):
+            tables.append(channels.of_network(checkpoint, network, files.read_json(given.units[index])))
     compared = weights.compare(
         layers,
         identified(params.networks, name),

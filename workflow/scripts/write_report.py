@@ -14,7 +14,7 @@ with jobs.job(snakemake) as log:
     experiment = Experiment.read(name, snakemake.input, given)
     shapes = tables.layers(snakemake.input.similarity)
     networks = [read_json(path) for path in snakemake.input.metrics]
-    found = verdicts.conclude(
+    findings = verdicts.conclude(
         name,
         experiment.similarity,
         experiment.accuracy,
@@ -24,11 +24,11 @@ with jobs.job(snakemake) as log:
         experiment.controls,
         experiment.untrained,
     )
-    found = with_connections(found, experiment.channels)
+    findings = with_connections(findings, experiment.channels)
     names = experiment.rounds.labels if given.experiment.get("models") else None
-    found = with_levels(found, experiment.tables, list(shapes), experiment.untrained, names)
+    findings = with_levels(findings, experiment.tables, list(shapes), experiment.untrained, names)
     page = experiment_page(
-        replace(experiment, findings=found),
+        replace(experiment, findings=findings),
         networks,
         tables.training_curves(networks, snakemake.input.training),
         given.measures,
@@ -38,9 +38,9 @@ with jobs.job(snakemake) as log:
             "lock (SHA-256 of envs/requirements.txt)": given.lock,
         },
     )
-    write_json(snakemake.output.findings, found)
-    write_text(snakemake.output.text, "\n\n".join(found["text"]) + "\n")
+    write_json(snakemake.output.findings, findings)
+    write_text(snakemake.output.text, "\n\n".join(findings["text"]) + "\n")
     write_text(snakemake.output.report, page)
     log.info("%.1f MB", len(page) / 1e6)
-    for sentence in found["text"]:
+    for sentence in findings["text"]:
         log.info("%s", sentence)

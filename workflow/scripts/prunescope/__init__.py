@@ -12,11 +12,16 @@ Importing it is fast: torch and NumPy are loaded only when something that needs 
 
 Contents, in the order in which the workflow uses them:
 
-``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``kinds``, ``digests``
-    messages for users; reading and writing; seeds, versions and digests; what every script does first; one
-    GPU per job; kinds; digests of code
-``config``
-    configuration files: load, validate, explain
+``errors``, ``files``, ``hdf5``, ``identity``, ``provenance``
+    messages for users; reading and writing; what each job read and wrote; seeds and versions
+``jobs``, ``devices``
+    what every script does first; one GPU per job
+``kinds``, ``digests``
+    networks, measures and so on by name; digests of code
+``settings``
+    everything that a user may write: load, validate, explain
+``plan``
+    what is known before any job: what each rule reads, whose files it uses, sizes, bounds, notes
 ``data``
     sources of images, the prepared data set, augmentation
 ``networks``

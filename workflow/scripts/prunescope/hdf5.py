@@ -14,6 +14,8 @@ HDF5 ignores it:
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,6 +48,20 @@ def seal(path: str | Path) -> None:
         content = json.dumps({"rows": rows, "rest": rest}).encode()
         file.seek(0, os.SEEK_END)
         file.write(content + f"{len(content):016d}{hashlib.sha256(content).hexdigest()}".encode() + MAGIC)
+
+
+@contextmanager
+def opening(path: str | Path, what: str) -> Iterator[tuple[h5py.File, dict[str, np.ndarray]]]:
+    """Open a sealed file: yield it and the checksums of its matrices. It stays open; errors become one line."""
+    try:
+        sums = verify(path)
+        file = h5py.File(path)
+        refuse_links(path, file)
+        yield file, sums
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file can make the reader raise anything
+        raise InputError(f"{path}: not a readable {what} ({error}); {REMEDY}") from None
 
 
 def verify(path: str | Path) -> dict[str, np.ndarray]:

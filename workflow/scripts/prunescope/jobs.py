@@ -43,15 +43,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     lack of memory, with the memory bound of the job's rule. SIGTERM and Ctrl-C interrupt the body, so that it
     removes its temporary files, and end the process with one line in the log. Any other exception is logged
     with its traceback and raised. A job that succeeds on a GPU records how long it held the GPU and how much
-    GPU memory it used.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake passes to a script; `input`, `output`, `log`, `rule`, `wildcards`,
-        `threads`, `resources` and `params` are used.
-    hidden : iterable of path, optional
-        Further files that only this job may write.
+    GPU memory it used. `hidden` are further files that only this job may write.
     """
     gc.freeze()
     own.use(snakemake.config.get("code_folder", "."))
@@ -242,18 +234,7 @@ def gpu_benchmark(log: str | Path) -> Path:
 
 
 def write_gpu_benchmark(path: str | Path, gpu: str, seconds: float, peak_bytes: int) -> None:
-    """Write a table of one line, in the style of Snakemake's benchmark files, atomically.
-
-    Parameters
-    ----------
-    path : path
-    gpu : str
-        Name of the device.
-    seconds : float
-        Time for which the job held it.
-    peak_bytes : int
-        Peak memory on the device; written in MiB, like Snakemake's ``max_rss``.
-    """
+    """Write a table of one line, in the style of Snakemake's benchmark files: memory in MiB."""
     with files.atomic_path(path) as part:
         part.write_text(f"gpu\tgpu_seconds\tpeak_gpu_mb\n{gpu}\t{seconds:.4f}\t{peak_bytes / 2**20:.2f}\n")
 
@@ -278,10 +259,6 @@ def device(snakemake):
     With ``--resources gpu=0`` no job is granted one, so everything runs on the CPU. The job leases a GPU that
     no other job uses until its process ends (``gpu_share`` in config/config.yaml lets several jobs share
     one).
-
-    Returns
-    -------
-    torch.device
     """
     import torch
 
