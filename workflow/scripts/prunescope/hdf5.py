@@ -52,7 +52,7 @@ def seal(path: str | Path) -> None:
 
 @contextmanager
 def opening(path: str | Path, what: str) -> Iterator[tuple[h5py.File, dict[str, np.ndarray]]]:
-    """Open a sealed file: yield it and the checksums of its matrices. It stays open; errors become one line."""
+    """Open a sealed file, which stays open: yield it and the checksums of its matrices."""
     try:
         sums = verify(path)
         file = h5py.File(path)

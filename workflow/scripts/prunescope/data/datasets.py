@@ -176,7 +176,7 @@ class Prepared(Dataset):
 
 
 def load(path: str | Path) -> Prepared:
-    """Open a prepared data set and verify its checksums. Its images stay in the file until they are indexed."""
+    """Open a prepared data set and verify its checksums. Images stay in the file until they are indexed."""
     with hdf5.opening(path, "data set") as (file, _):
         if file.attrs.get("schema") != SCHEMA:
             raise InputError(
