@@ -38,7 +38,7 @@ PACKAGES = """altair click filelock h5py hypothesis.strategies jinja2 jsonschema
 REPOSITORY = Path(__file__).parents[1]
 LIBRARY = Path("workflow/scripts/prunescope")
 ROOMS = """similarity/**/*.py findings/**/*.py pruning/**/*.py training/**/*.py activations/**/*.py
-    data/**/*.py networks/**/*.py levels/**/*.py plan/landscape.py plan/stages.py checkpoints.py tables.py"""
+    data/**/*.py networks/**/*.py levels/**/*.py plan/compared.py plan/stages.py checkpoints.py tables.py"""
 QUICK = 2.0  # seconds, when lines are recorded
 # A test may take its usual time multiplied by this, plus seconds: processor time, and elapsed time.
 FACTOR, PROCESSOR, ELAPSED = 10, 20, 200

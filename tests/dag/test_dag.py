@@ -124,7 +124,7 @@ FREE = [
     ("pruning/network_criteria.py", "value.abs()", "value.abs() ** 2"),
     ("pruning/network_criteria.py", ".square()", ".abs()"),
     ("pruning/table.py", '"iterations": 100', '"iterations": 50'),
-    ("settings/combinations.py", "would remove", "removes"),
+    ("settings/experiment.py", "would remove", "removes"),
     ("training/table.py", '"Momentum."', '"How much of the last step is added."'),
     ("similarity/measures/neighbours.py", "TIED = 0.01", "TIED = 0.02"),
     ("networks/table.py", "LeNet for 8×8 images", "A LeNet"),

@@ -25,7 +25,7 @@ include: {str(REPOSITORY / "Snakefile")!r}
 def jobs_of(name):
     this = experiment(name)
     absent = ("train_dense", "prune_round") if "models" in this else ("import_model",)
-    absent += () if trains_again(name) else ("compare_siblings", "assemble_siblings")
+    absent += () if stages.trains_again(experiment(name)) else ("compare_siblings", "assemble_siblings")
     absent += () if lines_of(name) else ("measure_barriers", "assemble_barriers")
     for stage in workflow.rules:
         if "experiment" in stage.wildcard_names and stage.name not in absent:
@@ -55,7 +55,7 @@ evaluated = {{
         job: job_of(stage, wildcards, (1, 2) if name.startswith("base") else (1,))
         for job, stage, wildcards in jobs_of(name)
     }}
-    | {{"all": {{"params": {{}}, "input": products(name)}}}}
+    | {{"all": {{"params": {{}}, "input": targets.of_experiment(lineage(name))}}}}
     for name in CONFIG["experiments"]
 }}
 # Snakemake ignores changes of values that JSON does not have, so they would rerun nothing.

@@ -8,8 +8,7 @@ from test_stages import MINIMAL
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.plan import stages
-from prunescope.settings.combinations import REFUSED
-from prunescope.settings.experiment import validated
+from prunescope.settings.experiment import REFUSED, validated
 from prunescope.settings.load import merge
 from prunescope.settings.pruning import PruningSettings, Selection
 

@@ -90,7 +90,7 @@ def test_comments_docstrings_and_formatting_do_not_count(copy):
         # What a criterion or a control imports.
         ("pruning/selection.py", "ranked.kthvalue(count)", "ranked.kthvalue(count + 1)", {"prune_round"}),
         # What only plans and people need.
-        ("plan/sizes.py", "max(own[key]", "min(own[key]", set()),
+        ("plan/sizes.py", "max(network[key]", "min(network[key]", set()),
         ("networks/table.py", "LeNet for 8×8 images", "A LeNet", set()),
         ("__init__.py", "__version__ = ", "__version__ = '1' + ", set()),
         # Imported within a function.

@@ -32,7 +32,7 @@ from prunescope.report.experiment import Experiment
 from prunescope.report.page import Menu, Page, Section
 from prunescope.report.representations import PANELS, blocks
 from prunescope.report.rounds import Rounds
-from prunescope.settings.findings import Figures
+from prunescope.settings.experiment import Figures
 
 LAYERS = ["conv1", "conv2", "output"]
 SEEDS = [0, 1, 2]

@@ -78,8 +78,8 @@ def test_imports_can_be_followed_in_the_text(path):
 
 # Settings that several stages have, and those that only the plan reads.
 SHARED, PLANNED = (
-    {"base", "normalisation", "optimization"},
-    {"__init__", "experiment", "top", "reading", "load", "elsewhere"},
+    {"base", "training"},
+    {"__init__", "experiment", "config", "reading", "load", "elsewhere"},
 )
 
 

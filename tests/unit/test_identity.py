@@ -169,7 +169,7 @@ def test_a_receipt_is_json_with_the_names_of_its_outputs(receipt):
 
 def test_every_rule_leaves_a_receipt_and_reads_those_of_its_inputs():
     text = "".join(path.read_text() for path in sorted(RULES.glob("*.smk")))
-    names = re.findall(r"^rule (\w+):", text, re.MULTILINE)
+    names = re.findall(r"^(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE)
     assert re.findall(r'receipts=receipts\("(\w+)"\)', text) == names
     assert len(re.findall(r'receipt="results/[^"]*receipts/[^"]*\.json"', text)) == len(names)
 

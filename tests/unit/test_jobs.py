@@ -24,7 +24,7 @@ def test_every_rule_has_log_and_benchmark_under_the_same_path():
     text = "".join(path.read_text() for path in RULES.glob("*.smk"))
     logs = re.findall(r'"(results/logs/.*)\.log"', text)
     benchmarks = re.findall(r'"(results/benchmarks/.*)\.tsv"', text)
-    assert len(logs) == len(re.findall(r"^rule ", text, re.MULTILINE))
+    assert len(logs) == len(re.findall(r"^(?:use )?rule ", text, re.MULTILINE))
     assert [jobs.gpu_benchmark(f"{log}.log") for log in logs] == [Path(f"{b}.gpu.tsv") for b in benchmarks]
 
 

@@ -16,8 +16,7 @@ from prunescope.files import sha256
 from prunescope.levels import landscape
 from prunescope.levels.pairs import COLUMNS, Network
 from prunescope.networks.build import build
-from prunescope.plan import bounds, stages
-from prunescope.plan import landscape as planned
+from prunescope.plan import bounds, compared, notes, stages
 from prunescope.plan.sizes import describe as described
 from prunescope.pruning import dense, imported
 from prunescope.pruning.rounds import Round
@@ -374,7 +373,7 @@ def lines(pairs: list[str], **control) -> dict:
     inline["x"]["training"] = {"epochs": 3}
     if control:
         inline["c"] = {"extends": "x", **control}
-    return planned.lines(load_lineage("c" if control else "x", Catalogue((), inline)))
+    return compared.lines(load_lineage("c" if control else "x", Catalogue((), inline)))
 
 
 def test_lines_within_and_across_seeds():
@@ -403,14 +402,14 @@ def test_lines_of_models_of_lineages_of_unequal_length():
     models = [{"weights": "w.pt", "lineage": lineage} for lineage in (0, 0, 7, 7, 7)]
     given = {key: EXPERIMENT[key] for key in ("dataset", "network", "activations")}
     inline = {"x": given | {"models": models, "landscape": {"pairs": ["dense", "seeds"]}}}
-    found = planned.lines(load_lineage("x", Catalogue((), inline)))
+    found = compared.lines(load_lineage("x", Catalogue((), inline)))
     assert found == {
         (0, 1): [("x", 0, 0)],
         (7, 0): [("x", 0, 0)],
         (7, 1): [("x", 7, 0), ("x", 0, 1)],
         (7, 2): [("x", 7, 0)],
     }
-    (note,) = planned.notes("x", load_experiment("x", Catalogue((), inline)), sizes(), found)
+    (note,) = notes.landscape_notes("x", load_experiment("x", Catalogue((), inline)), sizes(), found)
     assert note == "x: barriers need 22,000 images, forward (5 lines of 11 points)"
 
 
@@ -425,8 +424,8 @@ def sizes(batch_norm: int = 0, **dataset) -> dict:
 
 def test_no_landscape_no_lines():
     assert load()["landscape"] is None
-    assert planned.lines(load_lineage("x", Catalogue((), {"x": EXPERIMENT}))) == {}
-    assert planned.notes("x", load(), sizes(), {}) == []
+    assert compared.lines(load_lineage("x", Catalogue((), {"x": EXPERIMENT}))) == {}
+    assert notes.landscape_notes("x", load(), sizes(), {}) == []
     inline = {"x": EXPERIMENT | {"landscape": {}}, "off": {"extends": "x", "landscape": None}}
     assert load_experiment("off", Catalogue((), inline))["landscape"] is None
 
@@ -435,7 +434,7 @@ def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     measured = load(landscape={"points": 5})
     found = {(3, 1): [("x", 3, 0)], (3, 2): [("x", 3, 0), ("x", 3, 1)]}
-    (note,) = planned.notes("x", measured, sizes(), found)
+    (note,) = notes.landscape_notes("x", measured, sizes(), found)
     # 3 lines × 5 points × 400 images; 3 seeds × 3 rounds × 4 epochs × 6,000 images.
     assert note == (
         "x: barriers need 6,000 images, forward (3 lines of 5 points); "
@@ -444,14 +443,14 @@ def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
     path = tmp_path / "results/x/seed3/round2/barriers.parquet"
     path.parent.mkdir(parents=True)
     path.touch()
-    (note,) = planned.notes("x", measured, sizes(), found)
+    (note,) = notes.landscape_notes("x", measured, sizes(), found)
     assert "2,000 images, forward (1 line of 5 points)" in note
-    assert planned.notes("x", measured, sizes(), {(3, 2): found[3, 2]}) == []
+    assert notes.landscape_notes("x", measured, sizes(), {(3, 2): found[3, 2]}) == []
     finetuned = load(landscape={}, pruning={"retraining": "finetune", "finetune": {"epochs": 1}})
-    assert "training needs 108,000," in planned.notes("x", finetuned, sizes(), found)[0]
+    assert "training needs 108,000," in notes.landscape_notes("x", finetuned, sizes(), found)[0]
     dense = load(landscape={"pairs": ["seeds"]}, rounds=0)
-    assert "training needs 72,000," in planned.notes("x", dense, sizes(), {(4, 0): [("x", 3, 0)]})[0]
-    (note,) = planned.notes("x", load(landscape={"pairs": ["control"]}), sizes(), {})
+    assert "training needs 72,000," in notes.landscape_notes("x", dense, sizes(), {(4, 0): [("x", 3, 0)]})[0]
+    (note,) = notes.landscape_notes("x", load(landscape={"pairs": ["control"]}), sizes(), {})
     assert note == "x: landscape.pairs: [control] connects no two of its networks; add another kind"
 
 
@@ -468,7 +467,7 @@ def test_the_plan_names_the_cost_in_images(tmp_path, monkeypatch):
 )
 def test_images_of_a_point(changes, given, expected):
     experiment = load(landscape={"points": 7, **changes})
-    assert planned.images_per_line(experiment, sizes(**given)) == 7 * expected
+    assert bounds.images_per_line(experiment, sizes(**given)) == 7 * expected
 
 
 def test_images_without_a_loss_are_refused_while_planning(tmp_path, monkeypatch):
@@ -494,7 +493,7 @@ def test_images_without_a_loss_are_refused_while_planning(tmp_path, monkeypatch)
 @pytest.mark.parametrize(("training", "used"), [({"validation": 5}, 5995), ({"examples": 50}, 50)])
 def test_only_images_that_networks_are_trained_on_are_training_images(training, used):
     experiment = load(landscape={"split": "train"}, training=EXPERIMENT["training"] | training)
-    assert planned.images_per_line(experiment, sizes()) == 11 * used
+    assert bounds.images_per_line(experiment, sizes()) == 11 * used
 
 
 def test_a_slow_core_has_time_for_all_lines_and_memory_for_all_losses():
@@ -502,7 +501,7 @@ def test_a_slow_core_has_time_for_all_lines_and_memory_for_all_losses():
     given["network"] |= {"macs": 10**8, "floats": 100, "parameters": 1000}
     found = {points: load(landscape={"points": points, "pairs": ["seeds"]}) for points in (10, 1000)}
     # Two lines to other seeds; three times as long as 2 × 10⁹ operations per second take.
-    needed = 2 * planned.images_per_line(found[10], given) * 10**8 / 2e9 / 60
+    needed = 2 * bounds.images_per_line(found[10], given) * 10**8 / 2e9 / 60
     assert 3 * needed < bounds.landscape_minutes(found[10], given) < 12 * needed
     more = [bounds.landscape_mb(one, given) - bounds.training_mb(one, given) for one in found.values()]
     # Loss and error of at most 6,000 images, float64, for both kinds of batch norm.

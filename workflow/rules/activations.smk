@@ -1,10 +1,22 @@
 # Stage 4: every recorded layer's outputs on the same test images, for each seed and round.
+
+
+def recording(wildcards):
+    """The parameter `activations` of a recording."""
+    name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
+    layers = list(facts(name)["network"]["shapes"])
+    return stages.recording_params(experiment(name), seed, round, layers)
+
+
+def untrained(key):
+    """A parameter of `extract_untrained`."""
+    return of_experiment(lambda this, _: stages.untrained_params(this)[key])
+
+
 rule extract_activations:
     input:
         dataset=dataset_of,
-        checkpoint=lambda wildcards: network_file(
-            wildcards.experiment, wildcards.seed, wildcards.round, "checkpoint.pt"
-        ),
+        checkpoint=of_network("checkpoint.pt"),
         receipts=receipts("extract_activations"),
     output:
         activations="results/{experiment}/seed{seed}/round{round}/activations.h5",
@@ -16,14 +28,14 @@ rule extract_activations:
         "results/benchmarks/{experiment}/seed{seed}/round{round}/extract_activations.tsv"
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    threads: threads_of("activations")
     resources:
         gpu=1,
         mem_mb=bound(bounds.recording_mb),
         runtime=bound(60),
     params:
-        activations=recorded,
-        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        activations=recording,
+        threads=threads_of("activations"),
         code=code("extract_activations"),
         user_code=user_code("extract_activations"),
     script:
@@ -43,16 +55,16 @@ rule extract_untrained:
         "results/benchmarks/{experiment}/untrained/seed{seed}/extract_untrained.tsv"
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    threads: threads_of("activations")
     resources:
         gpu=1,
         mem_mb=bound(bounds.recording_mb),
         runtime=bound(60),
     params:
-        network=of_experiment(lambda this, _: stages.untrained_params(this)["network"]),
-        training=of_experiment(lambda this, _: stages.untrained_params(this)["training"]),
-        activations=of_experiment(lambda this, _: stages.untrained_params(this)["activations"]),
-        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        network=untrained("network"),
+        training=untrained("training"),
+        activations=untrained("activations"),
+        threads=threads_of("activations"),
         code=code("extract_untrained"),
         user_code=user_code("extract_untrained"),
     script:

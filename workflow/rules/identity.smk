@@ -13,7 +13,6 @@ HASHES = records.Hashes()
 ACCEPTED = os.environ.get(identity.ACCEPT) == "code"
 # Rules that leave receipts.
 STAGES = []
-reported = set()
 
 
 @cache
@@ -82,50 +81,58 @@ def out_of_date(receipt):
     """Why the job of a receipt has to run; an empty text if what it wrote is what it would write now."""
     name, wildcards = producer(receipt)
     _, outputs = outputs_of(receipt)
+    written = receipt_at(receipt)
+    reason = changed_settings(receipt)
+    existing = {path: digest for path in outputs if (digest := hash_of(path)) is not None}
+    if not reason:
+        for path, digest in existing.items():
+            if digest != written["outputs"].get(Path(path).name):
+                reason = f"{path} is not the file that the job wrote"
+    inputs = inputs_of(name, wildcards)
+    makers = [outputs_of(path)[0] for path in inputs]
+    if not reason and len(written["inputs"]) != len(inputs):
+        reason = f"it was made from {len(written['inputs'])} files, not {len(inputs)}"
+    if reason and existing:
+        announce(name, wildcards.get("experiment") or wildcards.get("dataset"), reason)
+    for path, maker, given in zip(inputs, makers, [] if reason else written["inputs"]):
+        if out_of_date(maker):
+            reason = f"{path} is out of date"
+        elif receipt_at(maker)["outputs"].get(Path(path).name) != given["sha256"]:
+            reason = f"{path} is another file than it was made from"
+            announce(name, wildcards.get("experiment"), reason)
+    return reason
+
+
+def changed_settings(receipt):
+    """How the settings of a job differ from those in its receipt; an empty text if they do not."""
+    name, wildcards = producer(receipt)
     written, settings = receipt_at(receipt), settings_of(name, wildcards)
     # A source that was touched or moved has the same content.
     stamp = settings.get("stamp")
     if written and stamp and stamp != written["settings"].get("stamp"):
         if HASHES.of(stamp[0]) == written.get("source"):
             settings["stamp"] = written["settings"].get("stamp")
-    found = identity.difference(written, dict(wildcards.items()), settings, versions(name))
-    if found == identity.CODE and ACCEPTED:
-        identity.accept(before_results() + receipt, settings["code"])
-        print(f"prunescope: accepted {receipt}", file=sys.stderr)
-        found = ""
-    existing = {path: digest for path in outputs if (digest := hash_of(path)) is not None}
-    if not found:
-        for path, digest in existing.items():
-            if digest != written["outputs"].get(Path(path).name):
-                found = f"{path} is not the file that the job wrote"
-    inputs = inputs_of(name, wildcards)
-    makers = [outputs_of(path)[0] for path in inputs]
-    if not found and len(written["inputs"]) != len(inputs):
-        found = f"it was made from {len(written['inputs'])} files, not {len(inputs)}"
-    if found and existing:
-        report_once(name, wildcards.get("experiment") or wildcards.get("dataset"), found)
-    for path, maker, given in zip(inputs, makers, [] if found else written["inputs"]):
-        if out_of_date(maker):
-            found = f"{path} is out of date"
-        elif receipt_at(maker)["outputs"].get(Path(path).name) != given["sha256"]:
-            found = f"{path} is another file than it was made from"
-            report_once(name, wildcards.get("experiment"), found)
-    return found
+    reason = identity.difference(written, dict(wildcards.items()), settings, versions(name))
+    if reason != identity.CODE or not ACCEPTED:
+        return reason
+    identity.accept(before_results() + receipt, settings["code"])
+    print(f"prunescope: accepted {receipt}", file=sys.stderr)
+    return ""
 
 
 def accepted_code(name, wildcards):
     """By rule, among all jobs before one: digest of the code that computed results, and of code they stand for."""
-    found, seen, todo = {}, set(), inputs_of(name, wildcards)
+    accepted, seen, todo = {}, set(), inputs_of(name, wildcards)
     while todo:
         receipt, _ = outputs_of(todo.pop())
         if receipt not in seen:
             seen.add(receipt)
-            maker, places = producer(receipt)
-            todo += inputs_of(maker, places)
+            maker, values = producer(receipt)
+            todo += inputs_of(maker, values)
             written = receipt_at(receipt) or {}
-            for accepted in written.get("accepted_code", ()):
-                found.setdefault(maker, set()).add(f"{written['settings']['code']} as {accepted}")
-    return {maker: sorted(pairs) for maker, pairs in sorted(found.items())}
+            for code in written.get("accepted_code", ()):
+                accepted.setdefault(maker, set()).add(f"{written['settings']['code']} as {code}")
+    return {rule: sorted(pairs) for rule, pairs in sorted(accepted.items())}
 
 
 @cache
@@ -154,11 +161,8 @@ def nothing_to_do():
     settings = workflow.dag_settings
     if MODULE or settings.forcerun or settings.forceall or settings.forcetargets:
         return False
-    wanted = (
-        settings.targets or [file for name in CONFIG["experiments"] for file in products(name)] + overview()
-    )
     try:
-        makers = {path: outputs_of(str(path))[0] for path in wanted}
+        makers = {path: outputs_of(str(path))[0] for path in settings.targets or all_targets()}
     except WorkflowError:  # a rule, or a file that is not ours
         return False
     return not any(out_of_date(receipt) or hash_of(str(path)) is None for path, receipt in makers.items())
@@ -181,11 +185,10 @@ def ancient_if_settled(item):
     return ancient(item) if nothing_to_do() or is_settled(receipt) else item
 
 
-def report_once(*parts):
-    if parts not in reported:
-        reported.add(parts)
-        name, whose, why = parts
-        logger.warning(f"prunescope: {name}{f' of {whose}' if whose else ''} runs again: {why}")
+@cache
+def announce(name, whose, why):
+    """Print once why a job runs again."""
+    logger.warning(f"prunescope: {name}{f' of {whose}' if whose else ''} runs again: {why}")
 
 
 @cache

@@ -1,14 +1,32 @@
 # Stage 7: loss and error along lines between networks. One job measures all lines that lead from a network to others.
 
 
+def lines_from(wildcards):
+    """The network of a job, and those to which lines lead from it."""
+    name, network = wildcards.experiment, (int(wildcards.seed), int(wildcards.round))
+    if network not in lines_of(name):
+        refuse_without_lines(f"results/{name}/seed{wildcards.seed}/round{wildcards.round}")
+    return [(name, *network), *lines_of(name)[network]]
+
+
+def rows_of_lines(wildcards):
+    """The files of all networks from which lines lead to others."""
+    name = wildcards.experiment
+    if not lines_of(name):
+        refuse_without_lines(f"results/{name}")
+    return [f"results/{name}/seed{seed}/round{round}/barriers.parquet" for seed, round in lines_of(name)]
+
+
+def refuse_without_lines(folder):
+    refuse(f"{folder}/barriers.parquet: no lines are asked for; add landscape, or more of landscape.pairs")
+
+
 rule measure_barriers:
     input:
         dataset=dataset_of,
-        checkpoint=lambda wildcards: network_file(
-            wildcards.experiment, wildcards.seed, wildcards.round, "checkpoint.pt"
-        ),
+        checkpoint=of_network("checkpoint.pt"),
         others=lambda wildcards: [
-            network_file(*network, "checkpoint.pt") for network in ends_of_lines(wildcards)
+            network_file(*network, "checkpoint.pt") for network in lines_from(wildcards)[1:]
         ],
         receipts=receipts("measure_barriers"),
     output:
@@ -26,13 +44,7 @@ rule measure_barriers:
         mem_mb=bound(bounds.landscape_mb),
         runtime=bound(bounds.landscape_minutes),
     params:
-        networks=lambda wildcards: identities(
-            wildcards.experiment,
-            [
-                (wildcards.experiment, int(wildcards.seed), int(wildcards.round)),
-                *ends_of_lines(wildcards),
-            ],
-        ),
+        networks=lambda wildcards: compared.identities(wildcards.experiment, lines_from(wildcards)),
         landscape=of_experiment(lambda this, _: stages.landscape_params(this)),
         # Another number of threads rounds differently.
         threads=of_experiment(lambda this, _: stages.evaluation_threads(this)),

@@ -1,6 +1,23 @@
 # Stage 7: comparisons of networks other than by their representations. One job compares all networks.
 
 
+def of_compared(file):
+    """One file of each network that the levels of the job's experiment compare."""
+    return lambda wildcards: [
+        network_file(*network, file) for network in compared.networks(lineage(wildcards.experiment))
+    ]
+
+
+def compared_networks(wildcards):
+    """The parameter `networks`."""
+    return compared.identities(wildcards.experiment, compared.networks(lineage(wildcards.experiment)))
+
+
+def follow_each_other(wildcards):
+    """The parameter `lineage`: whether each round was pruned from an earlier one."""
+    return not stages.trains_again(experiment(wildcards.experiment))
+
+
 rule compare_predictions:
     input:
         predictions=of_compared("predictions.h5"),
@@ -21,8 +38,8 @@ rule compare_predictions:
         mem_mb=bound(bounds.predictions_mb),
         runtime=bound(60),
     params:
-        networks=lambda wildcards: identities(wildcards.experiment, compared(wildcards.experiment)),
-        lineage=lambda wildcards: not trains_again(wildcards.experiment),
+        networks=compared_networks,
+        lineage=follow_each_other,
         code=code("compare_predictions"),
     script:
         "../scripts/compare_predictions.py"
@@ -49,9 +66,9 @@ rule compare_weights:
         mem_mb=bound(bounds.weights_mb),
         runtime=bound(60),
     params:
-        networks=lambda wildcards: identities(wildcards.experiment, compared(wildcards.experiment)),
-        lineage=lambda wildcards: not trains_again(wildcards.experiment),
-        fresh=of_experiment(lambda this, _: stages.control_facts(this).get("fresh", False)),
+        networks=compared_networks,
+        lineage=follow_each_other,
+        fresh=of_experiment(lambda this, _: stages.draws_new_weights(this)),
         one_start=of_experiment(lambda this, _: this["network"]["weights"] is not None),
         code=code("compare_weights"),
         user_code=user_code("compare_weights"),

@@ -5,7 +5,7 @@ from snakemake.utils import update_config
 
 from prunescope import digests, files, identity, kinds, records
 from prunescope.errors import InputError
-from prunescope.plan import bounds, landscape, notes, sharing, sizes, stages, targets
+from prunescope.plan import bounds, compared, notes, sharing, sizes, stages, targets
 from prunescope.provenance import SOURCES, sources
 from prunescope.settings import elsewhere
 from prunescope.settings.load import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage
@@ -36,8 +36,8 @@ def lineage(name):
 
 @cache
 def lines_of(name):
-    """The lines whose loss and error are measured, see `plan.landscape.lines`."""
-    return landscape.lines(lineage(name))
+    """The lines whose loss and error are measured, see `plan.compared.lines`."""
+    return compared.lines(lineage(name))
 
 
 @cache
@@ -93,7 +93,7 @@ try:
         new = [path for path in large if path not in counted]
         counted.update(new)
         said += notes.notes(name, experiment(name), facts(name), new)
-        said += landscape.notes(name, experiment(name), facts(name), lines_of(name))
+        said += notes.landscape_notes(name, experiment(name), facts(name), lines_of(name))
     # With --sdm, jobs use different packages from this process; Snakemake tracks those itself.
     if CONFIG["environment"] == "warn" and not workflow.deployment_settings.deployment_method:
         networks = {name: files_of_all_networks(name, "metrics.json") for name in CONFIG["experiments"]}

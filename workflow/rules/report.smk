@@ -1,9 +1,46 @@
 # Stage 6, second half: reports, figures and the overview.
+from prunescope.findings.labels import shown
+from prunescope.report import names
+
 # Digests rather than inputs, so that a new checkout does not rewrite reports. The library may be an installed one.
 TEMPLATE = [
     files.sha256(Path(kinds.__file__).with_name("report") / name) for name in ("report.html.j2", "report.js")
 ]
 LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
+
+
+def result(file):
+    """A result of the job's experiment."""
+    return lambda wildcards: f"results/{wildcards.experiment}/{file}"
+
+
+def of_controls(file):
+    """A result of each selected control of the job's experiment, in the order of `controls_of`."""
+    return lambda wildcards: [
+        f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
+    ]
+
+
+def of_levels(wildcards):
+    """The tables of the levels besides the matrix: of an experiment, its controls and its siblings."""
+    name = wildcards.experiment
+    siblings = list(controls_of(name, again=True).values())
+    tables = []
+    for other in [name, *controls_of(name).values(), *siblings]:
+        tables += [(other, "weights"), (other, "predictions")]
+        tables += [(other, "barriers")] if lines_of(other) else []
+        tables += [(other, "siblings"), (other, "accuracy")] if other in siblings else []
+    return [f"results/{other}/{table}.parquet" for other, table in tables]
+
+
+def side_by_side(file):
+    """A result of each experiment that the overview shows."""
+    return lambda _: [f"results/{name}/{file}" for name in in_overview()]
+
+
+def labels_of(names):
+    """Label and reference of each measure of these experiments: a changed label reruns only rules that show it."""
+    return shown(measure for name in names for measure in experiment(name)["similarity"]["measures"])
 
 
 rule write_report:
@@ -20,7 +57,7 @@ rule write_report:
         # Baselines of verdicts and charts; empty if they are not computed.
         controls=of_controls("similarity.parquet"),
         control_accuracies=of_controls("accuracy.parquet"),
-        untrained=lambda wildcards: untrained(wildcards.experiment),
+        untrained=lambda wildcards: sharing.untrained_rows(lineage(wildcards.experiment)),
         levels=of_levels,
         channels=result("channels.parquet"),
         classes=result("classes.parquet"),
@@ -56,7 +93,9 @@ rule write_report:
         runtime=bound(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
-        findings=lambda wildcards: verdict_params(wildcards.experiment),
+        findings=of_experiment(
+            lambda this, job: stages.findings_params(this, facts(job.experiment)["dataset"]["classes"])
+        ),
         controls=lambda wildcards: controls_of(wildcards.experiment),
         siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
         measures=lambda wildcards: labels_of([wildcards.experiment]),
@@ -121,9 +160,9 @@ rule draw_figures:
 
 rule write_overview:
     input:
-        similarity=results_of_all("similarity.parquet"),
-        accuracy=results_of_all("accuracy.parquet"),
-        findings=results_of_all("findings.json"),
+        similarity=side_by_side("similarity.parquet"),
+        accuracy=side_by_side("accuracy.parquet"),
+        findings=side_by_side("findings.json"),
         receipts=receipts("write_overview"),
     output:
         overview=report(
@@ -146,9 +185,9 @@ rule write_overview:
         mem_mb=bound(2000),
         runtime=bound(10),
     params:
-        experiments=lambda _: {name: stages.shown(experiment(name)) for name in side_by_side()},
-        measures=lambda _: labels_of(side_by_side()),
+        experiments=lambda _: {name: stages.shown(experiment(name)) for name in in_overview()},
+        measures=lambda _: labels_of(in_overview()),
         template=TEMPLATE,
-        code=code("write_overview"),
+        code=digest("write_overview"),
     script:
         "../scripts/write_overview.py"

@@ -1,6 +1,36 @@
 # Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from an earlier round and retrained.
 # Experiments with the same dense training share round 0; prunescope/plan/sharing.py finds its owner.
 
+# Some experiments train their networks here; others use networks that were trained elsewhere.
+NAMES = "|".join(map(re.escape, sorted(IMPORTED))) or "(?!)"
+FROM_ELSEWHERE = f"(?:{NAMES})(?=/)"
+TRAINED_HERE = rf"(?!(?:{NAMES})/){EXPERIMENT}"
+
+
+def dense(key):
+    """A parameter of `train_dense`."""
+    return of_experiment(lambda this, _: stages.train_params(this)[key])
+
+
+def pruned(key):
+    """A parameter of `prune_round`."""
+    return of_experiment(lambda this, job: stages.prune_params(this, int(job.round))[key])
+
+
+def imported(key):
+    """A parameter of `import_model`."""
+    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
+
+
+@cache
+def starting_files(name, seed, round):
+    return sharing.starting_files(lineage(name), int(seed), int(round))
+
+
+def starting_file(key):
+    """A file that a later round starts from, by the names in `stages.starts_from`; none if it is not needed."""
+    return lambda job: starting_files(job.experiment, job.seed, job.round).get(key, [])
+
 
 rule train_dense:
     input:
@@ -21,18 +51,18 @@ rule train_dense:
         experiment=TRAINED_HERE,
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["training"]["threads"])
+    threads: threads_of("training")
     resources:
         gpu=1,
         mem_mb=bound(bounds.training_mb),
         runtime=bound(bounds.training_minutes),
     params:
-        network=of_experiment(lambda this, _: stages.train_params(this)["network"]),
-        training=of_experiment(lambda this, _: stages.train_params(this)["training"]),
-        rewind=of_experiment(lambda this, _: stages.train_params(this)["rewind"]),
-        again=of_experiment(lambda this, _: stages.train_params(this)["again"]),
+        network=dense("network"),
+        training=dense("training"),
+        rewind=dense("rewind"),
+        again=dense("again"),
         # Another number of threads rounds differently.
-        threads=of_experiment(lambda this, _: this["training"]["threads"]),
+        threads=threads_of("training"),
         code=code("train_dense"),
         user_code=user_code("train_dense"),
     script:
@@ -62,17 +92,17 @@ rule prune_round:
         round="[1-9][0-9]*",
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["training"]["threads"])
+    threads: threads_of("training")
     resources:
         gpu=1,
         mem_mb=bound(bounds.training_mb),
         runtime=bound(bounds.training_minutes),
     params:
-        network=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["network"]),
-        training=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["training"]),
-        pruning=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["pruning"]),
-        again=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))["again"]),
-        threads=of_experiment(lambda this, _: this["training"]["threads"]),
+        network=pruned("network"),
+        training=pruned("training"),
+        pruning=pruned("pruning"),
+        again=pruned("again"),
+        threads=threads_of("training"),
         code=code("prune_round"),
         user_code=user_code("prune_round"),
     script:
@@ -96,15 +126,15 @@ rule import_model:
         experiment=FROM_ELSEWHERE,
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["activations"]["threads"])
+    threads: threads_of("activations")
     resources:
         gpu=1,
         mem_mb=bound(bounds.recording_mb),
         runtime=bound(bounds.import_minutes),
     params:
-        network=of_import("network"),
-        training=of_import("training"),
-        threads=of_experiment(lambda this, _: this["activations"]["threads"]),
+        network=imported("network"),
+        training=imported("training"),
+        threads=threads_of("activations"),
         code=code("import_model"),
         user_code=user_code("import_model"),
     script:

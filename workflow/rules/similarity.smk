@@ -1,35 +1,25 @@
 # Stages 5 and 6: one row of the matrix per round, then the matrix.
 
 
-rule compare_round:
-    input:
-        activations=lambda wildcards: [
-            network_file(wildcards.experiment, wildcards.seed, round, "activations.h5")
-            for round in range(int(wildcards.round) + 1)
-        ],
-        receipts=receipts("compare_round"),
-    output:
-        similarity="results/{experiment}/seed{seed}/round{round}/similarity.parquet",
-        receipt="results/{experiment}/seed{seed}/round{round}/receipts/compare_round.json",
-    log:
-        "results/logs/{experiment}/seed{seed}/round{round}/compare_round.log",
-    benchmark:
-        "results/benchmarks/{experiment}/seed{seed}/round{round}/compare_round.tsv"
-    conda:
-        "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
-    resources:
-        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=bound(bounds.comparison_mb),
-        runtime=bound(60),
-    params:
-        comparison="round",
-        same_units=of_experiment(lambda this, _: not stages.control_facts(this).get("fresh", False)),
-        similarity=of_experiment(lambda this, _: stages.similarity_params(this)),
-        code=code("compare"),
-        user_code=user_code("compare"),
-    script:
-        "../scripts/compare.py"
+@cache
+def rows_of_matrix(name):
+    return sharing.rows(lineage(name))
+
+
+def rows(wildcards):
+    """The files that the matrix is assembled from."""
+    return rows_of_matrix(wildcards.experiment)
+
+
+def siblings(wildcards):
+    """The activations of a round of an experiment, and those of the same round that was trained again."""
+    name = wildcards.experiment
+    if not stages.trains_again(experiment(name)):
+        refuse(f"results/{name}: siblings.parquet needs `control: siblings`; choose another file")
+    return [
+        network_file(each, wildcards.seed, wildcards.round, "activations.h5")
+        for each, _ in lineage(name)[-2:]
+    ]
 
 
 rule compare_seeds:
@@ -37,7 +27,7 @@ rule compare_seeds:
         activations=of_experiment(
             lambda this, job: [
                 network_file(job.experiment, seed, job.round, "activations.h5")
-                for seed in seeds_with(this, job.round)
+                for seed in stages.seeds_with(this, int(job.round))
             ]
         ),
         receipts=receipts("compare_seeds"),
@@ -50,7 +40,7 @@ rule compare_seeds:
         "results/benchmarks/{experiment}/across-seeds/round{round}/compare_seeds.tsv"
     conda:
         "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
+    threads: threads_of("similarity")
     resources:
         gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
         mem_mb=bound(bounds.comparison_mb),
@@ -64,7 +54,27 @@ rule compare_seeds:
         "../scripts/compare.py"
 
 
-rule compare_untrained:
+# The other comparisons have the same resources and parameters, except for those given here.
+use rule compare_seeds as compare_round with:
+    input:
+        activations=lambda wildcards: [
+            network_file(wildcards.experiment, wildcards.seed, round, "activations.h5")
+            for round in range(int(wildcards.round) + 1)
+        ],
+        receipts=receipts("compare_round"),
+    output:
+        similarity="results/{experiment}/seed{seed}/round{round}/similarity.parquet",
+        receipt="results/{experiment}/seed{seed}/round{round}/receipts/compare_round.json",
+    log:
+        "results/logs/{experiment}/seed{seed}/round{round}/compare_round.log",
+    benchmark:
+        "results/benchmarks/{experiment}/seed{seed}/round{round}/compare_round.tsv"
+    params:
+        comparison="round",
+        same_units=of_experiment(lambda this, _: not stages.draws_new_weights(this)),
+
+
+use rule compare_seeds as compare_untrained with:
     input:
         activations=of_experiment(
             lambda this, job: [
@@ -80,23 +90,12 @@ rule compare_untrained:
         "results/logs/{experiment}/untrained/compare_untrained.log",
     benchmark:
         "results/benchmarks/{experiment}/untrained/compare_untrained.tsv"
-    conda:
-        "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
-    resources:
-        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=bound(bounds.comparison_mb),
-        runtime=bound(60),
     params:
         comparison="untrained",
         similarity=of_experiment(lambda this, _: stages.own_layer_params(this)),
-        code=code("compare"),
-        user_code=user_code("compare"),
-    script:
-        "../scripts/compare.py"
 
 
-rule compare_siblings:
+use rule compare_seeds as compare_siblings with:
     input:
         activations=siblings,
         receipts=receipts("compare_siblings"),
@@ -107,21 +106,10 @@ rule compare_siblings:
         "results/logs/{experiment}/seed{seed}/round{round}/compare_siblings.log",
     benchmark:
         "results/benchmarks/{experiment}/seed{seed}/round{round}/compare_siblings.tsv"
-    conda:
-        "../../envs/prunescope.yaml"
-    threads: of_experiment(lambda this, _: this["similarity"]["threads"])
-    resources:
-        gpu=of_experiment(lambda this, _: int(this["similarity"]["gpu"])),
-        mem_mb=bound(bounds.comparison_mb),
-        runtime=bound(60),
     params:
         comparison="siblings",
         experiments=lambda wildcards: [name for name, _ in lineage(wildcards.experiment)[-2:]],
         similarity=of_experiment(lambda this, _: stages.own_layer_params(this)),
-        code=code("compare"),
-        user_code=user_code("compare"),
-    script:
-        "../scripts/compare.py"
 
 
 rule assemble_matrix:
@@ -148,7 +136,7 @@ rule assemble_matrix:
         "../scripts/assemble_matrix.py"
 
 
-rule assemble_siblings:
+use rule assemble_matrix as assemble_siblings with:
     input:
         rows=of_experiment(
             lambda this, job: [
@@ -164,17 +152,7 @@ rule assemble_siblings:
         "results/logs/{experiment}/assemble_siblings.log",
     benchmark:
         "results/benchmarks/{experiment}/assemble_siblings.tsv"
-    localrule: True
-    conda:
-        "../../envs/prunescope.yaml"
-    threads: 1
-    resources:
-        mem_mb=bound(2000),
-        runtime=bound(10),
-    params:
-        code=code("assemble_matrix"),
-    script:
-        "../scripts/assemble_matrix.py"
+    localrule: True  # `use rule` does not pass it on
 
 
 rule assemble_spectrum:

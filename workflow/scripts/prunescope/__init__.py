@@ -12,11 +12,16 @@ Importing it is fast: torch and NumPy are loaded only when something that needs 
 
 Contents, in the order in which the workflow uses them:
 
-``errors``, ``files``, ``provenance``, ``jobs``, ``devices``, ``user_code``, ``kinds``, ``digests``
-    messages for users; reading and writing; seeds, versions and digests; what every script does first; one
-    GPU per job; the user's own code; kinds; digests of code
-``settings``, ``plan``
-    configuration files: load, validate, explain; what follows from them before any job
+``errors``, ``files``, ``hdf5``, ``identity``, ``provenance``
+    messages for users; reading and writing; what each job read and wrote; seeds and versions
+``jobs``, ``devices``
+    what every script does first; one GPU per job
+``kinds``, ``user_code``, ``digests``
+    networks, measures and so on by name; the user's own code; digests of code
+``settings``
+    everything that a user may write: load, validate, explain
+``plan``
+    what is known before any job: what each rule reads, whose files it uses, sizes, bounds, notes
 ``data``
     sources of images, the prepared data set, augmentation
 ``networks``

@@ -288,8 +288,8 @@ def _without_repetition(table, paths: tuple[Path, ...]):
     rows = table[table["round_a"] < table["round_b"]].sort_values(["round_a", "round_b"], kind="stable")
     shown = rows[columns].rename(columns={"layer_a": "layer"})
     if len(paths) > 2:
-        for place, side in enumerate("ab"):
-            shown.insert(place, side, [str(paths[round]) for round in rows[f"round_{side}"]])
+        for index, side in enumerate("ab"):
+            shown.insert(index, side, [str(paths[round]) for round in rows[f"round_{side}"]])
     return shown
 
 

@@ -61,19 +61,7 @@ def out_of_memory(error: BaseException) -> bool:
 def shrinking(run: Callable[[int], T], size: int, unit: str, remedy: str) -> T:
     """Call ``run(size)``, and halve `size` after each out-of-memory error.
 
-    Parameters
-    ----------
-    run : callable
-        Called with the size; it must clean up after a failed call.
-    size : int
-        First size.
-    unit, remedy : str
-        For messages: what is counted, e.g. ``"image"``, and what to do when even one is too many.
-
-    Raises
-    ------
-    InputError
-        When memory is not enough for a size of 1.
+    For messages, `unit` is what is counted, e.g. ``"image"``, and `remedy` what to do when one is too many.
     """
     while True:
         try:

@@ -25,13 +25,7 @@ _claims: dict[Path, str] = {}
 
 
 def check_writable(folder: str | Path) -> None:
-    """Raise an error if no file can be created in a folder; the folder need not exist yet.
-
-    Raises
-    ------
-    InputError
-        Names the folder that is not writable.
-    """
+    """Raise an error if no file can be created in a folder; the folder need not exist yet."""
     folder = Path(folder)
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
@@ -45,21 +39,6 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     The file (or folder) written under the temporary path is flushed to disk and renamed in one step. If the
     block raises, the temporary path is removed and `final` is unchanged. A file that this process has claimed
     is replaced only if no other process has claimed it since, see `claimed`.
-
-    Parameters
-    ----------
-    final : path
-        Path of the finished file or folder. Missing parent folders are created.
-
-    Yields
-    ------
-    pathlib.Path
-        The path to write to, with the suffix of `final`. It does not exist yet.
-
-    Raises
-    ------
-    InputError
-        When the folder is not writable, the disk is full, or another process has claimed the file.
     """
     final = Path(final)
     check_writable(final.parent)
@@ -164,13 +143,7 @@ def _flush(path: Path) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file whose top level is a mapping.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or is not one.
-    """
+    """Read a JSON file whose top level is a mapping."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -213,13 +186,7 @@ def write_csv(path: str | Path, rows: list[dict], columns: Sequence[str] = ()) -
 
 
 def read_csv(path: str | Path):
-    """Read a CSV file with a header into a pandas.DataFrame.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or not CSV.
-    """
+    """Read a CSV file with a header into a pandas.DataFrame."""
     import pandas as pd
 
     try:
@@ -229,20 +196,14 @@ def read_csv(path: str | Path):
 
 
 def read_table(path: str | Path):
-    """Read a Parquet file into a pyarrow.Table; the checksums of its pages are verified.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, damaged or not Parquet.
-    """
+    """Read a Parquet file into a pyarrow.Table; the checksums of its pages are verified."""
     import pyarrow.parquet as pq
 
     return _parquet(path, lambda: pq.read_table(path, page_checksum_verification=True))
 
 
 def read_schema(path: str | Path):
-    """Read the schema of a Parquet file, with its metadata; errors are those of `read_table`."""
+    """Read the schema of a Parquet file, with its metadata."""
     import pyarrow.parquet as pq
 
     return _parquet(path, lambda: pq.read_schema(path))
@@ -261,7 +222,7 @@ def _parquet(path: str | Path, read: Callable):
 
 
 def read_parquet(path: str | Path):
-    """Read a Parquet file into a pandas.DataFrame; errors are those of `read_table`."""
+    """Read a Parquet file into a pandas.DataFrame."""
     return read_table(path).to_pandas()
 
 

@@ -1,4 +1,4 @@
-"""Checksums of HDF5 files, verified before HDF5 reads data that may be damaged; without torch.
+"""HDF5 files: checksums, verified before HDF5 reads data that may be damaged, and no links to other files.
 
 HDF5's own checksum (the filter ``fletcher32``) makes reading five times slower and covers neither
 attributes nor structure; HDF5 can hang on a damaged file. Therefore `seal` appends to a finished file, where
@@ -14,6 +14,8 @@ HDF5 ignores it:
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +28,7 @@ from prunescope.files import damaged
 BLOCK = 1024
 MAGIC = b"prunescope seal\n"
 FOOTER = 16 + 64 + len(MAGIC)
+REMEDY = "delete the file and run again"
 
 
 def seal(path: str | Path) -> None:
@@ -47,21 +50,22 @@ def seal(path: str | Path) -> None:
         file.write(content + f"{len(content):016d}{hashlib.sha256(content).hexdigest()}".encode() + MAGIC)
 
 
+@contextmanager
+def opening(path: str | Path, what: str) -> Iterator[tuple[h5py.File, dict[str, np.ndarray]]]:
+    """Open a sealed file, which stays open: yield it and the checksums of its matrices."""
+    try:
+        sums = verify(path)
+        file = h5py.File(path)
+        refuse_links(path, file)
+        yield file, sums
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file can make the reader raise anything
+        raise InputError(f"{path}: not a readable {what} ({error}); {REMEDY}") from None
+
+
 def verify(path: str | Path) -> dict[str, np.ndarray]:
-    """Verify all of a sealed file except the rows of uncompressed matrices.
-
-    Returns
-    -------
-    dict of str to ndarray of uint64
-        For each data set that was not verified, the checksums for `read_rows`.
-
-    Raises
-    ------
-    InputError
-        When the file is damaged, was modified or has no seal.
-    OSError
-        When it cannot be read.
-    """
+    """Verify all of a sealed file except the rows of matrices; return their checksums, for `read_rows`."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - FOOTER))
@@ -81,8 +85,7 @@ def verify(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def digest_of_seal(path: str | Path) -> str:
-    """Return the SHA-256 of a file's seal, which covers everything in the file; ""
-    without a seal."""
+    """Return the SHA-256 of a file's seal, which covers everything in the file; an empty text without one."""
     with open(path, "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - FOOTER))
         footer = file.read()
@@ -105,16 +108,7 @@ def _rest(file: BinaryIO, end: int, rows: dict) -> str:
 
 
 def block_sums(rows: np.ndarray) -> np.ndarray:
-    """Return the checksum of each block of `BLOCK` rows; the last block may be smaller.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (m, p)
-
-    Returns
-    -------
-    ndarray of uint64, shape (ceil(m / BLOCK),)
-    """
+    """Return the checksum of each block of `BLOCK` rows, uint64; the last block may be smaller."""
     size = rows.shape[1] * rows.itemsize
     word = next(bytes_ for bytes_ in (8, 4, 2, 1) if size % bytes_ == 0)
     words = np.ascontiguousarray(rows).reshape(-1).view(f"u{word}")
@@ -135,7 +129,31 @@ def read_rows(data: h5py.Dataset, sums: np.ndarray, rows: slice) -> np.ndarray |
     """
     start, stop, _ = rows.indices(data.shape[0])
     first, last = start // BLOCK, -(-max(stop, start) // BLOCK)
-    found = data[first * BLOCK : last * BLOCK]
-    if (block_sums(found) != sums[first:last]).any():
+    blocks = data[first * BLOCK : last * BLOCK]
+    if (block_sums(blocks) != sums[first:last]).any():
         return None
-    return found[start - first * BLOCK : stop - first * BLOCK]
+    return blocks[start - first * BLOCK : stop - first * BLOCK]
+
+
+def refuse_links(path: str | Path, file: h5py.File, remedy: str = REMEDY) -> None:
+    """Refuse links, external storage and virtual data sets: such a file would read other files."""
+    seen, groups = set(), [file]
+    while groups:
+        group = groups.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:  # a group that contains itself
+            continue
+        seen.add(address)
+        for name in group:
+            where = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refused(path, where, "a link", remedy)
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+            elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                raise _refused(path, where, "stored in another file", remedy)
+
+
+def _refused(path: str | Path, where: str, what: str, remedy: str) -> InputError:
+    return InputError(f"{path}: {where} is {what}, which is not allowed; {remedy}")

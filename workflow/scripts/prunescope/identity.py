@@ -50,15 +50,16 @@ def files_in(folder: Path) -> list[Path]:
 def read(path: str | Path) -> dict | None:
     """Return a receipt; None if it is missing or damaged."""
     try:
-        found = files.read_json(path)
+        receipt = files.read_json(path)
         # Anything may be in a file that was edited or damaged.
-        texts = [found["rule"], *(one[key] for one in found["inputs"] for key in ("path", "sha256"))]
-        texts += [*found["wildcards"].values(), *found["outputs"].values(), *found.get("accepted_code", [])]
-        tables = [found["settings"], found["environment"]["packages"]]
+        texts = [receipt["rule"], *(one[key] for one in receipt["inputs"] for key in ("path", "sha256"))]
+        texts += [*receipt["wildcards"].values(), *receipt["outputs"].values()]
+        texts += receipt.get("accepted_code", [])
+        tables = [receipt["settings"], receipt["environment"]["packages"]]
     except (InputError, RecursionError, LookupError, TypeError, AttributeError):
         return None
     right = all(isinstance(text, str) for text in texts) and all(isinstance(table, dict) for table in tables)
-    return found if right else None
+    return receipt if right else None
 
 
 def settings(params: Mapping) -> dict:
@@ -75,50 +76,31 @@ def receipt_beside(path: str | Path) -> Path | None:
 
 
 def check(path: str | Path) -> None:
-    """Refuse a file that is not the one that its job wrote. A file without a receipt is accepted.
-
-    Raises
-    ------
-    InputError
-        When its hash is not that of its receipt.
-    """
+    """Refuse a file that is not the one that its job wrote. A file without a receipt is accepted."""
     if receipt := receipt_beside(path):
         verified([path], [receipt])
 
 
 def verified(inputs: Iterable[str | Path], receipts: Iterable[str | Path]) -> list[dict]:
-    """Return path and hash of each input after comparing it with the receipt of the job that wrote it.
-
-    Raises
-    ------
-    InputError
-        When a file has no receipt or is not the one that its job wrote.
-    """
+    """Return path and hash of each input after comparing it with the receipt of the job that wrote it."""
     written = {}
     for receipt in map(Path, receipts):
         outputs = (read(receipt) or {"outputs": {}})["outputs"]
         written |= {receipt.parents[1] / name: digest for name, digest in outputs.items()}
-    found = []
+    identities = []
     for path in map(Path, inputs):
         if path not in written:
             raise InputError(f"{path}: has no receipt of the job that wrote it; delete it and run again")
         if content(path) != written[path]:
             raise files.damaged(path)
-        found.append({"path": str(path), "sha256": written[path]})
-    return found
+        identities.append({"path": str(path), "sha256": written[path]})
+    return identities
 
 
 def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> None:
-    """Write the receipt of a job that has written its outputs.
+    """Write the receipt of a job: ``rule``, ``wildcards``, ``settings``, ``inputs`` and what else is known.
 
-    Parameters
-    ----------
-    receipt : path
-    outputs : iterable of path
-        In the folder above the receipt's.
-    job : mapping
-        JSON-ready: ``rule``, ``wildcards``, ``settings``, ``inputs`` (from `verified`) and what else is
-        known.
+    The `outputs`, which exist, are in the folder above the receipt's.
     """
     made = {Path(path).name: content(path) for path in outputs}
     # Another rule may have made these files before.
@@ -129,54 +111,32 @@ def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> N
 
 
 def accept(receipt: str | Path, code: str) -> None:
-    """Note in a receipt that its outputs stand for what other code would write.
+    """Note in a receipt that its outputs stand for what other code would write; `code` is its digest.
 
-    Parameters
-    ----------
-    receipt : path
-    code : str
-        Digest of that code. The digest of the code that wrote the outputs stays in the settings.
+    The digest of the code that wrote the outputs stays in the settings.
     """
-    found = files.read_json(receipt)
-    files.write_json(receipt, {**found, "accepted_code": [*found.get("accepted_code", []), code]})
+    job = files.read_json(receipt)
+    files.write_json(receipt, {**job, "accepted_code": [*job.get("accepted_code", []), code]})
 
 
 def history(folder: str | Path) -> list[dict]:
-    """Return the receipts behind the results in a folder, those of their inputs included, in order of path.
-
-    Parameters
-    ----------
-    folder : path
-        Of an experiment: ``results/EXPERIMENT``.
-
-    Raises
-    ------
-    InputError
-        When the folder holds no receipts.
-    """
-    todo, found = sorted(Path(folder).glob(f"**/{FOLDER}/*.json")), {}
+    """Return the receipts behind the results in a folder, and behind their inputs, in order of path."""
+    todo, jobs = sorted(Path(folder).glob(f"**/{FOLDER}/*.json")), {}
     if not todo:
         raise InputError(f"{folder}: no receipts; run the experiment first, in the folder that has results/")
     while todo:
         path = todo.pop()
-        if str(path) not in found and (job := read(path)):
-            found[str(path)] = {"receipt": str(path), **job}
+        if str(path) not in jobs and (job := read(path)):
+            jobs[str(path)] = {"receipt": str(path), **job}
             makers = (receipt_beside(one["path"]) for one in job["inputs"])
             todo += [maker for maker in makers if maker]
-    return [found[path] for path in sorted(found)]
+    return [jobs[path] for path in sorted(jobs)]
 
 
 def difference(receipt: Mapping | None, wildcards: Mapping, settings: Mapping, versions: Mapping) -> str:
     """Say how a receipt differs from the job that would be run now; an empty text if it does not.
 
-    Parameters
-    ----------
-    receipt : mapping or None
-        From `read`.
-    wildcards, settings : mapping
-        Of the job: its parameters are its settings.
-    versions : mapping of str to str
-        Versions of the packages that matter.
+    The settings of a job are its parameters; `versions` are those of the packages that matter.
     """
     if not receipt:
         return "its receipt is missing or damaged"

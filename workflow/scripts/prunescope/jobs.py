@@ -43,45 +43,69 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
     lack of memory, with the memory bound of the job's rule. SIGTERM and Ctrl-C interrupt the body, so that it
     removes its temporary files, and end the process with one line in the log. Any other exception is logged
     with its traceback and raised. A job that succeeds on a GPU records how long it held the GPU and how much
-    GPU memory it used.
-
-    Parameters
-    ----------
-    snakemake : object
-        The object that Snakemake passes to a script; `input`, `output`, `log`, `rule`, `wildcards`,
-        `threads`, `resources` and `params` are used.
-    hidden : iterable of path, optional
-        Further files that only this job may write.
+    GPU memory it used. `hidden` are further files that only this job may write.
     """
     gc.freeze()
     user_code.use(snakemake.config.get("code_folder", "."))
-    kept = _open_log(Path(snakemake.log[0]))
-    benchmark = gpu_benchmark(snakemake.log[0])
-    benchmark.unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
-    handler = logging.FileHandler(snakemake.log[0])
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
-    start = time.monotonic()
-    log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
-    # workflow/rules/process.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, _interrupt)
-    if before[signal.SIGINT] is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    try:
+    gpu_benchmark(snakemake.log[0]).unlink(missing_ok=True)  # of an earlier run, perhaps on a GPU
+    name, start = " ".join([snakemake.rule, *map(str, snakemake.wildcards)]), time.monotonic()
+    with (
+        _logging_to(Path(snakemake.log[0])),
+        _ended_by_signals(),
+        _one_line_errors(name, snakemake.resources),
+    ):
+        log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
         provenance.check_sources()
         end_with_snakemake()
-        with (
-            threadpool_limits(snakemake.threads),
-            files.claimed([*snakemake.output, *hidden]),
-        ):
+        with threadpool_limits(snakemake.threads), files.claimed([*snakemake.output, *hidden]):
             _check_user_code(snakemake)
             inputs = _verified(snakemake)
             yield log
             _check_user_code(snakemake)
             _leave_receipt(snakemake, inputs, time.monotonic() - start)
+        log.info("%s: done in %.1f s", name, time.monotonic() - start)
+        _measure_gpu(gpu_benchmark(snakemake.log[0]))
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Write the log to a new file; a second name keeps the log of an attempt that fails."""
+    kept = _open_log(path)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+        kept.unlink(missing_ok=True)
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM and Ctrl-C.
+
+    workflow/rules/process.smk turns Ctrl-C into SIGTERM, and so do clusters when they cancel a job.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, _interrupt)
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def _one_line_errors(name: str, resources) -> Iterator[None]:
+    """Log how a job ended, and end the process with one line for what the user can correct."""
+    start = time.monotonic()
+    try:
+        yield
     except InputError as error:
         log.error("%s", error)
         sys.exit(f"{name}: {error}")
@@ -90,23 +114,13 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         sys.exit(128 + signal.SIGINT)
     except BaseException as error:
         if out_of_memory(error):
-            line = _lack_of_memory(error, snakemake.resources)
+            line = _lack_of_memory(error, resources)
             log.error("%s", line)
             sys.exit(f"{name}: {line}")
         log.exception("%s: failed", name)
         if problem := user_code.problem(error):
             sys.exit(f"{name}: {problem}")
         raise
-    else:
-        log.info("%s: done in %.1f s", name, time.monotonic() - start)
-        kept.unlink(missing_ok=True)
-        for gpu, since, _ in _leases:
-            _measure_gpu(benchmark, gpu, time.monotonic() - since)
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-        log.removeHandler(handler)
-        handler.close()
 
 
 def _interrupt(*_) -> None:
@@ -220,26 +234,18 @@ def gpu_benchmark(log: str | Path) -> Path:
 
 
 def write_gpu_benchmark(path: str | Path, gpu: str, seconds: float, peak_bytes: int) -> None:
-    """Write a table of one line, in the style of Snakemake's benchmark files, atomically.
-
-    Parameters
-    ----------
-    path : path
-    gpu : str
-        Name of the device.
-    seconds : float
-        Time for which the job held it.
-    peak_bytes : int
-        Peak memory on the device; written in MiB, like Snakemake's ``max_rss``.
-    """
+    """Write a table of one line, in the style of Snakemake's benchmark files: memory in MiB."""
     with files.atomic_path(path) as part:
         part.write_text(f"gpu\tgpu_seconds\tpeak_gpu_mb\n{gpu}\t{seconds:.4f}\t{peak_bytes / 2**20:.2f}\n")
 
 
-def _measure_gpu(path: Path, gpu, seconds: float) -> None:
-    import torch
+def _measure_gpu(path: Path) -> None:
+    """Write for how long this process has held each GPU, and how much of its memory it used."""
+    for gpu, since, _ in _leases:
+        import torch
 
-    write_gpu_benchmark(path, torch.cuda.get_device_name(gpu), seconds, torch.cuda.max_memory_reserved(gpu))
+        seconds, peak = time.monotonic() - since, torch.cuda.max_memory_reserved(gpu)
+        write_gpu_benchmark(path, torch.cuda.get_device_name(gpu), seconds, peak)
 
 
 def granted_gpu(resources) -> bool:
@@ -253,10 +259,6 @@ def device(snakemake):
     With ``--resources gpu=0`` no job is granted one, so everything runs on the CPU. The job leases a GPU that
     no other job uses until its process ends (``gpu_share`` in config/config.yaml lets several jobs share
     one).
-
-    Returns
-    -------
-    torch.device
     """
     import torch
 

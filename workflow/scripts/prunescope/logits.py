@@ -16,7 +16,6 @@ import numpy as np
 from prunescope import hdf5
 from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
-from prunescope.links import refuse_links
 
 
 def write(path: str | Path, logits: np.ndarray, labels: np.ndarray, **attributes) -> None:
@@ -83,7 +82,7 @@ def _open(path: str, stack: ExitStack) -> Logits:
     try:
         sums = hdf5.verify(path)
         file = stack.enter_context(h5py.File(path))
-        refuse_links(path, file)
+        hdf5.refuse_links(path, file)
         dataset, classes = file.attrs["dataset"], int(file.attrs["classes"])
         return Logits(path, file["labels"][:], dataset, classes, file["logits"], sums["logits"])
     except (InputError, MemoryError):

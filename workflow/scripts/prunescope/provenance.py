@@ -23,19 +23,8 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     """Derive a 63-bit seed for one purpose from an experiment's seed.
 
     Every use of randomness (initialisation, data order, augmentation, ...) has its own seed, so drawing more
-    numbers for one purpose never shifts another.
-
-    Parameters
-    ----------
-    seed : int
-        The experiment's seed.
-    *purpose : str or int
-        What the numbers are for, e.g. ``"order", 3`` for the data order of round 3.
-
-    Returns
-    -------
-    int
-        In [0, 2**63).
+    numbers for one purpose never shifts another. The purpose is, e.g., ``"order", 3`` for the data order of
+    round 3.
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -50,28 +39,16 @@ def sources() -> str:
 
 
 def check_sources() -> None:
-    """Refuse to run code that was edited after planning: the digests describe the earlier code.
-
-    Raises
-    ------
-    InputError
-        When `SOURCES` is in the environment and is not what `sources` returns.
-    """
-    if os.environ.get(SOURCES, found := sources()) != found:
+    """Refuse to run code that was edited after planning: the digests describe the earlier code."""
+    now = sources()
+    if os.environ.get(SOURCES, now) != now:
         raise InputError(
             f"the code in {SCRIPTS} was edited after this run was planned; run the same command again"
         )
 
 
 def environment() -> dict:
-    """Versions, processor and platform: what can change a result's bits besides settings and seed.
-
-    Returns
-    -------
-    dict
-        JSON-ready: ``python``, ``platform``, ``processor``, ``instruction_set`` (the widest vector
-        instructions the processor offers) and one version for each package.
-    """
+    """Return what can change a result's bits besides settings and seed: versions, processor and platform."""
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
@@ -83,13 +60,13 @@ def environment() -> dict:
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
     """Return the installed version of each package; None for one that is not installed."""
-    found: dict[str, str | None] = {}
+    installed: dict[str, str | None] = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def _processor() -> dict:
@@ -102,5 +79,6 @@ def _processor() -> dict:
     known = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "avx", "sve", "asimd")
     return {
         "processor": fields.get("model name", platform.machine()),
+        # The widest vector instructions that the processor offers.
         "instruction_set": next((name for name in known if name in flags), None),
     }

@@ -22,13 +22,7 @@ ACCURACY = (
 
 
 def concatenate(paths: list[str]) -> pa.Table:
-    """Concatenate rows of the similarity matrix, in the order of `paths`.
-
-    Raises
-    ------
-    InputError
-        When a file cannot be used, or networks of different data sets were compared.
-    """
+    """Concatenate rows of the similarity matrix, in the order of `paths`, of networks of one data set."""
     tables = [read_table(path) for path in paths]
     checksums = [(table.schema.metadata or {}).get(b"dataset", b"").decode() for table in tables]
     shapes: dict[str, list[int]] = {}
@@ -48,11 +42,6 @@ def layers(path: str | Path) -> dict[str, list[int]]:
     """Return the layers of a similarity matrix in the order of the network, with the shapes of their outputs.
 
     Layers that only later networks have come last.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be used.
     """
     return _layers(path, read_schema(path))
 
@@ -65,13 +54,7 @@ def _layers(path: str | Path, schema: pa.Schema) -> dict[str, list[int]]:
 
 
 def accuracy(paths: list[str]) -> pd.DataFrame:
-    """Make one row from each network's metrics.json.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `ACCURACY`, sorted by seed and round.
-    """
+    """Make one row from each network's metrics.json: columns `ACCURACY`, sorted by seed and round."""
     networks = [read_json(path) for path in paths]
     table = pd.DataFrame([{key: network[key] for key in ACCURACY} for network in networks])
     # A column with only None would have no type.
@@ -80,18 +63,9 @@ def accuracy(paths: list[str]) -> pd.DataFrame:
 
 
 def layer_densities(networks: list[dict]) -> pd.DataFrame:
-    """Make one row for each prunable layer of each network.
+    """Make one row for each prunable layer of each network, from the contents of their metrics.json.
 
-    Parameters
-    ----------
-    networks : list of dict
-        The contents of their metrics.json.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns seed, round, density_all_layers (of the network's prunable weights), layer, density, kept,
-        total, channels, dead_channels; layers in the order of the network.
+    Layers are in the order of the network; density_all_layers is of the network's prunable weights.
     """
     keys = ("density", "kept", "total", "channels", "dead_channels")
     return pd.DataFrame(
@@ -106,24 +80,10 @@ def layer_densities(networks: list[dict]) -> pd.DataFrame:
 
 
 def training_curves(networks: list[dict], paths: list[str]) -> pd.DataFrame:
-    """Combine the training curves of all networks.
+    """Combine the training curves of all networks, after the columns seed and round.
 
-    Parameters
-    ----------
-    networks : list of dict
-        The contents of their metrics.json.
-    paths : list of str
-        Their training.csv, in the same order; none for networks that were trained elsewhere.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The files' columns after seed and round.
-
-    Raises
-    ------
-    InputError
-        When a file cannot be read.
+    `networks` are the contents of their metrics.json, `paths` their training.csv in the same order; there are
+    none for networks that were trained elsewhere.
     """
     if not paths:
         return pd.DataFrame()

@@ -19,7 +19,7 @@ import numpy as np
 
 from prunescope.activations import store
 from prunescope.errors import InputError
-from prunescope.links import refuse_links
+from prunescope.hdf5 import refuse_links
 
 IDS = "ids"
 # Compression makes data at most about this many times smaller.

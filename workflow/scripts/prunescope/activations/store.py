@@ -22,7 +22,6 @@ import numpy as np
 from prunescope import hdf5
 from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
-from prunescope.links import refuse_links
 
 SCHEMA = 3
 # Size of a chunk in compressed data sets, before compression.
@@ -163,7 +162,7 @@ def _recording(path: str, stack: ExitStack) -> Recording:
     try:
         sums = hdf5.verify(path)
         file = stack.enter_context(h5py.File(path))
-        refuse_links(path, file)
+        hdf5.refuse_links(path, file)
         if file.attrs["schema"] != SCHEMA:
             raise InputError(
                 f"{path}: activations of schema {file.attrs['schema']}, but this version reads {SCHEMA}; "

@@ -59,11 +59,11 @@ def files_below(root: Path, folder: Path, above: tuple = ()) -> Iterator[Path]:
         problem = None
         if path.is_dir():
             status = path.stat()
-            place = status.st_dev, status.st_ino
-            if place in above:
+            identity = status.st_dev, status.st_ino
+            if identity in above:
                 problem = "is a link to a folder that contains it; remove it"
             else:
-                yield from files_below(root, path, (*above, place))
+                yield from files_below(root, path, (*above, identity))
         elif path.is_file():
             yield path
         elif path.is_symlink():
@@ -133,10 +133,10 @@ def _compressed_members(path: Path, opened: Callable):
             yield member.name, member.size, partial(_part, file, start, member.size)
         _check_end(archive)
         # Only at its end is the checksum of the whole file verified.
-        left = LARGEST_FILE
-        while left > 0 and (part := packed.read(2**18)):
-            left -= len(part)
-        if left <= 0:
+        allowed = LARGEST_FILE
+        while allowed > 0 and (part := packed.read(2**18)):
+            allowed -= len(part)
+        if allowed <= 0:
             raise OverflowError("more than 64 MiB after the last member")
 
 
@@ -161,10 +161,10 @@ def _copy(path: Path, member: BinaryIO, file: BinaryIO) -> None:
 
 
 def _part(file: BinaryIO, start: int, size: int) -> BinaryIO:
-    place = file.tell()
+    end = file.tell()
     file.seek(start)
     content = file.read(size)
-    file.seek(place)
+    file.seek(end)
     return BytesIO(content)
 
 

@@ -17,7 +17,6 @@ from prunescope import hdf5
 from prunescope.data.images import Images, blocks
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
-from prunescope.links import refuse_links
 
 SCHEMA = 2
 UNLABELLED = -1
@@ -150,12 +149,12 @@ class Stored(Images):
                 images = self._data[first:end]
                 return images if np.array_equal(rows, np.arange(first, end)) else images[rows - first]
             images = np.empty((len(rows), *self.shape[1:]), self.dtype)
-            for place, row in enumerate(rows.tolist()):
-                images[place] = self._data[row]
+            for index, row in enumerate(rows.tolist()):
+                images[index] = self._data[row]
             return images
         except OSError as error:
             raise InputError(
-                f"{self._data.file.filename}: images cannot be read ({error}); delete the file and run again"
+                f"{self._data.file.filename}: images cannot be read ({error}); {hdf5.REMEDY}"
             ) from None
 
 
@@ -177,21 +176,12 @@ class Prepared(Dataset):
 
 
 def load(path: str | Path) -> Prepared:
-    """Open a prepared data set and verify its checksums. Its images stay in the file until they are indexed.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or damaged, or has another schema.
-    """
-    try:
-        hdf5.verify(path)
-        file = h5py.File(path)
-        refuse_links(path, file)
+    """Open a prepared data set and verify its checksums. Images stay in the file until they are indexed."""
+    with hdf5.opening(path, "data set") as (file, _):
         if file.attrs.get("schema") != SCHEMA:
             raise InputError(
                 f"{path}: data set schema {file.attrs.get('schema')}, but this version reads {SCHEMA}; "
-                "delete the file and run again"
+                f"{hdf5.REMEDY}"
             )
         return Prepared(
             name=file.attrs["name"],
@@ -205,9 +195,3 @@ def load(path: str | Path) -> Prepared:
             std=file.attrs["std"],
             digest=file.attrs["checksum"],
         )
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can make the reader raise anything
-        raise InputError(
-            f"{path}: not a readable data set ({error}); delete the file and run again"
-        ) from None

@@ -44,8 +44,8 @@ class Decoded(Images):
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for place, row in enumerate(rows):
-            images[place] = self._decode[row]()
+        for index, row in enumerate(rows):
+            images[index] = self._decode[row]()
         return images
 
 

@@ -4,11 +4,15 @@ They are what a cluster is asked for, and what Snakemake schedules by. `sizes` a
 `prunescope.plan.sizes.describe`.
 """
 
+from dataclasses import dataclass
 from math import prod
 
 from prunescope import kinds
+from prunescope.activations import views
 from prunescope.data.images import IN_MEMORY
-from prunescope.plan import landscape, notes
+from prunescope.plan import stages
+from prunescope.settings.activations import Activations
+from prunescope.settings.landscape import ESTIMATED
 from prunescope.similarity import memory
 from prunescope.similarity.measures import described
 
@@ -21,6 +25,53 @@ SLOW = 2e9
 def megabytes(numbers: float, bytes_each: int = 4) -> int:
     """Return the size of this many numbers."""
     return int(numbers * bytes_each / 1e6) + 1
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of one layer's matrix in an activation file.
+
+    It has rows, images behind the rows, units of the layer, and stored columns: fewer than the units if it is
+    rotated.
+    """
+
+    rows: int
+    images: int
+    units: int
+    columns: int
+
+    @property
+    def rotated(self) -> bool:
+        """Whether a rotation of the units is stored."""
+        return self.columns != self.units
+
+
+def matrices(experiment: dict, sizes: dict) -> dict[str, Size]:
+    """Return the size of each recorded layer's matrix."""
+    activations = Activations(**experiment["activations"])
+    view = kinds.load("view", activations.view)
+    images = stages.images(experiment, sizes["dataset"]["test"])
+    by_layer = {}
+    for name, shape in sizes["network"]["shapes"].items():
+        _, positions = views.sample(activations.view, shape, activations.sampled)
+        rows = images * len(positions)
+        by_layer[name] = Size(rows, images, view.units(shape), view.stored(shape, images))
+    return by_layer
+
+
+def images_per_line(experiment: dict, sizes: dict) -> int:
+    """Return how many images pass through networks for one line."""
+    available, landscape = sizes["dataset"]["train"], experiment["landscape"]
+    used = trained_on(experiment, sizes) if landscape["split"] == "train" else sizes["dataset"]["test"]
+    if sizes["network"]["batch_norm"] and available:
+        used = 2 * used + min(ESTIMATED, trained_on(experiment, sizes))
+    return landscape["points"] * used
+
+
+def trained_on(experiment: dict, sizes: dict) -> int:
+    """Return the number of training images that an experiment uses."""
+    training = experiment["training"]
+    return training["examples"] or sizes["dataset"]["train"] - training["validation"]
 
 
 def training_minutes(experiment: dict, sizes: dict) -> int:
@@ -49,8 +100,8 @@ def training_mb(experiment: dict, sizes: dict) -> int:
 def recording_mb(experiment: dict, sizes: dict) -> int:
     """One batch of activations, and the widest layer that is rotated, in float64."""
     batch = 2 * experiment["activations"]["batch_size"] * sizes["network"]["floats"]
-    matrices = notes.matrices(experiment, sizes)
-    rotated = max((m.rows * m.units for m in matrices.values() if m.rotated), default=0)
+    layers = matrices(experiment, sizes).values()
+    rotated = max((layer.rows * layer.units for layer in layers if layer.rotated), default=0)
     return TORCH_MB + megabytes(batch) + megabytes(rotated, 16)
 
 
@@ -58,7 +109,7 @@ def landscape_mb(experiment: dict, sizes: dict) -> int:
     """What training needs, and the losses and errors of all images at each point of a line, twice."""
     if not experiment["landscape"]:
         return training_mb(experiment, sizes)
-    images = max(sizes["dataset"]["test"], landscape.trained_on(experiment, sizes))
+    images = max(sizes["dataset"]["test"], trained_on(experiment, sizes))
     return training_mb(experiment, sizes) + megabytes(4 * experiment["landscape"]["points"] * images, 8)
 
 
@@ -67,7 +118,7 @@ def landscape_minutes(experiment: dict, sizes: dict) -> int:
     if not experiment["landscape"]:
         return 10
     lines = 2 + len(experiment["seeds"])
-    images = lines * landscape.images_per_line(experiment, sizes)
+    images = lines * images_per_line(experiment, sizes)
     return 10 + int(3 * images * sizes["network"]["macs"] / SLOW / 60)
 
 
@@ -86,16 +137,16 @@ def weights_mb(experiment: dict, sizes: dict) -> int:
 
 def comparison_mb(experiment: dict, sizes: dict) -> int:
     """The bound of docs/similarity.md, and the interpreter's own memory."""
-    matrices = list(notes.matrices(experiment, sizes).values())
+    layers = matrices(experiment, sizes).values()
     similarity = experiment["similarity"]
     peak = memory.peak_bytes(
-        [matrix.columns for matrix in matrices],
+        [layer.columns for layer in layers],
         max(experiment["rounds"] + 1, len(experiment["seeds"])),
         similarity["threads"],
         similarity["pairs"],
-        [matrix.rows // matrix.images for matrix in matrices],
+        [layer.rows // layer.images for layer in layers],
         similarity["intervals"],
         any(described(name).needs == "rows" for name in similarity["measures"]),
-        max((matrix.images for matrix in matrices), default=0),
+        max((layer.images for layer in layers), default=0),
     )
     return (TORCH_MB if similarity["gpu"] else PYTHON_MB) + megabytes(peak, 1)

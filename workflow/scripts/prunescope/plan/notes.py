@@ -5,17 +5,15 @@ import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from prunescope import kinds, provenance
-from prunescope.activations import views
 from prunescope.errors import InputError
 from prunescope.files import read_json
-from prunescope.plan import stages
+from prunescope.plan import bounds, stages
+from prunescope.plan.compared import Network
 from prunescope.plan.stages import LEARNING
 from prunescope.pruning.amounts import idle_round
-from prunescope.settings.activations import Activations
 from prunescope.similarity.measures import FEW, OK, described
 
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -23,44 +21,12 @@ GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 LARGE = ("activations.h5", "predictions.h5", "checkpoint.pt")
 
 
-@dataclass(frozen=True)
-class Size:
-    """Size of one layer's matrix in an activation file.
-
-    It has rows, images behind the rows, units of the layer, and stored columns: fewer than the units if it is
-    rotated.
-    """
-
-    rows: int
-    images: int
-    units: int
-    columns: int
-
-    @property
-    def rotated(self) -> bool:
-        """Whether a rotation of the units is stored."""
-        return self.columns != self.units
-
-
-def matrices(experiment: dict, facts: dict) -> dict[str, Size]:
-    """Return the size of each recorded layer's matrix; `facts` are from `sizes.describe`."""
-    activations = Activations(**experiment["activations"])
-    view = kinds.load("view", activations.view)
-    images = stages.images(experiment, facts["dataset"]["test"])
-    found = {}
-    for name, shape in facts["network"]["shapes"].items():
-        _, positions = views.sample(activations.view, shape, activations.sampled)
-        rows = images * len(positions)
-        found[name] = Size(rows, images, view.units(shape), view.stored(shape, images))
-    return found
-
-
 def notes(name: str, experiment: dict, facts: dict, files: list[str]) -> list[str]:
     """Return the notes to print before an experiment runs, one line each.
 
-    `facts` as in `matrices`; `files` are the files in `LARGE` that belong to the experiment.
+    `facts` are from `prunescope.plan.sizes.describe`; `files` are the experiment's files named in `LARGE`.
     """
-    sizes = matrices(experiment, facts)
+    sizes = bounds.matrices(experiment, facts)
     lines = [
         _disk(name, experiment, facts, sizes, files),
         _time(name, experiment),
@@ -70,7 +36,7 @@ def notes(name: str, experiment: dict, facts: dict, files: list[str]) -> list[st
     return [line for line in lines if line]
 
 
-def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, Size], files: list[str]) -> str:
+def _disk(name: str, experiment: dict, facts: dict, sizes: dict[str, bounds.Size], files: list[str]) -> str:
     """Return a note on the disk space that missing files will take."""
     number = 2 if experiment["activations"]["dtype"] == "float16" else 4
     outputs = experiment["network"].get("classes") or facts["dataset"]["classes"]
@@ -117,7 +83,7 @@ def _time(name: str, experiment: dict) -> str:
                 taken.setdefault(path.stem, []).append(seconds)
     if not taken:
         return ""
-    means = {rule: sum(found) / len(found) for rule, found in taken.items()}
+    means = {rule: sum(seconds) / len(seconds) for rule, seconds in taken.items()}
     total, parts = sum(means.values()), sorted(means.items(), key=lambda item: -item[1])
     each = ", ".join(f"{rule} {_duration(seconds)}" for rule, seconds in parts)
     return (
@@ -133,7 +99,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, Size]) -> list[str]:
+def _rows(name: str, experiment: dict, facts: dict, sizes: dict[str, bounds.Size]) -> list[str]:
     """Name the measures whose values will be missing or biased because there are too few rows."""
     lines: dict[str, list[str]] = {}
     unbiased = ", ".join(name for name in kinds.known("measure") if not described(name).biased)
@@ -175,6 +141,36 @@ def _idle(name: str, experiment: dict, facts: dict) -> str:
     return f"{name}: from round {first} on, pruning removes nothing; set rounds to {first - 1}"
 
 
+def landscape_notes(
+    name: str, experiment: dict, facts: dict, lines: dict[tuple[int, int], list[Network]]
+) -> list[str]:
+    """Return the notes to print before the landscape of an experiment is measured.
+
+    `lines` are from `prunescope.plan.compared.lines`. The cost is that of files that do not exist yet.
+    """
+    if not experiment["landscape"]:
+        return []
+    if not lines:
+        pairs = ", ".join(experiment["landscape"]["pairs"])
+        return [f"{name}: landscape.pairs: [{pairs}] connects no two of its networks; add another kind"]
+    path = "results/{}/seed{}/round{}/barriers.parquet"
+    count = sum(
+        len(ends) for network, ends in lines.items() if not Path(path.format(name, *network)).exists()
+    )
+    if not count:
+        return []
+    images, points = count * bounds.images_per_line(experiment, facts), experiment["landscape"]["points"]
+    lines_of_points = f"{count} line{'s' * (count > 1)} of {points} points"
+    text = f"{name}: barriers need {images:,} images, forward ({lines_of_points})"
+    if "models" in experiment:
+        return [text]
+    epochs = experiment["training"]["epochs"]
+    later = stages.prune_params(experiment, 1)["training"]["epochs"] if experiment["rounds"] else 0
+    epochs = len(experiment["seeds"]) * (epochs + experiment["rounds"] * later)
+    trained = epochs * bounds.trained_on(experiment, facts)
+    return [f"{text}; training needs {trained:,}, forward and backward"]
+
+
 def environment_note(name: str, paths: Iterable[str]) -> str:
     """Return a note on networks that were trained with other versions of packages.
 
@@ -182,24 +178,24 @@ def environment_note(name: str, paths: Iterable[str]) -> str:
     installed where Snakemake runs are not compared.
     """
     here = {key: value for key, value in provenance.versions(LEARNING).items() if value}
-    made, others = 0, {}
+    networks, different = 0, []
     for path in paths:
         try:
             then = read_json(path)["environment"]["packages"]
         except (InputError, LookupError, TypeError):
             continue  # missing or damaged: reported elsewhere
-        made += 1
-        if other := {key: then.get(key) for key in here if then.get(key) != here[key]}:
-            others[path] = other
-    if not others:
+        networks += 1
+        if packages := {key: then.get(key) for key in here if then.get(key) != here[key]}:
+            different.append(packages)
+    if not different:
         return ""
-    packages = {key: sorted({str(other[key]) for other in others.values() if key in other}) for key in here}
-    there = ", ".join(f"{key} {' and '.join(found)}" for key, found in packages.items() if found)
-    now = ", ".join(f"{key} {here[key]}" for key, found in packages.items() if found)
+    versions = {key: sorted({str(one[key]) for one in different if key in one}) for key in here}
+    there = ", ".join(f"{key} {' and '.join(others)}" for key, others in versions.items() if others)
+    now = ", ".join(f"{key} {here[key]}" for key, others in versions.items() if others)
     return (
-        f"{name}: {len(others)} of {made} networks were trained with {there}, but {now} is installed: new "
-        "results may differ from theirs in the last bits; set environment: rerun in config/config.yaml to "
-        "recompute them"
+        f"{name}: {len(different)} of {networks} networks were trained with {there}, but {now} is installed: "
+        "new results may differ from theirs in the last bits; set environment: rerun in config/config.yaml "
+        "to recompute them"
     )
 
 

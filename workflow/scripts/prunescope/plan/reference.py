@@ -11,9 +11,8 @@ import yaml
 
 from prunescope import kinds
 from prunescope.findings.words import MEANINGS
-from prunescope.settings.combinations import REFUSED
-from prunescope.settings.experiment import Experiment
-from prunescope.settings.top import Config
+from prunescope.settings.config import Config
+from prunescope.settings.experiment import REFUSED, Experiment
 from prunescope.similarity import measures
 
 REPOSITORY = Path(__file__).parents[4]
@@ -64,9 +63,9 @@ def _kinds(family: str, common: dict) -> list[dict]:
     """Return the schemas of the settings of each kind; those of a user's own kinds are not known here."""
     options = []
     for kind in kinds.known(family).values():
-        own = kind.settings.model_json_schema()
-        own["properties"]["name"]["const"] = kind.name
-        options.append(_inlined({key: own[key] for key in common}, own.get("$defs", {})))
+        settings = kind.settings.model_json_schema()
+        settings["properties"]["name"]["const"] = kind.name
+        options.append(_inlined({key: settings[key] for key in common}, settings.get("$defs", {})))
     name = common["properties"]["name"] | {"pattern": "^file:"}
     properties = common["properties"] | {"name": name}
     return [*options, common | {"properties": properties, "additionalProperties": True}]
@@ -105,18 +104,18 @@ def _merged(part: dict) -> dict:
     kinds_of = [one for one in part.get("anyOf", ()) if "const" in one.get("properties", {}).get("name", {})]
     if not kinds_of:
         return part
-    found: dict[str, dict] = {}
+    properties: dict[str, dict] = {}
     texts: dict[str, dict[str, list[str]]] = {}
     for one in kinds_of:
         for key, child in one["properties"].items():
-            found.setdefault(key, child)
+            properties.setdefault(key, child)
             names = texts.setdefault(key, {}).setdefault(child["description"].rstrip("."), [])
             names.append(one["properties"]["name"]["const"])
     for key, named in texts.items():
         if [len(names) for names in named.values()] != [len(kinds_of)]:
             text = " ".join(f"{text} ({', '.join(names)})." for text, names in named.items())
-            found[key] = found[key] | {"description": text}
-    return {"properties": found, "required": [key for one in kinds_of for key in one["required"]]}
+            properties[key] = properties[key] | {"description": text}
+    return {"properties": properties, "required": [key for one in kinds_of for key in one["required"]]}
 
 
 def _values(part: dict) -> dict:
@@ -224,9 +223,9 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
 def page(text: str, parts: list[tuple[str, str, str]]) -> str:
     """Return a page with its parts updated."""
     for start, end, content in parts:
-        before, found, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        assert found and closed, f"{start} and {end} are not there"
+        before, opening, rest = text.partition(start)
+        _, closing, after = rest.partition(end)
+        assert opening and closing, f"{start} and {end} are not there"
         text = f"{before}{start}\n\n{content}\n\n{end}{after}"
     return text
 

@@ -1,4 +1,4 @@
-"""Ownership of round 0: experiments with the same dense training share it.
+"""Whose files an experiment uses: experiments with the same dense training share round 0.
 
 If several experiments in one chain of `extends` would produce the same file, it belongs to the one that the
 others extend. Which experiments are selected, and their order, does not matter.
@@ -37,11 +37,11 @@ def trainer(lineage: Lineage, seed: int) -> str:
     `lineage` is from `prunescope.settings.load.load_lineage`, here and below.
     """
     name, this = lineage[-1]
-    for place, (other, theirs) in enumerate(lineage[:-1], 1):
+    for length, (other, theirs) in enumerate(lineage[:-1], 1):
         if (
             seed in theirs["seeds"]
             and _same_training(this, theirs)
-            and trainer(lineage[:place], seed) == other
+            and trainer(lineage[:length], seed) == other
         ):
             return other
     return name
@@ -52,11 +52,11 @@ def _same_training(this: dict, theirs: dict) -> bool:
     # Networks that were trained elsewhere are imported again, which takes only seconds.
     if "models" in this or "models" in theirs:
         return False
-    own, other = stages.train_params(this), stages.train_params(theirs)
+    needed, produced = stages.train_params(this), stages.train_params(theirs)
     if this["pruning"]["retraining"] != "rewind":
-        other["rewind"] = own["rewind"]
+        produced["rewind"] = needed["rewind"]
     same = this["dataset"] == theirs["dataset"]
-    return same and own == other and this["training"]["threads"] == theirs["training"]["threads"]
+    return same and needed == produced and this["training"]["threads"] == theirs["training"]["threads"]
 
 
 def owner(lineage: Lineage, seed: int, file: str) -> str:
@@ -65,9 +65,9 @@ def owner(lineage: Lineage, seed: int, file: str) -> str:
     trained_by = trainer(lineage, seed)
     shared = (
         other
-        for place, (other, theirs) in enumerate(lineage, 1)
+        for length, (other, theirs) in enumerate(lineage, 1)
         if seed in theirs["seeds"]
-        and trainer(lineage[:place], seed) == trained_by
+        and trainer(lineage[:length], seed) == trained_by
         and _alike(this, theirs, *ROUND0[file])
     )
     return next(shared, name)
@@ -78,9 +78,9 @@ def owner_across_seeds(lineage: Lineage) -> str:
     this = lineage[-1][1]
     return next(
         other
-        for place, (other, theirs) in enumerate(lineage, 1)
+        for length, (other, theirs) in enumerate(lineage, 1)
         if theirs["seeds"] == this["seeds"]
-        and all(trainer(lineage[:place], seed) == trainer(lineage, seed) for seed in this["seeds"])
+        and all(trainer(lineage[:length], seed) == trainer(lineage, seed) for seed in this["seeds"])
         and _alike(this, theirs, _recording, _comparison)
     )
 
@@ -112,3 +112,39 @@ def is_of_controlled(lineage: Lineage, seed: int, round: int) -> bool:
     """Whether a network of a control is also one of the experiment that it controls: the dense one."""
     files = {network_file(part, seed, round, "checkpoint.pt") for part in (lineage, lineage[:-1])}
     return len(files) == 1
+
+
+def starting_files(lineage: Lineage, seed: int, round: int) -> dict[str, str]:
+    """Return the files that a later round starts from, by the names in `stages.starts_from`."""
+    this, controlled = lineage[-1][1], lineage[:-1]
+    start = controlled if stages.trains_again(this) else lineage
+    needed, files = stages.starts_from(this), {}
+    if "origin" in needed:
+        files["origin"] = network_file(start, seed, stages.origin_of(this, round), "checkpoint.pt")
+    if "rewind" in needed:
+        files["rewind"] = network_file(start, seed, 0, "rewind.pt")
+    if "masks" in needed:
+        files["masks"] = network_file(controlled, seed, round, "checkpoint.pt")
+    return files
+
+
+def rows(lineage: Lineage) -> list[str]:
+    """Return the files that the matrix is assembled from: of every network, and of seeds with each other."""
+    (name, this), file = lineage[-1], "similarity.parquet"
+    files = [network_file(lineage, seed, round, file) for seed, round in stages.networks(this)]
+    across_seeds = this["similarity"]["across_seeds"]
+    if not across_seeds or len(this["seeds"]) == 1:
+        return files
+    pruned = [] if across_seeds == "dense" else [name] * this["rounds"]
+    return files + [
+        f"results/{owner}/across-seeds/round{round}/{file}"
+        for round, owner in enumerate([owner_across_seeds(lineage), *pruned])
+        if len(stages.seeds_with(this, round)) > 1
+    ]
+
+
+def untrained_rows(lineage: Lineage) -> list[str]:
+    """Return the file with the comparison of untrained networks; none if the experiment asks for none."""
+    if not lineage[-1][1]["similarity"]["untrained"]:
+        return []
+    return [f"results/{owner_of_untrained(lineage)}/untrained/similarity.parquet"]

@@ -27,79 +27,88 @@ def describe(experiment: dict, where: str, data: dict) -> dict:
     `prunescope.networks.inspect.inspect`.
     """
     dataset = _dataset(source_of(experiment["dataset"], data, f"{where}: dataset"), data["root"])
-    activations = experiment["activations"]
     try:
-        _check_count("activations.examples", activations.get("examples"), dataset["test"], "test images")
-        _check_landscape(experiment, dataset)
-        if "models" in experiment:
-            network = _models(experiment, dataset)
-            _check_figures(experiment["figures"], list(network["shapes"]))
-            return {"dataset": dataset, "network": network}
-        training, pruning = experiment["training"], experiment["pruning"]
-        _check_training(experiment, dataset)
-        network = _network(
-            network=network_params(experiment["network"]),
-            shape=dataset["shape"],
-            classes=dataset["classes"],
-            prunable=pruning["prunable"],
-            rates=pruning["rates"],
-            recorded=activations["layers"],
-            normalisation=training["normalisation"],
-            axes=activations["axes"],
+        _check_count(
+            "activations.examples", experiment["activations"].get("examples"), dataset["test"], "test images"
         )
-        network = _units_first(activations, network)
-        _check_figures(experiment["figures"], list(network["shapes"]))
-        _check_batches(experiment, dataset, network["alone"])
-        if kinds.find("criterion", pruning["criterion"]).facts.get("inputs") and network["unusual"]:
-            raise InputError(
-                f"pruning.criterion = {pruning['criterion']!r}: {network['unusual']} is not the weight of an "
-                "ordinary linear layer or convolution; leave it out of pruning.prunable"
-            )
-        if pruning["unit"] == "channel" and network["channels"]:
-            raise InputError(
-                f"pruning.prunable: {network['channels']}; leave it out, or set pruning.unit: weight"
-            )
+        _check_landscape(experiment, dataset)
+        inspected = _trained_elsewhere if "models" in experiment else _trained_here
+        return {"dataset": dataset, "network": inspected(experiment, dataset)}
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    return {"dataset": dataset, "network": network}
 
 
-def _models(experiment: dict, dataset: dict) -> dict:
+def _trained_here(experiment: dict, dataset: dict) -> dict:
+    """Inspect the network of an experiment, and check that it can be trained, pruned and recorded."""
+    training, pruning = experiment["training"], experiment["pruning"]
+    _check_training(experiment, dataset)
+    network = _network(
+        network=network_params(experiment["network"]),
+        shape=dataset["shape"],
+        classes=dataset["classes"],
+        prunable=pruning["prunable"],
+        rates=pruning["rates"],
+        recorded=experiment["activations"]["layers"],
+        normalisation=training["normalisation"],
+        axes=experiment["activations"]["axes"],
+    )
+    network = _units_first(experiment["activations"], network)
+    _check_figures(experiment["figures"], list(network["shapes"]))
+    _check_batches(experiment, dataset, network["alone"])
+    if kinds.find("criterion", pruning["criterion"]).facts.get("inputs") and network["unusual"]:
+        raise InputError(
+            f"pruning.criterion = {pruning['criterion']!r}: {network['unusual']} is not the weight of an "
+            "ordinary linear layer or convolution; leave it out of pruning.prunable"
+        )
+    if pruning["unit"] == "channel" and network["channels"]:
+        raise InputError(
+            f"pruning.prunable: {network['channels']}; leave it out, or set pruning.unit: weight"
+        )
+    return network
+
+
+def _trained_elsewhere(experiment: dict, dataset: dict) -> dict:
     """Inspect networks that were trained elsewhere, with their weights; return the largest sizes."""
-    found: dict = {}
-    for place, model in enumerate(experiment["models"]):
+    largest: dict = {}
+    for index, model in enumerate(experiment["models"]):
         try:
-            network = network_params(elsewhere.network_of(experiment, model), "weights")
-            classes = network.get("classes", dataset["classes"])
-            if not classes:
-                raise InputError(
-                    f"network.classes: the images of {experiment['dataset']} have no labels; give the number "
-                    "of outputs of the network"
-                )
-            described = _network(
-                network=network,
-                shape=dataset["shape"],
-                classes=classes,
-                prunable=[],
-                rates={},
-                recorded=elsewhere.recorded(experiment, model, list(found.get("shapes", []))),
-                normalisation=elsewhere.normalisation_of(experiment, model),
-                trained_elsewhere=True,
-                axes=experiment["activations"]["axes"],
-            )
-            own = _units_first(experiment["activations"], described)
-            if found and experiment["similarity"]["pairs"] == "same-layer":
-                _check_rows(experiment["activations"], found["shapes"], own["shapes"])
+            network = _model(experiment, model, dataset, list(largest.get("shapes", [])))
+            if largest and experiment["similarity"]["pairs"] == "same-layer":
+                _check_rows(experiment["activations"], largest["shapes"], network["shapes"])
         except InputError as error:
-            raise InputError(f"models[{place}]: {error}") from None
+            raise InputError(f"models[{index}]: {error}") from None
+        shapes = largest.get("shapes", {})
         sizes = ("parameters", "macs", "floats", "batch_norm")
-        shapes = found.get("shapes", {})
-        found = own | {key: max(own[key], found.get(key, 0)) for key in sizes}
-        found["shapes"] = {
-            name: max(filter(None, (shapes.get(name), own["shapes"].get(name))), key=math.prod)
-            for name in {**shapes, **own["shapes"]}
+        largest = network | {key: max(network[key], largest.get(key, 0)) for key in sizes}
+        largest["shapes"] = {
+            name: max(filter(None, (shapes.get(name), network["shapes"].get(name))), key=math.prod)
+            for name in {**shapes, **network["shapes"]}
         }
-    return found
+    _check_figures(experiment["figures"], list(largest["shapes"]))
+    return largest
+
+
+def _model(experiment: dict, model: dict, dataset: dict, layers: list[str]) -> dict:
+    """Inspect one of `models`; `layers` are the recorded layers of those before it."""
+    network = network_params(elsewhere.network_of(experiment, model), "weights")
+    classes = network.get("classes", dataset["classes"])
+    if not classes:
+        raise InputError(
+            f"network.classes: the images of {experiment['dataset']} have no labels; give the number of "
+            "outputs of the network"
+        )
+    network = _network(
+        network=network,
+        shape=dataset["shape"],
+        classes=classes,
+        prunable=[],
+        rates={},
+        recorded=elsewhere.recorded(experiment, model, layers),
+        normalisation=elsewhere.normalisation_of(experiment, model),
+        trained_elsewhere=True,
+        axes=experiment["activations"]["axes"],
+    )
+    return _units_first(experiment["activations"], network)
 
 
 def _units_first(activations: dict, network: dict) -> dict:
@@ -107,9 +116,10 @@ def _units_first(activations: dict, network: dict) -> dict:
     view, token, shapes = activations["view"], activations["token"], {}
     for name, output in network["shapes"].items():
         shape = views.units_first(view, name, output, network["axes"][name])
-        if (places := math.prod(shape[1:])) > 1 and (token or 0) >= places:
+        positions = math.prod(shape[1:])
+        if positions > 1 and (token or 0) >= positions:
             raise InputError(
-                f"activations.token = {token}: module {name!r} has only positions 0 to {places - 1}"
+                f"activations.token = {token}: module {name!r} has only positions 0 to {positions - 1}"
             )
         shapes[name] = list(shape)
     return {key: value for key, value in network.items() if key != "axes"} | {"shapes": shapes}

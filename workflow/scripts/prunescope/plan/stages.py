@@ -51,6 +51,7 @@ def network_params(network: dict, key: str = "network.weights") -> dict:
     `network` is a key of an experiment; `key` is that of its weights, for messages.
     """
     weights = network["weights"]
+    params = {key: network[key] for key in ("name", "arguments", "classes") if key in network}
     more = {
         "code": digests.of_file("network", network["name"]),
         "weights": weights,
@@ -58,8 +59,7 @@ def network_params(network: dict, key: str = "network.weights") -> dict:
         "zeros": network.get("zeros"),
     }
     more = {key: value for key, value in more.items() if value is not None}
-    own = {key: network[key] for key in ("name", "arguments", "classes") if key in network}
-    return own | {"more": more} if more else own
+    return params | {"more": more} if more else params
 
 
 def _digest(weights: str, key: str) -> str:
@@ -84,6 +84,11 @@ def rounds_of(experiment: dict, seed: int) -> int:
     return len(elsewhere.lineage(experiment, seed)) - 1
 
 
+def seeds_with(experiment: dict, round: int) -> list[int]:
+    """Return the seeds that have a round."""
+    return [seed for seed in experiment["seeds"] if rounds_of(experiment, seed) >= round]
+
+
 def import_params(experiment: dict, seed: int, round: int) -> dict:
     """Return what `import_model` reads."""
     model = elsewhere.find(experiment, seed, round)
@@ -105,7 +110,7 @@ def train_params(experiment: dict) -> dict:
     return {
         "network": network_params(experiment["network"]),
         "training": _without_threads(experiment["training"]),
-        "again": control_facts(experiment).get("again", False),
+        "again": trains_again(experiment),
         "rewind": {
             "epoch": pruning["rewind_epoch"] if rewinds else 0,
             "step": pruning["rewind_step"] if rewinds else None,
@@ -124,17 +129,18 @@ def prune_params(experiment: dict, round: int) -> dict:
             f"round {round}: the experiment has rounds 0 to {experiment['rounds']}; increase rounds"
         )
     pruning = experiment["pruning"]
-    own = {"control": experiment["control"]} | {key: pruning[key] for key in ("at", "from", "retraining")}
+    selection = {"control": experiment["control"]}
+    selection |= {key: pruning[key] for key in ("at", "from", "retraining")}
     if control_facts(experiment).get("units"):
-        own["unit"] = pruning["unit"]
+        selection["unit"] = pruning["unit"]
     if prunes(experiment):
-        own |= {key: pruning[key] for key in Selection.by_key()}
-        own["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
+        selection |= {key: pruning[key] for key in Selection.by_key()}
+        selection["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),
         "training": _without_threads(_retraining(experiment)),
-        "again": control_facts(experiment).get("again", False),
-        "pruning": own,
+        "again": trains_again(experiment),
+        "pruning": selection,
     }
 
 
@@ -148,6 +154,16 @@ def control_facts(experiment: dict) -> Mapping:
     return kinds.find("control", experiment["control"], "control").facts
 
 
+def trains_again(experiment: dict) -> bool:
+    """Whether an experiment is a control whose rounds are those of another one, trained again."""
+    return control_facts(experiment).get("again", False)
+
+
+def draws_new_weights(experiment: dict) -> bool:
+    """Whether an experiment is a control whose rounds start from newly drawn weights."""
+    return control_facts(experiment).get("fresh", False)
+
+
 def starts_from(experiment: dict) -> set[str]:
     """Return the files that a later round starts from: a subset of ``origin``, ``rewind`` and ``masks``.
 
@@ -155,12 +171,11 @@ def starts_from(experiment: dict) -> set[str]:
     rewind to, and the checkpoint of the same round of the controlled experiment. The first two are that
     experiment's own in a control that trains its rounds again.
     """
-    control, pruning = control_facts(experiment), experiment["pruning"]
-    needed = set(control["reads"])
+    pruning, needed = experiment["pruning"], set(control_facts(experiment)["reads"])
     if pruning["at"] == "initialisation":
         # The untrained network is built again; of the previous round, only the masks are needed.
         return needed - {"origin"} if pruning["from"] == "dense" else needed
-    if not control.get("fresh"):
+    if not draws_new_weights(experiment):
         needed.add("rewind" if pruning["retraining"] == "rewind" else "origin")
     return needed
 
@@ -171,8 +186,21 @@ def origin_of(experiment: dict, round: int) -> int:
 
 
 def activation_params(experiment: dict) -> dict:
-    """Return what `extract_activations` reads."""
+    """Return what recordings of all networks of an experiment read."""
     return {"examples": EXAMPLES} | _without_threads(experiment["activations"])
+
+
+def recording_params(experiment: dict, seed: int, round: int, layers: list[str]) -> dict:
+    """Return what `extract_activations` reads for one network.
+
+    `layers` are the recorded layers of the experiment, which those of the first of its `models` define.
+    """
+    if "models" not in experiment:
+        return activation_params(experiment)
+    model = elsewhere.find(experiment, seed, round)
+    first = model is experiment["models"][0]
+    recorded = elsewhere.recorded(experiment, model, [] if first else layers)
+    return activation_params(experiment) | {"layers": recorded}
 
 
 def images(experiment: dict, available: int) -> int:
@@ -183,8 +211,9 @@ def images(experiment: dict, available: int) -> int:
 
 def similarity_params(experiment: dict) -> dict:
     """Return what `compare_round` and `compare_seeds` read. The order of the measures does not matter."""
-    own = {key: experiment["similarity"][key] for key in ("variance", "pairs", "intervals", "gpu")}
-    return own | {"measures": sorted(experiment["similarity"]["measures"])}
+    similarity = experiment["similarity"]
+    params = {key: similarity[key] for key in ("variance", "pairs", "intervals", "gpu")}
+    return params | {"measures": sorted(similarity["measures"])}
 
 
 def untrained_params(experiment: dict) -> dict:
@@ -220,8 +249,8 @@ def own_layer_params(experiment: dict) -> dict:
 def landscape_params(experiment: dict) -> dict:
     """Return what `measure_barriers` reads; of the training, what the loss of a network depends on."""
     landscape, training = experiment["landscape"], experiment["training"]
-    own = {key: landscape[key] for key in ("points", "split")}
-    return own | {key: training[key] for key in ("precision", "channels_last", "examples", "validation")}
+    params = {key: landscape[key] for key in ("points", "split")}
+    return params | {key: training[key] for key in ("precision", "channels_last", "examples", "validation")}
 
 
 def evaluation_threads(experiment: dict) -> int:
@@ -298,8 +327,8 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
 
 
 def _networks(experiment: dict) -> list[tuple[str, str]]:
-    own = [model["network"]["name"] for model in experiment.get("models", ()) if "network" in model]
-    return [("network", name) for name in dict.fromkeys([experiment["network"]["name"], *own])]
+    others = [model["network"]["name"] for model in experiment.get("models", ()) if "network" in model]
+    return [("network", name) for name in dict.fromkeys([experiment["network"]["name"], *others])]
 
 
 def _retraining(experiment: dict) -> dict:
@@ -307,7 +336,7 @@ def _retraining(experiment: dict) -> dict:
     training, pruning = experiment["training"], experiment["pruning"]
     if pruning["retraining"] == "none":
         return training | {"epochs": 0}
-    if pruning["retraining"] == "finetune" and not control_facts(experiment).get("fresh"):
+    if pruning["retraining"] == "finetune" and not draws_new_weights(experiment):
         return merge(training, pruning["finetune"])
     return training
 

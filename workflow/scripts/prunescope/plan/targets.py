@@ -1,4 +1,4 @@
-"""Check the targets given by name: some rule must produce each of them."""
+"""Targets: those of an experiment, and a check that some rule produces those given by name."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prunescope.errors import InputError, guess
-from prunescope.plan import sharing, stages
+from prunescope.plan import compared, sharing, stages
 from prunescope.plan.sizes import source_of
 from prunescope.settings.load import Catalogue, load_experiment, load_lineage
 
@@ -16,6 +16,19 @@ PRODUCTS = (".h5", ".pt", ".csv", ".json", ".parquet", ".html", ".log", ".tsv")
 
 # Files that only training writes.
 TRAINED = ("training.csv", "rewind.pt")
+
+
+def of_experiment(lineage: sharing.Lineage) -> list[str]:
+    """Return the files that `rule all` makes of an experiment."""
+    name, this = lineage[-1]
+    levels = ["predictions.parquet", "weights.parquet", "channels.parquet"]
+    levels += ["barriers.parquet"] if compared.lines(lineage) else []
+    if stages.trains_again(this):
+        return [f"results/{name}/{file}" for file in ("siblings.parquet", "accuracy.parquet", *levels)]
+    files = ["similarity.parquet", "accuracy.parquet", *levels, "report.html", "findings.json"]
+    files += ["figures"] if this["figures"]["formats"] else []
+    files += ["spectrum.parquet"] if this["similarity"]["spectrum"] else []
+    return [f"results/{name}/{file}" for file in files] + sharing.untrained_rows(lineage)
 
 
 def check(targets: Iterable[str], patterns: list[str], catalogue: Catalogue, data: dict) -> None:
@@ -62,37 +75,38 @@ def _check_file(path: Path) -> None:
 def _check(target: str, patterns: list[str], catalogue: Catalogue, data: dict) -> None:
     matches = [match for pattern in patterns if (match := _regex(pattern).fullmatch(target))]
     if not matches:
-        own = target.split("/")[1:-1]
-        likely = [filled for pattern in patterns if "" not in (filled := _fill(pattern, own)).split("/")]
+        folders = target.split("/")[1:-1]
+        filled = [_fill(pattern, folders) for pattern in patterns]
+        likely = [text for text in filled if "" not in text.split("/")]
         raise InputError(
             f"target {target}: no rule makes this file{guess(target, likely)}; see results/README.md"
         )
     # A data set's file also matches the patterns of an experiment named data: take the most literal pattern.
-    found = min((match.groupdict() for match in matches), key=len)
-    if "dataset" in found:
-        source_of(found["dataset"], data, f"target {target}: data set")
-    if "experiment" not in found:
+    wildcards = min((match.groupdict() for match in matches), key=len)
+    if "dataset" in wildcards:
+        source_of(wildcards["dataset"], data, f"target {target}: data set")
+    if "experiment" not in wildcards:
         return
-    name = found["experiment"]
+    name, seed, round = (wildcards.get(key) for key in ("experiment", "seed", "round"))
     catalogue.check(name, f"target {target}")
     experiment, where = load_experiment(name, catalogue), catalogue.where(name)
     untrained = target.startswith(f"results/{name}/untrained/")
     seeds = stages.untrained_seeds(experiment) if untrained else experiment["seeds"]
-    if "seed" in found and found["seed"] not in map(str, seeds):
+    if seed and seed not in map(str, seeds):
         raise InputError(
-            f"target {target}: {where} has seeds {', '.join(map(str, seeds))}; add {found['seed']} to seeds"
+            f"target {target}: {where} has seeds {', '.join(map(str, seeds))}; add {seed} to seeds"
         )
-    rounds = stages.rounds_of(experiment, int(found["seed"])) if "seed" in found else experiment["rounds"]
-    if "round" in found and found["round"] not in map(str, range(rounds + 1)):
+    rounds = stages.rounds_of(experiment, int(seed)) if seed else experiment["rounds"]
+    if round and round not in map(str, range(rounds + 1)):
         remedy = "add one to models" if "models" in experiment else "increase rounds"
         raise InputError(f"target {target}: {where} has rounds 0 to {rounds}; {remedy}")
     *_, folder, file = target.split("/")
-    if "models" in experiment and "seed" in found and file in TRAINED:
+    if "models" in experiment and seed and file in TRAINED:
         raise InputError(
             f"target {target}: nothing is trained in {name}, which has models; choose another file"
         )
-    if "seed" in found and folder == "round0" and file in sharing.ROUND0:
-        shared = sharing.network_file(load_lineage(name, catalogue), int(found["seed"]), 0, file)
+    if seed and folder == "round0" and file in sharing.ROUND0:
+        shared = sharing.network_file(load_lineage(name, catalogue), int(seed), 0, file)
         if shared != target:
             raise InputError(
                 f"target {target}: {name} shares this file with an experiment that it extends; request "

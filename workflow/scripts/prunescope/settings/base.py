@@ -57,10 +57,10 @@ class Settings(BaseModel):
                 raise problem(f"required key is missing ({meaning[:1].lower()}{meaning[1:]})", key)
         for key in value:
             if key not in fields:
+                # The keys of a kind come before those that all kinds of its family have.
                 names = sorted(cls.model_fields, key=lambda name: name not in cls.__annotations__)
-                own_first = [cls.model_fields[name].alias or name for name in names]
-                hint = guess(str(key), fields)
-                raise problem(f"unknown key{hint}; allowed: {', '.join(own_first)}", str(key))
+                allowed = ", ".join(cls.model_fields[name].alias or name for name in names)
+                raise problem(f"unknown key{guess(str(key), fields)}; allowed: {allowed}", str(key))
         return value
 
     def plain(self, **options) -> dict:
@@ -150,10 +150,10 @@ def load(model: type[M], values: dict, where: str = "") -> M:
 def explain(error: dict, model: type[BaseModel]) -> str:
     """Turn an error of pydantic into one line: key, value, what is allowed."""
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
-    place = [part for part in error["loc"] if not re.fullmatch(r"<\w+>|\[key\]", str(part))]
+    path = [part for part in error["loc"] if not re.fullmatch(r"<\w+>|\[key\]", str(part))]
     if kind in ("finite_number", "invalid-json-value"):  # the types of pydantic's JsonValue are no keys
-        place = [part for part in place if part not in ("list", "dict", "float")]
-    key = _dotted(place)
+        path = [part for part in path if part not in ("list", "dict", "float")]
+    key = _dotted(path)
     shown = f"{key} = {json.dumps(value, default=str)}"
     if kind == "problem" and limits:
         key = f"{key}.{limits['key']}" if key and limits["key"] else key or limits["key"]
@@ -168,7 +168,7 @@ def explain(error: dict, model: type[BaseModel]) -> str:
         return f"{shown}: unknown{guess(str(value), options)}; allowed: {', '.join(options)}"
     if kind in TYPES:
         hint = f", e.g. [{value}]" if kind == "list_type" and isinstance(value, str | int | float) else ""
-        null = " or null" if _allows_null(model, place) else ""
+        null = " or null" if _allows_null(model, path) else ""
         return f"{shown}: must be {TYPES[kind]}{null}{hint}, not {kind_of(value)}"
     least, most = limits.get("min_length"), limits.get("max_length")
     texts = {
@@ -196,9 +196,9 @@ TYPES = {
 }
 
 
-def _allows_null(model: type[BaseModel], place: list) -> bool:
+def _allows_null(model: type[BaseModel], path: list) -> bool:
     null = False
-    for part in place:
+    for part in path:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         parts = get_args(field.annotation) if field else ()
         null = type(None) in parts

@@ -18,11 +18,11 @@ def given(name: str, catalogue) -> bool:
     """Return whether the networks of an experiment were trained elsewhere."""
     chain = [name]
     while chain.count(chain[-1]) == 1:
-        own = catalogue.read(chain[-1])
-        if "models" in own or "extends" not in own:
-            return "models" in own
-        catalogue.check(own["extends"], "extends")
-        chain.append(own["extends"])
+        written = catalogue.read(chain[-1])
+        if "models" in written or "extends" not in written:
+            return "models" in written
+        catalogue.check(written["extends"], "extends")
+        chain.append(written["extends"])
     return False
 
 
@@ -31,16 +31,16 @@ def trained_elsewhere(catalogue) -> set[str]:
 
     Experiments that cannot be read are left out.
     """
-    written, found = catalogue.names(), set()
+    written, imported = catalogue.names(), set()
     for name in written:
         with suppress(InputError):
             if given(name, catalogue):
-                found.add(name)
+                imported.add(name)
             # In a grid, an experiment comes after the one that it extends.
             for child, changes in catalogue.grid(name).experiments.items():
-                if child not in written and ("models" in changes or changes["extends"] in found):
-                    found.add(child)
-    return found
+                if child not in written and ("models" in changes or changes["extends"] in imported):
+                    imported.add(child)
+    return imported
 
 
 def without_training(experiment: dict) -> dict:
@@ -104,16 +104,16 @@ def recorded(experiment: dict, model: dict, layers: list[str]) -> list[str] | di
 
     `layers` are the recorded layers of the first model; none for the first one.
     """
-    patterns, own = experiment["activations"]["layers"], model["layers"]
+    patterns, modules = experiment["activations"]["layers"], model["layers"]
     if not layers or experiment["similarity"]["pairs"] == "all-layers":
-        return own or patterns
+        return modules or patterns
     first = experiment["models"][0]
-    if not own and model.get("network") == first.get("network"):
+    if not modules and model.get("network") == first.get("network"):
         return first["layers"] or patterns
-    for name in own:
+    for name in modules:
         if name not in layers:
             raise InputError(
                 f"layers: {name!r} is not a recorded layer of the first model{guess(name, layers)}; "
                 f"recorded: {', '.join(layers)}"
             )
-    return {name: own.get(name, name) for name in layers}
+    return {name: modules.get(name, name) for name in layers}

@@ -1,20 +1,213 @@
-"""A whole experiment: the keys of config/experiments/NAME.yaml, and the rules between stages."""
+"""A whole experiment: the keys of config/experiments/NAME.yaml, and the rules between stages.
 
-from typing import Annotated
+Keys that a stage's jobs read are in a module of their own: a job depends on the files that it imports.
+"""
 
-from pydantic import Field, JsonValue, model_validator
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from prunescope import kinds
 from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
-from prunescope.settings.combinations import refused
-from prunescope.settings.findings import Figures, Findings
 from prunescope.settings.landscape import Landscape
-from prunescope.settings.network import Model, Network, Seed
-from prunescope.settings.optimization import check_length
 from prunescope.settings.pruning import Pruning
 from prunescope.settings.similarity import Similarity
-from prunescope.settings.training import Training
+from prunescope.settings.training import Normalisation, Training, check_length
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class Architecture(Settings):
+    """A network without its weights."""
+
+    name: named("network") = Field(
+        description="Network: one of those in the table below, or a class or function in a file of your "
+        "own, see docs/networks.md."
+    )
+    arguments: dict[str, JsonValue] = Field(
+        {},
+        description="Keyword arguments of the network's function. Input channels, size and classes come "
+        "from the data set.",
+    )
+    classes: int = absent(
+        ge=1,
+        description="Number of outputs, only with `models`: networks that were trained elsewhere may have "
+        "different classes from the data set. If the number of classes differs, accuracy is not measured.",
+    )
+
+
+class Network(Architecture):
+    """The network of an experiment."""
+
+    weights: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Trained weights that round 0 starts from: a file with a state dict (`.pt`, `.pth`, "
+        "`.safetensors`, or a checkpoint.pt of this workflow), or `DEFAULT` for those that torchvision or "
+        "timm offers. null draws new ones.",
+    )
+
+
+class Model(Settings):
+    """A network that was trained elsewhere."""
+
+    weights: str = Field(
+        min_length=1,
+        description="File with the weights: a state dict, a checkpoint from PyTorch Lightning or this "
+        "workflow, or `.safetensors`.",
+    )
+    lineage: Seed = Field(
+        0,
+        description="Networks of one lineage descend from its first network, the dense one, and are "
+        "compared with each other. The lineage takes the place of the seed.",
+    )
+    zeros: Literal["all"] = absent(
+        description="`all` counts every weight that is zero as pruned. Otherwise, weights of a layer without "
+        "a mask in the file count only if at least 1 % of them are zero.",
+    )
+    label: str = Field("", description="Name of the network in reports and figures.")
+    network: Architecture = absent(
+        description="The network of this file, if it differs from the `network` of the experiment."
+    )
+    normalisation: Normalisation = absent(
+        description="Scaling of the pixels for this network; `training.normalisation` if not given."
+    )
+    layers: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {},
+        description="Modules of this network by the name of the recorded layer that they correspond to, "
+        "e.g. `{relu1: features.1}`.",
+    )
+
+
+WIDTHS = [5.5, 3.25, 6.75]
+
+
+class Findings(Settings):
+    """What verdicts are about."""
+
+    measure: named("measure") | None = Field(
+        None,
+        description="The one measure that verdicts are about, chosen before the run. null means the only "
+        "measure, or `cka_debiased` if it is one of several; otherwise there are numbers but no verdicts.",
+    )
+    margin: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Smallest difference between similarities that is of interest; smaller ones do not "
+        "count as a finding.",
+    )
+    least_accuracy: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Test accuracy below which a network does not classify: verdicts leave out its seed. "
+        "null means a fifth of the way from 1 / classes to 1, e.g. 0.28 for ten classes.",
+    )
+
+
+def _offered(width: float) -> float:
+    if width not in WIDTHS:
+        raise problem(f"unknown; allowed: {', '.join(map(str, WIDTHS))}", value=width)
+    return width
+
+
+class Figures(Settings):
+    """Which figures for papers are drawn, and how they look."""
+
+    measures: Annotated[list[named("measure")], Field(min_length=1), *UNIQUE] | None = Field(
+        None,
+        description="Measures with figures and a part of similarity.tex, some of `similarity.measures`. null "
+        "means the measure that the report shows first: `findings.measure`.",
+    )
+    layers: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), *UNIQUE] | None = Field(
+        None,
+        description="Layers with a heatmap of their rounds, by patterns of their recorded names. null means "
+        "all.",
+    )
+    formats: Annotated[list[Literal["svg", "pdf", "png"]], *UNIQUE] = Field(
+        ["svg", "pdf", "png"],
+        description="File formats of the figures; [] draws none. `snakemake --report` shows the SVG files.",
+    )
+
+    colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "Greys"] = Field(
+        "viridis",
+        description="Colour scheme of the heatmaps, one of those that are uniform and safe for colour-blind "
+        "readers.",
+    )
+    width: Annotated[float, AfterValidator(_offered)] = Field(
+        5.5,
+        description="Width of the figures in inches: 5.5 (NeurIPS), 3.25 and 6.75 (ICML, one and two "
+        "columns).",
+        json_schema_extra={"enum": WIDTHS},
+    )
+    dpi: int = Field(300, ge=50, le=1200, description="Resolution of the PNG figures, in dots per inch.")
+
+
+# Which values of `pruning` and `control` do not go together, and why. All others do.
+# The first key is the one that a message is about; what follows is the message.
+REFUSED: tuple[tuple[dict[str, tuple[str, ...]], str], ...] = (
+    (
+        {"criterion": ("grasp", "snip", "synflow"), "at": ("training",)},
+        "scores untrained networks; set pruning.at: initialisation",
+    ),
+    (
+        {"criterion": ("saliency",), "at": ("initialisation",)},
+        "scores trained networks; choose snip, the same score of untrained ones",
+    ),
+    (
+        {"criterion": ("wanda",), "at": ("initialisation",)},
+        "scores trained networks; set pruning.at: training",
+    ),
+    (
+        {"criterion": ("wanda",), "scope": ("global",)},
+        "compares only weights of the same output; set pruning.scope: layer or erk",
+    ),
+    (
+        {"scope": ("erk",), "unit": ("channel",)},
+        "distributes single weights; set pruning.scope: global or layer",
+    ),
+    (
+        {"criterion": ("grasp",), "unit": ("channel",)},
+        "scores have signs, which the norm of a channel ignores; choose snip or synflow",
+    ),
+    (
+        {"criterion": ("wanda",), "unit": ("channel",)},
+        "compares the weights of a channel, not channels; set pruning.unit: weight",
+    ),
+    (
+        {"criterion": ("random",), "unit": ("channel",), "scope": ("global",)},
+        "would remove the channels of small layers first; set pruning.scope: layer",
+    ),
+    (
+        {"retraining": ("finetune", "rewind"), "at": ("initialisation",)},
+        "there is no earlier training to continue or to go back to; set pruning.retraining: lr-rewind",
+    ),
+    (
+        {"retraining": ("none",), "at": ("initialisation",)},
+        "no pruned network would ever be trained; set pruning.retraining: lr-rewind",
+    ),
+    (
+        {"control": ("new-weights", "retrain", "siblings"), "retraining": ("none",)},
+        "does nothing without training; choose shuffled-masks, or another pruning.retraining",
+    ),
+)
+
+
+def refused(values: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the key and the message of the first combination that is refused; None if there is none.
+
+    Parameters
+    ----------
+    values : mapping of str to str
+        ``control`` and keys of `pruning`.
+    """
+    for parts, why in REFUSED:
+        if all(values[key] in options for key, options in parts.items()):
+            return next(iter(parts)), why
+    return None
+
 
 Grid = Annotated[dict[str, Annotated[list[JsonValue], Field(min_length=1), *UNIQUE]], Field(min_length=1)]
 
@@ -61,8 +254,7 @@ class Experiment(Settings):
     figures: Figures = Figures()
 
     @model_validator(mode="after")
-    def _check(self):
-        pruning, training, similarity = self.pruning, self.training, self.similarity
+    def _check_network(self):
         for key, needed in (("classes", True), ("weights", False)):
             value = getattr(self.network, key)
             if value is not None and (self.models is not None) != needed:
@@ -70,9 +262,14 @@ class Experiment(Settings):
                 if not needed:
                     advice = "is not used with models; give each entry of models its own"
                 raise problem(advice, f"network.{key}", value=value)
+        return self
+
+    @model_validator(mode="after")
+    def _check_rounds(self):
+        pruning, training = self.pruning, self.training
         values = pruning.plain() | {"control": self.control}
-        if found := refused(values):
-            key, why = found
+        if combination := refused(values):
+            key, why = combination
             raise problem(why, key if key == "control" else f"pruning.{key}", value=values[key])
         if not training.epochs:
             if self.network.weights is None:
@@ -89,15 +286,23 @@ class Experiment(Settings):
         if pruning.retraining == "rewind" and pruning.rewind_epoch >= training.epochs:
             advice = f"must be less than training.epochs = {training.epochs}"
             raise problem(advice, "pruning.rewind_epoch", value=pruning.rewind_epoch)
-        if self.findings.measure not in (None, *similarity.measures):
-            advice = f"must be one of similarity.measures: {', '.join(similarity.measures)}"
+        return self
+
+    @model_validator(mode="after")
+    def _check_measures(self):
+        measures = self.similarity.measures
+        if self.findings.measure not in (None, *measures):
+            advice = f"must be one of similarity.measures: {', '.join(measures)}"
             raise problem(advice, "findings.measure", value=self.findings.measure)
-        for name in self.figures.measures or ():
-            if name not in similarity.measures:
-                advice = f"must be some of similarity.measures: {', '.join(similarity.measures)}"
-                raise problem(advice, "figures.measures", value=self.figures.measures)
-        if finetune := pruning.finetune.schedule:
-            epochs = pruning.finetune.epochs or training.epochs
+        if not set(self.figures.measures or ()) <= set(measures):
+            advice = f"must be some of similarity.measures: {', '.join(measures)}"
+            raise problem(advice, "figures.measures", value=self.figures.measures)
+        return self
+
+    @model_validator(mode="after")
+    def _check_finetuning(self):
+        if finetune := self.pruning.finetune.schedule:
+            epochs = self.pruning.finetune.epochs or self.training.epochs
             check_length(finetune, epochs, "pruning.finetune.schedule")
         return self
 

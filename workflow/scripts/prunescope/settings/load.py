@@ -18,9 +18,9 @@ from pathlib import Path
 
 from prunescope.errors import InputError, guess
 from prunescope.settings import base, elsewhere
+from prunescope.settings.config import Config, repeats
 from prunescope.settings.experiment import Written, validated
 from prunescope.settings.reading import plain, read_yaml
-from prunescope.settings.top import Config, repeats
 
 # Keys that the dense training reads; a control comes last because it extends the experiment that it controls.
 DENSE = ("dataset", "network", "training", "pruning.retraining", "pruning.rewind")
@@ -89,16 +89,16 @@ class Catalogue:
         """Return an experiment as written, without the experiment it extends and without its grid."""
         if origin := self._origin(name):
             return copy.deepcopy(self.grid(origin).experiments[name])
-        own = self._written(name)
-        own.pop("grid", None)
-        return own
+        written = self._written(name)
+        written.pop("grid", None)
+        return written
 
     def grid(self, name: str) -> Grid:
         """Return the experiments of an experiment's grid; none without a grid."""
-        own, where = self._written(name), self.where(name)
-        if "grid" not in own:
+        written, where = self._written(name), self.where(name)
+        if "grid" not in written:
             return Grid({}, [])
-        return expand(name, base.load(Written, {"grid": own["grid"]}, where).grid, where)
+        return expand(name, base.load(Written, {"grid": written["grid"]}, where).grid, where)
 
     def selected(self, name: str) -> list[str]:
         """Return the experiments that a name selects: all combinations of its grid, or itself."""
@@ -180,9 +180,9 @@ def configuration_of(folder: str | Path = ".") -> dict:
     """
     folder = Path(folder)
     shipped = SHIPPED / "config.yaml"
-    own = folder / FILE if (folder / FILE).is_file() or not shipped.is_file() else shipped
+    file = folder / FILE if (folder / FILE).is_file() or not shipped.is_file() else shipped
     known = read_yaml(shipped) if shipped.is_file() else {"data": {"datasets": {}}}
-    return load_config(read_yaml(own), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
+    return load_config(read_yaml(file), known, (folder / EXPERIMENTS, SHIPPED / "experiments"))
 
 
 def load_experiment(name: str, catalogue: Catalogue | None = None) -> dict:
@@ -209,19 +209,19 @@ def load_lineage(name: str, catalogue: Catalogue) -> list[tuple[str, dict]]:
 
     Those that are incomplete on their own are left out.
     """
-    found, ancestor = [(name, load_experiment(name, catalogue))], catalogue.parent(name)
+    lineage, ancestor = [(name, load_experiment(name, catalogue))], catalogue.parent(name)
     while ancestor is not None:
         with suppress(InputError):
-            found.append((ancestor, load_experiment(ancestor, catalogue)))
+            lineage.append((ancestor, load_experiment(ancestor, catalogue)))
         ancestor = catalogue.parent(ancestor)
-    return found[::-1]
+    return lineage[::-1]
 
 
 def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> dict:
-    own, where = catalogue.read(name), catalogue.where(name)
-    parent = own.pop("extends", None)
+    written, where = catalogue.read(name), catalogue.where(name)
+    parent = written.pop("extends", None)
     if parent is None:
-        return own
+        return written
     chain = (*descendants, name)
     if parent in chain:
         raise InputError(f"{where}: extends: {' → '.join((*chain, parent))} is circular; remove one of these")
@@ -233,7 +233,7 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
             f"it controls, {catalogue.parent(parent)}"
         )
     inherited = _resolve(parent, catalogue, chain)
-    return merge(elsewhere.without_training(inherited) if "models" in own else inherited, own)
+    return merge(elsewhere.without_training(inherited) if "models" in written else inherited, written)
 
 
 def merge(base: dict, changes: dict) -> dict:
@@ -326,10 +326,10 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
     """
     for key in CONTROLLED:
         if control[key] != experiment[key]:
-            key, own, other = _first_difference(key, control[key], experiment[key])
+            key, value, controlled = _first_difference(key, control[key], experiment[key])
             raise InputError(
-                f"{where}: {key} = {json.dumps(own)}: a control of {name} must have the same value, "
-                f"{json.dumps(other)}; remove the key"
+                f"{where}: {key} = {json.dumps(value)}: a control of {name} must have the same value, "
+                f"{json.dumps(controlled)}; remove the key"
             )
     for seed in control["seeds"]:
         if seed not in experiment["seeds"]:
@@ -344,9 +344,9 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
         )
 
 
-def _first_difference(key: str, own, other) -> tuple[str, object, object]:
+def _first_difference(key: str, one, other) -> tuple[str, object, object]:
     """Return the first dotted key at which two values differ, and both plain values."""
-    while isinstance(own, dict) and isinstance(other, dict):
-        name = next(name for name in {**own, **other} if own.get(name) != other.get(name))
-        key, own, other = f"{key}.{name}", own.get(name), other.get(name)
-    return key, own, other
+    while isinstance(one, dict) and isinstance(other, dict):
+        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
+        key, one, other = f"{key}.{name}", one.get(name), other.get(name)
+    return key, one, other

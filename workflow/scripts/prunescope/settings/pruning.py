@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from prunescope.networks import PRUNABLE
 from prunescope.settings.base import Settings, absent, named, problem
-from prunescope.settings.optimization import SCHEDULE, OptimizerOf, ScheduleOf
+from prunescope.settings.training import SCHEDULE, OptimizerOf, ScheduleOf
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

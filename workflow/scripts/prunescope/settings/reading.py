@@ -78,7 +78,7 @@ def typed(value, key: str = ""):
     if isinstance(value, dict):
         return {name: typed(child, f"{key}.{name}" if key else str(name)) for name, child in value.items()}
     if isinstance(value, list):
-        return [typed(child, f"{key}[{place}]") for place, child in enumerate(value)]
+        return [typed(child, f"{key}[{index}]") for index, child in enumerate(value)]
     return _load(value, f"--config {key} = {json.dumps(value)}") if isinstance(value, str) else value
 
 

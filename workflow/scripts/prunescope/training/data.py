@@ -15,8 +15,7 @@ from prunescope.data.images import BLOCK, IN_MEMORY, Images
 from prunescope.errors import InputError
 from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
-from prunescope.settings.normalisation import Scaling
-from prunescope.settings.training import Forward, Training
+from prunescope.settings.training import Forward, Scaling, Training
 
 log = logging.getLogger("prunescope")
 # Pixels times channels to evaluate at a time; at most 512 images.

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from prunescope.kinds import Kind
 from prunescope.settings.base import problem
-from prunescope.settings.optimization import Optimizer, Schedule
+from prunescope.settings.training import Optimizer, Schedule
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Coordinate = Annotated[float, Field(ge=0)]

@@ -231,15 +231,15 @@ def split(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(len(labels)), chosen), np.sort(chosen)
 
 
-def _check(dataset: Dataset, found: dict, known: dict | None, root: str) -> None:
+def _check(dataset: Dataset, sizes: dict, known: dict | None, root: str) -> None:
     """Compare with the sizes that the source expects: a damaged file must not be used."""
-    known = known or found
+    known = known or sizes
     labels = set(np.unique(np.concatenate([dataset.train_labels, dataset.test_labels])))
     images = [len(dataset.train_images), len(dataset.test_images)]
     whole = labels == (set(range(len(dataset.classes))) or {UNLABELLED})
-    if found != known or images != [found["train"], found["test"]] or not whole:
+    if sizes != known or images != [sizes["train"], sizes["test"]] or not whole:
         raise InputError(
             f"data set {dataset.name!r} ({dataset.source}) under {root}: damaged: shape, classes, "
-            f"training and test images are {tuple(found.values())}, expected {tuple(known.values())}; "
+            f"training and test images are {tuple(sizes.values())}, expected {tuple(known.values())}; "
             "delete its files there and run again"
         )

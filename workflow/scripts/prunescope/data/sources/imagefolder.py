@@ -136,34 +136,34 @@ def _images(path: Path) -> dict[tuple[str, ...], Callable[[], BinaryIO]]:
 
     If an archive has several members of a name, the last one counts, as when it is unpacked.
     """
-    found = {}
+    images = {}
     try:
         for name, size, open in archives.members(path):
             parts, suffix = PurePosixPath(name).parts, Path(name).suffix.lower()
-            if (
-                any(part.startswith(archives.COPIES) for part in parts)
-                or suffix not in archives.SUFFIXES | UNREADABLE
-            ):
+            copied = any(part.startswith(archives.COPIES) for part in parts)
+            if copied or suffix not in archives.SUFFIXES | UNREADABLE:
                 continue
-            problem = None
-            if any(part.startswith(".") for part in parts):
-                problem = "this image is hidden; rename or remove it"
-            elif suffix in UNREADABLE:
-                problem = f"{suffix} images are not supported; convert it to PNG"
-            elif size > archives.LARGEST_FILE:
-                problem = (
-                    f"this image file has {size:,} bytes, more than the allowed {archives.LARGEST_FILE:,}; "
-                    "make it smaller"
-                )
-            if problem:
+            if problem := _problem(parts, suffix, size):
                 raise InputError(f"{path}: {name}: {problem}")
-            found[parts] = open
+            images[parts] = open
     except InputError:
         raise
     except DAMAGE as error:
         problem = str(error).split("\n")[0].rstrip(":")
         raise InputError(f"{path}: damaged archive ({problem}); download or copy it again") from None
-    return found
+    return images
+
+
+def _problem(parts: tuple[str, ...], suffix: str, size: int) -> str:
+    """Say why an image cannot be used; an empty text if it can."""
+    if any(part.startswith(".") for part in parts):
+        return "this image is hidden; rename or remove it"
+    if suffix in UNREADABLE:
+        return f"{suffix} images are not supported; convert it to PNG"
+    if size > archives.LARGEST_FILE:
+        most = f"{archives.LARGEST_FILE:,}"
+        return f"this image file has {size:,} bytes, more than the allowed {most}; make it smaller"
+    return ""
 
 
 def _arranged(path: Path, images: list[tuple[tuple[str, ...], Callable]]) -> list[Item]:
@@ -209,7 +209,7 @@ def _check_one(path: Path, folders: set[str]) -> None:
     if len(folders) > 1:
         two = " and ".join(sorted(folders)[:2])
         last = {name: name.rpartition("/")[2] for name in sorted(folders)}
-        odd = [name for name, own in last.items() if own not in SPLITS and own.lower()[:4] in LIKE_SPLITS]
+        odd = [name for name, part in last.items() if part not in SPLITS and part.lower()[:4] in LIKE_SPLITS]
         if odd:
             raise InputError(
                 f"{path}: the folder {odd[0]} is not a split; rename it to train, val or test, or, if it is "

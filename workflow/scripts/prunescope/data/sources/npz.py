@@ -166,23 +166,23 @@ class Numpy(Source):
         """Return the class names, and labels as indices into them."""
         if not labels:
             return [], {}
-        if len({own.dtype.kind == "U" for own in labels.values()}) > 1:
-            types = " and ".join(f"{key} has type {own.dtype}" for key, own in labels.items())
+        if len({array.dtype.kind == "U" for array in labels.values()}) > 1:
+            types = " and ".join(f"{key} has type {array.dtype}" for key, array in labels.items())
             raise InputError(f"{self.path}: {types}; write both as integers or both as names")
         if "y_test" in labels and len(only := np.setdiff1d(labels["y_test"], labels["y_train"])):
             raise InputError(
                 f"{self.path}: class {str(only[0])!r} is in y_test but not in y_train; remove its images or "
                 "add some to train on"
             )
-        found = np.unique(np.concatenate(list(labels.values())))
+        values = np.unique(np.concatenate(list(labels.values())))
         if names is None:
-            return found.astype(str).tolist(), {
-                key: np.searchsorted(found, own) for key, own in labels.items()
+            return values.astype(str).tolist(), {
+                key: np.searchsorted(values, array) for key, array in labels.items()
             }
-        if found.dtype.kind == "U" or found.tolist() != list(range(len(names))):
+        if values.dtype.kind == "U" or values.tolist() != list(range(len(names))):
             raise InputError(
                 f"{self.path}: classes has {len(names)} names, but the labels are "
-                f"{', '.join(map(str, found[:5]))}{', ...' if len(found) > 5 else ''}; expected 0 to "
+                f"{', '.join(map(str, values[:5]))}{', ...' if len(values) > 5 else ''}; expected 0 to "
                 f"{len(names) - 1}, each at least once"
             )
         return names, labels
@@ -217,11 +217,12 @@ class Members(Images):
         try:
             # In the order of the file: seeking backwards in a compressed file would read it again from the
             # start.
-            for place in np.argsort(rows, kind="stable"):
-                pixels = np.frombuffer(self._read(int(rows[place])), self.stored)
+            for index in np.argsort(rows, kind="stable"):
+                row = int(rows[index])
+                pixels = np.frombuffer(self._read(row), self.stored)
                 if self.stored != np.uint8:
-                    pixels = self._scaled(pixels, int(rows[place]))
-                images[place] = pixels.reshape(self._shape).transpose(self._axes)
+                    pixels = self._scaled(pixels, row)
+                images[index] = pixels.reshape(self._shape).transpose(self._axes)
         except InputError:
             raise
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:

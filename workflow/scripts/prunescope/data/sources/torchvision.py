@@ -92,5 +92,5 @@ class Torchvision(Source):
 
 
 def _labels(part) -> np.ndarray:
-    found = next((getattr(part, name) for name in LABELS if hasattr(part, name)), None)
-    return np.asarray([label for _, label in getattr(part, PAIRS)] if found is None else found)
+    labels = next((getattr(part, name) for name in LABELS if hasattr(part, name)), None)
+    return np.asarray([label for _, label in getattr(part, PAIRS)] if labels is None else labels)
