@@ -86,7 +86,7 @@ bench: $(READY) ## measure speed against plain implementations, as ratios
 calibrate: $(READY) ## simulate how often verdicts are wrong, for docs/statistics.md (4 minutes; DRAWS=n)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(DRAWS)
 
-study: $(READY) ## run the study of docs/study.md, or continue it (STUDY=mnist: 2.3 hours on two cores, STUDY=cifar10: 6.9; DATA='{root: ...}')
+study: $(READY) ## run the study of docs/study.md, or continue it (STUDY=mnist: 2.3 hours on two cores, STUDY=cifar10: 2.5; DATA='{root: ...}')
 	PATH=$(CURDIR)/$(BIN):$$PATH python docs/study/run.py $(or $(STUDY),mnist) --cores $(CORES) $(if $(DATA),--data '$(DATA)')
 
 docs: $(READY) ## write the reference of keys, kinds, statuses and verdicts in config/, docs/ and results/

@@ -1,6 +1,6 @@
-"""Compute every number of docs/study.md from the tables in docs/study.
+"""Compute every number of docs/study.md, and those of README.md, from the tables in docs/study.
 
-A number on the page is followed by a comment with its name: ``.93<!-- mnist.1a.first.estimate -->``. With
+A number on these pages is followed by a comment with its name: ``.93<!-- mnist.1a.first.estimate -->``. With
 ``100*`` before the name it is in percent or percentage points. A verdict is in bold type:
 ``**holds**<!-- mnist.1a.verdict -->``. `make study` fills in both; tests check them.
 """
@@ -20,7 +20,8 @@ from prunescope.findings import claims
 from prunescope.findings.statistics import Contrast, holm, of_pairs, of_seeds
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "study.md"
+# Texts with numbers of the study.
+PAGES = (HERE.parent / "study.md", HERE.parents[1] / "README.md")
 STUDIES = ("mnist", "cifar10")
 PRIMARY, MARGIN, LEAST_ACCURACY = "cka_debiased", 0.05, 0.28
 LEVELS = ["weights", "predictions", "landscape", "representations"]
@@ -164,7 +165,8 @@ def _accuracy(study: Study) -> dict:
             values, name = rows["test_accuracy"], f"accuracy.{series.replace(' ', '-')}.{round}"
             found |= {f"{name}.mean": values.mean(), f"{name}.min": values.min(), f"{name}.max": values.max()}
     table = study.own.pivot(index="seed", columns="round", values="test_accuracy")
-    return found | mean("accuracy.change", table[study.last] - table[0])
+    found |= mean("accuracy.change", table[study.last] - table[0])
+    return found | {"accuracy.lost": -found["accuracy.change.mean"]}
 
 
 def _typical(study: Study) -> dict:
@@ -506,7 +508,8 @@ def main():
         for name, value in numbers.items():
             print(name, value if isinstance(value, str) else f"{value:.5g}")
         return
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), numbers), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8"), numbers), encoding="utf-8")
 
 
 if __name__ == "__main__":

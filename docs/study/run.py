@@ -27,8 +27,8 @@ PARTS = {
         ),
     ],
     "cifar10": [
-        (["study-cifar10", "study-cifar10-retrain"], 4.5),
-        (["study-cifar10-siblings"], 2.4),
+        (["study-cifar10", "study-cifar10-retrain"], 1.6),
+        (["study-cifar10-siblings"], 0.9),
     ],
 }
 

@@ -88,8 +88,11 @@ def small(tmp_path_factory):
     return made(tmp_path_factory.mktemp("study"))
 
 
-def test_every_number_of_the_page_follows_from_the_tables(numbers):
-    assert claims.fill(PAGE, numbers) == PAGE
+@pytest.mark.parametrize("page", claims.PAGES, ids=lambda page: page.name)
+def test_every_number_of_the_pages_follows_from_the_tables(page, numbers):
+    text = page.read_text(encoding="utf-8")
+    assert claims.NUMBER.search(text)
+    assert claims.fill(text, numbers) == text
 
 
 def test_every_number_of_the_results_has_a_name():
