@@ -312,6 +312,7 @@ def test_an_error_in_a_job_is_one_line_and_a_traceback_in_the_log(folder, tmp_pa
         threads=1,
         config={},
         params=Namedlist(),
+        resources=SimpleNamespace(),
     )
     with pytest.raises(SystemExit) as ended, jobs.job(given):
         network(torch.zeros(1, 9, 8, 8))
