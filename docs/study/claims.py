@@ -122,7 +122,17 @@ def compute(study: Study) -> dict[str, float | str]:
     found = {"seeds": float(len(study.own["seed"].unique())), "failed": float(len(study.failed))}
     found |= {f"density.{round}": value for round, value in study.density.items()}
     found |= _accuracy(study) | _typical(study)
-    for claim in (_pattern, _above_classes, _above_chance, _apart, _siblings, _others, _untrained, _measures):
+    for claim in (
+        _pattern,
+        _retrained,
+        _above_classes,
+        _above_chance,
+        _apart,
+        _siblings,
+        _others,
+        _untrained,
+        _measures,
+    ):
         found |= claim(study)
     for claim in (_distances, _order, _agreement, _collapse, _sensitivity, _authors):
         found |= claim(study)
@@ -195,10 +205,20 @@ def _pattern(study: Study, name: str = "1a", measure: str = PRIMARY) -> dict:
     return found
 
 
+def _retrained(study: Study) -> dict:
+    table, found = study.groups(study.values("retrained", study.last)), {}
+    for key, one in claims.shape(table.to_numpy()).items() if len(table) > 2 else ():
+        found |= _summary(f"1a.retrained.{key}", one, MARGIN)
+    return found
+
+
 def _above_classes(study: Study) -> dict:
-    values = study.values("pruned", study.last) - study.chances("chance_classes")
-    contrasts = claims.shape(study.groups(values).to_numpy())
-    found = {}
+    values, classes = study.values("pruned", study.last), study.chances("chance_classes")
+    found = {f"classes.{layer}": value for layer, value in classes.mean().items()}
+    found |= {"classes.room": 1 - found[f"classes.{study.layers[-1]}"]}
+    for key, one in claims.shape(study.groups((values - classes) / (1 - classes)).to_numpy()).items():
+        found |= _summary(f"1b.share.{key}", one, MARGIN)
+    contrasts = claims.shape(study.groups(values - classes).to_numpy())
     for key, one in contrasts.items():
         found |= _summary(f"1b.{key}", one, MARGIN)
     shown = all(found[f"1b.{key}.low"] > 0 for key in contrasts)
@@ -275,15 +295,15 @@ def _others(study: Study) -> dict:
 
 
 def _untrained(study: Study) -> dict:
-    pairs = study.pairs("untrained")
-    groups = [study.first, study.middle, study.layers[-1:]]
-    contrasts = claims.shape_of_pairs(
-        np.stack([sum(pairs[layer] for layer in part) / len(part) for part in groups])
-    )
-    found = {"3.verdict": str(claims.has_shape(contrasts, MARGIN))}
-    for key, one in contrasts.items():
-        found |= _summary(f"3.{key}", one, MARGIN)
-    return found
+    groups, found = [study.first, study.middle, study.layers[-1:]], {}
+    for name, series in (("3.other-seeds", "other seeds"), ("3", "untrained")):
+        pairs = study.pairs(series)
+        contrasts = claims.shape_of_pairs(
+            np.stack([sum(pairs[layer] for layer in part) / len(part) for part in groups])
+        )
+        for key, one in contrasts.items():
+            found |= _summary(f"{name}.{key}", one, MARGIN)
+    return found | {"3.verdict": str(claims.has_shape(contrasts, MARGIN))}
 
 
 def _measures(study: Study) -> dict:
@@ -335,6 +355,10 @@ def _distances(study: Study) -> dict:
         beyond = curves(study, level) - curves(study, level, "retrained")
         for round in study.rounds:
             found |= mean(f"beyond.{level}.{round}", beyond[round])
+    for round in study.rounds:
+        beyond = study.values("retrained", round) - study.values("pruned", round)
+        for layer in study.layers:
+            found |= mean(f"beyond.{layer}.{round}", beyond[layer])
     return found
 
 
@@ -442,6 +466,8 @@ def _sensitivity(study: Study) -> dict:
         means = study.groups(table)
         if len(means) < 3:
             return
+        for layer in study.layers:
+            found.update(_summary(f"7.{name}.{layer}", of_seeds(table[[layer]].dropna().to_numpy(), [1.0])))
         for key, one in claims.shape(means.to_numpy()).items():
             found.update(_summary(f"7.{name}.{key}", one))
         signs.add(tuple(np.sign(found[f"7.{name}.{key}.estimate"]) for key in claims.SHAPE))
@@ -462,11 +488,14 @@ def _authors(study: Study) -> dict:
         return {}
     groups = study.authors.groupby(["networks", "measure", "layer"])["value"]
     table = groups.agg(["mean", "min", "max"])
-    return {
+    found = {
         f"authors.{'.'.join(index)}.{column}": float(value)
         for index, row in table.iterrows()
         for column, value in row.items()
     }
+    means = table["mean"].unstack("networks")
+    gaps = means.drop(columns="published").sub(means["published"], axis=0).abs().max(axis=1)
+    return found | {f"authors.gap.{measure}": gap for measure, gap in gaps.groupby("measure").max().items()}
 
 
 def all_numbers(folder: Path = HERE) -> dict[str, float | str]:

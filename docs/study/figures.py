@@ -149,17 +149,15 @@ def levels(study: Study) -> Figure:
         table = own.pivot(index="seed", columns="round", values=level)
         shares = table.div(table.max(axis=1), axis=0)
         for round in shares:
-            part = shares[round].dropna()
-            mean = {"estimate": part.mean(), "low": part.min(), "high": part.max()}
-            rows.append({"series": level, "weights": 100 * study.density[round]} | mean)
+            where = {"series": level, "weights": 100 * study.density[round]}
+            rows.append(where | {"estimate": shares[round].mean()})
     color, shape, _ = base.series_scales(LEVELS)
     x = _density(study)
     y = alt.Y("estimate:Q", title="share of the largest distance", scale=alt.Scale(domain=[0, 1]))
-    band = base.chart().mark_area(opacity=0.15).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color)
     half = base.chart().mark_rule(color=base.SOFT, strokeDash=[2, 3]).encode(alt.YDatum(0.5))
     lines = base.chart().mark_line().encode(x, y, color)
     points = base.chart().mark_point(filled=True, size=50, opacity=1).encode(x, y, color, shape)
-    drawn = alt.layer(band, half, lines, points).properties(width="container", height=300)
+    drawn = alt.layer(half, lines, points).properties(width="container", height=300)
     return _figure("levels", drawn, rows)
 
 
