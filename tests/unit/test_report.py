@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import resource
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -348,6 +349,14 @@ def test_a_limit_on_address_space_is_one_line(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (67 * 10**9, -1))
     with pytest.raises(InputError, match=r"allows 67 GB of address space, but .* reserves 68 GB"):
         overview_page([experiment("a", {})], MEASURES)
+
+
+def test_the_command_that_reproduces_a_report_selects_its_controls():
+    one = experiment("a", {})
+    tables = one.tables | {RETRAINED: replace(one.tables[PRUNED], name="a-retrain")}
+    networks, training = synthetic.networks(3, ["a", "b"], SEEDS), synthetic.training(3, SEEDS, 4)
+    html = experiment_page(replace(one, tables=tables), networks, training, MEASURES, {"commit": "0123abc"})
+    assert "results/a/report.html --config experiments=[a,a-retrain]" in words(html)
 
 
 def test_names_cannot_break_the_page():

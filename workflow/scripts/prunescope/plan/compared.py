@@ -1,4 +1,4 @@
-"""Which networks are compared: an experiment's own, those of the one that it controls, and the ends of lines.
+"""Controls of an experiment, and which networks are compared: its own, those that it controls, ends of lines.
 
 `lineage` is from `prunescope.settings.load.load_lineage`: an experiment, last, after those that it extends.
 """
@@ -40,7 +40,7 @@ def networks(lineage: Lineage) -> list[Network]:
 
 
 def identities(name: str, networks: Iterable[Network]) -> list[list]:
-    """Return networks as a parameter of a rule; null stands for the experiment itself, which has any name."""
+    """Return networks as a parameter of a rule; null stands for the experiment itself."""
     return [[None if each == name else each, seed, round] for each, seed, round in networks]
 
 

@@ -1,11 +1,11 @@
 """Tables of pruning criteria and of controls.
 
 Facts of a control: `reads` names the checkpoints that its masks are made from: the ``origin``, of the round
-that is pruned, or ``masks``, of the same round of the controlled experiment. With `prunes`, it chooses
-weights; with `fresh`, their values are newly drawn. With `units`, its masks of whole channels have one entry
-for each channel. With `again`, its rounds start from the files of the
-controlled experiment in place of its own, and the seeds of order and augmentation differ; round 0 is trained
-again, too.
+that is pruned, or ``masks``, of the same round of the controlled experiment. Those that its weights start
+from follow from `prunescope.plan.stages.starts_from`. With `prunes`, it chooses weights; with `fresh`, their
+values are newly drawn. With `units`, its masks of whole channels have one entry for each channel. With
+`again`, its rounds start from the files of the controlled experiment in place of its own, and the seeds of
+order and augmentation differ; round 0 is trained again, too.
 """
 
 from prunescope.kinds import Kind

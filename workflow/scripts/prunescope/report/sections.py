@@ -318,10 +318,12 @@ def _reproduce(experiment: Experiment, provenance: pd.DataFrame) -> Section:
     settings = yaml.safe_dump(
         experiment.settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
     )
+    # A report shows the controls that are selected together with the experiment.
+    selected = f"experiments=[{','.join(one.name for one in experiment.tables.values())}]"
     return Section(
         "reproduce",
         "Reproduce this",
-        command=f"snakemake --cores 2 results/{experiment.name}/report.html",
+        command=f"snakemake --cores 2 results/{experiment.name}/report.html --config {selected}",
         tables=(("Provenance", provenance),),
         texts=((f"config/experiments/{experiment.name}.yaml, with defaults filled in", settings),),
     )

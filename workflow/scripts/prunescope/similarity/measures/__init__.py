@@ -1,4 +1,12 @@
-"""Measures. Each is a function of a pair, and an entry of `prunescope.similarity.table`."""
+"""Measures. Each is a function of a pair, and an entry of `prunescope.similarity.table`.
+
+``correlations``
+    `cca`, `cca_r2`, `cca_cv`, `svcca`, `svcca_trim98`, `pwcca`, `regression_r2`
+``alignment``, ``within``
+    `cka`, `cka_debiased`, `nbs`; `cka_within`
+``images``, ``neighbours``, ``units``
+    `rsa`, `cka_rbf`; `knn_jaccard`; `units`, `soft_match`
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
