@@ -76,6 +76,10 @@ def test_files_that_later_rounds_start_from():
         assert stages.starts_from(load({"pruning": pruning})) == {"origin"}
         shuffled = load({"pruning": pruning}, control="shuffled-masks")
         assert stages.starts_from(shuffled) == {"origin", "masks"}
+    rewinding = {"pruning": {"retraining": "rewind"}}
+    assert stages.starts_from(load(rewinding, control="retrain")) == {"rewind"}
+    sparse = rewinding | {"network": {"name": "lenet5", "weights": "sparse.pt"}}
+    assert stages.starts_from(load(sparse, control="retrain")) == {"origin", "rewind"}, "masks of its zeros"
     untrained = load({"pruning": {"retraining": "none"}})
     assert stages.prune_params(untrained, 1)["training"] == stages.train_params(untrained)["training"] | {
         "epochs": 0

@@ -177,6 +177,8 @@ def starts_from(experiment: dict) -> set[str]:
         return needed - {"origin"} if pruning["from"] == "dense" else needed
     if not draws_new_weights(experiment):
         needed.add("rewind" if pruning["retraining"] == "rewind" else "origin")
+        # Given weights can be sparse; the masks of their zeros are in the checkpoint only.
+        needed |= {"origin"} if experiment["network"]["weights"] else set()
     return needed
 
 
