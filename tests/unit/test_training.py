@@ -781,6 +781,7 @@ class Chain:
             params |= {"rewind": {"epoch": 2, "step": None}, "again": False}
         else:
             experiment = {"pruning": self.pruning, "control": self.pruning["control"]}
+            experiment["network"] = {"name": "lenet_small", "weights": None}
             needed = stages.starts_from(experiment)
             every = {
                 "origin": self.path(stages.origin_of(experiment, round), names["checkpoint"]),

@@ -1,18 +1,6 @@
 # Stage 4: every recorded layer's outputs on the same test images, for each seed and round.
 
 
-def recording(wildcards):
-    """The parameter `activations` of a recording."""
-    name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
-    layers = list(facts(name)["network"]["shapes"])
-    return stages.recording_params(experiment(name), seed, round, layers)
-
-
-def untrained(key):
-    """A parameter of `extract_untrained`."""
-    return of_experiment(lambda this, _: stages.untrained_params(this)[key])
-
-
 rule extract_activations:
     input:
         dataset=dataset_of,

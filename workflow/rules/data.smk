@@ -1,15 +1,6 @@
 # Stage 1: one HDF5 file per data set, shared by all experiments.
 
 
-def source_of(wildcards):
-    return sizes.source_of(wildcards.dataset, CONFIG["data"], "target results/data")
-
-
-def stamp_of(wildcards):
-    """A value that changes with a folder, archive or file of images: path, sizes, modification times."""
-    return sizes.stamp(source_of(wildcards), CONFIG["data"]["root"])
-
-
 rule prepare_dataset:
     input:
         receipts=receipts("prepare_dataset"),

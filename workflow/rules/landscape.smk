@@ -1,26 +1,6 @@
 # Stage 7: loss and error along lines between networks. One job measures all lines that lead from a network to others.
 
 
-def lines_from(wildcards):
-    """The network of a job, and those to which lines lead from it."""
-    name, network = wildcards.experiment, (int(wildcards.seed), int(wildcards.round))
-    if network not in lines_of(name):
-        refuse_without_lines(f"results/{name}/seed{wildcards.seed}/round{wildcards.round}")
-    return [(name, *network), *lines_of(name)[network]]
-
-
-def rows_of_lines(wildcards):
-    """The files of all networks from which lines lead to others."""
-    name = wildcards.experiment
-    if not lines_of(name):
-        refuse_without_lines(f"results/{name}")
-    return [f"results/{name}/seed{seed}/round{round}/barriers.parquet" for seed, round in lines_of(name)]
-
-
-def refuse_without_lines(folder):
-    refuse(f"{folder}/barriers.parquet: no lines are asked for; add landscape, or more of landscape.pairs")
-
-
 rule measure_barriers:
     input:
         dataset=dataset_of,

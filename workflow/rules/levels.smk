@@ -1,23 +1,6 @@
 # Stage 7: comparisons of networks other than by their representations. One job compares all networks.
 
 
-def of_compared(file):
-    """One file of each network that the levels of the job's experiment compare."""
-    return lambda wildcards: [
-        network_file(*network, file) for network in compared.networks(lineage(wildcards.experiment))
-    ]
-
-
-def compared_networks(wildcards):
-    """The parameter `networks`."""
-    return compared.identities(wildcards.experiment, compared.networks(lineage(wildcards.experiment)))
-
-
-def follow_each_other(wildcards):
-    """The parameter `lineage`: whether each round was pruned from an earlier one."""
-    return not stages.trains_again(experiment(wildcards.experiment))
-
-
 rule compare_predictions:
     input:
         predictions=of_compared("predictions.h5"),

@@ -1,5 +1,4 @@
 # Stage 6, second half: reports, figures and the overview.
-from prunescope.findings.labels import shown
 from prunescope.report import names
 
 # Digests rather than inputs, so that a new checkout does not rewrite reports. The library may be an installed one.
@@ -7,40 +6,6 @@ TEMPLATE = [
     files.sha256(Path(kinds.__file__).with_name("report") / name) for name in ("report.html.j2", "report.js")
 ]
 LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
-
-
-def result(file):
-    """A result of the job's experiment."""
-    return lambda wildcards: f"results/{wildcards.experiment}/{file}"
-
-
-def of_controls(file):
-    """A result of each selected control of the job's experiment, in the order of `controls_of`."""
-    return lambda wildcards: [
-        f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
-    ]
-
-
-def of_levels(wildcards):
-    """The tables of the levels besides the matrix: of an experiment, its controls and its siblings."""
-    name = wildcards.experiment
-    siblings = list(controls_of(name, again=True).values())
-    tables = []
-    for other in [name, *controls_of(name).values(), *siblings]:
-        tables += [(other, "weights"), (other, "predictions")]
-        tables += [(other, "barriers")] if lines_of(other) else []
-        tables += [(other, "siblings"), (other, "accuracy")] if other in siblings else []
-    return [f"results/{other}/{table}.parquet" for other, table in tables]
-
-
-def side_by_side(file):
-    """A result of each experiment that the overview shows."""
-    return lambda _: [f"results/{name}/{file}" for name in in_overview()]
-
-
-def labels_of(names):
-    """Label and reference of each measure of these experiments: a changed label reruns only rules that show it."""
-    return shown(measure for name in names for measure in experiment(name)["similarity"]["measures"])
 
 
 rule write_report:

@@ -7,31 +7,6 @@ FROM_ELSEWHERE = f"(?:{NAMES})(?=/)"
 TRAINED_HERE = rf"(?!(?:{NAMES})/){EXPERIMENT}"
 
 
-def dense(key):
-    """A parameter of `train_dense`."""
-    return of_experiment(lambda this, _: stages.train_params(this)[key])
-
-
-def pruned(key):
-    """A parameter of `prune_round`."""
-    return of_experiment(lambda this, job: stages.prune_params(this, int(job.round))[key])
-
-
-def imported(key):
-    """A parameter of `import_model`."""
-    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
-
-
-@cache
-def starting_files(name, seed, round):
-    return sharing.starting_files(lineage(name), int(seed), int(round))
-
-
-def starting_file(key):
-    """A file that a later round starts from, by the names in `stages.starts_from`; none if it is not needed."""
-    return lambda job: starting_files(job.experiment, job.seed, job.round).get(key, [])
-
-
 rule train_dense:
     input:
         dataset=dataset_of,

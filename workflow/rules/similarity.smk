@@ -1,27 +1,6 @@
 # Stages 5 and 6: one row of the matrix per round, then the matrix.
 
 
-@cache
-def rows_of_matrix(name):
-    return sharing.rows(lineage(name))
-
-
-def rows(wildcards):
-    """The files that the matrix is assembled from."""
-    return rows_of_matrix(wildcards.experiment)
-
-
-def siblings(wildcards):
-    """The activations of a round of an experiment, and those of the same round that was trained again."""
-    name = wildcards.experiment
-    if not stages.trains_again(experiment(name)):
-        refuse(f"results/{name}: siblings.parquet needs `control: siblings`; choose another file")
-    return [
-        network_file(each, wildcards.seed, wildcards.round, "activations.h5")
-        for each, _ in lineage(name)[-2:]
-    ]
-
-
 rule compare_seeds:
     input:
         activations=of_experiment(

@@ -1,0 +1,161 @@
+# What the rules read: functions of inputs and parameters, in the order of the rule files.
+# `snakemake --lint` requires that no rule file defines functions.
+from prunescope.findings.labels import shown
+
+# --- data set ---
+
+
+def source_of(wildcards):
+    return sizes.source_of(wildcards.dataset, CONFIG["data"], "target results/data")
+
+
+def stamp_of(wildcards):
+    """A value that changes with a folder, archive or file of images: path, sizes, modification times."""
+    return sizes.stamp(source_of(wildcards), CONFIG["data"]["root"])
+
+
+# --- rounds ---
+
+
+def dense(key):
+    """A parameter of `train_dense`."""
+    return of_experiment(lambda this, _: stages.train_params(this)[key])
+
+
+def pruned(key):
+    """A parameter of `prune_round`."""
+    return of_experiment(lambda this, job: stages.prune_params(this, int(job.round))[key])
+
+
+def imported(key):
+    """A parameter of `import_model`."""
+    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
+
+
+@cache
+def starting_files(name, seed, round):
+    return sharing.starting_files(lineage(name), int(seed), int(round))
+
+
+def starting_file(key):
+    """A file that a later round starts from, by the names in `stages.starts_from`; none if it is not needed."""
+    return lambda job: starting_files(job.experiment, job.seed, job.round).get(key, [])
+
+
+# --- recordings ---
+
+
+def recording(wildcards):
+    """The parameter `activations` of a recording."""
+    name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
+    layers = list(facts(name)["network"]["shapes"])
+    return stages.recording_params(experiment(name), seed, round, layers)
+
+
+def untrained(key):
+    """A parameter of `extract_untrained`."""
+    return of_experiment(lambda this, _: stages.untrained_params(this)[key])
+
+
+# --- matrix ---
+
+
+@cache
+def rows_of_matrix(name):
+    return sharing.rows(lineage(name))
+
+
+def rows(wildcards):
+    """The files that the matrix is assembled from."""
+    return rows_of_matrix(wildcards.experiment)
+
+
+def siblings(wildcards):
+    """The activations of a round of an experiment, and those of the same round that was trained again."""
+    name = wildcards.experiment
+    if not stages.trains_again(experiment(name)):
+        refuse(f"results/{name}: siblings.parquet needs `control: siblings`; choose another file")
+    return [
+        network_file(each, wildcards.seed, wildcards.round, "activations.h5")
+        for each, _ in lineage(name)[-2:]
+    ]
+
+
+# --- other levels ---
+
+
+def of_compared(file):
+    """One file of each network that the levels of the job's experiment compare."""
+    return lambda wildcards: [
+        network_file(*network, file) for network in compared.networks(lineage(wildcards.experiment))
+    ]
+
+
+def compared_networks(wildcards):
+    """The parameter `networks`."""
+    return compared.identities(wildcards.experiment, compared.networks(lineage(wildcards.experiment)))
+
+
+def follow_each_other(wildcards):
+    """The parameter `lineage`: whether each round was pruned from an earlier one."""
+    return not stages.trains_again(experiment(wildcards.experiment))
+
+
+# --- loss landscape ---
+
+
+def lines_from(wildcards):
+    """The network of a job, and those to which lines lead from it."""
+    name, network = wildcards.experiment, (int(wildcards.seed), int(wildcards.round))
+    if network not in lines_of(name):
+        refuse_without_lines(f"results/{name}/seed{wildcards.seed}/round{wildcards.round}")
+    return [(name, *network), *lines_of(name)[network]]
+
+
+def rows_of_lines(wildcards):
+    """The files of all networks from which lines lead to others."""
+    name = wildcards.experiment
+    if not lines_of(name):
+        refuse_without_lines(f"results/{name}")
+    return [f"results/{name}/seed{seed}/round{round}/barriers.parquet" for seed, round in lines_of(name)]
+
+
+def refuse_without_lines(folder):
+    refuse(f"{folder}/barriers.parquet: no lines are asked for; add landscape, or more of landscape.pairs")
+
+
+# --- reports ---
+
+
+def result(file):
+    """A result of the job's experiment."""
+    return lambda wildcards: f"results/{wildcards.experiment}/{file}"
+
+
+def of_controls(file):
+    """A result of each selected control of the job's experiment, in the order of `controls_of`."""
+    return lambda wildcards: [
+        f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
+    ]
+
+
+def of_levels(wildcards):
+    """The tables of the levels besides the matrix: of an experiment, its controls and its siblings."""
+    name = wildcards.experiment
+    siblings = list(controls_of(name, again=True).values())
+    tables = []
+    for other in [name, *controls_of(name).values(), *siblings]:
+        tables += [(other, "weights"), (other, "predictions")]
+        tables += [(other, "barriers")] if lines_of(other) else []
+        tables += [(other, "siblings"), (other, "accuracy")] if other in siblings else []
+    return [f"results/{other}/{table}.parquet" for other, table in tables]
+
+
+def side_by_side(file):
+    """A result of each experiment that the overview shows."""
+    return lambda _: [f"results/{name}/{file}" for name in in_overview()]
+
+
+def labels_of(names):
+    """Label and reference of each measure of these experiments: a changed label reruns only rules that show it."""
+    return shown(measure for name in names for measure in experiment(name)["similarity"]["measures"])
