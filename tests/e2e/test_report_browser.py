@@ -13,6 +13,7 @@ from importlib.resources import files
 import pandas as pd
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -79,7 +80,11 @@ def page(browser, results):
 
 
 def wait(browser, condition):
-    return WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: condition())
+    """Wait until a condition is true. Elements of a chart that is being drawn again are looked for again."""
+    again = [NoSuchElementException, StaleElementReferenceException]
+    return WebDriverWait(browser, 30, poll_frequency=0.05, ignored_exceptions=again).until(
+        lambda _: condition()
+    )
 
 
 def ready(browser):
@@ -288,12 +293,17 @@ def test_the_keyboard_is_enough(page, results):
 
 def test_a_pointer_shows_the_exact_value_n_and_rank(page, results):
     shown = rows(page, "dense")
-    cell = page.find_elements(By.CSS_SELECTOR, "#chart-dense .mark-rect.role-mark path")[-1]
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
+    cells = "#chart-dense .mark-rect.role-mark path"
+    script = "[...document.querySelectorAll(arguments[0])].at(-1).scrollIntoView({block: 'center'})"
+    page.execute_script(script, cells)
     ready(page)
-    cell = page.find_elements(By.CSS_SELECTOR, "#chart-dense .mark-rect.role-mark path")[-1]
-    webdriver.ActionChains(page).move_to_element(cell).perform()
-    tip = wait(page, lambda: page.find_element(By.ID, "vg-tooltip-element").text)
+
+    def tooltip() -> str:
+        cell = page.find_elements(By.CSS_SELECTOR, cells)[-1]
+        webdriver.ActionChains(page).move_to_element(cell).perform()
+        return page.find_element(By.ID, "vg-tooltip-element").text
+
+    tip = wait(page, tooltip)
     said = dict(re.findall(r"^(.+?)\s+(\S+)$", tip, re.MULTILINE))
     (row,) = [one for one in shown if (one["layer"], one["round"]) == (said["layer"], said["round"])]
     assert float(said["similarity"]) == pytest.approx(float(row["mean"]), abs=1e-4)
