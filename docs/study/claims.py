@@ -121,8 +121,9 @@ def compute(study: Study) -> dict[str, float | str]:
     """Return all numbers and verdicts of a study by name, see docs/study.md for the claims."""
     found = {"seeds": float(len(study.own["seed"].unique())), "failed": float(len(study.failed))}
     found |= {f"density.{round}": value for round, value in study.density.items()}
-    found |= _accuracy(study) | _typical(study)
-    for claim in (
+    parts = [
+        _accuracy,
+        _typical,
         _pattern,
         _retrained,
         _above_classes,
@@ -130,12 +131,10 @@ def compute(study: Study) -> dict[str, float | str]:
         _apart,
         _siblings,
         _others,
-        _untrained,
-        _measures,
-    ):
-        found |= claim(study)
-    for claim in (_distances, _order, _agreement, _collapse, _sensitivity, _authors):
-        found |= claim(study)
+    ]
+    parts += [_untrained, _measures, _distances, _order, _agreement, _collapse, _sensitivity, _authors]
+    for part in parts:
+        found |= part(study)
     return found
 
 
@@ -151,6 +150,14 @@ def _summary(name: str, contrast: Contrast, margin: float | None = None) -> dict
         "above": one["above"],
     }
     return {f"{name}.{key}": np.nan if value is None else float(value) for key, value in numbers.items()}
+
+
+def _summaries(name: str, contrasts: dict[str, Contrast], margin: float | None = None) -> dict[str, float]:
+    """Return the estimates and intervals of several contrasts."""
+    found = {}
+    for key, one in contrasts.items():
+        found |= _summary(f"{name}.{key}", one, margin)
+    return found
 
 
 def mean(name: str, values: np.ndarray, level: float = 0.05) -> dict[str, float]:
@@ -199,28 +206,21 @@ def _typical(study: Study) -> dict:
 
 def _pattern(study: Study, name: str = "1a", measure: str = PRIMARY) -> dict:
     contrasts = claims.shape(study.groups(study.values("pruned", study.last, measure)).to_numpy())
-    found = {f"{name}.verdict": str(claims.has_shape(contrasts, MARGIN))}
-    for key, one in contrasts.items():
-        found |= _summary(f"{name}.{key}", one, MARGIN)
-    return found
+    return {f"{name}.verdict": str(claims.has_shape(contrasts, MARGIN))} | _summaries(name, contrasts, MARGIN)
 
 
 def _retrained(study: Study) -> dict:
-    table, found = study.groups(study.values("retrained", study.last)), {}
-    for key, one in claims.shape(table.to_numpy()).items() if len(table) > 2 else ():
-        found |= _summary(f"1a.retrained.{key}", one, MARGIN)
-    return found
+    table = study.groups(study.values("retrained", study.last))
+    return _summaries("1a.retrained", claims.shape(table.to_numpy()), MARGIN) if len(table) > 2 else {}
 
 
 def _above_classes(study: Study) -> dict:
     values, classes = study.values("pruned", study.last), study.chances("chance_classes")
     found = {f"classes.{layer}": value for layer, value in classes.mean().items()}
     found |= {"classes.room": 1 - found[f"classes.{study.layers[-1]}"]}
-    for key, one in claims.shape(study.groups((values - classes) / (1 - classes)).to_numpy()).items():
-        found |= _summary(f"1b.share.{key}", one, MARGIN)
+    shares = claims.shape(study.groups((values - classes) / (1 - classes)).to_numpy())
     contrasts = claims.shape(study.groups(values - classes).to_numpy())
-    for key, one in contrasts.items():
-        found |= _summary(f"1b.{key}", one, MARGIN)
+    found |= _summaries("1b.share", shares, MARGIN) | _summaries("1b", contrasts, MARGIN)
     shown = all(found[f"1b.{key}.low"] > 0 for key in contrasts)
     return found | {"1b.verdict": "holds" if shown else "does not hold"}
 
@@ -301,8 +301,7 @@ def _untrained(study: Study) -> dict:
         contrasts = claims.shape_of_pairs(
             np.stack([sum(pairs[layer] for layer in part) / len(part) for part in groups])
         )
-        for key, one in contrasts.items():
-            found |= _summary(f"{name}.{key}", one, MARGIN)
+        found |= _summaries(name, contrasts, MARGIN)
     return found | {"3.verdict": str(claims.has_shape(contrasts, MARGIN))}
 
 
@@ -468,8 +467,7 @@ def _sensitivity(study: Study) -> dict:
             return
         for layer in study.layers:
             found.update(_summary(f"7.{name}.{layer}", of_seeds(table[[layer]].dropna().to_numpy(), [1.0])))
-        for key, one in claims.shape(means.to_numpy()).items():
-            found.update(_summary(f"7.{name}.{key}", one))
+        found.update(_summaries(f"7.{name}", claims.shape(means.to_numpy())))
         signs.add(tuple(np.sign(found[f"7.{name}.{key}.estimate"]) for key in claims.SHAPE))
 
     own = study.values("pruned", study.last)

@@ -80,7 +80,7 @@ def page(browser, results):
 
 
 def wait(browser, condition):
-    """Wait until a condition is true. Elements of a chart that is being drawn again are looked for again."""
+    """Wait until a condition is true; look again for elements of a chart that is redrawn."""
     again = [NoSuchElementException, StaleElementReferenceException]
     return WebDriverWait(browser, 30, poll_frequency=0.05, ignored_exceptions=again).until(
         lambda _: condition()

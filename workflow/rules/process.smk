@@ -85,7 +85,7 @@ def drop_default_job_rate():
     """Lift Snakemake's default limit of 100 jobs per second, but not one that the user has set.
 
     With a limit, every job that ends makes Snakemake reconsider all waiting jobs once more per second, until none
-    waits. After 200 jobs this takes half a processor core.
+    is left. After 200 jobs this takes half a processor core.
     """
     limit = workflow.scheduler.job_rate_limiter
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):

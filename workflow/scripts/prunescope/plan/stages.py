@@ -176,9 +176,12 @@ def starts_from(experiment: dict) -> set[str]:
         # The untrained network is built again; of the previous round, only the masks are needed.
         return needed - {"origin"} if pruning["from"] == "dense" else needed
     if not draws_new_weights(experiment):
-        needed.add("rewind" if pruning["retraining"] == "rewind" else "origin")
+        rewinds = pruning["retraining"] == "rewind"
+        if rewinds:
+            needed.add("rewind")
         # Given weights can be sparse; the masks of their zeros are in the checkpoint only.
-        needed |= {"origin"} if experiment["network"]["weights"] else set()
+        if not rewinds or experiment["network"]["weights"]:
+            needed.add("origin")
     return needed
 
 
