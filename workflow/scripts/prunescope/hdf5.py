@@ -61,7 +61,7 @@ def opening(path: str | Path, what: str) -> Iterator[tuple[h5py.File, dict[str, 
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a damaged file can make the reader raise anything
-        raise InputError(f"{path}: not a readable {what} ({error}); {REMEDY}") from None
+        raise InputError(f"{path}: not a readable {what} ({error}); delete it and run again") from None
 
 
 def verify(path: str | Path) -> dict[str, np.ndarray]:

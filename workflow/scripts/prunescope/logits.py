@@ -79,15 +79,7 @@ def opened(paths: Sequence[str | Path]) -> Iterator[list[Logits]]:
 
 
 def _open(path: str, stack: ExitStack) -> Logits:
-    try:
-        sums = hdf5.verify(path)
-        file = stack.enter_context(h5py.File(path))
-        hdf5.refuse_links(path, file)
+    with hdf5.opening(path, "file of predictions") as (file, sums):
+        stack.enter_context(file)
         dataset, classes = file.attrs["dataset"], int(file.attrs["classes"])
         return Logits(path, file["labels"][:], dataset, classes, file["logits"], sums["logits"])
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can make the reader raise anything
-        raise InputError(
-            f"{path}: not a readable file of predictions ({error}); delete it and run again"
-        ) from None

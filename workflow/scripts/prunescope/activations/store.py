@@ -159,10 +159,8 @@ def recordings(paths: Sequence[str | Path]) -> Iterator[list[Recording]]:
 
 
 def _recording(path: str, stack: ExitStack) -> Recording:
-    try:
-        sums = hdf5.verify(path)
-        file = stack.enter_context(h5py.File(path))
-        hdf5.refuse_links(path, file)
+    with hdf5.opening(path, "activation file") as (file, sums):
+        stack.enter_context(file)
         if file.attrs["schema"] != SCHEMA:
             raise InputError(
                 f"{path}: activations of schema {file.attrs['schema']}, but this version reads {SCHEMA}; "
@@ -191,12 +189,6 @@ def _recording(path: str, stack: ExitStack) -> Recording:
         return Recording(
             path, seed, number, **facts, examples=file["examples"], labels=labels, matrices=matrices
         )
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can make the reader raise anything
-        raise InputError(
-            f"{path}: not a readable activation file ({error}); delete it and run again"
-        ) from None
 
 
 # --- writing ---------------------------------------------------------------------------------------------
