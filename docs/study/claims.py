@@ -63,6 +63,8 @@ class Study:
         self.authors = tables.get("authors")
         own = self.networks[self.networks["series"] == "pruned"]
         self.own = own[~own["seed"].isin(out)]
+        pruned = self.distances[self.distances["series"] == "pruned"]
+        self.levels = [level for level in LEVELS if pruned[level].notna().any()]
         self.last = int(own["round"].max())
         self.rounds = list(range(1, self.last + 1))
         self.density = own.groupby("round")["density"].mean()
@@ -345,12 +347,12 @@ def _distances(study: Study) -> dict:
     """The distances to the dense network at each level: by series, and beyond those of retrained networks."""
     found = {}
     for (series, round), rows in study.distances.groupby(["series", "round"]):
-        for level in LEVELS:
+        for level in study.levels:
             values = rows[level].dropna()
             if len(values):
                 name = f"distance.{level}.{series.replace(' ', '-')}.{round}"
                 found |= {f"{name}.{key}": value for key, value in values.agg(["mean", "min", "max"]).items()}
-    for level in LEVELS:
+    for level in study.levels:
         beyond = curves(study, level) - curves(study, level, "retrained")
         for round in study.rounds:
             found |= mean(f"beyond.{level}.{round}", beyond[round])
@@ -363,7 +365,7 @@ def _distances(study: Study) -> dict:
 
 def _order(study: Study) -> dict:
     halvings = -np.log2(study.density.to_numpy())
-    tables = {level: curves(study, level).dropna() for level in LEVELS}
+    tables = {level: curves(study, level).dropna() for level in study.levels}
     half = pd.DataFrame(
         {
             level: [
@@ -375,10 +377,10 @@ def _order(study: Study) -> dict:
         index=tables["weights"].index,
     )
     found = {}
-    for level in LEVELS:
+    for level in study.levels:
         found |= mean(f"5a.{level}", half[level])
         found |= {f"5a.{level}.density": 2.0 ** -found[f"5a.{level}.mean"]}
-    pairs = list(combinations(LEVELS, 2))
+    pairs = list(combinations(study.levels, 2))
     tests = [(half[a] - half[b]).dropna().to_numpy() for a, b in pairs]
     shown = holm(len(pairs), lambda i, level: np.array(_p(tests[i]) <= level))
     for (a, b), values, one in zip(pairs, tests, shown, strict=True):
@@ -413,12 +415,12 @@ def _jackknife(name: str, tables: list[pd.DataFrame], rounds: list[int]) -> dict
 
 
 def _agreement(study: Study) -> dict:
-    tables, found = {level: curves(study, level) for level in LEVELS}, {}
-    for a, b in combinations(LEVELS, 2):
+    tables, found = {level: curves(study, level) for level in study.levels}, {}
+    for a, b in combinations(study.levels, 2):
         found |= _jackknife(f"5b.{a}-{b}", [tables[a], tables[b]], study.rounds)
     accuracy = study.own.pivot(index="seed", columns="round", values="test_accuracy")
     loss = accuracy[[0]].to_numpy() - accuracy
-    for level in LEVELS:
+    for level in study.levels:
         found |= _jackknife(f"6b.{level}", [tables[level], loss], study.rounds)
     shown = [
         key.removesuffix(".low")

@@ -6,7 +6,7 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 import pandas as pd
-from claims import LEVELS, Study, compute, curves, mean
+from claims import Study, compute, curves, mean
 
 from prunescope.findings import slices
 from prunescope.report import base, paper
@@ -145,13 +145,13 @@ def levels(study: Study) -> Figure:
     """Distance to the dense network as a share of its largest value, by level."""
     rows = []
     own = study.distances[study.distances["series"] == "pruned"]
-    for level in LEVELS:
+    for level in study.levels:
         table = own.pivot(index="seed", columns="round", values=level)
         shares = table.div(table.max(axis=1), axis=0)
         for round in shares:
             where = {"series": level, "weights": 100 * study.density[round]}
             rows.append(where | {"estimate": shares[round].mean()})
-    color, shape, _ = base.series_scales(LEVELS)
+    color, shape, _ = base.series_scales(study.levels)
     x = _density(study)
     y = alt.Y("estimate:Q", title="share of the largest distance", scale=alt.Scale(domain=[0, 1]))
     half = base.chart().mark_rule(color=base.SOFT, strokeDash=[2, 3]).encode(alt.YDatum(0.5))

@@ -25,6 +25,8 @@ PAIR = ["series", "seed", "seed_b", "round", "layer"]
 # Numbers of images in the view `channels`, and the number in the other views.
 IMAGES, IMAGES_OF_VIEWS = (500, 1000, 2000, 5000), 1000
 VIEWS = ("channels", "pooled", "flatten")
+# Positions of each map in the view `channels`, as in the experiments.
+POSITIONS = {"mnist": 16, "cifar10": 4}
 # The authors' two dense networks, see docs/study.md.
 LAYERS = ["relu1", "pool1", "relu2", "pool2", "relu3", "relu4", "output"]
 PUBLISHED = {
@@ -119,7 +121,7 @@ def distances(tables: dict[str, levels.Tables], layers: list[str], untrained) ->
     return wide.reindex(columns=[*keys, *levels.LEVELS])
 
 
-def views(results: Path, name: str, dataset: str, layers: list[str]) -> pd.DataFrame:
+def views(results: Path, name: str, dataset: str, layers: list[str], positions: int) -> pd.DataFrame:
     """Compare the last round of each seed with its dense network in other views, and for fewer images."""
     run, parts = ps.load(results / name), []
     last = int(run.accuracy["round"].max())
@@ -130,7 +132,7 @@ def views(results: Path, name: str, dataset: str, layers: list[str]) -> pd.DataF
         cases = [("channels", count) for count in IMAGES] + [(view, IMAGES_OF_VIEWS) for view in VIEWS[1:]]
         for view, count in cases:
             found = ps.compare_models(
-                *pair, images[:count], layers=layers, measures=[PRIMARY], view=view, positions=16
+                *pair, images[:count], layers=layers, measures=[PRIMARY], view=view, positions=positions
             )
             parts.append(found.assign(seed=seed, round=last, view=view, images=count))
     columns = ["seed", "round", "view", "images", "layer_a", "value", "status"]
@@ -192,7 +194,7 @@ def main():
         "warnings": warnings(found),
         "chance": chance(found),
         "distances": distances(tables, layers, untrained),
-        "views": views(given.results, name, given.dataset or given.study, layers),
+        "views": views(given.results, name, given.dataset or given.study, layers, POSITIONS[given.study]),
     }
     if given.study == "mnist":
         made["authors"] = authors(given.results)
