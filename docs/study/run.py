@@ -4,6 +4,7 @@ What is already there is not computed again.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,11 @@ def main():
         failed |= subprocess.run(command, cwd=REPOSITORY).returncode != 0
     if failed:
         sys.exit("some jobs failed, see above; run the same command again to continue")
+    # The tables consist of many small products, which several threads slow down.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for script, *arguments in (["tables.py", given.study], ["figures.py"], ["claims.py"]):
-        subprocess.run([sys.executable, FOLDER / script, *arguments], cwd=REPOSITORY, check=True)
+        command = [sys.executable, FOLDER / script, *arguments]
+        subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
 
 
 if __name__ == "__main__":
