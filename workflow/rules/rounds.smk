@@ -1,5 +1,6 @@
 # Stages 2 and 3: round 0 is the dense network, round r ≥ 1 is pruned from an earlier round and retrained.
-# Experiments with the same dense training share round 0; prunescope/plan/sharing.py finds its owner.
+# Experiments with the same dense training share round 0; prunescope/plan/sharing.py finds its owner. With the key
+# `models`, `import_model` writes the checkpoints of all rounds instead.
 
 # Some experiments train their networks here; others use networks that were trained elsewhere.
 NAMES = "|".join(map(re.escape, sorted(IMPORTED))) or "(?!)"

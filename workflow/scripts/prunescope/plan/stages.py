@@ -138,7 +138,7 @@ def prune_params(experiment: dict, round: int) -> dict:
         selection["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),
-        "training": _without_threads(_retraining(experiment)),
+        "training": _without_threads(retraining(experiment)),
         "again": trains_again(experiment),
         "pruning": selection,
     }
@@ -321,7 +321,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
             network,
             ("control", experiment["control"]),
             *([("criterion", experiment["pruning"]["criterion"])] if prunes(experiment) else []),
-            *_steps(_retraining(experiment)),
+            *_steps(retraining(experiment)),
         ],
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
@@ -336,8 +336,8 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
     return [("network", name) for name in dict.fromkeys([experiment["network"]["name"], *others])]
 
 
-def _retraining(experiment: dict) -> dict:
-    """Return how later rounds are trained. Newly drawn weights need the full training, not fine-tuning."""
+def retraining(experiment: dict) -> dict:
+    """Return how rounds after 0 are trained. Newly drawn weights need the full training, not fine-tuning."""
     training, pruning = experiment["training"], experiment["pruning"]
     if pruning["retraining"] == "none":
         return training | {"epochs": 0}

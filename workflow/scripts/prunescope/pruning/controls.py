@@ -1,8 +1,9 @@
 """Controls: what a round does to the masks of the experiment that it controls, in place of pruning.
 
 Each is a function of the masks of the same round of that experiment and a generator, a torch.Generator on the
-CPU that is seeded for the experiment's seed, the same in every round. What else differs in a control is in
-`prunescope.pruning.table`.
+CPU that is seeded for the experiment's seed, the same in every round. `prunescope.plan.stages` decides what a
+round starts from (`starts_from`) and how it is trained (`retraining`). `prunescope.pruning.table`
+lists all controls.
 """
 
 import torch

@@ -78,6 +78,7 @@ CONTROLS = {
         reference="J. Frankle, M. Carbin: The Lottery Ticket Hypothesis. ICLR 2019.",
         facts={"reads": ("masks",), "fresh": True},
     ),
+    # `imp.prune` calls this one itself; its name here makes its code part of the digest of `prune_round`.
     "none": Kind(
         "pruning.imp:masks_by_score",
         "No control: score the remaining weights and remove the lowest",

@@ -49,6 +49,7 @@ def _hsic(a, b, cross) -> float:
         terms = np.array([np.sum(first * second)])
         size = np.linalg.norm(first) * np.linalg.norm(second)
     else:
+        # `squares` includes i = j, which changes 2/(n-2) in the formula to n/(n-2); all is divided by n².
         squares, lengths = np.sum(np.square(cross.covariance / scale)), cross.lengths / scale / scale
         terms = np.array([squares, 1 / ((n - 1) * (n - 2)), -lengths / (n - 2)])
         size = np.abs(terms).max()
