@@ -212,8 +212,14 @@ def _pattern(study: Study, name: str = "1a", measure: str = PRIMARY) -> dict:
 
 
 def _retrained(study: Study) -> dict:
-    table = study.groups(study.values("retrained", study.last))
-    return _summaries("1a.retrained", claims.shape(table.to_numpy()), MARGIN) if len(table) > 2 else {}
+    """The contrasts of 1a in networks retrained without pruning, and those of pruned networks beyond them."""
+    tables = [study.groups(study.values(series, study.last)) for series in ("pruned", "retrained")]
+    both = pd.concat(tables, axis=1, join="inner").to_numpy()
+    if len(both) < 3:
+        return {}
+    own, retrained = np.split(both, 2, axis=1)
+    found = _summaries("1a.retrained", claims.shape(retrained), MARGIN)
+    return found | _summaries("1a.beyond", claims.shape(own, retrained), MARGIN)
 
 
 def _above_classes(study: Study) -> dict:

@@ -29,7 +29,7 @@ PARTS = {
     ],
     "cifar10": [
         (["study-cifar10", "study-cifar10-retrain"], 1.6),
-        (["study-cifar10-siblings"], 0.9),
+        (["study-cifar10-siblings"], 0.6),
     ],
 }
 
