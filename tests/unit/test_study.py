@@ -123,17 +123,22 @@ def test_estimates_computed_again(study, numbers):
         part = table[(table["series"] == series) & (table["round"] == round)]
         return part[~part["seed"].isin(failed) & ~part["seed_b"].isin(failed)]
 
-    own = rows("pruned", last).pivot(index="seed", columns="layer", values="cka_debiased")
-    layers = list(table["layer"].unique())
-    first = claims.FIRST[study]
-    means = [
-        own[part].mean(axis=1) for part in (first, [x for x in layers[:-1] if x not in first], layers[-1:])
-    ]
-    for name, place in (("first", 0), ("output", 2)):
-        assert numbers[f"{study}.1a.{name}.estimate"] == pytest.approx(
-            typical(means[place]) - typical(means[1])
-        )
-    siblings = rows("siblings", last).pivot(index="seed", columns="layer", values="cka_debiased")
+    layers, first = list(table["layer"].unique()), claims.FIRST[study]
+    middle = [layer for layer in layers[:-1] if layer not in first]
+
+    def last_round(series):
+        return rows(series, last).pivot(index="seed", columns="layer", values="cka_debiased")
+
+    def above_middle(values, part):
+        return typical(values[part].mean(axis=1)) - typical(values[middle].mean(axis=1))
+
+    own, retrained = (last_round(series) for series in ("pruned", "retrained"))
+    for name, part in (("first", first), ("output", layers[-1:])):
+        of_own, of_retrained = (above_middle(values, part) for values in (own, retrained))
+        assert numbers[f"{study}.1a.{name}.estimate"] == pytest.approx(of_own)
+        assert numbers[f"{study}.1a.retrained.{name}.estimate"] == pytest.approx(of_retrained)
+        assert numbers[f"{study}.1a.beyond.{name}.estimate"] == pytest.approx(of_own - of_retrained)
+    siblings = last_round("siblings")
     difference = typical(siblings.mean(axis=1)) - typical(own.loc[siblings.index].mean(axis=1))
     assert numbers[f"{study}.2b.{last}.estimate"] == pytest.approx(difference)
     others = rows("other seeds", 0)
@@ -143,7 +148,7 @@ def test_estimates_computed_again(study, numbers):
             typical(own[layer]) - typical(pairs)
         )
     density = networks[networks["series"] == "pruned"].groupby("round")["density"].mean()
-    logs, middle, falls = np.log(density[1:]), [x for x in layers[:-1] if x not in first], {}
+    logs, falls = np.log(density[1:]), {}
     for series in ("pruned", "retrained"):
         tables = [rows(series, round) for round in density.index[1:]]
         of_seeds = [one[one["layer"].isin(middle)].groupby("seed")["cka_debiased"].mean() for one in tables]
