@@ -16,7 +16,7 @@ PARTS = {
     "mnist": [
         (["study-mnist", "study-mnist-retrain", "study-mnist-other-seeds"], 1.1),
         (["study-mnist-siblings"], 0.5),
-        (["study-mnist-shuffled-masks", "study-mnist-new-weights"], 0.5),
+        (["study-mnist-shuffled-masks", "study-mnist-new-weights"], 0.3),
         (
             [
                 "study-mnist-sgd",
