@@ -206,6 +206,11 @@ def _typical(study: Study) -> dict:
     return found
 
 
+def _of_same_seeds(tables: list[pd.DataFrame | pd.Series]) -> list[np.ndarray]:
+    """Return the values of two tables for the seeds that both have, without those with a missing value."""
+    return np.split(pd.concat(tables, axis=1, join="inner").dropna().to_numpy(), 2, axis=1)
+
+
 def _pattern(study: Study, name: str = "1a", measure: str = PRIMARY) -> dict:
     contrasts = claims.shape(study.groups(study.values("pruned", study.last, measure)).to_numpy())
     return {f"{name}.verdict": str(claims.has_shape(contrasts, MARGIN))} | _summaries(name, contrasts, MARGIN)
@@ -214,10 +219,9 @@ def _pattern(study: Study, name: str = "1a", measure: str = PRIMARY) -> dict:
 def _retrained(study: Study) -> dict:
     """The contrasts of 1a in networks retrained without pruning, and those of pruned networks beyond them."""
     tables = [study.groups(study.values(series, study.last)) for series in ("pruned", "retrained")]
-    both = pd.concat(tables, axis=1, join="inner").to_numpy()
-    if len(both) < 3:
+    own, retrained = _of_same_seeds(tables)
+    if len(own) < 3:
         return {}
-    own, retrained = np.split(both, 2, axis=1)
     found = _summaries("1a.retrained", claims.shape(retrained), MARGIN)
     return found | _summaries("1a.beyond", claims.shape(own, retrained), MARGIN)
 
@@ -258,8 +262,7 @@ def _apart(study: Study) -> dict:
     def fall(layers: list[str]) -> tuple[Contrast, Contrast]:
         """The fall beyond that of retrained networks, and the fall itself."""
         tables = [_falls(study, series, layers) for series in ("pruned", "retrained")]
-        both = pd.concat(tables, axis=1, join="inner").dropna().to_numpy()
-        own, retrain = np.split(both, 2, axis=1)
+        own, retrain = _of_same_seeds(tables)
         return claims.fall(own, log_density, retrain), claims.fall(own, log_density)
 
     tests = {layer: fall([layer])[0] for layer in study.layers}
@@ -275,7 +278,7 @@ def _siblings(study: Study) -> dict:
     found = {}
     for round in study.rounds:
         tables = [study.values(series, round).mean(axis=1, skipna=False) for series in ("siblings", "pruned")]
-        both = pd.concat(tables, axis=1, join="inner").dropna().to_numpy()
+        both = np.hstack(_of_same_seeds(tables))
         if len(both) < 3:
             continue
         one = of_seeds(both, [1.0, -1.0])

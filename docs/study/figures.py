@@ -144,9 +144,8 @@ def contrasts(name: str, cases: dict[str, str], numbers: dict) -> Figure:
 def levels(study: Study) -> Figure:
     """Distance to the dense network as a share of its largest value, by level."""
     rows = []
-    own = study.distances[study.distances["series"] == "pruned"]
     for level in study.levels:
-        table = own.pivot(index="seed", columns="round", values=level)
+        table = curves(study, level)
         shares = table.div(table.max(axis=1), axis=0)
         for round in shares:
             where = {"series": level, "weights": 100 * study.density[round]}
