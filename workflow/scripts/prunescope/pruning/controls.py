@@ -2,8 +2,8 @@
 
 Each is a function of the masks of the same round of that experiment and a generator, a torch.Generator on the
 CPU that is seeded for the experiment's seed, the same in every round. `prunescope.plan.stages` decides what a
-round starts from (`starts_from`) and how it is trained (`retraining`). `prunescope.pruning.table`
-lists all controls.
+round starts from (`starts_from`) and how it is trained (`retraining`); `prunescope.pruning.table` has the
+table of controls.
 """
 
 import torch
