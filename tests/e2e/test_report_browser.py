@@ -242,6 +242,15 @@ def test_a_layer_that_is_pointed_at_is_marked_everywhere(page):
     wait(page, lambda: page.execute_script(script) == [1, ["relu1"]])
     page.execute_script("document.activeElement.blur()")
     wait(page, lambda: page.execute_script(script) == [0, [""]])
+    # A chart that comes into view later has the mark, too.
+    page.execute_script(
+        "document.body.style.paddingBottom = '3000px'; scrollTo(0, document.body.scrollHeight)"
+    )
+    wait(page, lambda: page.execute_script("return visible.size === 0"))
+    page.execute_script("document.querySelector('[data-layer=relu1]').focus({preventScroll: true})")
+    wait(page, lambda: page.execute_script(script) == [1, [""]])
+    page.execute_script("document.getElementById('chart-profile').scrollIntoView()")
+    wait(page, lambda: page.execute_script(script) == [1, ["relu1"]])
 
 
 def test_the_theme_follows_the_system_until_another_is_chosen(page):
@@ -289,6 +298,20 @@ def test_the_keyboard_is_enough(page, results):
     page.execute_script("document.getElementById('measure').focus()")
     page.switch_to.active_element.send_keys(Keys.TAB)
     assert page.switch_to.active_element.get_attribute("id") == "seed"
+
+
+def test_a_menu_does_not_wait_for_idle_time(page, results):
+    """A browser that is busy, or whose page nobody looks at, may not call back for a long time."""
+    script = {"source": "window.requestIdleCallback = () => {}"}
+    added = page.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    page.refresh()
+    page.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    rows(page, "dense")
+    second = values(menu(page, "measure"))[1]
+    menu(page, "measure").select_by_value(second)
+    want = expected(results, second, "all", ["layer_a", "round_a"], round_b=0)
+    assert cells(page, "dense", "layer", "round") == want
+    assert "complete" not in page.execute_script("return Object.keys(document.body.dataset)")
 
 
 def test_a_pointer_shows_the_exact_value_n_and_rank(page, results):

@@ -8,7 +8,8 @@ const state = {}, first = {}, unpacked = {}, columns = {};
 const visible = new Set();
 let lit = "";
 const pause = () => new Promise((done) => setTimeout(done));
-const idle = () => new Promise((done) => (window.requestIdleCallback ?? setTimeout)(done));
+// Chromium may forget an idle callback while nothing on the page moves, unless it has a timeout.
+const idle = () => new Promise((done) => (window.requestIdleCallback ?? setTimeout)(done, { timeout: 1000 }));
 const words = (text) => text.split(" ").filter(Boolean);
 const keysOf = (figure) => words(figure.dataset.keys);
 
@@ -212,22 +213,29 @@ async function draw(figure) {
 
 // Charts are drawn one after the other, so that the page is complete when it is marked as ready.
 let work = Promise.resolve(), turn = 0;
-function refresh() {
-  const own = ++turn;
+function next(step) {
   // A chart that fails must not keep others from being drawn.
-  work = work.catch(() => {}).then(async () => {
+  return (work = work.catch(() => {}).then(step));
+}
+
+async function refresh() {
+  const own = ++turn;
+  await next(async () => {
     for (const figure of figures) if (visible.has(figure)) await draw(figure);
+    mark();
     document.body.dataset.ready = JSON.stringify(state);
-    // A print shows all charts and tables. Images show the first options; charts out of view follow the menus in
-    // idle time, when tables are unpacked as well.
-    for (const figure of figures) {
-      await idle();
-      if (own !== turn) return;
+  });
+  // A print shows all charts and tables. Images show the first options; charts out of view follow the menus in
+  // idle time, when tables are unpacked as well. What a menu selects meanwhile is drawn before them.
+  for (const figure of figures) {
+    await idle();
+    if (own !== turn) return;
+    await next(async () => {
       if ((figure.dataset.shown ?? shownIn(figure, first)) === shownIn(figure, state)) await read(figure.dataset.table);
       else await draw(figure);
-    }
-    document.body.dataset.complete = JSON.stringify(state);
-  });
+    });
+  }
+  if (own === turn) document.body.dataset.complete = JSON.stringify(state);
 }
 
 // A layer that is pointed at, or has the focus in a table, is marked in every chart and table.
@@ -235,12 +243,14 @@ let lighting = 0;
 function light(layer) {
   lit = layer ?? "";
   cancelAnimationFrame(lighting);
-  lighting = requestAnimationFrame(() => {
-    for (const row of document.querySelectorAll("[data-layer]")) row.classList.toggle("lit", row.dataset.layer === lit);
-    for (const figure of visible)
-      for (const view of words(figure.dataset.signals).includes("lit") ? figure.views ?? [] : [])
-        if (view.signal("lit") !== lit) view.signal("lit", lit).runAsync();
-  });
+  lighting = requestAnimationFrame(mark);
+}
+
+function mark() {
+  for (const row of document.querySelectorAll("[data-layer]")) row.classList.toggle("lit", row.dataset.layer === lit);
+  for (const figure of visible)
+    for (const view of words(figure.dataset.signals).includes("lit") ? figure.views ?? [] : [])
+      if (view.signal("lit") !== lit) view.signal("lit", lit).runAsync();
 }
 
 // --- files ---------------------------------------------------------------------------------------------------
@@ -262,8 +272,7 @@ function fileName(figure, suffix) {
 
 // One image of all drawings of a figure, side by side as on the page, in the colours of the light theme.
 async function image(figure) {
-  work = work.catch(() => {}).then(() => draw(figure));
-  await work;
+  await next(() => draw(figure));
   const parts = [];
   for (const [place, view] of figure.views.entries()) {
     const text = await view.toSVG();
