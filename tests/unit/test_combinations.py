@@ -9,8 +9,8 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.plan import stages
 from prunescope.settings.experiment import REFUSED, validated
-from prunescope.settings.load import merge
 from prunescope.settings.pruning import PruningSettings, Selection
+from prunescope.settings.reading import merge
 
 CHOICES = {
     "control": list(kinds.known("control")),

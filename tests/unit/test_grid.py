@@ -13,8 +13,8 @@ from prunescope.errors import InputError
 from prunescope.plan import sharing
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import differing, overview_table
-from prunescope.settings.load import Catalogue, expand, load_config, load_experiment, load_lineage, merge
-from prunescope.settings.reading import read_yaml
+from prunescope.settings.load import Catalogue, expand, load_config, load_experiment, load_lineage
+from prunescope.settings.reading import merge, read_yaml
 
 RATES = {"pruning.rate": [0.2, 0.5], "pruning.scope": ["global", "layer"]}
 NAMES = ["mine-rate=0.2-scope=global", "mine-rate=0.2-scope=layer", "mine-rate=0.5-scope=global",

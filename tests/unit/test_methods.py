@@ -26,8 +26,8 @@ from prunescope.pruning import amounts, imp, network_criteria, selection
 from prunescope.pruning.dense import save, train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.experiment import validated
-from prunescope.settings.load import merge
 from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.reading import merge
 from prunescope.training.data import place
 from prunescope.training.evaluate import predict, score
 from prunescope.training.loop import COLUMNS

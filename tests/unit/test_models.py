@@ -16,7 +16,8 @@ from prunescope.pruning import imported, rounds
 from prunescope.pruning.rounds import Round
 from prunescope.settings import elsewhere
 from prunescope.settings.activations import RecordingSettings
-from prunescope.settings.load import Catalogue, load_experiment, load_lineage, merge
+from prunescope.settings.load import Catalogue, load_experiment, load_lineage
+from prunescope.settings.reading import merge
 from prunescope.settings.training import Forward
 
 pytestmark = pytest.mark.usefixtures("folder")

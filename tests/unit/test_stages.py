@@ -68,6 +68,24 @@ def test_kinds_that_rounds_of_other_experiments_run():
     assert stages.kinds_of("extract_activations", models) == (*networks, ("view", "channels"))
 
 
+def test_finetuning_changes_training_key_by_key():
+    sgd = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+    cosine = {"name": "cosine", "warmup_epochs": 1.0}
+
+    def retrained(**finetune) -> dict:
+        pruning = {"retraining": "finetune", "finetune": finetune}
+        training = {"optimizer": sgd, "schedule": cosine, "epochs": 4}
+        return stages.prune_params(load({"training": training, "pruning": pruning}), 1)["training"]
+
+    slow = retrained(optimizer={"lr": 0.01})
+    assert slow == retrained(optimizer={"name": "sgd", "lr": 0.01})
+    dense = stages.train_params(load({"training": {"optimizer": sgd, "schedule": cosine, "epochs": 4}}))
+    assert slow == dense["training"] | {"optimizer": dense["training"]["optimizer"] | {"lr": 0.01}}
+    other = retrained(optimizer={"name": "adam", "lr": 0.01}, schedule={"warmup_epochs": 0.5})
+    assert "momentum" not in other["optimizer"] and other["optimizer"]["weight_decay"] == 0
+    assert other["schedule"] == dense["training"]["schedule"] | {"warmup_epochs": 0.5}
+
+
 def test_files_that_later_rounds_start_from():
     assert stages.starts_from(load({"pruning": {"retraining": "rewind"}})) == {"origin", "rewind"}
     for retraining in ("lr-rewind", "finetune"):

@@ -8,7 +8,6 @@ from prunescope.files import unchanging_sha256
 from prunescope.networks import DEFAULT
 from prunescope.settings import elsewhere
 from prunescope.settings.activations import EXAMPLES
-from prunescope.settings.load import merge
 from prunescope.settings.pruning import Selection
 
 # Packages that can change the bytes of a rule's outputs.
@@ -342,7 +341,7 @@ def retraining(experiment: dict) -> dict:
     if pruning["retraining"] == "none":
         return training | {"epochs": 0}
     if pruning["retraining"] == "finetune" and not draws_new_weights(experiment):
-        return merge(training, pruning["finetune"])
+        return training | pruning["finetune"]
     return training
 
 

@@ -4,7 +4,7 @@ Keys that a stage's jobs read are in a module of their own: a job depends on the
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -13,6 +13,7 @@ from prunescope.settings.activations import Activations
 from prunescope.settings.base import UNIQUE, Settings, absent, load, named, problem
 from prunescope.settings.landscape import Landscape
 from prunescope.settings.pruning import Pruning
+from prunescope.settings.reading import merge
 from prunescope.settings.similarity import Similarity
 from prunescope.settings.training import Normalisation, Training, check_length
 
@@ -252,6 +253,17 @@ class Experiment(Settings):
     )
     findings: Findings = Findings()
     figures: Figures = Figures()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_finetuning(cls, value: Any) -> Any:
+        """What `pruning.finetune` does not say of an optimiser or schedule is as in `training`."""
+        training, pruning = value.get("training"), value.get("pruning")
+        finetune = pruning.get("finetune") if isinstance(pruning, dict) else None
+        if not (isinstance(training, dict) and isinstance(finetune, dict)):
+            return value
+        inherited = {key: part for key, part in training.items() if key in finetune}
+        return value | {"pruning": pruning | {"finetune": merge(inherited, finetune)}}
 
     @model_validator(mode="after")
     def _check_network(self):

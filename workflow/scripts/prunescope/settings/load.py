@@ -20,7 +20,7 @@ from prunescope.errors import InputError, guess
 from prunescope.settings import base, elsewhere
 from prunescope.settings.config import Config, repeats
 from prunescope.settings.experiment import Written, validated
-from prunescope.settings.reading import plain, read_yaml
+from prunescope.settings.reading import merge, plain, read_yaml
 
 # Keys that the dense training reads; a control comes last because it extends the experiment that it controls.
 DENSE = ("dataset", "network", "training", "pruning.retraining", "pruning.rewind")
@@ -234,23 +234,6 @@ def _resolve(name: str, catalogue: Catalogue, descendants: tuple[str, ...]) -> d
         )
     inherited = _resolve(parent, catalogue, chain)
     return merge(elsewhere.without_training(inherited) if "models" in written else inherited, written)
-
-
-def merge(base: dict, changes: dict) -> dict:
-    """Return `base` with the keys of `changes` replaced, mapping by mapping.
-
-    A mapping with another ``name`` (network, optimizer, schedule) is replaced as a whole: the settings of one
-    optimiser do not apply to another. Lists are replaced as a whole, too.
-    """
-    merged = copy.deepcopy(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        same = isinstance(old, dict) and isinstance(value, dict)
-        if same and value.get("name", old.get("name")) == old.get("name"):
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = copy.deepcopy(value)
-    return merged
 
 
 def expand(name: str, grid: dict[str, list], where: str) -> Grid:

@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Finetune(Settings):
-    """Settings that replace those of `training`."""
+    """Changes of `training` in rounds ≥ 1."""
 
     epochs: int = absent(ge=1, description="Passes over the training images in rounds ≥ 1.")
     optimizer: OptimizerOf = absent()
@@ -98,8 +98,8 @@ class Pruning(Selection):
     )
     finetune: Finetune = Field(
         Finetune(),
-        description="With `retraining: finetune`, where it is required: settings that replace those of "
-        "`training`.",
+        description="With `retraining: finetune`, where it is required: changes of `training`, key by key. "
+        "An optimiser or schedule of another name replaces the whole mapping.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""YAML as JSON's values: from files and from the command line."""
+"""YAML as JSON's values: from files and from the command line, and one mapping over another."""
 
 import copy
 import json
@@ -122,3 +122,20 @@ def plain(value):
     if isinstance(value, dict):
         return {str(key): plain(child) for key, child in value.items()}
     return [plain(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def merge(base: dict, changes: dict) -> dict:
+    """Return `base` with the keys of `changes` replaced, mapping by mapping.
+
+    A mapping with another ``name`` (network, optimizer, schedule) is replaced as a whole: the settings of one
+    optimiser do not apply to another. Lists are replaced as a whole, too.
+    """
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        same = isinstance(old, dict) and isinstance(value, dict)
+        if same and value.get("name", old.get("name")) == old.get("name"):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
