@@ -161,19 +161,44 @@ def table(name: str) -> str:
 
 
 def kind_tables() -> str:
-    """Return a Markdown table for each family of kinds."""
+    """Return a Markdown table for each family of kinds, with a link from each to its file of code."""
     parts = []
     for family, shared in kinds.FAMILIES.items():
         lines = ["| name | what it is | reference |", "|---|---|---|"]
         for kind in kinds.known(family).values():
             listed = kind.names and not isinstance(kind.names, str)
             text = (kind.label or kind.summary) + (f": {', '.join(kind.names)}" if listed else "")
-            lines.append(f"| `{kind.form}` | {_cell(text)} | {_cell(kind.reference)} |")
+            lines.append(f"| {_code(kind)} | {_cell(text)} | {_cell(kind.reference)} |")
         if shared.files:
             page = "networks" if family == "network" else "extending"
             lines.append(f"| `{kinds.FILE}` | One in a file of your own project, see docs/{page}.md | |")
         parts.append("\n".join([f"### {shared.title}", "", *lines]))
     return "\n\n".join(parts)
+
+
+def _code(kind: kinds.Kind) -> str:
+    """Return the form of a kind as a link to the file that defines it, from a folder of the repository."""
+    module = kind.definition.partition(":")[0].replace(".", "/")
+    return f"[`{kind.form}`](../workflow/scripts/prunescope/{module}.py)"
+
+
+def measure_table() -> str:
+    """Return the Markdown table of measures: name, label, what does not change them, reference."""
+    lines = ["| measure | label | unchanged by | reference |", "|---|---|---|---|"]
+    for name, kind in kinds.known("measure").items():
+        measure = measures.described(name)
+        reference = f"[{measure.reference}]({measure.url})" if measure.url else measure.reference
+        lines.append(f"| {_code(kind)} | {measure.label} | {measure.unchanged_by} | {reference} |")
+    return "\n".join(lines)
+
+
+def statuses() -> str:
+    """Return the Markdown table of statuses: name, meaning, whether there is a value."""
+    rows = [
+        f"| `{status.name}` | {status.meaning} | {'given' if status.given else 'NaN'} |"
+        for status in measures.STATUSES
+    ]
+    return "\n".join(["| `status` | meaning | value |", "|---|---|---|", *rows])
 
 
 def combinations() -> str:
@@ -211,10 +236,10 @@ def made() -> dict[Path, list[tuple[str, str, str]]]:
             ("<!-- combinations: made by `make docs` -->", "<!-- end of combinations -->", combinations())
         ],
         REPOSITORY / "docs/similarity.md": [
-            ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measures.table())
+            ("<!-- measures: made by `make docs` -->", "<!-- end of measures -->", measure_table())
         ],
         REPOSITORY / "results/README.md": [
-            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", measures.statuses()),
+            ("<!-- statuses: made by `make docs` -->", "<!-- end of statuses -->", statuses()),
             ("<!-- verdicts: made by `make docs` -->", "<!-- end of verdicts -->", "\n".join(verdicts)),
         ],
     }

@@ -1,4 +1,8 @@
-"""One round of pruning: score, prune, choose the weights to start from, train."""
+"""One round of Iterative Magnitude Pruning (IMP): score, prune, choose the weights to start from, train.
+
+`selection` decides which weights remain, `networks.masks.apply_masks` sets the others to zero, and
+`training.loop` keeps them there.
+"""
 
 import copy
 import dataclasses

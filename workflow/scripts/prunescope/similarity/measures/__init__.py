@@ -331,22 +331,3 @@ def load(name: str, where: str = "similarity.measures") -> Measure:
         function=kinds.load("measure", name),
         **{key: kinds.imported(function) for key, function in functions.items()},
     )
-
-
-def table() -> str:
-    """Return the measures as a Markdown table: name, label, what does not change them, reference."""
-    lines = ["| measure | label | unchanged by | reference |", "|---|---|---|---|"]
-    for name in kinds.known("measure"):
-        measure = described(name)
-        reference = f"[{measure.reference}]({measure.url})" if measure.url else measure.reference
-        lines.append(f"| `{name}` | {measure.label} | {measure.unchanged_by} | {reference} |")
-    return "\n".join(lines)
-
-
-def statuses() -> str:
-    """Return the statuses as a Markdown table: name, meaning, whether there is a value."""
-    rows = [
-        f"| `{status.name}` | {status.meaning} | {'given' if status.given else 'NaN'} |"
-        for status in STATUSES
-    ]
-    return "\n".join(["| `status` | meaning | value |", "|---|---|---|", *rows])
