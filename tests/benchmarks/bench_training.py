@@ -135,7 +135,7 @@ def mask_cost(name: str, batch_size: int, optimizer: dict, precision: str) -> fl
     progress = train(network, placed, settings, Task(seed=0, round=0))
     step = min(entry["seconds"] for entry in progress.history) / 20
     masks = {key: torch.rand(weight.shape) < 0.5 for key, weight in modules.prunable(network, ["*"]).items()}
-    weights, kept = loop._pruned_weights(network, masks)
+    weights, kept = loop._masked_weights(network, masks)
     times = []
     for _ in range(300):
         start = time.perf_counter()

@@ -212,11 +212,11 @@ def test_applied_masks_leave_plain_zeros():
 def test_later_rounds_prune_the_weights_that_the_first_one_pruned():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
     half = {"a": torch.tensor([True, False, True])}
-    assert kept(selection.survivors({}, weights, pruned=False)) == 6
-    assert kept(selection.survivors(half, weights, pruned=False)) == 5, "initially sparse"
+    assert kept(selection.masks_before({}, weights, pruned=False)) == 6
+    assert kept(selection.masks_before(half, weights, pruned=False)) == 5, "initially sparse"
     with pytest.raises(InputError, match=r"pruning\.prunable: .* did not prune b"):
-        selection.survivors(half, weights, pruned=True)
-    assert set(selection.survivors(half, {"a": weights["a"]}, pruned=True)) == {"a"}
+        selection.masks_before(half, weights, pruned=True)
+    assert set(selection.masks_before(half, {"a": weights["a"]}, pruned=True)) == {"a"}
 
 
 def test_census_by_hand():

@@ -137,7 +137,7 @@ def prune_params(experiment: dict, round: int) -> dict:
         selection["density"] = pruning["densities"][round - 1] if pruning["densities"] else None
     return {
         "network": network_params(experiment["network"]),
-        "training": _without_threads(retraining(experiment)),
+        "training": _without_threads(training_after_round0(experiment)),
         "again": trains_again(experiment),
         "pruning": selection,
     }
@@ -320,7 +320,7 @@ def kinds_of(rule: str, experiment: dict) -> tuple[tuple[str, str], ...]:
             network,
             ("control", experiment["control"]),
             *([("criterion", experiment["pruning"]["criterion"])] if prunes(experiment) else []),
-            *_steps(retraining(experiment)),
+            *_steps(training_after_round0(experiment)),
         ],
         "extract_activations": lambda: recorded,
         "extract_untrained": lambda: recorded,
@@ -335,7 +335,7 @@ def _networks(experiment: dict) -> list[tuple[str, str]]:
     return [("network", name) for name in dict.fromkeys([experiment["network"]["name"], *others])]
 
 
-def retraining(experiment: dict) -> dict:
+def training_after_round0(experiment: dict) -> dict:
     """Return how rounds after 0 are trained. Newly drawn weights need the full training, not fine-tuning."""
     training, pruning = experiment["training"], experiment["pruning"]
     if pruning["retraining"] == "none":

@@ -2,8 +2,8 @@
 
 Each is a function of the masks of the same round of that experiment and a generator, a torch.Generator on the
 CPU that is seeded for the experiment's seed, the same in every round. `prunescope.plan.stages` decides what a
-round starts from (`starts_from`) and how it is trained (`retraining`); `prunescope.pruning.table` has the
-table of controls.
+round starts from (`starts_from`) and how it is trained (`training_after_round0`). The table of controls is in
+`prunescope.pruning.table`.
 """
 
 import torch
@@ -11,8 +11,8 @@ import torch
 from prunescope.networks.masks import Masks
 
 
-def retrain(masks: None, generator: torch.Generator) -> Masks:
-    """Nothing is pruned; a round starts from the weights, and is trained, as in the experiment."""
+def no_masks(masks: None, generator: torch.Generator) -> Masks:
+    """Nothing is pruned."""
     return {}
 
 

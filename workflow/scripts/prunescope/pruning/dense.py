@@ -64,7 +64,7 @@ def train_dense(round: Round, rewind_epoch: int = 0, rewind_step: int | None = N
     with enough_memory(round.device, round.training.batch_size):
         data = place(round.dataset, round.training, round.device, round.expected)
         rewind = rewind_epoch * steps_per_epoch(data, round.training) if rewind_step is None else rewind_step
-        task = Task(round.order, 0, masks, rewind=rewind)
+        task = Task(seed=round.order, round=0, masks=masks, rewind=rewind)
         trained = train(network, data, round.training, task, state)
     return outcome(round, network, data, task, trained, state, started)
 

@@ -61,12 +61,12 @@ def prune(
     round: Round,
     settings: PruningSettings,
     origin: Checkpoint | None = None,
-    early: tuple[int, dict[str, Tensor]] | None = None,
+    rewind: tuple[int, dict[str, Tensor]] | None = None,
     controlled: Masks | None = None,
 ) -> Outcome:
     """Prune the network of an earlier round and retrain it, or do what a control does instead.
 
-    `origin` is the network to prune, `early` a step of round 0 and its weights, to which ``retraining:
+    `origin` is the network to prune, `rewind` a step of round 0 and its weights, to which ``retraining:
     rewind`` returns, and `controlled` are the masks of the same round of the controlled experiment; see
     `read`.
     """
@@ -78,7 +78,7 @@ def prune(
         reproducible(round.device)
 
         # The network before this round, and its masks.
-        network, before = earlier(round, settings, origin)
+        network, before = network_before(round, settings, origin)
 
         # The weights that remain: the survivors with the highest scores, or what a control says.
         if control.get("prunes"):
@@ -93,21 +93,21 @@ def prune(
         if control.get("fresh"):
             network = build(**round.built, seed=derive_seed(round.seed, "new weights", round.number))
         elif settings.retraining == "rewind":
-            start, weights = early
+            start, weights = rewind
             network = build(**round.built, seed=0)
             network.load_state_dict(weights)
         apply_masks(network, masks)
         log.info("round %d: %.4f of the prunable weights left", round.number, density(masks))
 
-        task = Task(round.order, round.number, masks, start)
+        task = Task(seed=round.order, round=round.number, masks=masks, start=start)
         trained = train(network, data, round.training, task, state)
     return outcome(round, network, data, task, trained, state, started)
 
 
-def earlier(
+def network_before(
     round: Round, settings: PruningSettings, origin: Checkpoint | None
 ) -> tuple[nn.Module | None, Masks]:
-    """Return the network before this round, trained or not, and its masks; None if no round needs it."""
+    """Return the network before this round, trained or not, and its masks; None if no weights are needed."""
     if settings.at == "initialisation":
         network, masks = round.initial()
         return network, masks if origin is None else origin.masks
@@ -119,12 +119,15 @@ def masks_by_score(
     settings: PruningSettings,
     network: nn.Module,
     before: Masks,
-    done: int,
+    pruned_in: int,
     data: Data,
 ) -> Masks:
-    """Score the weights that remain after round `done`, and return masks without the lowest."""
+    """Score the weights that remain after round `pruned_in`, and return masks without the lowest.
+
+    The weights of `network` that the masks remove are set to zero before each scoring.
+    """
     weights = modules.prunable(network, settings.prunable)
-    masks = selection.survivors(before, weights, pruned=done > 0)
+    masks = selection.masks_before(before, weights, pruned=pruned_in > 0)
     by_channel = settings.unit == "channel"
     others = companions(network, weights, round.built["shape"]) if by_channel else {}
     units = selection.channels_of(masks) if by_channel else masks
@@ -136,7 +139,8 @@ def masks_by_score(
         settings.rate,
         modules.layer_rates(network, list(weights), settings.rates),
         settings.density,
-        times=round.number - done,
+        # With `from: dense`, nothing is pruned yet, so the rate applies once for each round.
+        times=round.number - pruned_in,
     )
     steps = kinds.find("criterion", settings.criterion).facts.get("iterations", 1)
     for step in range(1, steps + 1):

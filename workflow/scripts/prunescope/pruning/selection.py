@@ -7,7 +7,7 @@ from prunescope.errors import InputError
 from prunescope.networks.masks import Masks
 
 
-def survivors(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
+def masks_before(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
     """Return the masks that the prunable weights have before a round.
 
     A network that is not `pruned` has none, unless it was initially sparse: then those of some weights.
@@ -28,12 +28,12 @@ def prune(scores: dict[str, Tensor], masks: Masks, counts: dict[tuple[str, ...],
     Among equal scores, the first weights in the network's order are removed. For the counts, see
     `prunescope.pruning.amounts.kept`.
     """
-    pruned: Masks = {}
+    after: Masks = {}
     for names, count in counts.items():
         group = {name: masks[name] for name in names}
-        survivors = sum(int(mask.sum()) for mask in group.values())
-        pruned |= _prune_together(scores, group, survivors - count)
-    return pruned
+        remaining = sum(int(mask.sum()) for mask in group.values())
+        after |= _prune_together(scores, group, remaining - count)
+    return after
 
 
 def _prune_together(scores: dict[str, Tensor], masks: Masks, count: int) -> Masks:
@@ -41,14 +41,14 @@ def _prune_together(scores: dict[str, Tensor], masks: Masks, count: int) -> Mask
     if count <= 0:
         return dict(masks)
     kept = torch.cat([mask.flatten() for mask in masks.values()])
-    survivors = kept.nonzero().squeeze(1)
-    ranked = torch.cat([scores[name].flatten() for name in masks])[survivors]
+    remaining = kept.nonzero().squeeze(1)
+    ranked = torch.cat([scores[name].flatten() for name in masks])[remaining]
     threshold = ranked.kthvalue(count).values
     below = ranked < threshold
     ties = (ranked == threshold).nonzero().squeeze(1)[: count - int(below.sum())]
     below[ties] = True
     kept = kept.clone()
-    kept[survivors[below]] = False
+    kept[remaining[below]] = False
     parts = kept.split([mask.numel() for mask in masks.values()])
     return {
         name: part.view(mask.shape).clone() for (name, mask), part in zip(masks.items(), parts, strict=True)

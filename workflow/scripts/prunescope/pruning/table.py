@@ -85,7 +85,7 @@ CONTROLS = {
         facts={"reads": ("origin",), "prunes": True},
     ),
     "retrain": Kind(
-        "pruning.controls:retrain",
+        "pruning.controls:no_masks",
         "The same rounds and schedule without pruning",
         facts={"reads": ()},
     ),

@@ -91,7 +91,7 @@ def compare_seeds(
 
     Parameters, result and errors are those of `compare_round`, with one file for each seed.
     """
-    return _compare(paths, settings, threads, device, seeds=True)
+    return _compare(paths, settings, threads, device, all_pairs=True)
 
 
 def compare_untrained(
@@ -159,10 +159,10 @@ def _compare(
     settings: Similarity,
     threads: int,
     device: str,
-    seeds: bool = False,
+    all_pairs: bool = False,
     same_units: bool = True,
 ) -> pa.Table:
-    """Compare the last recording with all up to itself, or with `seeds` each with each other."""
+    """Compare the last recording with all up to itself, or with `all_pairs` each with each other."""
 
     def aligned(a: Matrix, b: Matrix) -> bool:
         # Rounds of a lineage keep the order of units, which masks do not change.
@@ -177,28 +177,31 @@ def _compare(
     ):
         check_correspondence(recordings, settings.pairs)
         rows: list[dict] = []
-        for last in range(1, len(recordings)) if seeds else [len(recordings) - 1]:
-            rows += _rows(compared, recordings[: last + 1], settings.pairs, itself=not seeds)
+        for last in range(1, len(recordings)) if all_pairs else [len(recordings) - 1]:
+            rows += _rows(compared, recordings[: last + 1], settings.pairs, itself=not all_pairs)
         return _table(rows, recordings)
 
 
 def _rows(compared: Engine, recordings: Sequence[Recording], pairs: str, itself: bool) -> list[dict]:
     """Compare the last recording with the others, and with itself."""
     *others, last = recordings
-    every, matrices = pairs == "all-layers", last.matrices.values()
+    all_layers, matrices = pairs == "all-layers", last.matrices.values()
     rows: list[dict] = []
     earlier: list[Matrix] = []
-    for group in by_places(matrices) if every else [[matrix] for matrix in matrices]:
+    for group in by_places(matrices) if all_layers else [[matrix] for matrix in matrices]:
         layers = [matrix.layer for matrix in group]
         theirs = [
-            matrix for other in others for layer, matrix in other.matrices.items() if every or layer in layers
+            matrix
+            for other in others
+            for layer, matrix in other.matrices.items()
+            if all_layers or layer in layers
         ]
         if itself:
             theirs += earlier
         of_group = compared.rows(group, theirs, itself, last.labels)
-        if every:
+        if all_layers:
             earlier += group
-        few = Counter(row["status"] for row in of_group if row["status"] != OK)
+        flagged = Counter(row["status"] for row in of_group if row["status"] != OK)
         log.info(
             "%s of round %d (seed %d), %d rows: recordings compared: %d%s",
             ", ".join(layers),
@@ -206,7 +209,7 @@ def _rows(compared: Engine, recordings: Sequence[Recording], pairs: str, itself:
             last.seed,
             group[0].shape[0],
             len(others) + itself,
-            "".join(f"; {status}: {count} values" for status, count in few.items()),
+            "".join(f"; {status}: {count} values" for status, count in flagged.items()),
         )
         rows += of_group
     return rows

@@ -62,9 +62,11 @@ def train(
     per_epoch = steps_per_epoch(data, settings)
     _check_steps(task, settings, per_epoch)
     optimizer, progress = _begin(network, data, settings, task.start, state)
-    pruned, kept = _pruned_weights(network, task.masks)
+    masked, kept = _masked_weights(network, task.masks)
 
     for epoch in range(progress.step // per_epoch, settings.epochs):
+        # The batch to continue with, and the one at which the epoch began: later than 0 if weights were
+        # rewound to a step within it.
         first, begin = progress.step % per_epoch, max(0, task.start - epoch * per_epoch)
         if first == begin:
             torch.manual_seed(derive_seed(task.seed, "dropout", task.round, epoch))
@@ -82,7 +84,7 @@ def train(
                 _clip(network, task.masks, kept, settings.clip_norm)
             optimizer.step(learning_rate(progress.step, per_epoch, settings))
             if task.masks:
-                torch._foreach_mul_(pruned, kept)
+                torch._foreach_mul_(masked, kept)
             progress.losses[position] = loss.detach()
             progress.correct += (logits.argmax(1) == labels).sum()
             progress.step += 1
@@ -145,8 +147,8 @@ def _check_steps(task: Task, settings: Training, per_epoch: int) -> None:
         )
 
 
-def _pruned_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], list[Tensor]]:
-    """Pruned weights, and masks as numbers in the same memory format: multiplying the two is then fastest."""
+def _masked_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights with masks, and the masks as numbers in the same memory format: fastest to multiply."""
     weights = [network.get_parameter(name).detach() for name in masks]
     return weights, [torch.empty_like(w).copy_(mask) for w, mask in zip(weights, masks.values(), strict=True)]
 
