@@ -338,24 +338,6 @@ def test_outputs_that_are_not_finite_have_no_loss(prepared, saved):
     assert table["value"].isna().tolist() == [True, True, False, True]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"dataset": "other"}, r"dataset is other, expected \w+; delete the file"),
-        ({"seed": 3}, r"seed is 3, expected 2"),
-        ({"round": 1}, r"round is 1, expected 0"),
-    ],
-)
-def test_a_checkpoint_of_another_network_is_refused(prepared, code, tmp_path, change, words):
-    a, b = (checkpoint(prepared, "linear", seed) for seed in (1, 2))
-    paths = [tmp_path / "a.pt", tmp_path / "b.pt"]
-    names = [Network("mine", 1, 0), Network("mine", 2, 0)]
-    for path, network in zip(paths, (a, dataclasses.replace(b, **change)), strict=True):
-        checkpoints.save(path, network)
-    with pytest.raises(InputError, match=rf"b\.pt: {words}"):
-        landscape.measure_lines(names, paths, prepared, how())
-
-
 # --- which lines ------------------------------------------------------------------------------------------
 
 EXPERIMENT = {

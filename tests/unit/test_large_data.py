@@ -75,16 +75,6 @@ def test_large_images_are_evaluated_a_few_at_a_time():
     assert [tuple(images.shape) for images, _ in large.batches()] == [(27, 3, 224, 224), (3, 3, 224, 224)]
 
 
-def test_nothing_is_trained_on_images_without_labels(tmp_path, monkeypatch):
-    images = RNG.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
-    data = datasets.Dataset("photos", "", images[:0], np.zeros(0, int), images, np.full(6, -1), ())
-    datasets.save(tmp_path / "photos.h5", data)
-    with pytest.raises(
-        InputError, match="photos: the images have no labels, so no network can be trained on them"
-    ):
-        place(datasets.load(tmp_path / "photos.h5"), SETTINGS, CPU)
-
-
 MEASURE = """
 import json, sys
 import numpy as np, torch

@@ -30,7 +30,7 @@ from prunescope.networks.masks import apply_masks
 from prunescope.networks.preprocessing import normalise
 from prunescope.plan import stages
 from prunescope.provenance import derive_seed
-from prunescope.pruning import dense, imp, rounds
+from prunescope.pruning import dense, rounds
 from prunescope.pruning.dense import enough_memory, train_dense
 from prunescope.pruning.imp import prune
 from prunescope.pruning.rounds import Round, peak_memory
@@ -381,10 +381,6 @@ def test_validation_and_subset_are_disjoint_and_fixed(prepared):
     whole = place(prepared, how(validation=20, examples=130), CPU)
     assert (len(whole.train), len(whole.validation)) == (130, 20)
     assert len(place(prepared, how(validation=149), CPU).train) == 1
-    with pytest.raises(InputError, match=r"training.validation: 150 need more than the 150"):
-        place(prepared, how(validation=150), CPU)
-    with pytest.raises(InputError, match=r"training.examples: 140 and training.validation: 20 .* 150"):
-        place(prepared, how(validation=20, examples=140), CPU)
 
 
 def test_symmetric_normalisation_maps_to_minus_one_to_one(prepared):
@@ -414,15 +410,6 @@ def test_a_rewound_round_runs_the_rest_of_the_schedule(prepared):
     assert [entry["lr"] for entry in progress.history] == pytest.approx([0.1, 0.01, 0.01])
     first, second = (entry["images_per_second"] * entry["seconds"] for entry in progress.history[:2])
     assert (round(first), round(second)) == (150 - 2 * 32, 150)
-
-
-@pytest.mark.parametrize("options", [{"start": 10}, {"rewind": 11}])
-def test_rewinding_beyond_the_training_is_an_error(prepared, options):
-    with pytest.raises(
-        InputError,
-        match=r"pruning.rewind_epoch or rewind_step: step 1\d is after the end of training \(step 10\);",
-    ):
-        run(prepared, how(epochs=2), **options)
 
 
 # Failures --------------------------------------------------------------------------------------------------
@@ -644,8 +631,6 @@ def test_each_round_prunes_what_the_one_before_has_left_and_keeps_other_zeros(pr
         total = left or sum(mask.numel() for mask in masks.values())
         left = sum(int(mask.sum()) for mask in masks.values())
         assert left == total - total // 2
-    with pytest.raises(InputError, match=r"pruning\.prunable: the previous round did not prune conv2"):
-        prune(job(prepared, 3), PruningSettings(prunable=["Conv2d", "Linear"]), before)
 
 
 def test_each_density_is_pruned_from_the_dense_network(prepared):
@@ -904,7 +889,7 @@ def first_round(chain, tmp_path, **options):
 @pytest.mark.parametrize("retraining", ["lr-rewind", "finetune", "rewind"])
 def test_what_a_round_starts_from(chain, tmp_path, retraining):
     dense, pruned, other = first_round(chain, tmp_path, retraining=retraining)
-    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), seed=5)[1]
+    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"))[1]
     origin = {"rewind": rewound}.get(retraining, dense.weights)
     for name, mask in pruned.masks.items():
         assert torch.allclose(pruned.weights[name], origin[name] * mask, atol=1e-6)
@@ -923,7 +908,7 @@ def test_what_a_round_starts_from(chain, tmp_path, retraining):
 def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, control):
     """With almost no learning, the result shows where the round started."""
     dense, trained, other = first_round(chain, tmp_path, retraining=retraining, control=control, masks=chain)
-    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"), seed=5)[1]
+    rewound = checkpoints.load_rewind(chain.path(0, "rewind.pt"))[1]
     origin = rewound if retraining == "rewind" else dense.weights
     masks = checkpoints.load(chain.path(1, "checkpoint.pt")).masks
     fresh = build(**dense.network, seed=derive_seed(5, "new weights", 1)).state_dict()
@@ -946,13 +931,6 @@ def test_what_a_round_of_a_control_starts_from(chain, tmp_path, retraining, cont
     assert epochs == ([3, 4] if rewinds else [1, 2, 3, 4])
 
 
-def test_a_control_refuses_masks_of_another_round(chain, tmp_path):
-    masks = Chain(chain.folder, chain.data)
-    masks.path = lambda round, name: chain.path(round - 1, name)
-    with pytest.raises(SystemExit, match=r"prune_round tiny 5 1: [^\n]*round is 0, expected 1; [^\n]*$"):
-        first_round(chain, tmp_path, control="new-weights", masks=masks)
-
-
 def test_criteria_choose_differently_but_equally_many(chain, tmp_path):
     masks = {}
     for criterion in ("magnitude", "random", "saliency"):
@@ -961,33 +939,3 @@ def test_criteria_choose_differently_but_equally_many(chain, tmp_path):
     assert len({int(mask.sum()) for mask in masks.values()}) == 1
     assert not torch.equal(masks["magnitude"], masks["random"])
     assert not torch.equal(masks["magnitude"], masks["saliency"])
-
-
-def test_a_checkpoint_of_another_seed_ends_the_job_in_one_line(chain, tmp_path):
-    other = Chain(tmp_path, chain.data)
-    other.path = lambda round, name: (tmp_path if round else chain.folder) / f"round{round}" / name
-    with pytest.raises(SystemExit, match=r"^prune_round tiny 6 1: [^\n]*seed is 5, expected 6; [^\n]*$"):
-        other.run(1, seed=6)
-
-
-@pytest.mark.parametrize("origin", ["previous", "dense"])
-@pytest.mark.parametrize("file", ["origin", "rewind", "masks"])
-def test_a_round_refuses_files_of_another_one(chain, tmp_path, file, origin):
-    dense = checkpoints.load(chain.path(0, "checkpoint.pt"))
-    own = dataclasses.replace(dense, round=2 if file == "masks" else 0 if origin == "dense" else 1)
-    this = Round("tiny", 5, 2, {"name": "lenet_small", "arguments": {}}, how(), datasets.load(chain.data))
-
-    def read(**changes):
-        found, path = dataclasses.replace(own, **changes), tmp_path / "file.pt"
-        if file == "rewind":
-            checkpoints.save_rewind(path, found, 10, found.weights)
-        else:
-            checkpoints.save(path, found)
-        return imp.read(this, PruningSettings(**{"from": origin}), {file: path})
-
-    assert sum(one is not None for one in read()) == 1
-    others = {"seed": 6, "dataset": "ab12", "network": dense.network | {"classes": 5}}
-    others |= {} if file == "rewind" else {"round": 3}
-    for field, value in others.items():
-        with pytest.raises(InputError, match=rf"file.pt: {field} is "):
-            read(**{field: value})

@@ -2,14 +2,13 @@
 
 from prunescope import files, jobs
 from prunescope.activations import record
-from prunescope.checkpoints import expect, load
+from prunescope.checkpoints import load
 from prunescope.data import datasets
 from prunescope.settings.activations import RecordingSettings
 
 with jobs.job(snakemake):
     inputs, params, device = snakemake.input, snakemake.params, jobs.device(snakemake)
     network, dataset = load(inputs.checkpoint), datasets.load(inputs.dataset)
-    expect(inputs.checkpoint, network, dataset=dataset.digest)
     settings = RecordingSettings(**params.activations)
     units = record.record(snakemake.output.activations, network, dataset, settings, params.code, device)
     files.write_json(snakemake.output.units, units)

@@ -25,5 +25,5 @@ with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)
         again=params.again,
     )
     settings = PruningSettings(**params.pruning)
-    outcome = imp.prune(round, settings, *imp.read(round, settings, starts))
+    outcome = imp.prune(round, settings, *imp.read(starts))
     dense.save(round, outcome, output)

@@ -99,30 +99,17 @@ def load(path: str | Path, mapped: bool = False) -> Checkpoint:
     return Checkpoint(**content)
 
 
-def save_rewind(path: str | Path, checkpoint: Checkpoint, step: int, weights: dict[str, Tensor]) -> None:
-    """Write the weights that a network of round 0, saved as `checkpoint`, had at `step`."""
-    content = {"schema": SCHEMA, "round": checkpoint.round}
-    content |= {key: getattr(checkpoint, key) for key in ("experiment", "seed", "network", "dataset")}
-    write(path, content | {"step": step, "weights": weights})
+def save_rewind(path: str | Path, step: int, weights: dict[str, Tensor]) -> None:
+    """Write the weights that the network of round 0 had at `step`."""
+    write(path, {"schema": SCHEMA, "step": step, "weights": weights})
 
 
-def load_rewind(path: str | Path, **expected) -> tuple[int, dict[str, Tensor]]:
-    """Read a step and the weights at that step; `expected` identifies the network, e.g. ``seed=0``."""
+def load_rewind(path: str | Path) -> tuple[int, dict[str, Tensor]]:
+    """Read a step and the weights at that step."""
     content = read(path, "file of rewind weights")
-    for key, value in {"schema": SCHEMA, **expected}.items():
-        _expect(path, key, content.get(key), value)
+    if content.get("schema") != SCHEMA:
+        raise InputError(f"{path}: not a file of this version; delete it and run again")
     return content["step"], content["weights"]
-
-
-def expect(path: str | Path, checkpoint: Checkpoint, **expected) -> None:
-    """Refuse a checkpoint that is not the one that a job expects, e.g. ``seed=0, round=2``."""
-    for key, value in expected.items():
-        _expect(path, key, getattr(checkpoint, key), value)
-
-
-def _expect(path: str | Path, key: str, value, expected) -> None:
-    if value != expected:
-        raise InputError(f"{path}: {key} is {value}, expected {expected}; delete the file and run again")
 
 
 def write(path: str | Path, content: dict) -> None:

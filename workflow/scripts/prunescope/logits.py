@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 
 from prunescope import hdf5
-from prunescope.errors import InputError
 from prunescope.files import atomic_path, damaged
 
 
@@ -37,7 +36,6 @@ class Logits:
     ----------
     path : str
     labels : ndarray of int, shape (n,)
-    dataset : str
     classes : int
         Of the data set; a network that was trained elsewhere may have another number of outputs.
     outputs : int
@@ -45,7 +43,6 @@ class Logits:
 
     path: str
     labels: np.ndarray
-    dataset: str
     classes: int
     data: h5py.Dataset
     sums: np.ndarray
@@ -66,20 +63,12 @@ class Logits:
 
 @contextmanager
 def opened(paths: Sequence[str | Path]) -> Iterator[list[Logits]]:
-    """Open several predictions.h5; refuse files with other images than the first one."""
+    """Open several predictions.h5."""
     with ExitStack() as stack:
-        every = [_open(str(path), stack) for path in paths]
-        for other in every[1:]:
-            if other.dataset != every[0].dataset:
-                raise InputError(
-                    f"{other.path}: computed from a different data set (checksum {other.dataset}) than "
-                    f"{every[0].path} ({every[0].dataset}); delete both files and run again"
-                )
-        yield every
+        yield [_open(str(path), stack) for path in paths]
 
 
 def _open(path: str, stack: ExitStack) -> Logits:
     with hdf5.opening(path, "file of predictions") as (file, sums):
         stack.enter_context(file)
-        dataset, classes = file.attrs["dataset"], int(file.attrs["classes"])
-        return Logits(path, file["labels"][:], dataset, classes, file["logits"], sums["logits"])
+        return Logits(path, file["labels"][:], int(file.attrs["classes"]), file["logits"], sums["logits"])

@@ -22,19 +22,12 @@ ACCURACY = (
 
 
 def concatenate(paths: list[str]) -> pa.Table:
-    """Concatenate rows of the similarity matrix, in the order of `paths`, of networks of one data set."""
+    """Concatenate rows of the similarity matrix, in the order of `paths`."""
     tables = [read_table(path) for path in paths]
-    checksums = [(table.schema.metadata or {}).get(b"dataset", b"").decode() for table in tables]
     shapes: dict[str, list[int]] = {}
     for path, table in zip(paths, tables, strict=True):
         shapes |= {name: shape for name, shape in _layers(path, table.schema).items() if name not in shapes}
-    for path, checksum in zip(paths, checksums, strict=True):
-        if checksum != checksums[0]:
-            raise InputError(
-                f"{path}: computed from a different data set (checksum {checksum}) than {paths[0]} "
-                f"({checksums[0]}); delete both files and run again"
-            )
-    metadata = {"dataset": checksums[0], "layers": json.dumps(shapes)}
+    metadata = {"dataset": tables[0].schema.metadata[b"dataset"], "layers": json.dumps(shapes)}
     return pa.concat_tables(tables).replace_schema_metadata(metadata)
 
 

@@ -126,25 +126,19 @@ def measure_lines(
     Raises
     ------
     InputError
-        When a checkpoint is missing or damaged, or belongs to another seed, round or data set.
+        When a checkpoint is missing or damaged.
     """
     first, *others = networks
-    start = _load(paths[0], first, dataset)
+    start = checkpoints.load(paths[0])
     images = images_for(start, dataset, settings, torch.device(device))
     tables = []
     for other, path in zip(others, paths[1:], strict=True):
-        end = _load(path, other, dataset)
+        end = checkpoints.load(path)
         status = obstacle(start, end, len(dataset.classes))
         curves = no_line(settings.points) if status else line(start, end, images, settings.points)
         tables.append(rows(first, other, curves, settings, status or NOT_FINITE))
         log.info("%s seed %d round %d: %s", *other, status or _heights(curves))
     return pd.concat(tables, ignore_index=True)
-
-
-def _load(path: str | Path, network: Network, dataset: Prepared) -> Checkpoint:
-    checkpoint = checkpoints.load(path)
-    checkpoints.expect(path, checkpoint, seed=network.seed, round=network.round, dataset=dataset.digest)
-    return checkpoint
 
 
 def _heights(curves: Curves) -> str:

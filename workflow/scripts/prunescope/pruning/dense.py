@@ -134,7 +134,7 @@ def save(round: Round, outcome: Outcome, paths: Mapping[str, str]) -> None:
     """Write a round's files, of round 0 also ``rewind``, and remove its unfinished training."""
     rounds.save(round, outcome.checkpoint, outcome.metrics, outcome.logits, paths)
     if outcome.rewind is not None:
-        checkpoints.save_rewind(paths["rewind"], outcome.checkpoint, *outcome.rewind)
+        checkpoints.save_rewind(paths["rewind"], *outcome.rewind)
     files.write_csv(paths["training"], outcome.history, COLUMNS)
     if outcome.state:
         outcome.state.discard()

@@ -34,26 +34,17 @@ SAMPLED = 512
 
 
 def read(
-    round: Round, settings: PruningSettings, paths: dict[str, str]
-) -> tuple[Checkpoint | None, tuple[int, dict] | None, Masks | None]:
+    paths: dict[str, str],
+) -> tuple[Checkpoint | None, tuple[int, dict[str, Tensor]] | None, Masks | None]:
     """Read the files that a later round starts from: origin, rewind weights and masks, or None.
 
     Of `paths`, ``origin`` is the checkpoint that the round is pruned from, ``rewind`` has the weights of
     round 0 to rewind to, and ``masks`` is the checkpoint whose masks a control uses. Only those that the
-    round needs are there. Those of another seed, round, network or data set are refused.
+    round needs are there.
     """
-    same = {"seed": round.seed, "network": round.built, "dataset": round.dataset.digest}
-    origin = rewind = masks = None
-    if "origin" in paths:
-        origin = checkpoints.load(paths["origin"])
-        before = 0 if settings.origin == "dense" else round.number - 1
-        checkpoints.expect(paths["origin"], origin, round=before, **same)
-    if "rewind" in paths:
-        rewind = checkpoints.load_rewind(paths["rewind"], **same)
-    if "masks" in paths:
-        pruned = checkpoints.load(paths["masks"])
-        checkpoints.expect(paths["masks"], pruned, round=round.number, **same)
-        masks = pruned.masks
+    origin = checkpoints.load(paths["origin"]) if "origin" in paths else None
+    rewind = checkpoints.load_rewind(paths["rewind"]) if "rewind" in paths else None
+    masks = checkpoints.load(paths["masks"]).masks if "masks" in paths else None
     return origin, rewind, masks
 
 
@@ -127,7 +118,7 @@ def masks_by_score(
     The weights of `network` that the masks remove are set to zero before each scoring.
     """
     weights = modules.prunable(network, settings.prunable)
-    masks = selection.masks_before(before, weights, pruned=pruned_in > 0)
+    masks = selection.masks_before(before, weights)
     by_channel = settings.unit == "channel"
     others = companions(network, weights, round.built["shape"]) if by_channel else {}
     units = selection.channels_of(masks) if by_channel else masks

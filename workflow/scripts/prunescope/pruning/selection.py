@@ -3,23 +3,12 @@
 import torch
 from torch import Tensor
 
-from prunescope.errors import InputError
 from prunescope.networks.masks import Masks
 
 
-def masks_before(before: Masks, weights: dict[str, Tensor], pruned: bool) -> Masks:
-    """Return the masks that the prunable weights have before a round.
-
-    A network that is not `pruned` has none, unless it was initially sparse: then those of some weights.
-    """
-    masks = {name: mask for name, mask in before.items() if name in weights}
-    missing = [name for name in weights if name not in masks]
-    if pruned and missing:
-        raise InputError(
-            f"pruning.prunable: the previous round did not prune {', '.join(missing)}; prune the "
-            "same weights in every round"
-        )
-    return {name: masks.get(name, torch.ones(w.shape, dtype=torch.bool)) for name, w in weights.items()}
+def masks_before(before: Masks, weights: dict[str, Tensor]) -> Masks:
+    """Return the masks of the prunable weights before a round: all true where there is none yet."""
+    return {name: before.get(name, torch.ones(w.shape, dtype=torch.bool)) for name, w in weights.items()}
 
 
 def prune(scores: dict[str, Tensor], masks: Masks, counts: dict[tuple[str, ...], int]) -> Masks:

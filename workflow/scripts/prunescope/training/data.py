@@ -12,7 +12,6 @@ from torch import Tensor
 from prunescope.data import augmentation
 from prunescope.data.datasets import Prepared
 from prunescope.data.images import BLOCK, IN_MEMORY, Images
-from prunescope.errors import InputError
 from prunescope.networks.preprocessing import Preprocessing, channel_values
 from prunescope.provenance import derive_seed
 from prunescope.settings.training import Forward, Scaling, Training
@@ -123,16 +122,7 @@ def place(
     The images to train on and those held out are the same for every seed. `expected` is the preprocessing
     that trained weights require, for ``normalisation: weights``.
     """
-    if not dataset.classes:
-        raise InputError(f"{dataset.name}: the images have no labels, so no network can be trained on them")
-    available = len(dataset.train_labels)
-    wanted = settings.validation + (settings.examples or 1)
-    if wanted > available:
-        raise InputError(
-            f"training.examples: {settings.examples} and training.validation: {settings.validation} need "
-            f"more than the {available} training images of {dataset.name}; lower one of them"
-        )
-    chosen, held_out = chosen_images(available, settings.examples, settings.validation)
+    chosen, held_out = chosen_images(len(dataset.train_labels), settings.examples, settings.validation)
     return _placed(dataset, settings, device, expected, chosen, held_out)
 
 

@@ -60,7 +60,6 @@ def train(
     training resumes from it and produces the same bytes as without interruption.
     """
     per_epoch = steps_per_epoch(data, settings)
-    _check_steps(task, settings, per_epoch)
     optimizer, progress = _begin(network, data, settings, task.start, state)
     masked, kept = _masked_weights(network, task.masks)
 
@@ -136,15 +135,6 @@ def _measure(network: nn.Module, data: Data, settings: Training) -> tuple[dict[s
         logits = predict(network, data.validation, data, settings)
         measured["validation_loss"], measured["validation_accuracy"] = score(logits, data.validation.labels)
     return measured, tested
-
-
-def _check_steps(task: Task, settings: Training, per_epoch: int) -> None:
-    total, rewind = settings.epochs * per_epoch, task.rewind or 0
-    if task.start >= max(total, 1) or rewind > total:
-        raise InputError(
-            f"pruning.rewind_epoch or rewind_step: step {max(task.start, rewind)} is after the end of "
-            f"training (step {total}); lower it"
-        )
 
 
 def _masked_weights(network: nn.Module, masks: Masks) -> tuple[list[Tensor], list[Tensor]]:
