@@ -49,42 +49,6 @@ class Dataset:
         """Channels, height and width of an image."""
         return tuple(self.test_images.shape[1:])
 
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each channel of the training images, on the scale [0, 1].
-
-        If there are no training images, those of the test images. Computed exactly from the counts of the 256
-        values, so neither chunking nor threads change the result.
-        """
-        counts = Counts(self.shape[0])
-        for _, images in blocks(self.train_images if len(self.train_labels) else self.test_images):
-            counts.add(images)
-        return counts.statistics()
-
-    def checksum(self) -> str:
-        """SHA-256 over images, labels and class names."""
-        return _write(self, None)
-
-
-class Counts:
-    """How often each of the 256 values occurs in each channel."""
-
-    def __init__(self, channels: int):
-        self._counts = np.zeros((channels, 256), np.int64)
-
-    def add(self, images: np.ndarray) -> None:
-        """Count the values of images, uint8, shape (N, C, H, W)."""
-        for channel, counts in enumerate(self._counts):
-            counts += np.bincount(images[:, channel].reshape(-1), minlength=256)
-
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of each channel, on the scale [0, 1]."""
-        values = np.arange(256) / 255
-        mean, std = [], []
-        for counts in self._counts:
-            mean.append(np.dot(counts, values) / counts.sum())
-            std.append(np.sqrt(np.dot(counts, (values - mean[-1]) ** 2) / counts.sum()))
-        return np.array(mean), np.array(std)
-
 
 def save(path: str | Path, dataset: Dataset) -> None:
     """Write a data set to `path`, atomically. Each image is read once."""
@@ -93,10 +57,7 @@ def save(path: str | Path, dataset: Dataset) -> None:
             checksum = _write(dataset, file)
             # Decoding may be slow, so the statistics are computed from the written images.
             stored = [file[f"{split}/images"] for split in ("train", "test")]
-            counts = Counts(dataset.shape[0])
-            for _, images in blocks(next(images for images in stored if len(images))):
-                counts.add(images)
-            mean, std = counts.statistics()
+            mean, std = _statistics(next(images for images in stored if len(images)))
             file.attrs.update(
                 schema=SCHEMA,
                 name=dataset.name,
@@ -109,24 +70,40 @@ def save(path: str | Path, dataset: Dataset) -> None:
         hdf5.seal(part)
 
 
-def _write(dataset: Dataset, file: h5py.File | None) -> str:
-    """Write images and labels, if there is a file, and return their checksum."""
+def _write(dataset: Dataset, file: h5py.File) -> str:
+    """Write images and labels, and return the checksum of these and the class names."""
     digest = hashlib.sha256("\0".join(dataset.classes).encode())
     for split, images, labels in (
         ("train", dataset.train_images, dataset.train_labels),
         ("test", dataset.test_images, dataset.test_labels),
     ):
-        stored = None if file is None else file.create_dataset(f"{split}/images", images.shape, np.uint8)
+        stored = file.create_dataset(f"{split}/images", images.shape, np.uint8)
         digest.update(f"{images.shape}{images.dtype}".encode())
         for start, block in blocks(images):
             digest.update(block)
-            if stored is not None:
-                stored[start : start + len(block)] = block
-        if file is not None:
-            file[f"{split}/labels"] = labels
+            stored[start : start + len(block)] = block
+        file[f"{split}/labels"] = labels
         digest.update(f"{labels.shape}{labels.dtype}".encode())
         digest.update(np.ascontiguousarray(labels))
     return digest.hexdigest()
+
+
+def _statistics(images: h5py.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each channel, on the scale [0, 1].
+
+    They follow exactly from how often each of the 256 values occurs, so the size of the blocks does not
+    change them.
+    """
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for _, block in blocks(images):
+        for channel, of_channel in enumerate(counts):
+            of_channel += np.bincount(block[:, channel].reshape(-1), minlength=256)
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for of_channel in counts:
+        mean.append(np.dot(of_channel, values) / of_channel.sum())
+        std.append(np.sqrt(np.dot(of_channel, (values - mean[-1]) ** 2) / of_channel.sum()))
+    return np.array(mean), np.array(std)
 
 
 class Stored(Images):
