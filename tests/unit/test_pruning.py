@@ -14,7 +14,7 @@ from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.networks import modules, weights
 from prunescope.networks.build import build
-from prunescope.networks.masks import apply_masks, census
+from prunescope.networks.masks import apply_masks, census, complete
 from prunescope.pruning import amounts, controls, selection
 
 
@@ -212,9 +212,9 @@ def test_applied_masks_leave_plain_zeros():
 def test_later_rounds_prune_the_weights_that_the_first_one_pruned():
     weights = {"a": torch.ones(3), "b": torch.ones(3)}
     half = {"a": torch.tensor([True, False, True])}
-    assert kept(selection.masks_before({}, weights)) == 6
-    assert kept(selection.masks_before(half, weights)) == 5, "initially sparse"
-    assert set(selection.masks_before(half, {"a": weights["a"]})) == {"a"}
+    assert kept(complete({}, weights)) == 6
+    assert kept(complete(half, weights)) == 5, "initially sparse"
+    assert set(complete(half, {"a": weights["a"]})) == {"a"}
 
 
 def test_census_by_hand():

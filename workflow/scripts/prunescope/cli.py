@@ -258,10 +258,11 @@ def compare(
     elif len(paths) > 2:
         raise InputError(f"{paths[2]}: only two .npy files can be compared at a time; use folders for more")
     else:
+        from prunescope.activations.folder import read_npy
         from prunescope.notebook.arrays import compare_named
 
         a, b = paths
-        arrays = {f"{a}": _array(a), f"{b}" if a != b else f"{b} (again)": _array(b)}
+        arrays = {f"{a}": read_npy(a), f"{b}" if a != b else f"{b} (again)": read_npy(b)}
         table = shown = compare_named(arrays, measures or None)
     if report:
         from prunescope.report import recorded
@@ -291,19 +292,6 @@ def _without_repetition(table, paths: tuple[Path, ...]):
         for index, side in enumerate("ab"):
             shown.insert(index, side, [str(paths[round]) for round in rows[f"round_{side}"]])
     return shown
-
-
-def _array(path: Path):
-    import numpy as np
-
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            raise ValueError("an archive, such as .npz or a file of torch.save")
-        return loaded
-    except (OSError, ValueError, EOFError) as error:
-        problem = getattr(error, "strerror", None) or "not a .npy file of numbers"
-        raise InputError(f"{path}: {problem}; write it with numpy.save") from None
 
 
 def _aligned(rows) -> list[str]:

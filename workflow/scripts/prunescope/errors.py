@@ -21,6 +21,11 @@ class InputError(ValueError):
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+
+
 def guess(name: str, known: Iterable, nearest: int = 0) -> str:
     """Return `` (did you mean 'x'?)`` with the known name closest to `name`, or an empty string.
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from prunescope.errors import InputError
+from prunescope.errors import InputError, first_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Files that this process has claimed, by absolute path, and what their owner files must hold.
@@ -215,7 +215,7 @@ def _parquet(path: str | Path, read: Callable):
     try:
         return read()
     except (OSError, ValueError, pa.ArrowException) as error:
-        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = first_line(error)
         raise InputError(
             f"{path}: not a readable Parquet file ({problem}); delete it and run again"
         ) from None

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from prunescope.activations import store
-from prunescope.errors import InputError
+from prunescope.errors import InputError, first_line
 from prunescope.hdf5 import refuse_links
 
 IDS = "ids"
@@ -64,7 +64,7 @@ def read(path: str | Path) -> Foreign:
         if file.suffix == ".h5":
             matrices, ids = _from_hdf5(file)
         elif file.suffix == ".npy" and file.stem != IDS:
-            matrices, ids = {file.stem: _load(file)}, _ids_of(path)
+            matrices, ids = {file.stem: read_npy(file)}, _ids_of(path)
         else:
             continue
         for name in matrices.keys() & layers.keys():
@@ -172,11 +172,16 @@ def _rotate(matrix: np.ndarray) -> np.ndarray:
     return rotate(matrix)
 
 
-def _load(file: Path) -> np.ndarray:
+def read_npy(file: Path) -> np.ndarray:
+    """Map the array of a .npy file."""
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("an archive, such as .npz or a file of torch.save")
+        return array
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file}: not a readable .npy file ({error}); write it again") from None
+        problem = f"not a .npy file of numbers ({first_line(error)})"
+        raise InputError(f"{file}: {problem}; write it with numpy.save") from None
 
 
 def _ids_of(folder: Path) -> np.ndarray:
@@ -184,7 +189,7 @@ def _ids_of(folder: Path) -> np.ndarray:
     if numbers.exists() == text.exists():
         raise InputError(f"{folder}: expected either ids.npy or ids.txt, with one id for each row")
     if numbers.exists():
-        return np.array(_load(numbers))
+        return np.array(read_npy(numbers))
     try:
         return np.array(text.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:

@@ -1,11 +1,11 @@
 """Which channels of a network are left: kept weights, paths, and outputs that vary."""
 
 import pandas as pd
-import torch
 from torch import nn
 
 from prunescope.checkpoints import Checkpoint
 from prunescope.networks import modules
+from prunescope.networks.masks import complete
 from prunescope.networks.paths import unreachable
 from prunescope.networks.preprocessing import input_shape
 
@@ -40,10 +40,7 @@ def of_network(checkpoint: Checkpoint, network: nn.Module, units: dict[str, dict
     paths, layers = unreachable(network, shape, checkpoint.masks), {}
     for layer, weights in modules.weighted(network).items():
         module = network.get_submodule(layer)
-        kept = [
-            modules.by_output(module, checkpoint.masks.get(name, torch.ones(weight.shape, dtype=torch.bool)))
-            for name, weight in weights.items()
-        ]
+        kept = [modules.by_output(module, mask) for mask in complete(checkpoint.masks, weights).values()]
         layers[layer] = {
             "density": [density for rows in kept for density in rows.double().mean(1).tolist()],
             "dead_by_weights": [dead for rows in kept for dead in (~rows.any(1)).tolist()],

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from prunescope import kinds, user_code
-from prunescope.errors import InputError
+from prunescope.errors import InputError, first_line
 
 
 def build(
@@ -45,7 +45,7 @@ def build(
                 ) from None
             if isinstance(error, ImportError | NameError | AttributeError):
                 raise  # a bug in this library
-            problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+            problem = first_line(error)
             raise InputError(
                 f"network: {name} with arguments {arguments} does not fit images of {_size(shape)} and "
                 f"{classes} classes ({problem}); choose another network, other arguments or larger images"

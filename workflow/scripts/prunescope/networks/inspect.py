@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from prunescope.errors import InputError
+from prunescope.errors import InputError, first_line
 from prunescope.networks import DEFAULT, channels, modules
 from prunescope.networks import weights as trained
 from prunescope.networks.build import build, obstacle, seeded, trace
@@ -133,5 +133,5 @@ def _fault_in_training(network: nn.Module, shape: Sequence[int], images: int) ->
     try:
         output = network(torch.randn(images, *shape))
     except Exception as error:  # the network's code can raise anything
-        return " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        return first_line(error)
     return obstacle(output)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -31,6 +31,13 @@ def counts(masks: Masks) -> tuple[int, int]:
     """
     weights = [mask for mask in masks.values() if mask.ndim > 1]
     return sum(int(mask.sum()) for mask in weights), sum(mask.numel() for mask in weights)
+
+
+def complete(masks: Masks, weights: Mapping[str, Tensor]) -> Masks:
+    """Return the masks of these weights, all true where there is none."""
+    return {
+        name: masks.get(name, torch.ones(weight.shape, dtype=torch.bool)) for name, weight in weights.items()
+    }
 
 
 @torch.no_grad()
@@ -75,10 +82,7 @@ def _layers(network: nn.Module, masks: Masks, shape: Sequence[int]) -> list[dict
     """Return the entries of `census` for the modules with prunable weights of their own."""
     uses, layers = _uses(network, shape), []
     for layer, weights in modules.weighted(network).items():
-        kept = {
-            name: masks.get(name, torch.ones(weight.shape, dtype=torch.bool))
-            for name, weight in weights.items()
-        }
+        kept = complete(masks, weights)
         rows = [modules.by_output(network.get_submodule(layer), mask) for mask in kept.values()]
         total = sum(mask.numel() for mask in kept.values())
         remaining = sum(int(mask.sum()) for mask in kept.values())

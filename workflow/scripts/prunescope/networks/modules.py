@@ -13,7 +13,7 @@ from prunescope.errors import InputError, guess, listed
 from prunescope.networks import PRUNABLE
 
 
-def select(network: nn.Module, patterns: list[str], key: str) -> dict[str, nn.Module]:
+def select(network: nn.Module, patterns: list[str], key: str = "activations.layers") -> dict[str, nn.Module]:
     """Return the modules that any of the patterns matches, by name, in the network's own order.
 
     A pattern is a shell-style wildcard that is matched against a module's dotted name (``features.*``), its
@@ -47,7 +47,7 @@ def chosen(network: nn.Module, layers: list[str] | dict[str, str]) -> dict[str, 
     names of layers to those of modules.
     """
     if isinstance(layers, list):
-        return select(network, layers, "activations.layers")
+        return select(network, layers)
     known = {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
     for layer, name in layers.items():
         if name not in known:

@@ -114,24 +114,6 @@ def _problem(runs: int, obstacle: str, output: tuple[int, ...]) -> str:
     return "" if len(output) > 1 else "returns a single number"
 
 
-def prunable_weights(network: nn.Module, patterns: list[str]) -> dict[str, dict[str, int]]:
-    """Return the prunable weights that patterns select: numbers by module and parameter.
-
-    A pattern that matches nothing is ignored.
-    """
-    sizes: dict[str, dict[str, int]] = {}
-    for pattern in patterns:
-        try:
-            chosen = modules.prunable(network, [pattern])
-        except InputError:  # no such weight
-            continue
-        for name, weight in chosen.items():
-            module, parametrised, _ = name.partition(".parametrizations.")
-            owner = module if parametrised else name.rpartition(".")[0]
-            sizes.setdefault(owner, {})[name] = weight.numel()
-    return sizes
-
-
 def check_storable(layer: str) -> None:
     """Refuse the name of a layer that cannot be that of a data set in an activation file."""
     if "/" in layer or "\0" in layer:

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from prunescope.errors import InputError, guess
+from prunescope.errors import InputError, first_line, guess
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import Preprocessing
 
@@ -28,7 +28,7 @@ def pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
     try:
         return timm.create_model(name, pretrained=True, **arguments).state_dict()
     except Exception as error:  # the exception of a failed download depends on its source
-        problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        problem = first_line(error)
         raise InputError(
             f"network.weights = DEFAULT: the weights of timm/{name} are not on this machine and cannot be "
             f"downloaded ({problem}); download them on another machine and give the path of the file"

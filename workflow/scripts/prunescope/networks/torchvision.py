@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prunescope.errors import InputError, guess
+from prunescope.errors import InputError, first_line, guess
 from prunescope.networks.layers import Shape
 from prunescope.networks.preprocessing import Preprocessing
 
@@ -41,7 +41,7 @@ def pretrained(name: str, arguments: dict, download: bool) -> dict[str, Tensor]:
             raise InputError("data.download is false")
         return models.get_model(name, weights=offered, progress=False, **arguments).state_dict()
     except Exception as error:  # arguments that do not fit the weights, or no connection
-        problem = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        problem = first_line(error)
         raise InputError(
             f"network.weights = DEFAULT: {offered.url} is not at {there} and cannot be downloaded "
             f"({problem}); copy it there, or give the path of the file"

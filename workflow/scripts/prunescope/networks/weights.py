@@ -181,12 +181,10 @@ def zeros(network: nn.Module, trained_further: bool, given: Masks | None = None,
     not as pruned. Masks that are `given` are not changed. Weights can become zero by accident, for example in
     half precision, so in a matrix that has hardly any, less than `ACCIDENTAL`, zeros count only with `few`.
     """
-    # A weight that several modules share counts once, by its first name.
-    first = {parameter: name for name, parameter in network.named_parameters()}
     weights = {
-        first[weight]: weight.detach().cpu()
-        for module in network.modules()
-        for weight in modules.weights_of(module).values()
+        name: weight.detach().cpu()
+        for of_module in modules.weighted(network).values()
+        for name, weight in of_module.items()
     }
     given, masks, accidental = given or {}, {}, 0
     for name, weight in weights.items():

@@ -1,6 +1,6 @@
 """The layers of a network: names, output shapes, and what can be recorded and pruned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -10,7 +10,7 @@ from prunescope import kinds, user_code
 from prunescope.errors import InputError
 from prunescope.networks import modules
 from prunescope.networks.build import build, trace
-from prunescope.networks.outline import Module, outline, prunable_weights
+from prunescope.networks.outline import Module, outline
 from prunescope.networks.preprocessing import input_shape, preprocessing_of
 from prunescope.plan.sizes import describe_dataset
 from prunescope.settings.load import configuration_of, load_experiment
@@ -40,7 +40,7 @@ def layers_of_network(name: str, arguments: dict, shape: Sequence[int], classes:
         When the network is unknown or does not fit the images.
     """
     network = build(name, arguments, tuple(shape), classes, 0)
-    weights = prunable_weights(network, ["*"])
+    weights = modules.weighted(network)
     return [_row(module, weights) for module in outline(network, partial(trace, network, shape))]
 
 
@@ -77,11 +77,11 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
         shape = input_shape(shape, preprocessing_of(settings["name"]).resizing)
     classes = settings.get("classes", data["classes"])
     network = build(settings["name"], settings["arguments"], shape, classes, 0)
-    recorded = _chosen(network, experiment["activations"]["layers"])
+    recorded = _matched(network, experiment["activations"]["layers"], modules.select)
     # Networks that were trained elsewhere are not pruned here.
     patterns = [] if "models" in experiment else experiment["pruning"]["prunable"]
-    pruned = {name for of_module in prunable_weights(network, patterns).values() for name in of_module}
-    weights, activations = prunable_weights(network, ["*"]), experiment["activations"]
+    pruned = _matched(network, patterns, modules.prunable)
+    weights, activations = modules.weighted(network), experiment["activations"]
     needed = kinds.load("view", activations["view"]).needs_axis
     rows = []
     for module in outline(network, partial(trace, network, shape), activations["axes"]):
@@ -94,8 +94,8 @@ def layers_of_experiment(name: str) -> list[dict[str, str]]:
     return rows
 
 
-def _row(module: Module, weights: dict[str, dict[str, int]]) -> dict[str, str]:
-    sizes = weights.get(module.name, {}).values()
+def _row(module: Module, weights: dict[str, dict[str, nn.Parameter]]) -> dict[str, str]:
+    sizes = [weight.numel() for weight in weights.get(module.name, {}).values()]
     return {
         "module": module.name,
         "type": module.type,
@@ -105,10 +105,10 @@ def _row(module: Module, weights: dict[str, dict[str, int]]) -> dict[str, str]:
     }
 
 
-def _chosen(network: nn.Module, patterns: list[str]) -> set[str]:
-    """Return the modules that patterns select; a pattern that matches nothing is ignored."""
+def _matched(network: nn.Module, patterns: list[str], select: Callable[..., Mapping]) -> set[str]:
+    """Return the names that patterns select; a pattern that matches nothing is ignored."""
     names: set[str] = set()
     for pattern in patterns:
         with suppress(InputError):
-            names |= {*modules.select(network, [pattern], "activations.layers")}
+            names |= {*select(network, [pattern])}
     return names

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from prunescope import kinds
 from prunescope.activations import store
 from prunescope.activations.record import record_modules
-from prunescope.errors import InputError, guess, listed, shrinking
+from prunescope.errors import InputError, first_line, guess, listed, shrinking
 from prunescope.notebook.arrays import COLUMNS, Rows, cores, load_measures
 from prunescope.notebook.inputs import Inputs, read
 from prunescope.notebook.padding import unpadded
@@ -222,7 +222,7 @@ def _record(
     except InputError as error:
         raise InputError(f"{side}: {_advised(str(error))}") from None
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        problem = " ".join(str(error).split("\n")[0].split())
+        problem = first_line(error)
         raise InputError(
             f"{side}: fails on inputs of shape {inputs.shapes()} ({problem}); give the input it expects"
         ) from error

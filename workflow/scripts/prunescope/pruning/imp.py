@@ -17,7 +17,7 @@ from prunescope.checkpoints import Checkpoint
 from prunescope.networks import modules
 from prunescope.networks.build import build
 from prunescope.networks.channels import companions
-from prunescope.networks.masks import Masks, apply_masks, density
+from prunescope.networks.masks import Masks, apply_masks, complete, density
 from prunescope.provenance import derive_seed
 from prunescope.pruning import amounts, selection
 from prunescope.pruning.dense import Outcome, enough_memory, outcome, unfinished
@@ -118,7 +118,7 @@ def masks_by_score(
     The weights of `network` that the masks remove are set to zero before each scoring.
     """
     weights = modules.prunable(network, settings.prunable)
-    masks = selection.masks_before(before, weights)
+    masks = complete(before, weights)
     by_channel = settings.unit == "channel"
     others = companions(network, weights, round.built["shape"]) if by_channel else {}
     units = selection.channels_of(masks) if by_channel else masks

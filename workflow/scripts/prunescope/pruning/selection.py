@@ -6,11 +6,6 @@ from torch import Tensor
 from prunescope.networks.masks import Masks
 
 
-def masks_before(before: Masks, weights: dict[str, Tensor]) -> Masks:
-    """Return the masks of the prunable weights before a round: all true where there is none yet."""
-    return {name: before.get(name, torch.ones(w.shape, dtype=torch.bool)) for name, w in weights.items()}
-
-
 def prune(scores: dict[str, Tensor], masks: Masks, counts: dict[tuple[str, ...], int]) -> Masks:
     """Remove the surviving weights with the lowest scores, until each group has its count of weights.
 
