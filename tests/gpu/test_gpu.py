@@ -23,6 +23,7 @@ from prunescope.data import datasets
 from prunescope.levels import landscape
 from prunescope.networks import modules
 from prunescope.networks.build import build
+from prunescope.pruning.dense import initial
 from prunescope.pruning.imp import Offered
 from prunescope.pruning.rounds import Round
 from prunescope.settings.activations import RecordingSettings
@@ -142,7 +143,7 @@ def test_criteria_give_the_same_scores(criterion):
     training, found = Training(epochs=1, optimizer={"name": "sgd", "lr": 0.1}), []
     for device in (torch.device("cpu"), DEVICE, DEVICE):
         this = Round("x", 0, 1, {"name": "resnet20", "arguments": {}}, training, noise, device)
-        network, _ = this.initial()
+        network, _ = initial(this)
         weights = modules.prunable(network, ["Conv2d", "Linear"])
         reproducible(device)
         offer = Offered(this, network, weights, place(noise, training, device))

@@ -23,7 +23,7 @@ from prunescope.networks.build import build
 from prunescope.networks.preprocessing import normalise
 from prunescope.plan import sizes
 from prunescope.pruning import amounts, imp, network_criteria, selection
-from prunescope.pruning.dense import save, train_dense
+from prunescope.pruning.dense import initial, save, train_dense
 from prunescope.pruning.imp import Offered, prune
 from prunescope.settings.experiment import validated
 from prunescope.settings.pruning import PruningSettings
@@ -46,7 +46,7 @@ def prepared(tmp_path_factory):
 
 def offered(prepared, network=None, prunable=("*",), **fields):
     this = job(prepared, **fields)
-    network = network or this.initial()[0]
+    network = network or initial(this)[0]
     return Offered(
         this, network, modules.prunable(network, list(prunable)), place(prepared, this.training, this.device)
     )
@@ -69,7 +69,7 @@ def test_snip_is_the_saliency_of_the_untrained_network_on_the_same_images(prepar
     monkeypatch.setattr(imp, "SAMPLED", 64)
     offer = offered(prepared)
     snip = kinds.call("criterion", "snip", offer)
-    gradient = reference_gradient(offer, job(prepared).initial()[0])
+    gradient = reference_gradient(offer, initial(job(prepared))[0])
     assert len(offer.sample.train) == 64
     on_sample = SimpleNamespace(weights=offer.weights, gradients={name: gradient[name] for name in snip})
     saliency = kinds.call("criterion", "saliency", on_sample)
@@ -365,7 +365,7 @@ def test_a_round_at_initialisation_starts_from_the_untrained_network(prepared, c
         **{"from": "dense"}, at="initialisation", criterion=criterion, scope=scope, density=0.1
     )
     pruned = prune(this, own).checkpoint
-    initial = this.initial()[0].state_dict()
+    start = initial(this)[0].state_dict()
     total = sum(mask.numel() for mask in pruned.masks.values())
     left = {name: int(mask.sum()) for name, mask in pruned.masks.items()}
     assert pruned.density == sum(left.values()) / total
@@ -378,7 +378,7 @@ def test_a_round_at_initialisation_starts_from_the_untrained_network(prepared, c
         shapes = {name: mask.shape for name, mask in pruned.masks.items()}
         assert left == amounts.erk(shapes, sizes, math.ceil(0.1 * total))
     for name, mask in pruned.masks.items():
-        assert torch.allclose(pruned.weights[name], initial[name] * mask, atol=1e-6)
+        assert torch.allclose(pruned.weights[name], start[name] * mask, atol=1e-6)
 
 
 def test_iterated_synflow_leaves_paths_where_one_step_cuts_the_network(prepared):
@@ -395,7 +395,7 @@ def test_iterated_synflow_leaves_paths_where_one_step_cuts_the_network(prepared)
 
 @pytest.mark.parametrize("control", ["none", "shuffled-masks"])
 def test_given_weights_that_are_sparse_stay_so_at_initialisation(prepared, tmp_path, control):
-    network = job(prepared).initial()[0]
+    network = initial(job(prepared))[0]
     with torch.no_grad():
         network.conv1.weight[:4] = 0
     torch.save(network.state_dict(), tmp_path / "given.pt")
@@ -416,12 +416,12 @@ def test_rounds_at_initialisation_can_follow_from_each_other(prepared):
     dense = train_dense(job(prepared, training=STILL)).checkpoint
     first = prune(job(prepared, 1, training=STILL), own, dense).checkpoint
     second = prune(job(prepared, 2, training=STILL), own, first).checkpoint
-    initial = job(prepared).initial()[0].state_dict()
+    start = initial(job(prepared))[0].state_dict()
     total = sum(mask.numel() for mask in first.masks.values())
     assert sum(int(mask.sum()) for mask in first.masks.values()) == total - total // 2
     for name, mask in second.masks.items():
         assert not (mask & ~first.masks[name]).any()
-        assert torch.allclose(second.weights[name], initial[name] * mask, atol=1e-6)
+        assert torch.allclose(second.weights[name], start[name] * mask, atol=1e-6)
 
 
 def test_a_round_without_retraining_is_the_pruned_network(prepared, tmp_path):
@@ -462,6 +462,6 @@ def test_given_weights_can_be_round_0_as_they_are(prepared):
     dense = train_dense(job(prepared, training=how(epochs=0)))
     assert dense.history == [] and dense.metrics["epochs"] == 0
     step, weights = dense.rewind
-    initial = job(prepared).initial()[0].state_dict()
+    start = initial(job(prepared))[0].state_dict()
     for state in (dense.checkpoint.weights, weights):
-        assert step == 0 and all(torch.equal(state[name], value) for name, value in initial.items())
+        assert step == 0 and all(torch.equal(state[name], value) for name, value in start.items())

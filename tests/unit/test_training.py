@@ -31,14 +31,14 @@ from prunescope.networks.preprocessing import normalise
 from prunescope.plan import stages
 from prunescope.provenance import derive_seed
 from prunescope.pruning import dense, rounds
-from prunescope.pruning.dense import enough_memory, train_dense
+from prunescope.pruning.dense import enough_memory, initial, train_dense
 from prunescope.pruning.imp import prune
 from prunescope.pruning.rounds import Round, peak_memory
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Training
-from prunescope.training.data import batches, place
+from prunescope.training.data import place
 from prunescope.training.evaluate import gradients, predict, reproducible, score
-from prunescope.training.loop import Task, learning_rate, optimizer_of, schedule_factor, train
+from prunescope.training.loop import Task, batches, learning_rate, optimizer_of, schedule_factor, train
 from prunescope.training.resume import State
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
@@ -597,7 +597,7 @@ def test_by_default_the_weights_before_the_first_step_are_kept_for_rewinding(pre
     assert set(this.built) == {"name", "arguments", "shape", "classes"}
     step, weights = train_dense(this).rewind
     assert step == 0
-    assert all(torch.equal(weights[name], value) for name, value in this.initial()[0].state_dict().items())
+    assert all(torch.equal(weights[name], value) for name, value in initial(this)[0].state_dict().items())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts it there")
@@ -663,7 +663,7 @@ def test_weights_of_which_only_some_were_sparse_from_the_start_are_all_pruned(pr
 
 
 def test_initial_weights_depend_on_the_seed_and_are_those_of_the_untrained_network(prepared):
-    first, second = (job(prepared, seed=seed).initial()[0].state_dict() for seed in (0, 1))
+    first, second = (initial(job(prepared, seed=seed))[0].state_dict() for seed in (0, 1))
     assert not torch.equal(first["conv1.weight"], second["conv1.weight"])
     untrained = rounds.untrained(job(prepared, seed=1)).weights
     assert all(torch.equal(untrained[name], value) for name, value in second.items())

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from prunescope import checkpoints, files
 from prunescope.checkpoints import Checkpoint
 from prunescope.errors import InputError, out_of_memory
-from prunescope.networks.masks import census
+from prunescope.networks import weights
+from prunescope.networks.masks import Masks, census
+from prunescope.provenance import derive_seed
 from prunescope.pruning import rounds
 from prunescope.pruning.rounds import Round
 from prunescope.training.data import Data, place, steps_per_epoch
@@ -60,13 +62,21 @@ def train_dense(round: Round, rewind_epoch: int = 0, rewind_step: int | None = N
     """
     started = time.monotonic()
     state = unfinished(round, rewind={"epoch": rewind_epoch, "step": rewind_step})
-    network, masks = round.initial()
+    network, masks = initial(round)
     with enough_memory(round.device, round.training.batch_size):
         data = place(round.dataset, round.training, round.device, round.expected)
         rewind = rewind_epoch * steps_per_epoch(data, round.training) if rewind_step is None else rewind_step
         task = Task(seed=round.order, round=0, masks=masks, rewind=rewind)
         trained = train(network, data, round.training, task, state)
     return outcome(round, network, data, task, trained, state, started)
+
+
+def initial(round: Round) -> tuple[nn.Module, Masks]:
+    """Return the network that round 0 starts from, and masks if it has given weights that are sparse."""
+    network = weights.initial(round.built, derive_seed(round.seed, "initialisation"), round.download)
+    if "weights" not in round.network.get("more", {}):
+        return network, {}
+    return network, weights.zeros(network, trained_further=True)
 
 
 def state_beside(checkpoint: str | Path) -> Path:

@@ -20,7 +20,7 @@ from prunescope.networks.channels import companions
 from prunescope.networks.masks import Masks, apply_masks, complete, density
 from prunescope.provenance import derive_seed
 from prunescope.pruning import amounts, selection
-from prunescope.pruning.dense import Outcome, enough_memory, outcome, unfinished
+from prunescope.pruning.dense import Outcome, enough_memory, initial, outcome, unfinished
 from prunescope.pruning.rounds import Round
 from prunescope.settings.pruning import PruningSettings
 from prunescope.settings.training import Forward
@@ -100,7 +100,7 @@ def network_before(
 ) -> tuple[nn.Module | None, Masks]:
     """Return the network before this round, trained or not, and its masks; None if no weights are needed."""
     if settings.at == "initialisation":
-        network, masks = round.initial()
+        network, masks = initial(round)
         return network, masks if origin is None else origin.masks
     return (None, {}) if origin is None else (origin.build(), origin.masks)
 
@@ -190,7 +190,7 @@ class Offered:
 
     @property
     def untrained(self) -> nn.Module:
-        return self._round.initial()[0]
+        return initial(self._round)[0]
 
     @property
     def sample(self) -> Data:

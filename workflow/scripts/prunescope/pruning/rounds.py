@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from prunescope import checkpoints, files, logits, provenance
 from prunescope.checkpoints import Checkpoint
 from prunescope.data.datasets import Prepared
-from prunescope.networks import weights
 from prunescope.networks.build import build
 from prunescope.networks.masks import Masks, density
 from prunescope.networks.preprocessing import Preprocessing, input_shape, preprocessing_of
@@ -82,14 +81,6 @@ class Round:
             "classes": self.network.get("classes", len(self.dataset.classes)),
             **({"more": more} if more else {}),
         }
-
-    def initial(self) -> tuple[nn.Module, Masks]:
-        """Return the network that round 0 starts from, and masks if it has given weights that are sparse."""
-        seed = provenance.derive_seed(self.seed, "initialisation")
-        network = weights.initial(self.built, seed, self.download)
-        if "weights" not in self.network.get("more", {}):
-            return network, {}
-        return network, weights.zeros(network, trained_further=True)
 
 
 def untrained(round: Round) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""The data set on the training device, and its batches."""
+"""The data set on the training device."""
 
 import logging
 import math
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.data import augmentation
 from prunescope.data.datasets import Prepared
 from prunescope.data.images import BLOCK, IN_MEMORY, Images
 from prunescope.networks.preprocessing import Preprocessing, channel_values
@@ -199,26 +198,3 @@ def _room(device: torch.device) -> int:
         return IN_MEMORY
     # The rest is for the network and its activations.
     return torch.cuda.get_device_properties(device).total_memory // 4
-
-
-def batches(
-    data: Data, settings: Training, seed: int, round: int, epoch: int, first: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield the batches of an epoch from position `first`: position, images (N, C, H, W) in [0, 255], labels.
-
-    Order and augmentation of the whole epoch are drawn on the CPU, so they are the same on every device.
-    During the epoch, only the images of a large data set are copied to the device.
-    """
-    train, count = data.train, len(data.train)
-    changes = settings.augmentation
-    order_seed, changes_seed = (derive_seed(seed, what, round, epoch) for what in ("order", "augmentation"))
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(order_seed)).to(train.labels.device)
-    drawn = augmentation.draw(
-        changes, count, train.images.shape[1:3], torch.Generator().manual_seed(changes_seed)
-    )
-    drawn = {name: values.to(train.labels.device) for name, values in drawn.items()}
-    for position in range(first, steps_per_epoch(data, settings)):
-        batch = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
-        images = train.images[order[batch]].permute(0, 3, 1, 2)
-        of_batch = {name: values[batch] for name, values in drawn.items()}
-        yield position, augmentation.apply(changes, images, of_batch, data.colour), train.labels[order[batch]]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunescope import checkpoints, kinds, user_code
+from prunescope.data import augmentation
 from prunescope.errors import InputError
 from prunescope.networks.masks import Masks, apply_masks
 from prunescope.provenance import derive_seed
 from prunescope.settings.training import Training
-from prunescope.training.data import Data, batches, steps_per_epoch
+from prunescope.training.data import Data, steps_per_epoch
 from prunescope.training.evaluate import forward, predict, reproducible, score
 from prunescope.training.resume import Progress, State
 
@@ -104,6 +106,29 @@ def train(
     if not settings.epochs:
         _finish_untrained(network, data, settings, progress)
     return progress
+
+
+def batches(
+    data: Data, settings: Training, seed: int, round: int, epoch: int, first: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield the batches of an epoch from position `first`: position, images (N, C, H, W) in [0, 255], labels.
+
+    Order and augmentation of the whole epoch are drawn on the CPU, so they are the same on every device.
+    During the epoch, only the images of a large data set are copied to the device.
+    """
+    train, count = data.train, len(data.train)
+    changes = settings.augmentation
+    order_seed, changes_seed = (derive_seed(seed, what, round, epoch) for what in ("order", "augmentation"))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(order_seed)).to(train.labels.device)
+    drawn = augmentation.draw(
+        changes, count, train.images.shape[1:3], torch.Generator().manual_seed(changes_seed)
+    )
+    drawn = {name: values.to(train.labels.device) for name, values in drawn.items()}
+    for position in range(first, steps_per_epoch(data, settings)):
+        batch = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
+        images = train.images[order[batch]].permute(0, 3, 1, 2)
+        of_batch = {name: values[batch] for name, values in drawn.items()}
+        yield position, augmentation.apply(changes, images, of_batch, data.colour), train.labels[order[batch]]
 
 
 def _begin(network: nn.Module, data: Data, settings: Training, start: int, state: State | None):
