@@ -47,7 +47,6 @@ def main(folder: Path) -> None:
                 table,
                 accuracy,
                 found,
-                {slices.RETRAINED: retrained},
                 tables={
                     series: synthetic.level_tables(one, matrix, accuracy)
                     for series, (one, matrix) in behind.items()
