@@ -51,9 +51,9 @@ def main(folder: Path) -> None:
                     series: synthetic.level_tables(one, matrix, accuracy)
                     for series, (one, matrix) in behind.items()
                 },
+                networks=networks,
+                training=synthetic.training(rounds, range(seeds), 30),
             ),
-            networks,
-            synthetic.training(rounds, range(seeds), 30),
             measures,
             {},
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from prunescope import tables
-from prunescope.files import read_parquet
+from prunescope.files import read_json, read_parquet
 from prunescope.findings import levels, slices
 from prunescope.findings.levels import Tables
 from prunescope.report.base import ALL
@@ -37,12 +37,16 @@ class Experiment:
     channels: pd.DataFrame | None = None
     classes: pd.DataFrame | None = None
     exemplars: pd.DataFrame | None = None
+    # metrics.json of each network, and their training curves (`prunescope.tables.training_curves`).
+    networks: list[dict] = field(default_factory=list)
+    training: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def read(cls, name: str, files, params) -> "Experiment":
         """Read an experiment from ``snakemake.input`` and ``snakemake.params``; its findings are empty."""
         paths = [files.similarity, *files.tables]
         read = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in paths}
+        networks = [read_json(path) for path in files.metrics]
         kinds = {params.experiment.get("control", "none"): name, **params.controls}
         return cls(
             name,
@@ -54,6 +58,8 @@ class Experiment:
             next(map(read_parquet, files.untrained), None),
             levels.collected({slices.series(kind): other for kind, other in kinds.items()}, read),
             *(read[name, table] for table in ("channels", "classes", "exemplars")),
+            networks,
+            tables.training_curves(networks, files.training),
         )
 
     @property

@@ -24,7 +24,7 @@ from prunescope.report import (
 from prunescope.report.base import ALL, Chart
 from prunescope.report.experiment import Experiment
 from prunescope.report.network_map import network_map, network_map_table
-from prunescope.report.page import Card, Menu, Page, Section, render
+from prunescope.report.page import Card, Menu, Page, Section
 
 PAPERS = (
     (
@@ -49,27 +49,15 @@ NO_DIFFERENCE = (
 )
 
 
-def experiment_page(*arguments, **named) -> str:
-    """Return the report of one experiment as HTML; it takes the arguments of `contents`."""
-    return render(contents(*arguments, **named))
-
-
-def contents(
-    experiment: Experiment,
-    networks: list[dict],
-    training: pd.DataFrame,
-    measures: dict[str, dict[str, str]],
-    origin: dict[str, str],
-) -> Page:
+def contents(experiment: Experiment, measures: dict[str, dict[str, str]], origin: dict[str, str]) -> Page:
     """Collect what the report of one experiment shows; its figures are drawn from the same charts.
 
-    `networks` are metrics.json of each network, `training` is from `prunescope.tables.training_curves`,
-    `measures` from `prunescope.findings.labels.shown`; `origin` are further facts needed to reproduce the
+    `measures` are from `prunescope.findings.labels.shown`; `origin` are further facts needed to reproduce the
     results: commit, digests.
     """
-    findings, rounds = experiment.findings, experiment.rounds
+    findings, rounds, networks = experiment.findings, experiment.rounds, experiment.networks
     labels = {measure: facts["label"] for measure, facts in measures.items()}
-    data, map_chart = _tables(experiment, networks, training)
+    data, map_chart = _tables(experiment)
     in_levels = page_tables.series_of(findings["levels"])
     series = list(dict.fromkeys([*in_levels, *data["profile"]["series"]]))
     sections = [
@@ -104,7 +92,7 @@ def contents(
         _menus(experiment, labels),
         sections,
         data,
-        facts=_facts(experiment, networks),
+        facts=_facts(experiment),
         slider=Menu(
             "round",
             "Weights left" if rounds.by_weights else rounds.word.capitalize(),
@@ -134,9 +122,7 @@ def commit() -> str:
     return done.stdout.strip() or "not known"
 
 
-def _tables(
-    experiment: Experiment, networks: list[dict], training: pd.DataFrame
-) -> tuple[dict[str, pd.DataFrame], tuple[Chart, ...]]:
+def _tables(experiment: Experiment) -> tuple[dict[str, pd.DataFrame], tuple[Chart, ...]]:
     """Make the tables of the page that have rows, and the map of all networks, if there is one."""
     levels, behind = experiment.findings["levels"], experiment.tables
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
@@ -147,10 +133,10 @@ def _tables(
         experiment.similarity, matrices, experiment.untrained, experiment.failed, experiment.series
     ) | {
         "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies, experiment.series),
-        "training": page_tables.training_table(training),
+        "training": page_tables.training_table(experiment.training),
         "levels": cards.distances(levels, experiment.layer_distances),
         "differences": differences.differences(levels),
-        "density": weights.density_table(tables.layer_densities(networks)),
+        "density": weights.density_table(tables.layer_densities(experiment.networks)),
         "dead": None if channels is None else weights.dead_channels_table(channels),
         "predictions": predictions.predictions_table(behind),
         "classes": None if classes is None else predictions.by_class(classes, experiment.accuracy),
@@ -182,11 +168,11 @@ def _menus(experiment: Experiment, labels: dict[str, str]) -> list[Menu]:
     ]
 
 
-def _facts(experiment: Experiment, networks: list[dict]) -> list[str]:
+def _facts(experiment: Experiment) -> list[str]:
     """Say what was studied, in a few words each."""
     counted = [(len(experiment.seeds), "seed"), (len(experiment.layers), "layer")]
     seeds, layers = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
-    names = list(dict.fromkeys(network["network"] for network in networks))
+    names = list(dict.fromkeys(network["network"] for network in experiment.networks))
     return [seeds, f"{', '.join(names[:2])}{', …' if names[2:] else ''}, {layers} recorded"]
 
 
