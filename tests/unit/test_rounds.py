@@ -65,7 +65,6 @@ def test_names_are_labels_or_numbers():
     plain = Rounds.of(accuracy(), [model | {"label": ""} for model in MODELS])
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}, {}, (50.0, 100.0)).after == "after 1 round"
-    assert Rounds({0: 100.0}, {0: 100 * "x"}, (100.0, 100.0)).short(0) == 23 * "x" + "…"
 
 
 def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():

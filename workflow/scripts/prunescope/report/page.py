@@ -42,7 +42,6 @@ SYMBOLS = {
     "triangle-up": '<path d="M17 1l5 9h-10z" stroke="none"/>',
     "triangle-down": '<path d="M17 11l5-9h-10z" stroke="none"/>',
     "triangle-right": '<path d="M22 6l-9 5v-10z" stroke="none"/>',
-    "triangle-left": '<path d="M12 6l9 5v-10z" stroke="none"/>',
     "cross": '<path d="M15.5 1h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z" stroke="none"/>',
     "stroke": "",
 }
@@ -57,6 +56,12 @@ class Menu:
     name: str
     label: str
     options: dict[str, str]
+
+
+def measure_menu(labels: dict[str, str], primary: str) -> Menu:
+    """Make the menu of the measures of a page: the primary one, then the others in alphabetical order."""
+    names = [primary, *sorted(set(labels) - {primary})]
+    return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
 
 
 @dataclass(frozen=True)

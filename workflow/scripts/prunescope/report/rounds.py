@@ -5,9 +5,6 @@ from itertools import pairwise
 
 import pandas as pd
 
-# Characters of a name that figures show.
-LONGEST = 24
-
 
 @dataclass(frozen=True)
 class Rounds:
@@ -89,11 +86,6 @@ class Rounds:
     def name(self, round: int) -> str:
         """Return the name of a round."""
         return self.labels.get(round, str(round))
-
-    def short(self, round: int) -> str:
-        """Return the name of a round, shortened to fit into figures."""
-        name = self.name(round)
-        return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
     def when(self, round: int) -> str:
         """When a round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""

@@ -24,7 +24,7 @@ from prunescope.report import (
 from prunescope.report.base import ALL, Chart
 from prunescope.report.experiment import Experiment
 from prunescope.report.network_map import network_map, network_map_table
-from prunescope.report.page import Card, Menu, Page, Section
+from prunescope.report.page import Card, Menu, Page, Section, measure_menu
 
 PAPERS = (
     (
@@ -106,12 +106,6 @@ def contents(experiment: Experiment, measures: dict[str, dict[str, str]], origin
     )
 
 
-def measure_menu(labels: dict[str, str], primary: str) -> Menu:
-    """Make the menu of the measures of a page: the primary one, then the others in alphabetical order."""
-    names = [primary, *sorted(set(labels) - {primary})]
-    return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
-
-
 def commit() -> str:
     """Return this code's commit, with ``-dirty`` if files were changed; "not known" outside a checkout."""
     git = shutil.which("git")
@@ -187,8 +181,7 @@ def _cards(experiment: Experiment, data: dict[str, pd.DataFrame]) -> list[Card]:
 
 def _first_screen(experiment: Experiment, data: dict[str, pd.DataFrame], series: list[str]) -> Section:
     levels = experiment.findings["levels"]
-    rows = data.get("differences", pd.DataFrame(columns=["level", "layer"]))
-    layers = list(dict.fromkeys(rows.loc[rows["level"] == "representations", "layer"]))
+    layers = list(dict.fromkeys(data["differences"]["layer"])) if "differences" in data else []
     reason = NO_DIFFERENCE if levels["series"] == PRUNED else OF_A_CONTROL
     return Section(
         "layers",
