@@ -103,12 +103,10 @@ class Section:
     # Menus that control only its own charts; each stands above the first of them.
     menus: tuple[Menu, ...] = ()
     charts: tuple[Chart, ...] = ()
-    # Tables with their captions; the folded tables are initially closed.
+    # Tables with their captions.
     tables: tuple[tuple[str, pd.DataFrame], ...] = ()
-    folded: tuple[tuple[str, pd.DataFrame], ...] = ()
-    # Long texts with their captions, and paragraphs under a summary; both are initially closed.
-    texts: tuple[tuple[str, str], ...] = ()
-    details: tuple[tuple[str, list[str]], ...] = ()
+    # What is initially closed, with its caption: a table, a text such as that of a file, or paragraphs.
+    folded: tuple[tuple[str, pd.DataFrame | str | list[str]], ...] = ()
     # Texts with their addresses.
     links: tuple[tuple[str, str | None], ...] = ()
     # A shell command.

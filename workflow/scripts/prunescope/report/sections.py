@@ -68,7 +68,7 @@ def contents(experiment: Experiment, measures: dict[str, dict[str, str]], origin
         _landscape(experiment, data),
         *_agreement(experiment, data),
         *_training(data),
-        Section("findings", "Findings in words", details=(("Show all sentences", findings["text"]),)),
+        Section("findings", "Findings in words", folded=(("Show all sentences", findings["text"]),)),
         Section(
             "settings",
             "Networks and settings",
@@ -304,5 +304,5 @@ def _reproduce(experiment: Experiment, provenance: pd.DataFrame) -> Section:
         "Reproduce this",
         command=f"snakemake --cores 2 results/{experiment.name}/report.html --config {selected}",
         tables=(("Provenance", provenance),),
-        texts=((f"config/experiments/{experiment.name}.yaml, with defaults filled in", settings),),
+        folded=((f"config/experiments/{experiment.name}.yaml, with defaults filled in", settings),),
     )
