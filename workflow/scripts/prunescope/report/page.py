@@ -23,11 +23,6 @@ from prunescope.report.base import ALL, ANY, Chart
 TEMPLATE = "report.html.j2"
 # A number in a table, perhaps with a unit or a range.
 NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
-# Parts of Vega's SVG that are invisible, repeat defaults, or name the font of the page.
-NOT_SEEN = re.compile(
-    r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
-    r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
-)
 # Vega's circles: two arcs around a place.
 CIRCLE = re.compile(
     r'<path( transform="translate\([^"]*\)") d="M([\d.]+),0A\2,\2,0,1,1,-\2,0A\2,\2,0,1,1,\2,0"'
@@ -232,11 +227,13 @@ def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str], width: in
 
 def _inline(image: str, name: str) -> str:
     """Embed an SVG file in a page: scaled to it, with unique ids, rounded to tenths of a pixel."""
-    image = NOT_SEEN.sub("", image)
     image = re.sub(
-        r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
+        r'<svg([^>]*) width="[\d.]+" height="[\d.]+"',
+        r'<svg\1 aria-hidden="true"',
+        vega.cleaned(image, name, 1),
+        count=1,
     )
-    return CIRCLE.sub(r'<circle\1 r="\2"', vega.rounded(vega.numbered(image, name), 1))
+    return CIRCLE.sub(r'<circle\1 r="\2"', image)
 
 
 def _prose(text: str) -> Markup:
