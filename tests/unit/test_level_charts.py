@@ -328,9 +328,7 @@ def test_rank_correlations_over_rounds_and_over_layers_in_the_same_order(levels,
     assert unequal.loc["weights and representations", "over layers, last round"] == "–"
 
 
-def test_barriers_and_exemplars_are_tables(levels):
-    table = landscape.barriers(levels)
-    assert list(table["round"]) == [0, 1, 2] and f"{PRUNED}: barrier (points)" in table
+def test_exemplars_are_counted():
     rows = pd.DataFrame({"seeds": ["same", "other", "other"], "round": [1, 0, 1], "image": [3, 4, 5]})
     counts = predictions.exemplars(rows, [0, 1])
     assert counts.iloc[:, 1].tolist() == ["–", 1] and counts.iloc[:, 2].tolist() == [1, 1]

@@ -262,15 +262,13 @@ def _predictions(experiment: Experiment, data: dict[str, pd.DataFrame]) -> Secti
 
 
 def _landscape(experiment: Experiment, data: dict[str, pd.DataFrame]) -> Section:
-    levels = experiment.findings["levels"]
-    missing = levels["landscape"]["missing"]
+    missing = experiment.findings["levels"]["landscape"]["missing"]
     if "lines" not in data:
         return Section("landscape", "Loss landscape", paragraphs=(missing,) if missing else ())
     return Section(
         "landscape",
         "Loss landscape",
         charts=(landscape.landscape(list(data["lines"]["series"].unique()), experiment.rounds),),
-        folded=(("Barriers of the test error", landscape.barriers(levels)),),
     )
 
 
