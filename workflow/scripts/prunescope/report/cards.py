@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from prunescope.errors import counted
 from prunescope.findings import levels_in_words, slices
 from prunescope.findings.levels import LEVELS
 from prunescope.findings.levels_over_seeds import classifying
@@ -284,10 +285,7 @@ def _chip(beyond: dict | None) -> str:
         return ""
     if beyond["verdict"] == NOT_APART:
         return "no difference detected"  # the full verdict does not fit into one line
-    return (
-        beyond["verdict"]
-        or f"{beyond['higher_in']} of {beyond['of']} seed{'s' * (beyond['of'] > 1)} beyond retraining"
-    )
+    return beyond["verdict"] or f"{beyond['higher_in']} of {counted(beyond['of'], 'seed')} beyond retraining"
 
 
 def _way(of_other_seed: dict | None, level: str) -> str:

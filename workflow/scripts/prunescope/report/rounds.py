@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pandas as pd
 
+from prunescope.errors import counted
+
 
 @dataclass(frozen=True)
 class Rounds:
@@ -91,7 +93,7 @@ class Rounds:
         """When a round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""
         if self.labels:
             return f"in “{self.name(round)}”"
-        return f"after {round} round{'' if round == 1 else 's'}"
+        return f"after {counted(round, 'round')}"
 
     @property
     def after(self) -> str:

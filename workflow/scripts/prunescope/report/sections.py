@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from prunescope import tables
+from prunescope.errors import counted
 from prunescope.findings.levels import compared_layers
 from prunescope.findings.slices import PRUNED
 from prunescope.report import (
@@ -164,10 +165,10 @@ def _menus(experiment: Experiment, labels: dict[str, str]) -> list[Menu]:
 
 def _facts(experiment: Experiment) -> list[str]:
     """Say what was studied, in a few words each."""
-    counted = [(len(experiment.seeds), "seed"), (len(experiment.layers), "layer")]
-    seeds, layers = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
     names = list(dict.fromkeys(network["network"] for network in experiment.networks))
-    return [seeds, f"{', '.join(names[:2])}{', …' if names[2:] else ''}, {layers} recorded"]
+    network = f"{', '.join(names[:2])}{', …' if names[2:] else ''}"
+    layers = counted(len(experiment.layers), "layer")
+    return [counted(len(experiment.seeds), "seed"), f"{network}, {layers} recorded"]
 
 
 def _cards(experiment: Experiment, data: dict[str, pd.DataFrame]) -> list[Card]:
