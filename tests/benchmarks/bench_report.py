@@ -47,14 +47,13 @@ def main(folder: Path) -> None:
                 table,
                 accuracy,
                 found,
-                {slices.RETRAINED: retrained},
                 tables={
                     series: synthetic.level_tables(one, matrix, accuracy)
                     for series, (one, matrix) in behind.items()
                 },
+                networks=networks,
+                training=synthetic.training(rounds, range(seeds), 30),
             ),
-            networks,
-            synthetic.training(rounds, range(seeds), 30),
             measures,
             {},
         )

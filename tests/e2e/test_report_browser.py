@@ -24,7 +24,8 @@ from prunescope.files import write_text
 from prunescope.findings.slices import PRUNED
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
-from prunescope.report.sections import experiment_page
+from prunescope.report.page import render
+from prunescope.report.sections import contents
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -481,9 +482,12 @@ def test_names_are_shown_and_not_run(browser, tmp_path):
     found = synthetic.findings(name, table, accuracy, shapes, measures, synthetic.VERDICTS)
     settings = synthetic.SETTINGS | {"description": name}
     tables = {PRUNED: synthetic.level_tables(name, table, accuracy)}
-    one = Experiment(name, settings, layers, table, accuracy, found, tables=tables)
-    networks, training = synthetic.networks(3, layers, [0, 1, 2]), synthetic.training(3, [0, 1, 2], 2)
-    write_text(tmp_path / "report.html", experiment_page(one, networks, training, measures, {"commit": name}))
+    made = {
+        "networks": synthetic.networks(3, layers, [0, 1, 2]),
+        "training": synthetic.training(3, [0, 1, 2], 2),
+    }
+    one = Experiment(name, settings, layers, table, accuracy, found, tables=tables, **made)
+    write_text(tmp_path / "report.html", render(contents(one, measures, {"commit": name})))
     browser.get((tmp_path / "report.html").as_uri())
     ready(browser)
     assert rows(browser, "dense")[0]["layer"] in layers

@@ -293,8 +293,11 @@ def test_latex_tables_hold_mean_and_standard_deviation_over_the_seeds():
     table = synthetic.across_seeds(synthetic.similarity(3, ["conv_1", "output"], SEEDS, ["cca"]), 0.7)
     accuracy = synthetic.accuracy(3, SEEDS)
     better = accuracy.assign(test_accuracy=accuracy["test_accuracy"] + 0.01)
-    control = {slices.RETRAINED: (table.assign(value=1.0), better)}
-    one = Experiment("one", synthetic.SETTINGS, ["conv_1", "output"], table, accuracy, {}, control)
+    tables = {
+        slices.PRUNED: synthetic.level_tables("one", table, accuracy),
+        slices.RETRAINED: synthetic.level_tables("retrained", table.assign(value=1.0), better),
+    }
+    one = Experiment("one", synthetic.SETTINGS, ["conv_1", "output"], table, accuracy, {}, tables=tables)
     text = latex.accuracy(one)
     last = 100 * accuracy[accuracy["round"] == 2]["test_accuracy"]
     row = numbers(text)["2"]

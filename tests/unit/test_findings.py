@@ -646,7 +646,6 @@ def test_slices_of_a_full_matrix():
         slices.within_seeds: 2 * 9 * 4,
     }
     assert {part: len(part(one)) for part in sizes} == sizes
-    assert len(slices.between_rounds(one, "a")) == 2 * 9
     assert len(slices.pruned(slices.to_dense(one))) == 2 * 2 * 2
     assert len(slices.each_pair_once(slices.other_seeds(one))) == 2
     dense = slices.to_dense(one)

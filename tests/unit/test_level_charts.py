@@ -195,11 +195,11 @@ def test_a_layer_that_is_pointed_at_has_its_own_line_in_its_card_only(levels, la
 
 def test_differences_are_negative_where_pruned_layers_are_less_similar(tables, levels, rounds):
     table = differences.differences(levels)
-    every = table[table["seed"] == ALL].set_index(["level", "layer", "round"])
+    every = table[table["seed"] == ALL].set_index(["layer", "round"])
     own = tables[PRUNED].similarity
     rows = own[(own["layer_a"] == "relu2") & (own["round_a"] == 2) & (own["round_b"] == 0)]
     moved = 1 - rows[rows["seed_a"] == rows["seed_b"]]["value"]
-    got = every.loc[("representations", "relu2", 2)]
+    got = every.loc[("relu2", 2)]
     assert got["mean"] == pytest.approx(-0.9 * moved.mean())
     assert got["low"] == pytest.approx(-0.9 * moved.max()) and got["high"] == pytest.approx(
         -0.9 * moved.min()
@@ -216,8 +216,8 @@ def test_differences_are_negative_where_pruned_layers_are_less_similar(tables, l
 def test_many_layers_are_rows_with_room_for_every_name(rounds):
     names = [f"layer{number}.0.conv" for number in range(30)]
     table = pd.DataFrame({"layer": names, "mean": -0.1, "low": -0.2, "high": 0.0})
-    table = table.assign(level="weights", round=2, seed=ALL)
-    chart = differences.difference(names, 0.05, "weights")
+    table = table.assign(round=2, seed=ALL)
+    chart = differences.difference(names, 0.05)
     labels = [one for one in texts(chart, table, {"round": "2"}, 360) if one["text"] in names]
     assert [one["text"] for one in sorted(labels, key=lambda one: one["y"])] == names
     assert (np.diff(sorted(one["y"] for one in labels)) >= 13).all()
@@ -328,9 +328,7 @@ def test_rank_correlations_over_rounds_and_over_layers_in_the_same_order(levels,
     assert unequal.loc["weights and representations", "over layers, last round"] == "–"
 
 
-def test_barriers_and_exemplars_are_tables(levels):
-    table = landscape.barriers(levels)
-    assert list(table["round"]) == [0, 1, 2] and f"{PRUNED}: barrier (points)" in table
+def test_exemplars_are_counted():
     rows = pd.DataFrame({"seeds": ["same", "other", "other"], "round": [1, 0, 1], "image": [3, 4, 5]})
     counts = predictions.exemplars(rows, [0, 1])
     assert counts.iloc[:, 1].tolist() == ["–", 1] and counts.iloc[:, 2].tolist() == [1, 1]

@@ -24,9 +24,9 @@ from prunescope.report import cards, page_tables, palette, representations
 from prunescope.report.base import ALL
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
-from prunescope.report.page import shown
+from prunescope.report.page import render, shown
 from prunescope.report.rounds import Rounds
-from prunescope.report.sections import experiment_page
+from prunescope.report.sections import contents
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -47,17 +47,22 @@ def experiment(name: str, settings: dict, pairs: bool = True, primary: str | Non
         name, table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS | {"primary": primary}
     )
     tables = {PRUNED: synthetic.level_tables(name, table, accuracy)}
-    return Experiment(name, synthetic.SETTINGS | settings, LAYERS, table, accuracy, found, tables=tables)
+    return Experiment(
+        name,
+        synthetic.SETTINGS | settings,
+        LAYERS,
+        table,
+        accuracy,
+        found,
+        tables=tables,
+        networks=synthetic.networks(3, ["a", "b"], SEEDS),
+        training=synthetic.training(3, SEEDS, 4),
+    )
 
 
 def page(name="made-up", description="A made-up experiment", pairs=True, primary="cca"):
-    return experiment_page(
-        experiment(name, {"description": description}, pairs, primary),
-        synthetic.networks(3, ["a", "b"], SEEDS),
-        synthetic.training(3, SEEDS, 4),
-        MEASURES,
-        {"commit": "0123abc"},
-    )
+    one = experiment(name, {"description": description}, pairs, primary)
+    return render(contents(one, MEASURES, {"commit": "0123abc"}))
 
 
 @pytest.fixture(scope="module")
@@ -354,8 +359,7 @@ def test_a_limit_on_address_space_is_one_line(monkeypatch):
 def test_the_command_that_reproduces_a_report_selects_its_controls():
     one = experiment("a", {})
     tables = one.tables | {RETRAINED: replace(one.tables[PRUNED], name="a-retrain")}
-    networks, training = synthetic.networks(3, ["a", "b"], SEEDS), synthetic.training(3, SEEDS, 4)
-    html = experiment_page(replace(one, tables=tables), networks, training, MEASURES, {"commit": "0123abc"})
+    html = render(contents(replace(one, tables=tables), MEASURES, {}))
     assert "results/a/report.html --config experiments=[a,a-retrain]" in words(html)
 
 
@@ -462,9 +466,9 @@ def test_a_single_seed_is_not_called_a_mean():
     table, accuracy = matrix(False).query("seed_a == 0 and seed_b == 0"), synthetic.accuracy(3, [0])
     found = synthetic.findings("one", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS)
     tables = {PRUNED: synthetic.level_tables("one", table, accuracy)}
-    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables)
-    networks, training = synthetic.networks(3, ["a"], [0]), synthetic.training(3, [0], 2)
-    html = experiment_page(one, networks, training, MEASURES, {})
+    made = {"networks": synthetic.networks(3, ["a"], [0]), "training": synthetic.training(3, [0], 2)}
+    one = Experiment("one", synthetic.SETTINGS, LAYERS, table, accuracy, found, tables=tables, **made)
+    html = render(contents(one, MEASURES, {}))
     assert (
         "Layers by mean CCA</caption>" in html and "mean of 1" not in html and "mean over seeds" not in html
     )
@@ -494,9 +498,9 @@ def test_a_control_has_its_own_name_and_colour_on_its_own_page():
     found = synthetic.findings("c", table, accuracy, SHAPES, MEASURES, synthetic.VERDICTS, own=RETRAINED)
     tables = {RETRAINED: synthetic.level_tables("c", table, accuracy)}
     settings = synthetic.SETTINGS | {"control": "retrain"}
-    one = Experiment("c", settings, LAYERS, table, accuracy, found, tables=tables)
-    networks, training = synthetic.networks(3, ["a"], SEEDS), synthetic.training(3, SEEDS, 2)
-    html = experiment_page(one, networks, training, MEASURES, {})
+    made = {"networks": synthetic.networks(3, ["a"], SEEDS), "training": synthetic.training(3, SEEDS, 2)}
+    one = Experiment("c", settings, LAYERS, table, accuracy, found, tables=tables, **made)
+    html = render(contents(one, MEASURES, {}))
     body = re.sub("<(script|style).*?</(script|style)>", "", html, flags=re.S)
     legend = re.search(r'<ul class="legend".*?</ul>', body, re.S)[0]
     assert "retrained" in legend and "pruned" not in legend.replace("not pruned", "")

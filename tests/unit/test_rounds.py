@@ -10,8 +10,9 @@ from prunescope.findings.slices import PRUNED
 from prunescope.report import base, figures, page_tables
 from prunescope.report.experiment import Experiment
 from prunescope.report.overview import overview_page
+from prunescope.report.page import render
 from prunescope.report.rounds import Rounds
-from prunescope.report.sections import contents, experiment_page
+from prunescope.report.sections import contents
 
 LAYERS = ["conv1", "conv2", "output"]
 SHAPES = {"conv1": [8, 8, 8], "conv2": [16, 4, 4], "output": [10]}
@@ -34,19 +35,18 @@ def accuracy(pruned: bool = True, measured: bool = True):
     return table if measured else table.assign(test_accuracy=float("nan"), test_loss=float("nan"))
 
 
-def experiment(**changes) -> Experiment:
+def experiment(measured: bool = True, **changes) -> Experiment:
     table = synthetic.similarity(3, LAYERS, SEEDS, ["cca"])
     table = table[~((table["seed_a"] == 1) & ((table["round_a"] == 2) | (table["round_b"] == 2)))]
-    own = accuracy(**changes)
-    return with_findings(table, own)
+    return with_findings(table, accuracy(measured=measured, **changes), networks(measured))
 
 
-def with_findings(table: pd.DataFrame, own: pd.DataFrame) -> Experiment:
+def with_findings(table: pd.DataFrame, own: pd.DataFrame, each: list[dict]) -> Experiment:
     names = Rounds.of(own, MODELS).labels
     found = synthetic.findings("mine", table, own, SHAPES, MEASURES, synthetic.VERDICTS, names=names)
     tables = {PRUNED: synthetic.level_tables("mine", table, own)}
     settings = synthetic.SETTINGS | {"models": MODELS}
-    return Experiment("mine", settings, LAYERS, table, own, found, tables=tables)
+    return Experiment("mine", settings, LAYERS, table, own, found, tables=tables, networks=each)
 
 
 def networks(measured: bool = True) -> list[dict]:
@@ -55,8 +55,7 @@ def networks(measured: bool = True) -> list[dict]:
 
 
 def page(measured: bool = True, **changes) -> str:
-    own = experiment(measured=measured, **changes)
-    return experiment_page(own, networks(measured), pd.DataFrame(), MEASURES, {})
+    return render(contents(experiment(measured, **changes), MEASURES, {}))
 
 
 def test_names_are_labels_or_numbers():
@@ -66,16 +65,15 @@ def test_names_are_labels_or_numbers():
     plain = Rounds.of(accuracy(), [model | {"label": ""} for model in MODELS])
     assert [plain.name(round) for round in range(3)] == ["0", "1", "2"] and plain.after == "after 2 rounds"
     assert Rounds({0: 100.0, 1: 50.0}, {}, (50.0, 100.0)).after == "after 1 round"
-    assert Rounds({0: 100.0}, {0: 100 * "x"}, (100.0, 100.0)).short(0) == 23 * "x" + "…"
 
 
 def test_the_change_of_accuracy_is_that_of_lineages_with_a_last_network():
     """The dense network of a shorter lineage would make a fall look like a rise."""
     own = experiment()
     table = own.accuracy.assign(test_accuracy=[0.9, 0.85, 0.8, 0.5, 0.5])
-    one = with_findings(own.similarity, table)
+    one = with_findings(own.similarity, table, networks())
     assert [one.findings["accuracy"][which]["mean"] for which in ("dense", "last")] == [0.9, 0.8]
-    html = experiment_page(one, networks(), pd.DataFrame(), MEASURES, {})
+    html = render(contents(one, MEASURES, {}))
     (last,) = re.findall(r'<div data-round="2"><p class="sentence">(.*?)</p>', html, re.S)
     assert "test accuracy fell 10.0 points" in re.sub("<[^>]*>", "", last)
 
@@ -98,9 +96,9 @@ def test_weights_are_an_axis_only_where_they_are_removed_in_every_round():
         assert axis["field"] == "round" and axis["scale"].get("type") != "log"
 
 
-def figures_of(own: Experiment, measured: bool = True) -> dict[str, str]:
+def figures_of(own: Experiment) -> dict[str, str]:
     """The text of each figure."""
-    content = contents(own, networks(measured), pd.DataFrame(), MEASURES, {})
+    content = contents(own, MEASURES, {})
     drawn = figures.draw_all(content, 5.5, {"measure": ["cca"], "layer": LAYERS[:1]})
     return {name: " ".join(re.findall(r">([^<]+)</text>", one.svg)) for name, one in drawn.items()}
 
@@ -114,7 +112,7 @@ def test_figures_place_models_by_weights_or_in_order(pruned):
 
 
 def test_a_figure_of_accuracy_needs_measured_accuracies():
-    texts = figures_of(experiment(measured=False), measured=False)
+    texts = figures_of(experiment(measured=False))
     assert "accuracy" not in texts and "density" in texts
 
 

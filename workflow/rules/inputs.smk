@@ -132,22 +132,20 @@ def result(file):
     return lambda wildcards: f"results/{wildcards.experiment}/{file}"
 
 
-def of_controls(file):
-    """A result of each selected control of the job's experiment, in the order of `controls_of`."""
-    return lambda wildcards: [
-        f"results/{other}/{file}" for other in controls_of(wildcards.experiment).values()
-    ]
+def compared_with(wildcards):
+    """The selected controls of the job's experiment, name by kind; the last may be siblings."""
+    return controls_of(wildcards.experiment) | controls_of(wildcards.experiment, again=True)
 
 
-def of_levels(wildcards):
-    """The tables of the levels besides the matrix: of an experiment, its controls and its siblings."""
-    name = wildcards.experiment
-    siblings = list(controls_of(name, again=True).values())
-    tables = []
-    for other in [name, *controls_of(name).values(), *siblings]:
-        tables += [(other, "weights"), (other, "predictions")]
+def tables_of_report(wildcards):
+    """What reports show besides the experiment's matrix: its other tables, and those of its controls."""
+    name, controls = wildcards.experiment, compared_with(wildcards).values()
+    tables = [(name, table) for table in ("channels", "classes", "exemplars")]
+    for other in controls:
+        tables.append((other, "siblings" if stages.trains_again(experiment(other)) else "similarity"))
+    for other in [name, *controls]:
+        tables += [(other, table) for table in ("accuracy", "weights", "predictions")]
         tables += [(other, "barriers")] if lines_of(other) else []
-        tables += [(other, "siblings"), (other, "accuracy")] if other in siblings else []
     return [f"results/{other}/{table}.parquet" for other, table in tables]
 
 

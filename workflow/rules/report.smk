@@ -11,7 +11,6 @@ LOCK = files.sha256(REPOSITORY / "envs/requirements.txt")
 rule write_report:
     input:
         similarity=result("similarity.parquet"),
-        accuracy=result("accuracy.parquet"),
         metrics=rules.assemble_accuracy.input.metrics,
         # Networks that were trained elsewhere have no training curves.
         training=lambda wildcards: [
@@ -19,14 +18,9 @@ rule write_report:
             for file in files_of_all_networks(wildcards.experiment, "training.csv")
             if "models" not in experiment(wildcards.experiment)
         ],
-        # Baselines of verdicts and charts; empty if they are not computed.
-        controls=of_controls("similarity.parquet"),
-        control_accuracies=of_controls("accuracy.parquet"),
+        tables=tables_of_report,
+        # A baseline of verdicts and charts; empty if it is not computed.
         untrained=lambda wildcards: sharing.untrained_rows(lineage(wildcards.experiment)),
-        levels=of_levels,
-        channels=result("channels.parquet"),
-        classes=result("classes.parquet"),
-        exemplars=result("exemplars.parquet"),
         receipts=receipts("write_report"),
     output:
         report=report(
@@ -61,8 +55,7 @@ rule write_report:
         findings=of_experiment(
             lambda this, job: stages.findings_params(this, facts(job.experiment)["dataset"]["classes"])
         ),
-        controls=lambda wildcards: controls_of(wildcards.experiment),
-        siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
+        controls=compared_with,
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         lock=LOCK,
         template=TEMPLATE,
@@ -77,16 +70,10 @@ rule draw_figures:
         # The figures are charts of the report.
         findings=result("findings.json"),
         similarity=rules.write_report.input.similarity,
-        accuracy=rules.write_report.input.accuracy,
         metrics=rules.write_report.input.metrics,
         training=rules.write_report.input.training,
-        controls=rules.write_report.input.controls,
-        control_accuracies=rules.write_report.input.control_accuracies,
+        tables=rules.write_report.input.tables,
         untrained=rules.write_report.input.untrained,
-        levels=rules.write_report.input.levels,
-        channels=rules.write_report.input.channels,
-        classes=rules.write_report.input.classes,
-        exemplars=rules.write_report.input.exemplars,
         receipts=receipts("draw_figures"),
     output:
         figures=report(
@@ -114,8 +101,7 @@ rule draw_figures:
         runtime=bound(10),
     params:
         experiment=of_experiment(lambda this, _: stages.shown(this)),
-        controls=lambda wildcards: controls_of(wildcards.experiment),
-        siblings=lambda wildcards: controls_of(wildcards.experiment, again=True),
+        controls=compared_with,
         measures=lambda wildcards: labels_of([wildcards.experiment]),
         shown=of_experiment(lambda this, _: stages.measures_with_figures(this)),
         code=code("draw_figures"),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from prunescope import jobs, tables
+from prunescope import jobs
 from prunescope.files import read_json
 from prunescope.report import figures, latex
 from prunescope.report.experiment import Experiment
@@ -14,9 +14,7 @@ with jobs.job(snakemake) as log:
         Experiment.read(name, snakemake.input, given), findings=read_json(snakemake.input.findings)
     )
     layers = experiment.layers
-    networks = [read_json(path) for path in snakemake.input.metrics]
-    training = tables.training_curves(networks, snakemake.input.training)
-    page = contents(experiment, networks, training, given.measures, {})
+    page = contents(experiment, given.measures, {})
     measures = given.shown or [experiment.measure]
     style = given.experiment["figures"]
     chosen = {"measure": measures, "layer": figures.matching(layers, style["layers"])}

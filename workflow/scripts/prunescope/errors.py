@@ -43,6 +43,11 @@ def listed(names: Iterable, most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as text, such as ``1 round`` or ``3 rounds``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 # How NumPy, torch, HDF5, Arrow, the C library and Python report a lack of memory.
 NO_MEMORY = (
     *("can't allocate memory", "Cannot allocate memory", "bad_alloc", "bad allocation", "out of memory"),

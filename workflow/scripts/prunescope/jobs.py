@@ -17,7 +17,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from prunescope import devices, files, identity, provenance, user_code
-from prunescope.errors import InputError, out_of_memory
+from prunescope.errors import InputError, counted, out_of_memory
 
 # Importing torch creates hundreds of thousands of permanent objects. Searching them for garbage after every
 # 700 new ones, and once more at the end, takes a quarter of the time. `job` also excludes them from the
@@ -54,7 +54,7 @@ def job(snakemake, hidden: Iterable[str | Path] = ()) -> Iterator[logging.Logger
         _ended_by_signals(),
         _one_line_errors(name, snakemake.resources),
     ):
-        log.info("%s: started on %d thread%s", name, snakemake.threads, "s" * (snakemake.threads != 1))
+        log.info("%s: started on %s", name, counted(snakemake.threads, "thread"))
         provenance.check_sources()
         end_with_snakemake()
         with threadpool_limits(snakemake.threads), files.claimed([*snakemake.output, *hidden]):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from prunescope.errors import listed
+from prunescope.errors import counted, listed
 from prunescope.findings.levels import LEVELS, Tables, compared_layers, distances
 from prunescope.findings.levels_over_seeds import LANDSCAPE, summary
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, RETRAINED, SIBLINGS
@@ -93,11 +93,11 @@ def _at(levels: dict, round: int) -> str:
     }
     density = densities.get(str(round))
     if series == RETRAINED:
-        return f"after {_many(round, 'round')} of retraining without pruning"
+        return f"after {counted(round, 'round')} of retraining without pruning"
     weights = "" if density is None else f"{100 * density:.3g} % of the weights"
     if names or list(densities.values()).count(density) > 1:
         return f"in {names.get(str(round), f'round {round}')}" + (f", with {weights}" if weights else "")
-    text = f"at {weights}" if weights else f"after {_many(round, 'round')}"
+    text = f"at {weights}" if weights else f"after {counted(round, 'round')}"
     return text if series == PRUNED else f"{text} ({series})"
 
 
@@ -200,7 +200,7 @@ def _verdicts(levels: dict, round: int) -> str:
         beyond = (levels[level]["rounds"].get(str(round)) or {}).get("beyond")
         if round == 0 or not beyond:
             continue
-        count = f"in {beyond['higher_in']} of {_many(beyond['of'], 'seed')}"
+        count = f"in {beyond['higher_in']} of {counted(beyond['of'], 'seed')}"
         groups.setdefault(beyond["verdict"] or count, []).append(TITLES[level])
     sentences = [
         f"{VERDICTS[text]}: {listed(names)}"
@@ -256,7 +256,3 @@ def _digits(value: float, places: int = 1) -> str:
     if value < 0.95 * 10**-places:
         return f"{value:.1g}" if value >= 1e-6 else "0"
     return f"{value:.0f}" if value >= 10 else f"{value:.{places}f}"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

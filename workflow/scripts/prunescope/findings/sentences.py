@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from prunescope.errors import counted
 from prunescope.findings.statistics import FEWEST_SEEDS, MOST_SEEDS, largest_share
 from prunescope.findings.words import ABOVE, BELOW, FALLS, HOLDS, STAYS, TOO_FEW_SEEDS, UNDECIDED
 
@@ -95,7 +96,7 @@ def _few(count: int) -> str:
 
 
 def _after(findings: dict) -> str:
-    rounds = f"{findings['last_round']} round{'' if findings['last_round'] == 1 else 's'}"
+    rounds = counted(findings["last_round"], "round")
     return f"after {rounds}, with {100 * findings['last_density']:.3g} % of the prunable weights left,"
 
 
@@ -255,8 +256,7 @@ def _untrained(findings: dict) -> str:
 
 def _warnings(layers: list[dict]) -> str:
     parts = [
-        f"{row['layer']}: {status} in {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} "
-        f"({', '.join(map(str, seeds))})"
+        f"{row['layer']}: {status} in {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
         for row in layers
         for status, seeds in row["warnings"].items()
     ]

@@ -49,10 +49,9 @@ def same_layer(matrix: pd.DataFrame) -> pd.DataFrame:
     return matrix[matrix["layer_a"] == matrix["layer_b"]]
 
 
-def between_rounds(matrix: pd.DataFrame, layer: str | None = None) -> pd.DataFrame:
-    """Return the rows that compare a layer, or all, between two rounds of the same seed, in both orders."""
-    rows = same_layer(within_seeds(matrix))
-    return rows if layer is None else rows[rows["layer_a"] == layer]
+def between_rounds(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that compare a layer between two rounds of the same seed, in both orders."""
+    return same_layer(within_seeds(matrix))
 
 
 def to_dense(matrix: pd.DataFrame) -> pd.DataFrame:

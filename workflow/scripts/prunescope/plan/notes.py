@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prunescope import kinds, provenance
-from prunescope.errors import InputError
+from prunescope.errors import InputError, counted
 from prunescope.files import read_json
 from prunescope.plan import bounds, stages
 from prunescope.plan.compared import Network
@@ -88,7 +88,7 @@ def _time(name: str, experiment: dict) -> str:
     each = ", ".join(f"{rule} {_duration(seconds)}" for rule, seconds in parts)
     return (
         f"{name}: last time, one round of one seed took {_duration(total)} ({each}); at that "
-        f"rate, {missing} missing round{'s' * (missing > 1)}: {_duration(missing * total)}, one job at a time"
+        f"rate, {counted(missing, 'missing round')}: {_duration(missing * total)}, one job at a time"
     )
 
 
@@ -160,8 +160,7 @@ def landscape_notes(
     if not count:
         return []
     images, points = count * bounds.images_per_line(experiment, facts), experiment["landscape"]["points"]
-    lines_of_points = f"{count} line{'s' * (count > 1)} of {points} points"
-    text = f"{name}: barriers need {images:,} images, forward ({lines_of_points})"
+    text = f"{name}: barriers need {images:,} images, forward ({counted(count, 'line')} of {points} points)"
     if "models" in experiment:
         return [text]
     epochs = experiment["training"]["epochs"]

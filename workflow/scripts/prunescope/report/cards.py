@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from prunescope.errors import counted
 from prunescope.findings import levels_in_words, slices
 from prunescope.findings.levels import LEVELS
 from prunescope.findings.levels_over_seeds import classifying
@@ -15,6 +16,7 @@ from prunescope.findings.slices import OTHER_SEEDS, UNTRAINED
 from prunescope.findings.words import NOT_APART
 from prunescope.report import base
 from prunescope.report.base import ANY, Chart
+from prunescope.report.names import FIGURES
 from prunescope.report.page import Card, Number
 from prunescope.report.rounds import Rounds
 
@@ -28,12 +30,7 @@ MEANINGS = {
     OTHER_SEEDS: "two dense networks",
     UNTRAINED: "two untrained networks",
 }
-TITLES = {
-    "weights": "Weights: distance from the dense network",
-    "predictions": "Predictions: images labelled differently than by the dense network",
-    "landscape": "Loss landscape: error barrier to the dense network",
-    "representations": "Representations: distance from the dense network",
-}
+TITLES = {figure.chart: figure.title for figure in FIGURES}
 DEFINITIONS = {
     "weights": "1 minus the cosine similarity of all prunable weights.",
     "predictions": "Share of the test images that the two networks label differently.",
@@ -139,7 +136,7 @@ def card(level: str, series: list[str], rounds: Rounds) -> Chart:
     ).add_params(base.selected(rounds), base.lit())
     return Chart(
         f"card-{level}",
-        TITLES[level],
+        TITLES[f"card-{level}"],
         f"{DEFINITIONS[level]} Lines: {'median' if level == 'landscape' else 'mean'} over the seeds. Bands: "
         "95 % interval with six seeds or more, otherwise the range over the seeds.",
         "levels",
@@ -288,10 +285,7 @@ def _chip(beyond: dict | None) -> str:
         return ""
     if beyond["verdict"] == NOT_APART:
         return "no difference detected"  # the full verdict does not fit into one line
-    return (
-        beyond["verdict"]
-        or f"{beyond['higher_in']} of {beyond['of']} seed{'s' * (beyond['of'] > 1)} beyond retraining"
-    )
+    return beyond["verdict"] or f"{beyond['higher_in']} of {counted(beyond['of'], 'seed')} beyond retraining"
 
 
 def _way(of_other_seed: dict | None, level: str) -> str:

@@ -3,11 +3,10 @@
 import altair as alt
 import pandas as pd
 
-from prunescope.findings.levels import LEVELS
 from prunescope.report import base, palette
 from prunescope.report.base import ALL, Chart
 
-COLUMNS = ["level", "layer", "round", "seed", "mean", "low", "high", "interval", "lower_in", "of", "verdict"]
+COLUMNS = ["layer", "round", "seed", "mean", "low", "high", "interval", "lower_in", "of", "verdict"]
 # With more layers than this, layers are rows, with room for their names.
 MOST_COLUMNS = 12
 
@@ -19,30 +18,27 @@ def differences(levels: dict) -> pd.DataFrame:
     similarity. `seed` is `ALL` or a seed; `lower_in` of `of` seeds are less similar than retrained ones.
     """
     rows = []
-    for level in LEVELS:
-        for round, by_layer in levels.get(level, {}).get("layers", {}).items():
-            for layer, beyond in by_layer.items():
-                if beyond is None:
-                    continue
-                keys = {"level": level, "layer": layer, "round": int(round)}
-                numbers = {
-                    "mean": -beyond["estimate"],
-                    "low": -beyond["high"],
-                    "high": -beyond["low"],
-                    "interval": beyond["interval"],
-                    "lower_in": beyond["higher_in"],
-                    "of": beyond["of"],
-                    "verdict": beyond["verdict"] or "",
-                }
-                rows.append({**keys, "seed": ALL, **numbers})
-                rows += [
-                    {**keys, "seed": int(seed), "mean": -value} for seed, value in beyond["values"].items()
-                ]
+    for round, by_layer in levels["representations"]["layers"].items():
+        for layer, beyond in by_layer.items():
+            if beyond is None:
+                continue
+            keys = {"layer": layer, "round": int(round)}
+            numbers = {
+                "mean": -beyond["estimate"],
+                "low": -beyond["high"],
+                "high": -beyond["low"],
+                "interval": beyond["interval"],
+                "lower_in": beyond["higher_in"],
+                "of": beyond["of"],
+                "verdict": beyond["verdict"] or "",
+            }
+            rows.append({**keys, "seed": ALL, **numbers})
+            rows += [{**keys, "seed": int(seed), "mean": -value} for seed, value in beyond["values"].items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def difference(layers: list[str], margin: float, level: str = "representations") -> Chart:
-    """Make the chart of the layers of a level, by round and seed; differences below the margin are shaded."""
+def difference(layers: list[str], margin: float) -> Chart:
+    """Make the chart of the layers, by round and seed; differences below the margin are shaded."""
     many = len(layers) > MOST_COLUMNS
     axis = alt.Axis(
         title="similarity, pruned − retrained",
@@ -92,7 +88,7 @@ def difference(layers: list[str], margin: float, level: str = "representations")
         parts.append(text.encode(value, text=alt.Text("mean:Q", format="+.2f"), opacity=opacity))
     chart = alt.layer(*parts).add_params(base.lit())
     return Chart(
-        f"difference-{level}",
+        "difference-representations",
         "Which layers changed beyond retraining",
         "Similarity to the dense network, pruned minus retrained, in the selected round. Large marks: "
         "mean over the seeds. Bars: 95 % interval with six seeds or more, otherwise the range over the "
@@ -103,7 +99,6 @@ def difference(layers: list[str], margin: float, level: str = "representations")
         base.specification(chart.properties(width="container", height=22 * len(layers) if many else 240)),
         f"{'Rows' if many else 'Columns'} are layers in the order of the network; the other axis is the "
         "similarity to the dense network, pruned minus retrained.",
-        fixed=(("level", level),),
         dots=True,
         beware="Verdicts are corrected for the number of layers. Intervals are not.",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from prunescope import tables
-from prunescope.files import read_parquet
+from prunescope.files import read_json, read_parquet
 from prunescope.findings import levels, slices
 from prunescope.findings.levels import Tables
 from prunescope.report.base import ALL
@@ -28,8 +28,6 @@ class Experiment:
     accuracy: pd.DataFrame
     # From `prunescope.findings.verdicts.conclude`.
     findings: dict
-    # Matrix and accuracy table of each control, by its series (`slices.series`).
-    controls: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     # Rows of the matrix that compare untrained networks of different seeds.
     untrained: pd.DataFrame | None = None
     # Behind the levels, by series: first its own, then those of its controls and siblings. Its own page needs
@@ -39,35 +37,39 @@ class Experiment:
     channels: pd.DataFrame | None = None
     classes: pd.DataFrame | None = None
     exemplars: pd.DataFrame | None = None
+    # metrics.json of each network, and their training curves (`prunescope.tables.training_curves`).
+    networks: list[dict] = field(default_factory=list)
+    training: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def read(cls, name: str, files, params) -> "Experiment":
         """Read an experiment from ``snakemake.input`` and ``snakemake.params``; its findings are empty."""
-        similarity, accuracy = read_parquet(files.similarity), read_parquet(files.accuracy)
-        matrices, accuracies = map(read_parquet, files.controls), map(read_parquet, files.control_accuracies)
-        controls = dict(
-            zip(map(slices.series, params.controls), zip(matrices, accuracies, strict=True), strict=True)
-        )
-        untrained = next(map(read_parquet, files.untrained), None)
-        read = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in files.levels}
-        read |= {(name, "similarity"): similarity, (name, "accuracy"): accuracy}
-        series = {slices.series(params.experiment.get("control", "none")): name}
-        for kind, other in params.controls.items():
-            series[slices.series(kind)] = other
-            read[other, "similarity"], read[other, "accuracy"] = controls[slices.series(kind)]
-        series |= {slices.series(kind): other for kind, other in params.siblings.items()}
+        paths = [files.similarity, *files.tables]
+        read = {(Path(path).parent.name, Path(path).stem): read_parquet(path) for path in paths}
+        networks = [read_json(path) for path in files.metrics]
+        kinds = {params.experiment.get("control", "none"): name, **params.controls}
         return cls(
             name,
             params.experiment,
             list(tables.layers(files.similarity)),
-            similarity,
-            accuracy,
+            read[name, "similarity"],
+            read[name, "accuracy"],
             {},
-            controls,
-            untrained,
-            levels.collected(series, read),
-            *map(read_parquet, (files.channels, files.classes, files.exemplars)),
+            next(map(read_parquet, files.untrained), None),
+            levels.collected({slices.series(kind): other for kind, other in kinds.items()}, read),
+            *(read[name, table] for table in ("channels", "classes", "exemplars")),
+            networks,
+            tables.training_curves(networks, files.training),
         )
+
+    @property
+    def controls(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+        """Matrix and accuracy table of each control except siblings, by its series."""
+        return {
+            series: (one.similarity, one.accuracy)
+            for series, one in list(self.tables.items())[1:]
+            if not one.again
+        }
 
     @cached_property
     def rounds(self) -> Rounds:

@@ -1,4 +1,4 @@
-"""Chart of the loss landscape and its tables."""
+"""Chart of the loss landscape and its table."""
 
 import altair as alt
 import pandas as pd
@@ -69,16 +69,3 @@ def lines(tables: dict[str, Tables]) -> pd.DataFrame:
     rows = pd.concat(parts).rename(columns={"seed_a": "seed", "round_a": "round"})
     rows = rows.assign(percent=100 * rows["value"]).dropna(subset="percent")
     return over_seeds(rows, ["series", "round", "alpha"], "percent")
-
-
-def barriers(of_levels: dict) -> pd.DataFrame:
-    """List the barriers of the error: estimate and interval or range, by round and series."""
-    rows = []
-    for round, numbers in of_levels["landscape"]["rounds"].items():
-        row = {"round": int(round), "weights left (%)": f"{100 * numbers['density']:.3g}"}
-        for series, one in numbers["series"].items():
-            row[f"{series}: barrier (points)"] = (
-                f"{100 * one['estimate']:.2f} ({100 * one['low']:.2f} to {100 * one['high']:.2f})"
-            )
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("–")

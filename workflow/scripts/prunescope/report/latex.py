@@ -67,22 +67,13 @@ def _cell(values: pd.Series, digits: int) -> str:
 
 def _table(columns: list[str], rows: list[list[str]], title: str) -> str:
     text = sum(1 for name in columns if name in ("measure", "layer", "model"))
-    lines = [
-        f"% {title}: mean and standard deviation over the seeds. Needs \\usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{{'l' * text}{'r' * (len(columns) - text)}}}",
-        r"\toprule",
-        _line(columns),
-        r"\midrule",
-        *(_line(row) for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    return " & ".join(cell if cell.startswith("$") else _escaped(cell) for cell in cells) + r" \\"
+    table = pd.DataFrame([map(_escaped, row) for row in rows], columns=list(map(_escaped, columns)))
+    aligned = text * "l" + (len(columns) - text) * "r"
+    return (
+        f"% {title}: mean and standard deviation over the seeds. Needs \\usepackage{{booktabs}}.\n"
+        + table.to_latex(index=False, escape=False, column_format=aligned)
+    )
 
 
 def _escaped(text: str) -> str:
-    return "".join(SPECIAL.get(letter, letter) for letter in text)
+    return text if text.startswith("$") else "".join(SPECIAL.get(letter, letter) for letter in text)

@@ -7,8 +7,7 @@ import pandas as pd
 from prunescope.findings import slices, words
 from prunescope.report import network_charts, page_tables, representations
 from prunescope.report.experiment import Experiment
-from prunescope.report.page import Page, Section, render
-from prunescope.report.sections import measure_menu
+from prunescope.report.page import Page, Section, measure_menu, render
 
 # The questions of `prunescope.findings`, as column heads.
 QUESTIONS = {

@@ -23,11 +23,6 @@ from prunescope.report.base import ALL, ANY, Chart
 TEMPLATE = "report.html.j2"
 # A number in a table, perhaps with a unit or a range.
 NUMBER = re.compile(r"[−+-]?[\d,.]+(?:e[-+]?\d+)?(?: %)?(?: \([\d.,–− ]+\))?|×|–|")
-# Parts of Vega's SVG that are invisible, repeat defaults, or name the font of the page.
-NOT_SEEN = re.compile(
-    r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<text[^>]* opacity="0"[^>]*>[^<]*</text>'
-    r'| aria-hidden="true"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
-)
 # Vega's circles: two arcs around a place.
 CIRCLE = re.compile(
     r'<path( transform="translate\([^"]*\)") d="M([\d.]+),0A\2,\2,0,1,1,-\2,0A\2,\2,0,1,1,\2,0"'
@@ -42,7 +37,6 @@ SYMBOLS = {
     "triangle-up": '<path d="M17 1l5 9h-10z" stroke="none"/>',
     "triangle-down": '<path d="M17 11l5-9h-10z" stroke="none"/>',
     "triangle-right": '<path d="M22 6l-9 5v-10z" stroke="none"/>',
-    "triangle-left": '<path d="M12 6l9 5v-10z" stroke="none"/>',
     "cross": '<path d="M15.5 1h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z" stroke="none"/>',
     "stroke": "",
 }
@@ -57,6 +51,12 @@ class Menu:
     name: str
     label: str
     options: dict[str, str]
+
+
+def measure_menu(labels: dict[str, str], primary: str) -> Menu:
+    """Make the menu of the measures of a page: the primary one, then the others in alphabetical order."""
+    names = [primary, *sorted(set(labels) - {primary})]
+    return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,10 @@ class Section:
     # Menus that control only its own charts; each stands above the first of them.
     menus: tuple[Menu, ...] = ()
     charts: tuple[Chart, ...] = ()
-    # Tables with their captions; the folded tables are initially closed.
+    # Tables with their captions.
     tables: tuple[tuple[str, pd.DataFrame], ...] = ()
-    folded: tuple[tuple[str, pd.DataFrame], ...] = ()
-    # Long texts with their captions, and paragraphs under a summary; both are initially closed.
-    texts: tuple[tuple[str, str], ...] = ()
-    details: tuple[tuple[str, list[str]], ...] = ()
+    # What is initially closed, with its caption: a table, a text such as that of a file, or paragraphs.
+    folded: tuple[tuple[str, pd.DataFrame | str | list[str]], ...] = ()
     # Texts with their addresses.
     links: tuple[tuple[str, str | None], ...] = ()
     # A shell command.
@@ -229,11 +227,13 @@ def _draw(chart: Chart, table: pd.DataFrame, selected: dict[str, str], width: in
 
 def _inline(image: str, name: str) -> str:
     """Embed an SVG file in a page: scaled to it, with unique ids, rounded to tenths of a pixel."""
-    image = NOT_SEEN.sub("", image)
     image = re.sub(
-        r'<svg([^>]*) width="[\d.]+" height="[\d.]+"', r'<svg\1 aria-hidden="true"', image, count=1
+        r'<svg([^>]*) width="[\d.]+" height="[\d.]+"',
+        r'<svg\1 aria-hidden="true"',
+        vega.cleaned(image, name, 1),
+        count=1,
     )
-    return CIRCLE.sub(r'<circle\1 r="\2"', vega.rounded(vega.numbered(image, name), 1))
+    return CIRCLE.sub(r'<circle\1 r="\2"', image)
 
 
 def _prose(text: str) -> Markup:

@@ -28,12 +28,6 @@ TALLEST = 7.5
 LEGEND = {"title": None, "orient": "top", "symbolOpacity": 1, "columnPadding": 24}
 # Smallest width of one of several panels in inches, and the space between and above them in pixels.
 PANEL, GAP, ABOVE = 1.4, 18, 34
-# Parts of Vega's SVG that are invisible or repeat defaults.
-NOT_SEEN = re.compile(
-    r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<path[^>]* opacity="0"[^>]*/>|'
-    r'<text[^>]* opacity="0"[^>]*>[^<]*</text>|'
-    r' role="[^"]*"| aria-[a-z]+="[^"]*"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
-)
 TRANSPARENT = re.compile(r'<[^>]* (?:fill-|stroke-)?opacity="[^"]*"[^>]*>')
 PAINT = re.compile(r' (fill|stroke)="([^"]*)"')
 
@@ -50,13 +44,13 @@ def svg(chart: Chart, rows: pd.DataFrame, width: float, name: str) -> str:
     drawn = _multiples(chart, rows, pixels) if chart.panels else _render(_single(chart, pixels), rows)
     head = re.match(r"<svg[^>]*>", drawn)[0]
     height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', head)[1])
-    body = vega.rounded(NOT_SEEN.sub("", _opaque(drawn[len(head) :])), 2)
+    body = vega.cleaned(_opaque(drawn[len(head) :]), name, 2)
     start = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'width="{72 * inches:g}pt" height="{height * POINTS / TEXT:.2f}pt" '
         f'viewBox="0 0 {inches * PIXELS_PER_INCH:.3f} {height:g}" font-family="{FONT}">'
     )
-    return vega.numbered(start + body, name) + "\n"
+    return f"{start}{body}\n"
 
 
 def pdf(figure: str) -> bytes:

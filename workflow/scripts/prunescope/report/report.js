@@ -291,8 +291,7 @@ async function image(figure) {
   const whole = [across * width - gap, Math.ceil(parts.length / across) * height];
   const light = [...document.styleSheets[0].cssRules].find((rule) => rule.selectorText === ":root").style;
   const heading = figure.querySelector("h3")?.textContent ?? figure.querySelector(".chart").getAttribute("aria-label");
-  const defs = document.getElementById("hatch")?.outerHTML ?? "";
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${whole[0]}" height="${whole[1]}" viewBox="0 0 ${whole.join(" ")}"><title>${escape(heading)}</title><defs>${defs}</defs>${placed.join("")}</svg>`;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${whole[0]}" height="${whole[1]}" viewBox="0 0 ${whole.join(" ")}"><title>${escape(heading)}</title>${placed.join("")}</svg>`;
   return { svg: svg.replace(/var\((--[a-z-]+)\)/g, (_, name) => light.getPropertyValue(name).trim()), size: whole };
 }
 

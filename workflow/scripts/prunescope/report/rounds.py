@@ -5,8 +5,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-# Characters of a name that figures show.
-LONGEST = 24
+from prunescope.errors import counted
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,11 @@ class Rounds:
         """Return the name of a round."""
         return self.labels.get(round, str(round))
 
-    def short(self, round: int) -> str:
-        """Return the name of a round, shortened to fit into figures."""
-        name = self.name(round)
-        return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-
     def when(self, round: int) -> str:
         """When a round is, as part of a sentence: ``after 5 rounds`` or ``in “50 %”``."""
         if self.labels:
             return f"in “{self.name(round)}”"
-        return f"after {round} round{'' if round == 1 else 's'}"
+        return f"after {counted(round, 'round')}"
 
     @property
     def after(self) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from prunescope import tables
+from prunescope.errors import counted
 from prunescope.findings.levels import compared_layers
 from prunescope.findings.slices import PRUNED
 from prunescope.report import (
@@ -24,7 +25,7 @@ from prunescope.report import (
 from prunescope.report.base import ALL, Chart
 from prunescope.report.experiment import Experiment
 from prunescope.report.network_map import network_map, network_map_table
-from prunescope.report.page import Card, Menu, Page, Section, render
+from prunescope.report.page import Card, Menu, Page, Section, measure_menu
 
 PAPERS = (
     (
@@ -49,27 +50,15 @@ NO_DIFFERENCE = (
 )
 
 
-def experiment_page(*arguments, **named) -> str:
-    """Return the report of one experiment as HTML; it takes the arguments of `contents`."""
-    return render(contents(*arguments, **named))
-
-
-def contents(
-    experiment: Experiment,
-    networks: list[dict],
-    training: pd.DataFrame,
-    measures: dict[str, dict[str, str]],
-    origin: dict[str, str],
-) -> Page:
+def contents(experiment: Experiment, measures: dict[str, dict[str, str]], origin: dict[str, str]) -> Page:
     """Collect what the report of one experiment shows; its figures are drawn from the same charts.
 
-    `networks` are metrics.json of each network, `training` is from `prunescope.tables.training_curves`,
-    `measures` from `prunescope.findings.labels.shown`; `origin` are further facts needed to reproduce the
+    `measures` are from `prunescope.findings.labels.shown`; `origin` are further facts needed to reproduce the
     results: commit, digests.
     """
-    findings, rounds = experiment.findings, experiment.rounds
+    findings, rounds, networks = experiment.findings, experiment.rounds, experiment.networks
     labels = {measure: facts["label"] for measure, facts in measures.items()}
-    data, map_chart = _tables(experiment, networks, training)
+    data, map_chart = _tables(experiment)
     in_levels = page_tables.series_of(findings["levels"])
     series = list(dict.fromkeys([*in_levels, *data["profile"]["series"]]))
     sections = [
@@ -80,7 +69,7 @@ def contents(
         _landscape(experiment, data),
         *_agreement(experiment, data),
         *_training(data),
-        Section("findings", "Findings in words", details=(("Show all sentences", findings["text"]),)),
+        Section("findings", "Findings in words", folded=(("Show all sentences", findings["text"]),)),
         Section(
             "settings",
             "Networks and settings",
@@ -104,7 +93,7 @@ def contents(
         _menus(experiment, labels),
         sections,
         data,
-        facts=_facts(experiment, networks),
+        facts=_facts(experiment),
         slider=Menu(
             "round",
             "Weights left" if rounds.by_weights else rounds.word.capitalize(),
@@ -118,12 +107,6 @@ def contents(
     )
 
 
-def measure_menu(labels: dict[str, str], primary: str) -> Menu:
-    """Make the menu of the measures of a page: the primary one, then the others in alphabetical order."""
-    names = [primary, *sorted(set(labels) - {primary})]
-    return Menu("measure", "Measure", {name: labels[name] for name in names if name in labels})
-
-
 def commit() -> str:
     """Return this code's commit, with ``-dirty`` if files were changed; "not known" outside a checkout."""
     git = shutil.which("git")
@@ -134,9 +117,7 @@ def commit() -> str:
     return done.stdout.strip() or "not known"
 
 
-def _tables(
-    experiment: Experiment, networks: list[dict], training: pd.DataFrame
-) -> tuple[dict[str, pd.DataFrame], tuple[Chart, ...]]:
+def _tables(experiment: Experiment) -> tuple[dict[str, pd.DataFrame], tuple[Chart, ...]]:
     """Make the tables of the page that have rows, and the map of all networks, if there is one."""
     levels, behind = experiment.findings["levels"], experiment.tables
     matrices = {name: matrix for name, (matrix, _) in experiment.controls.items()}
@@ -147,10 +128,10 @@ def _tables(
         experiment.similarity, matrices, experiment.untrained, experiment.failed, experiment.series
     ) | {
         "accuracy": page_tables.accuracy_table(experiment.accuracy, accuracies, experiment.series),
-        "training": page_tables.training_table(training),
+        "training": page_tables.training_table(experiment.training),
         "levels": cards.distances(levels, experiment.layer_distances),
         "differences": differences.differences(levels),
-        "density": weights.density_table(tables.layer_densities(networks)),
+        "density": weights.density_table(tables.layer_densities(experiment.networks)),
         "dead": None if channels is None else weights.dead_channels_table(channels),
         "predictions": predictions.predictions_table(behind),
         "classes": None if classes is None else predictions.by_class(classes, experiment.accuracy),
@@ -182,12 +163,12 @@ def _menus(experiment: Experiment, labels: dict[str, str]) -> list[Menu]:
     ]
 
 
-def _facts(experiment: Experiment, networks: list[dict]) -> list[str]:
+def _facts(experiment: Experiment) -> list[str]:
     """Say what was studied, in a few words each."""
-    counted = [(len(experiment.seeds), "seed"), (len(experiment.layers), "layer")]
-    seeds, layers = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
-    names = list(dict.fromkeys(network["network"] for network in networks))
-    return [seeds, f"{', '.join(names[:2])}{', …' if names[2:] else ''}, {layers} recorded"]
+    names = list(dict.fromkeys(network["network"] for network in experiment.networks))
+    network = f"{', '.join(names[:2])}{', …' if names[2:] else ''}"
+    layers = counted(len(experiment.layers), "layer")
+    return [counted(len(experiment.seeds), "seed"), f"{network}, {layers} recorded"]
 
 
 def _cards(experiment: Experiment, data: dict[str, pd.DataFrame]) -> list[Card]:
@@ -201,8 +182,7 @@ def _cards(experiment: Experiment, data: dict[str, pd.DataFrame]) -> list[Card]:
 
 def _first_screen(experiment: Experiment, data: dict[str, pd.DataFrame], series: list[str]) -> Section:
     levels = experiment.findings["levels"]
-    rows = data.get("differences", pd.DataFrame(columns=["level", "layer"]))
-    layers = list(dict.fromkeys(rows.loc[rows["level"] == "representations", "layer"]))
+    layers = list(dict.fromkeys(data["differences"]["layer"])) if "differences" in data else []
     reason = NO_DIFFERENCE if levels["series"] == PRUNED else OF_A_CONTROL
     return Section(
         "layers",
@@ -283,15 +263,13 @@ def _predictions(experiment: Experiment, data: dict[str, pd.DataFrame]) -> Secti
 
 
 def _landscape(experiment: Experiment, data: dict[str, pd.DataFrame]) -> Section:
-    levels = experiment.findings["levels"]
-    missing = levels["landscape"]["missing"]
+    missing = experiment.findings["levels"]["landscape"]["missing"]
     if "lines" not in data:
         return Section("landscape", "Loss landscape", paragraphs=(missing,) if missing else ())
     return Section(
         "landscape",
         "Loss landscape",
         charts=(landscape.landscape(list(data["lines"]["series"].unique()), experiment.rounds),),
-        folded=(("Barriers of the test error", landscape.barriers(levels)),),
     )
 
 
@@ -325,5 +303,5 @@ def _reproduce(experiment: Experiment, provenance: pd.DataFrame) -> Section:
         "Reproduce this",
         command=f"snakemake --cores 2 results/{experiment.name}/report.html --config {selected}",
         tables=(("Provenance", provenance),),
-        texts=((f"config/experiments/{experiment.name}.yaml, with defaults filled in", settings),),
+        folded=((f"config/experiments/{experiment.name}.yaml, with defaults filled in", settings),),
     )

@@ -12,6 +12,13 @@ from prunescope.errors import InputError
 VERSION = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 # Address space in bytes that the JavaScript engine reserves; it does not use it as memory.
 ADDRESS_SPACE = 68 * 10**9
+# Parts of Vega's SVG that are invisible, repeat defaults, name the font of the page, or describe single marks
+# (the whole image has a description).
+NOT_SEEN = re.compile(
+    r'<path[^>]* display="none"/>|<path[^>]* d="M0,0h0v0h0Z"[^>]*/>|<path[^>]* opacity="0"[^>]*/>|'
+    r'<text[^>]* opacity="0"[^>]*>[^<]*</text>|'
+    r' role="[^"]*"| aria-[a-z]+="[^"]*"| opacity="1"| font-weight="normal"| font-family="[^"]*"'
+)
 
 
 def check_address_space() -> None:
@@ -29,7 +36,12 @@ def compiled(spec: dict) -> dict:
     return json.loads(json.dumps(vl_convert.vegalite_to_vega(spec, vl_version=VERSION)))
 
 
-def numbered(svg: str, prefix: str) -> str:
+def cleaned(svg: str, name: str, decimals: int) -> str:
+    """Return an SVG file without `NOT_SEEN`, its coordinates rounded, its ids starting with its name."""
+    return _rounded(_numbered(NOT_SEEN.sub("", svg), name), decimals)
+
+
+def _numbered(svg: str, prefix: str) -> str:
     """Give the ids of an SVG file names of its own: Vega counts them across all drawings of the process."""
     for number, known in enumerate(re.findall(r' id="([^"]+)"', svg)):
         new = f"{prefix}-{number}"
@@ -37,7 +49,7 @@ def numbered(svg: str, prefix: str) -> str:
     return svg
 
 
-def rounded(svg: str, decimals: int) -> str:
+def _rounded(svg: str, decimals: int) -> str:
     """Round the coordinates of an SVG file."""
 
     def shorter(match: re.Match) -> str:
