@@ -139,6 +139,10 @@ def test_of_a_users_file_only_the_code_counts():
     assert identity.settings({"lr": 0.1}) == {"lr": 0.1}
 
 
+def test_the_settings_of_a_stage_are_recorded_one_by_one():
+    assert identity.settings({"settings": {"lr": 0.1}, "code": "1"}) == {"lr": 0.1, "code": "1"}
+
+
 def test_hashes_are_kept_and_computed_again_when_a_file_may_have_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records.FOLDER.mkdir(parents=True)

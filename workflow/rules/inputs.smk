@@ -17,21 +17,6 @@ def stamp_of(wildcards):
 # --- rounds ---
 
 
-def dense(key):
-    """A parameter of `train_dense`."""
-    return of_experiment(lambda this, _: stages.train_params(this)[key])
-
-
-def pruned(key):
-    """A parameter of `prune_round`."""
-    return of_experiment(lambda this, job: stages.prune_params(this, int(job.round))[key])
-
-
-def imported(key):
-    """A parameter of `import_model`."""
-    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
-
-
 @cache
 def starting_files(name, seed, round):
     return sharing.starting_files(lineage(name), int(seed), int(round))
@@ -50,11 +35,6 @@ def recording(wildcards):
     name, seed, round = wildcards.experiment, int(wildcards.seed), int(wildcards.round)
     layers = list(facts(name)["network"]["shapes"])
     return stages.recording_params(experiment(name), seed, round, layers)
-
-
-def untrained(key):
-    """A parameter of `extract_untrained`."""
-    return of_experiment(lambda this, _: stages.untrained_params(this)[key])
 
 
 # --- matrix ---

@@ -63,9 +63,14 @@ def read(path: str | Path) -> dict | None:
 
 
 def settings(params: Mapping) -> dict:
-    """Return a rule's parameters as settings: of the user's files, the code without comments counts."""
+    """Return a rule's parameters as settings, those of its parameter `settings` one by one.
+
+    Of the user's files, the code without comments counts.
+    """
+    flat = {**params.get("settings", {}), **params}
+    flat.pop("settings", None)
     user_code = {path: code for path, (_, code) in params.get("user_code", {}).items()}
-    return {**params, "user_code": user_code} if user_code else {**params}
+    return flat | {"user_code": user_code} if user_code else flat
 
 
 def receipt_beside(path: str | Path) -> Path | None:
