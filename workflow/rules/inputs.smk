@@ -40,14 +40,9 @@ def recording(wildcards):
 # --- matrix ---
 
 
-@cache
-def rows_of_matrix(name):
-    return sharing.rows(lineage(name))
-
-
 def rows(wildcards):
     """The files that the matrix is assembled from."""
-    return rows_of_matrix(wildcards.experiment)
+    return sharing.rows(lineage(wildcards.experiment))
 
 
 def siblings(wildcards):
