@@ -389,7 +389,9 @@ def test_the_table_has_every_key_of_the_reference():
 def test_each_round_prunes_to_its_own_density(evaluated):
     (number,) = (number for number, one in enumerate(ROWS) if one.values[0] == "pruning.densities")
     jobs = evaluated[f"changed{number}"]
-    densities = [jobs[f"prune_round 0 {round}"]["params"]["pruning"]["density"] for round in (1, 2)]
+    densities = [
+        jobs[f"prune_round 0 {round}"]["params"]["settings"]["pruning"]["density"] for round in (1, 2)
+    ]
     assert densities == ROWS[number].values[1]
 
 

@@ -249,7 +249,7 @@ def test_new_kinds_of_the_library_rerun_nothing_and_can_be_planned(project):
     reference = (project.folder / "config/README.md").read_text()
     for name in ADDED.values():
         assert re.search(rf"^  {name} ", listed, re.MULTILINE)
-        assert re.search(rf"^\| `{name}` \|", reference, re.MULTILINE), "in the table of its family"
+        assert re.search(rf"^\| \[`{name}`\]\(", reference, re.MULTILINE), "in the table of its family"
     allowed = {
         key: next(line for line in reference.splitlines() if line.startswith(f"| `{key}` |"))
         for key in ("network.name", "pruning.criterion", "similarity.measures")
@@ -257,4 +257,5 @@ def test_new_kinds_of_the_library_rerun_nothing_and_can_be_planned(project):
     assert "`all_conv`" in allowed["network.name"]
     assert "`lamp`" in allowed["pruning.criterion"]
     assert "`regression`" in allowed["similarity.measures"]
-    assert f"| `regression` | {LABEL} |" in (project.folder / "docs/similarity.md").read_text()
+    link = "[`regression`](../workflow/scripts/prunescope/similarity/measures/regression.py)"
+    assert f"| {link} | {LABEL} |" in (project.folder / "docs/similarity.md").read_text()

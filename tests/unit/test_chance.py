@@ -9,10 +9,10 @@ from prunescope import kinds
 from prunescope.networks.build import build
 from prunescope.similarity import chance, moments
 from prunescope.similarity.images import FOLDS, Images
-from prunescope.similarity.measures import CHANCE, FEW, OK
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import CHANCE, FEW, OK
 from prunescope.similarity.whitening import represent
 
 # Without those of classes.

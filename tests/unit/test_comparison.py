@@ -16,10 +16,10 @@ from prunescope.settings import base
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity import moments, passes
 from prunescope.similarity.matrix import COLUMNS, compare_round, compare_seeds, compare_siblings
-from prunescope.similarity.measures import DEAD
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import DEAD
 from prunescope.similarity.whitening import represent
 
 # The recordings here have no labels.

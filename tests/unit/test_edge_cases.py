@@ -9,12 +9,12 @@ import pytest
 from prunescope import kinds
 from prunescope.notebook import arrays as notebook
 from prunescope.similarity import moments
-from prunescope.similarity.measures import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, TOO_FEW, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments import Moments
 from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import DEAD, ILL, LEVERAGE, NOT_UNIQUE, OK, RANK_LOST, TOO_FEW, UNDEFINED
 from prunescope.similarity.whitening import CONSTANT, PRECISE, constant_share, represent
 
 # Arrays have no labels.

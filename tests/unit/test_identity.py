@@ -11,6 +11,7 @@ import pytest
 
 from prunescope import identity, records
 from prunescope.errors import InputError
+from prunescope.plan import history
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
 JOB = {
@@ -63,7 +64,7 @@ def test_a_job_refuses_an_input_without_a_receipt(receipt):
 
 def difference(**changes) -> str:
     now = {"wildcards": JOB["wildcards"], "settings": JOB["settings"], "versions": {}} | changes
-    return identity.difference({**JOB, "outputs": {}}, **now)
+    return history.difference({**JOB, "outputs": {}}, **now)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,12 @@ def test_how_a_receipt_differs_from_what_would_be_made_now(changes, words):
 
 def test_a_receipt_with_a_part_missing_is_none(receipt):
     whole = identity.read(receipt)
-    assert identity.difference(whole, JOB["wildcards"], JOB["settings"], {}) == ""
+    assert history.difference(whole, JOB["wildcards"], JOB["settings"], {}) == ""
     for key in whole:
         rest = {name: value for name, value in whole.items() if name != key}
         receipt.write_text(json.dumps(rest))
         assert identity.read(receipt) is None, key
-    assert identity.difference(None, {}, {}, {}) == "its receipt is missing or damaged"
+    assert history.difference(None, {}, {}, {}) == "its receipt is missing or damaged"
 
 
 @pytest.mark.parametrize(
@@ -139,26 +140,30 @@ def test_of_a_users_file_only_the_code_counts():
     assert identity.settings({"lr": 0.1}) == {"lr": 0.1}
 
 
+def test_the_settings_of_a_stage_are_recorded_one_by_one():
+    assert identity.settings({"settings": {"lr": 0.1}, "code": "1"}) == {"lr": 0.1, "code": "1"}
+
+
 def test_hashes_are_kept_and_computed_again_when_a_file_may_have_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records.FOLDER.mkdir(parents=True)
     path, kept = tmp_path / "network.bin", records.FOLDER / "hashes.json"
     path.write_bytes(bytes(10))
-    hashes = records.Hashes()
+    hashes = history.Hashes()
     first = hashes.of(str(path))
     assert first == identity.content(path) and hashes.of(str(tmp_path / "missing")) is None
     hashes.save()
     content = identity.content
     monkeypatch.setattr(identity, "content", lambda _: pytest.fail("computed again"))
-    assert records.Hashes().of(str(path)) == first
+    assert history.Hashes().of(str(path)) == first
     monkeypatch.setattr(identity, "content", content)
     # A restored modification time does not hide a change.
     times = path.stat()
     path.write_bytes(bytes(9) + b"\1")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert records.Hashes().of(str(path)) == identity.content(path) != first
+    assert history.Hashes().of(str(path)) == identity.content(path) != first
     kept.write_text("damaged")
-    assert records.Hashes().of(str(path)) == identity.content(path)
+    assert history.Hashes().of(str(path)) == identity.content(path)
 
 
 def test_a_receipt_is_json_with_the_names_of_its_outputs(receipt):
@@ -183,7 +188,7 @@ def test_a_flipped_bit_in_a_receipt_never_ends_in_a_traceback(receipt):
         damaged[place] ^= 1 << bit
         receipt.write_bytes(damaged)
         found = identity.read(receipt)
-        why = identity.difference(found, JOB["wildcards"], JOB["settings"], {"torch": "2.0"})
+        why = history.difference(found, JOB["wildcards"], JOB["settings"], {"torch": "2.0"})
         if not why:
             assert [found["wildcards"], found["settings"]] == [JOB["wildcards"], JOB["settings"]]
         with suppress(InputError):

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from prunescope.notebook.arrays import compare
 from prunescope.similarity.images import sampled
-from prunescope.similarity.measures import LEVERAGE, OK, UNDEFINED
+from prunescope.similarity.statuses import LEVERAGE, OK, UNDEFINED
 
 OF_IMAGES = ["rsa", "cka_rbf"]
 

@@ -14,6 +14,7 @@ from snakemake.iocontainers import Namedlist
 from prunescope import digests, files, identity, jobs, provenance, user_code
 from prunescope.errors import InputError
 from prunescope.files import atomic_path
+from prunescope.plan import history
 from synthetic import JOB
 
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -151,7 +152,7 @@ def test_a_job_leaves_a_receipt_only_if_it_succeeds(tmp_path):
     with jobs.job(given):
         (tmp_path / "out.csv").write_text("b")
     found = identity.read(receipt)
-    assert identity.difference(found, {"experiment": "a"}, {"code": "ab12", "width": 3}, {}) == ""
+    assert history.difference(found, {"experiment": "a"}, {"code": "ab12", "width": 3}, {}) == ""
     assert found["outputs"] == {"out.csv": files.sha256(tmp_path / "out.csv")}
     assert [one["sha256"] for one in found["inputs"]] == [files.sha256(tmp_path / "in.csv")]
     (tmp_path / "in.csv").write_text("c")

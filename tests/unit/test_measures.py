@@ -9,13 +9,14 @@ import pytest
 from prunescope import kinds
 from prunescope.errors import InputError
 from prunescope.plan import reference
-from prunescope.similarity import measures, moments
+from prunescope.similarity import measures, moments, statuses
 from prunescope.similarity.images import Images
-from prunescope.similarity.measures import CHANCE, DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED, Measure
+from prunescope.similarity.measures import Measure
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import CHANCE, DEAD, FEW, OK, RANK_LOST, TOO_FEW, UNDEFINED
 from prunescope.similarity.whitening import represent
 
 ALL = list(kinds.known("measure"))
@@ -76,7 +77,7 @@ def test_what_is_foreseen_from_sizes_comes_true(name):
             # An estimate can be negative with any number of rows, 8 units are always more than 3, and the
             # chance of few units varies much.
             if status not in (UNDEFINED, RANK_LOST, CHANCE):
-                order = [one.name for one in measures.STATUSES]
+                order = [one.name for one in statuses.STATUSES]
                 best, worst = (order.index(one) for one in expected)
                 assert worst <= order.index(status) <= best, (n, widths)
             assert n < this.enough_rows(max(widths)) or expected == (OK, OK)
@@ -136,12 +137,12 @@ def test_a_measure_needs_no_more_than_a_function_and_three_facts():
 
 def test_statuses_are_data():
     """One list defines a status's meaning, whether there is a value, and which of two the matrix has."""
-    assert measures.TRUSTED == (OK,) and measures.gravest([]) == OK
-    assert measures.gravest([OK, FEW, RANK_LOST, TOO_FEW]) == TOO_FEW
-    assert measures.gravest([FEW, RANK_LOST]) == RANK_LOST
-    assert not {DEAD, TOO_FEW, UNDEFINED} & set(measures.GIVEN) and {FEW, RANK_LOST} < set(measures.GIVEN)
+    assert statuses.TRUSTED == (OK,) and statuses.gravest([]) == OK
+    assert statuses.gravest([OK, FEW, RANK_LOST, TOO_FEW]) == TOO_FEW
+    assert statuses.gravest([FEW, RANK_LOST]) == RANK_LOST
+    assert not {DEAD, TOO_FEW, UNDEFINED} & set(statuses.GIVEN) and {FEW, RANK_LOST} < set(statuses.GIVEN)
     page = (Path(__file__).parents[2] / "results/README.md").read_text()
-    assert all(f"`{status.name}` | {status.meaning} |" in page for status in measures.STATUSES), "make docs"
+    assert all(f"`{status.name}` | {status.meaning} |" in page for status in statuses.STATUSES), "make docs"
 
 
 def test_an_unknown_measure_is_one_line():

@@ -8,10 +8,11 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from prunescope.similarity.images import Sample, image_vectors, sampled
-from prunescope.similarity.measures import NOT_UNIQUE, OK, TOO_FEW, UNDEFINED, load
+from prunescope.similarity.measures import load
 from prunescope.similarity.measures.neighbours import K, chance
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import NOT_UNIQUE, OK, TOO_FEW, UNDEFINED
 from prunescope.similarity.whitening import represent
 
 KNN = load("knn_jaccard")

@@ -339,6 +339,31 @@ def test_a_control_keeps_what_masks_and_trainings_depend_on(write, change, words
         assert word in text, text
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"view": "pooled"}, ['activations.view = "pooled"', '"channels"']),
+        ({"positions": 2}, ["activations.positions = 2", '"all"']),
+        ({"token": 0}, ["activations.token = 0", "null"]),
+        ({"examples": 100}, ["activations.examples = 100", "500"]),
+        ({"examples": None}, ["activations.examples = null", "500"]),
+        ({"layers": ["fc"]}, ['activations.layers = ["fc"]', '["relu1", "relu2"]']),
+    ],
+)
+def test_siblings_record_what_their_experiment_records(write, change, words):
+    write("x", changed(activations={"layers": ["relu1", "relu2"]}))
+    same = {"examples": 500, "layers": ["relu1", "relu2"], "batch_size": 10, "dtype": "float16", "threads": 2}
+    write("y", {"extends": "x", "control": "siblings", "activations": same})
+    assert load_experiment("y")["activations"]["batch_size"] == 10
+    # Other controls are not compared with the recordings of their experiment.
+    write("y", {"extends": "x", "control": "retrain", "activations": change})
+    assert load_experiment("y")["control"] == "retrain"
+    write("y", {"extends": "x", "control": "siblings", "activations": change})
+    text = refusal(load_experiment, "y")
+    for word in ["config/experiments/y.yaml: ", "a control of x must have the same value", *words]:
+        assert word in text, text
+
+
 def test_a_control_controls_an_experiment(write):
     write("x", MINIMAL | {"control": "retrain"})
     assert 'x.yaml: control = "retrain": needs `extends`' in refusal(load_experiment, "x")

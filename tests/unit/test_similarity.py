@@ -25,12 +25,12 @@ from sklearn.datasets import load_linnerud
 from prunescope import kinds
 from prunescope.similarity import chance, moments
 from prunescope.similarity.images import Images
-from prunescope.similarity.measures import DEAD, FEW, OK, SILENT, TOO_FEW, UNDEFINED
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.moments_gpu import DeviceGram
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare as score_pair
+from prunescope.similarity.statuses import DEAD, FEW, OK, SILENT, TOO_FEW, UNDEFINED
 from prunescope.similarity.whitening import represent
 
 LIBRARY = Path(__file__).parents[2] / "workflow/scripts"

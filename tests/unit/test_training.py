@@ -760,10 +760,10 @@ class Chain:
         names = {"checkpoint": "checkpoint.pt", "training": "training.csv"}
         names |= {"metrics": "metrics.json", "predictions": "predictions.h5"}
         inputs = {"dataset": str(self.data)}
-        params = {"network": {"name": "lenet_small", "arguments": {}}, "training": self.training, "code": "1"}
+        settings = {"network": {"name": "lenet_small", "arguments": {}}, "training": self.training}
         if round == 0:
             names["rewind"] = "rewind.pt"
-            params |= {"rewind": {"epoch": 2, "step": None}, "again": False}
+            settings |= {"rewind": {"epoch": 2, "step": None}, "again": False}
         else:
             experiment = {"pruning": self.pruning, "control": self.pruning["control"]}
             experiment["network"] = {"name": "lenet_small", "weights": None}
@@ -774,7 +774,7 @@ class Chain:
             }
             every["masks"] = self.masks and self.masks.path(round, names["checkpoint"])
             inputs |= {key: str(path) if key in needed else [] for key, path in every.items()}
-            params |= {"pruning": self.pruning, "again": self.pruning["control"] == "siblings"}
+            settings |= {"pruning": self.pruning, "again": self.pruning["control"] == "siblings"}
         self.path(round, "").mkdir(parents=True, exist_ok=True)
         receipts = [identity.receipt_beside(path) for path in inputs.values() if path]
         inputs["receipts"] = list(dict.fromkeys(map(str, receipts)))
@@ -785,7 +785,7 @@ class Chain:
             "wildcards": {"experiment": "tiny", "seed": str(seed), "round": str(round)},
             "input": inputs,
             "output": {key: str(self.path(round, name)) for key, name in names.items()},
-            "params": params,
+            "params": {"settings": settings, "code": "1"},
             "resources": {"gpu": 0},
         }
 

@@ -12,9 +12,10 @@ from prunescope.activations.store import SCHEMA
 from prunescope.notebook.arrays import compare as compare_arrays
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.matrix import compare_round, compare_seeds
-from prunescope.similarity.measures import DEAD, OK, UNDEFINED, load
+from prunescope.similarity.measures import load
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare
+from prunescope.similarity.statuses import DEAD, OK, UNDEFINED
 from prunescope.similarity.whitening import represent
 
 UNITS = load("units")

@@ -5,10 +5,11 @@ import pytest
 
 from prunescope import InputError, compare
 from prunescope.similarity.images import Images
-from prunescope.similarity.measures import OK, UNDEFINED, described
+from prunescope.similarity.measures import described
 from prunescope.similarity.measures import load as load_measure
 from prunescope.similarity.passes import Group
 from prunescope.similarity.scores import compare as score_pair
+from prunescope.similarity.statuses import OK, UNDEFINED
 from prunescope.similarity.whitening import represent
 
 WITHIN = load_measure("cka_within")

@@ -49,9 +49,7 @@ rule extract_untrained:
         mem_mb=bound(bounds.recording_mb),
         runtime=bound(60),
     params:
-        network=untrained("network"),
-        training=untrained("training"),
-        activations=untrained("activations"),
+        settings=of_experiment(lambda this, _: stages.untrained_params(this)),
         threads=threads_of("activations"),
         code=code("extract_untrained"),
         user_code=user_code("extract_untrained"),

@@ -8,9 +8,9 @@ from snakemake.settings.types import RerunTrigger
 
 # With a storage provider, receipts are not here while the plan is made; Snakemake's own records are used there.
 JUDGED = not workflow.storage_settings.default_storage_provider
-HASHES = records.Hashes()
+HASHES = history.Hashes()
 # Whether to accept results of older code, see `prunescope accept`.
-ACCEPTED = os.environ.get(identity.ACCEPT) == "code"
+ACCEPTED = os.environ.get(history.ACCEPT) == "code"
 # Rules that leave receipts.
 STAGES = []
 
@@ -112,10 +112,10 @@ def changed_settings(receipt):
     if written and stamp and stamp != written["settings"].get("stamp"):
         if HASHES.of(stamp[0]) == written.get("source"):
             settings["stamp"] = written["settings"].get("stamp")
-    reason = identity.difference(written, dict(wildcards.items()), settings, versions(name))
-    if reason != identity.CODE or not ACCEPTED:
+    reason = history.difference(written, dict(wildcards.items()), settings, versions(name))
+    if reason != history.CODE or not ACCEPTED:
         return reason
-    identity.accept(before_results() + receipt, settings["code"])
+    history.accept(before_results() + receipt, settings["code"])
     print(f"prunescope: accepted {receipt}", file=sys.stderr)
     return ""
 

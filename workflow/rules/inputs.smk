@@ -17,21 +17,6 @@ def stamp_of(wildcards):
 # --- rounds ---
 
 
-def dense(key):
-    """A parameter of `train_dense`."""
-    return of_experiment(lambda this, _: stages.train_params(this)[key])
-
-
-def pruned(key):
-    """A parameter of `prune_round`."""
-    return of_experiment(lambda this, job: stages.prune_params(this, int(job.round))[key])
-
-
-def imported(key):
-    """A parameter of `import_model`."""
-    return of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))[key])
-
-
 @cache
 def starting_files(name, seed, round):
     return sharing.starting_files(lineage(name), int(seed), int(round))
@@ -52,22 +37,12 @@ def recording(wildcards):
     return stages.recording_params(experiment(name), seed, round, layers)
 
 
-def untrained(key):
-    """A parameter of `extract_untrained`."""
-    return of_experiment(lambda this, _: stages.untrained_params(this)[key])
-
-
 # --- matrix ---
-
-
-@cache
-def rows_of_matrix(name):
-    return sharing.rows(lineage(name))
 
 
 def rows(wildcards):
     """The files that the matrix is assembled from."""
-    return rows_of_matrix(wildcards.experiment)
+    return sharing.rows(lineage(wildcards.experiment))
 
 
 def siblings(wildcards):

@@ -3,9 +3,9 @@ from functools import cache
 
 from snakemake.utils import update_config
 
-from prunescope import digests, files, identity, kinds, records
+from prunescope import digests, files, identity, kinds
 from prunescope.errors import InputError
-from prunescope.plan import bounds, compared, notes, sharing, sizes, stages, targets
+from prunescope.plan import bounds, compared, history, notes, sharing, sizes, stages, targets
 from prunescope.provenance import SOURCES, sources
 from prunescope.settings import elsewhere
 from prunescope.settings.load import EXPERIMENTS, FILE, load_config, load_experiment, load_lineage

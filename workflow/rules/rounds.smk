@@ -33,10 +33,7 @@ rule train_dense:
         mem_mb=bound(bounds.training_mb),
         runtime=bound(bounds.training_minutes),
     params:
-        network=dense("network"),
-        training=dense("training"),
-        rewind=dense("rewind"),
-        again=dense("again"),
+        settings=of_experiment(lambda this, _: stages.train_params(this)),
         # Another number of threads rounds differently.
         threads=threads_of("training"),
         code=code("train_dense"),
@@ -74,10 +71,7 @@ rule prune_round:
         mem_mb=bound(bounds.training_mb),
         runtime=bound(bounds.training_minutes),
     params:
-        network=pruned("network"),
-        training=pruned("training"),
-        pruning=pruned("pruning"),
-        again=pruned("again"),
+        settings=of_experiment(lambda this, job: stages.prune_params(this, int(job.round))),
         threads=threads_of("training"),
         code=code("prune_round"),
         user_code=user_code("prune_round"),
@@ -108,8 +102,7 @@ rule import_model:
         mem_mb=bound(bounds.recording_mb),
         runtime=bound(bounds.import_minutes),
     params:
-        network=imported("network"),
-        training=imported("training"),
+        settings=of_experiment(lambda this, job: stages.import_params(this, int(job.seed), int(job.round))),
         threads=threads_of("activations"),
         code=code("import_model"),
         user_code=user_code("import_model"),

@@ -8,13 +8,13 @@ from prunescope.settings.activations import RecordingSettings
 from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
-    params = snakemake.params
+    settings = snakemake.params.settings
     round = rounds.Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=0,
-        network=params.network,
-        training=Forward(**params.training),
+        network=settings["network"],
+        training=Forward(**settings["training"]),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )
@@ -22,7 +22,7 @@ with jobs.job(snakemake):
         snakemake.output.activations,
         rounds.untrained(round),
         round.dataset,
-        RecordingSettings(**params.activations),
-        params.code,
+        RecordingSettings(**settings["activations"]),
+        snakemake.params.code,
         round.device,
     )

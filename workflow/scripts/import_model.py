@@ -6,13 +6,13 @@ from prunescope.pruning import imported, rounds
 from prunescope.settings.training import Forward
 
 with jobs.job(snakemake):
-    params = snakemake.params
+    settings = snakemake.params.settings
     round = rounds.Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=int(snakemake.wildcards.round),
-        network=params.network,
-        training=Forward(**params.training),
+        network=settings["network"],
+        training=Forward(**settings["training"]),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
     )

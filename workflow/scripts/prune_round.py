@@ -9,21 +9,22 @@ from prunescope.settings.training import Training
 
 with jobs.job(snakemake, hidden=[dense.state_beside(snakemake.output.checkpoint)]):
     params, output = snakemake.params, snakemake.output
+    settings = params.settings
     # Only the files that the round starts from are inputs; Snakemake gives an empty list for the others.
     starts = {name: snakemake.input[name] for name in ("origin", "rewind", "masks") if snakemake.input[name]}
     round = Round(
         experiment=snakemake.wildcards.experiment,
         seed=int(snakemake.wildcards.seed),
         number=int(snakemake.wildcards.round),
-        network=params.network,
-        training=Training(**params.training),
+        network=settings["network"],
+        training=Training(**settings["training"]),
         dataset=datasets.load(snakemake.input.dataset),
         device=jobs.device(snakemake),
         state=dense.state_beside(output.checkpoint),
         made_from={"code": params.code} | {name: files.sha256(path) for name, path in starts.items()},
         download=snakemake.config["data"]["download"],
-        again=params.again,
+        again=settings["again"],
     )
-    settings = PruningSettings(**params.pruning)
-    outcome = imp.prune(round, settings, *imp.read(starts))
+    pruning = PruningSettings(**settings["pruning"])
+    outcome = imp.prune(round, pruning, *imp.read(starts))
     dense.save(round, outcome, output)

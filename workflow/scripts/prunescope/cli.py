@@ -148,9 +148,9 @@ def provenance(experiment: str) -> None:
     """
     import json
 
-    from prunescope import identity
+    from prunescope.plan import history
 
-    click.echo(json.dumps(identity.history(Path("results", experiment)), indent=2))
+    click.echo(json.dumps(history.receipts(Path("results", experiment)), indent=2))
 
 
 @main.command(epilog="\b\nExample:\n  prunescope accept digits-lenet --code")
@@ -168,6 +168,7 @@ def accept(experiment: str, code: bool) -> None:
     from importlib.util import find_spec
 
     from prunescope import identity
+    from prunescope.plan.history import ACCEPT
 
     if not code:
         raise click.UsageError("only results of older code can be accepted; add --code")
@@ -182,7 +183,7 @@ def accept(experiment: str, code: bool) -> None:
     targets = [f"results/{experiment}/{name}" for name in names]
     options = ["snakemake", "--dry-run", "--quiet", "all", "--cores", "1", "--"]
     command = [sys.executable, "-m", *options, *targets]
-    environment = {**os.environ, identity.ACCEPT: "code"}
+    environment = {**os.environ, ACCEPT: "code"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = [line for line in done.stderr.splitlines() if line.startswith("prunescope: ")]
     accepted = [line for line in lines if line.startswith("prunescope: accepted ")]

@@ -7,7 +7,6 @@ import ast
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from prunescope import records, user_code
 from prunescope.errors import InputError
 
 LIBRARY = Path(__file__).resolve().parent
-_of_user: dict[tuple[Path, Path], tuple] = {}  # of a file and the folder of the user's code
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -46,17 +44,8 @@ def of_user(path: Path) -> tuple[tuple[Path, int, int], ...]:
 
     Their time stamps and sizes are added, so the result changes when a file does.
     """
-    key = path, user_code.root()
-    with suppress(KeyError, FileNotFoundError):
-        if (known := _of_user[key]) == _stamped(file for file, *_ in known):
-            return known
-    _of_user[key] = _stamped(sorted(closure(with_packages(path), is_user_code)))
-    return _of_user[key]
-
-
-def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
-    stats = ((path, path.stat()) for path in files)
-    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    stats = ((file, file.stat()) for file in sorted(closure(with_packages(path), is_user_code)))
+    return tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
 def with_packages(path: Path) -> list[Path]:
@@ -116,7 +105,7 @@ def _read(text: bytes, path: Path, root: Path | None) -> list:
         problem = error.msg if isinstance(error, SyntaxError) else error
         raise InputError(f"{path.relative_to(root)}{line}: {problem}; correct the file") from None
     imports = []
-    for node in _statements(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports.append([[alias.name for alias in node.names], 0])
         elif isinstance(node, ast.ImportFrom):
@@ -125,14 +114,6 @@ def _read(text: bytes, path: Path, root: Path | None) -> list:
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
     return [hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports]
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a module and its statements, also those within others. Expressions import nothing."""
-    yield node
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for child in getattr(node, part, ()):
-            yield from _statements(child)
 
 
 def _files(names: list[str], level: int, path: Path, root: Path | None) -> Iterator[Path]:

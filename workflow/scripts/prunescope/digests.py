@@ -9,7 +9,6 @@ notebooks.
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 from prunescope import closure, kinds, user_code
@@ -43,7 +42,7 @@ def files(script: str | Path, named: Iterable[tuple[str, str]] = ()) -> set[Path
 def of_file(family: str, text: str) -> str | None:
     """Digest of a kind in a file of the user's own project, without the library; None for any other kind."""
     kind = kinds.find(family, text)
-    return _of_user(closure.of_user(_file(kind)), user_code.root()) if kind.file else None
+    return closure.digest(file for file, *_ in closure.of_user(_file(kind)))[:16] if kind.file else None
 
 
 def user_files(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -62,8 +61,3 @@ def user_files(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def _file(kind: kinds.Kind) -> Path:
     """Return the file of the user's own project that defines a kind."""
     return user_code.locate(kind.definition)[0]
-
-
-@cache
-def _of_user(files: tuple, _root: Path) -> str:
-    return closure.digest(file for file, *_ in files)[:16]

@@ -5,8 +5,8 @@ wildcards, settings (the rule's parameters, including the digest of its code) an
 and output.
 
 - A job believes an input only if it has the hash that the receipt of its maker holds, see `verified`.
-- A plan believes an output only if its receipt describes what would be made now, see `difference` and
-  workflow/rules/identity.smk. Snakemake's own records are not used.
+- A plan believes an output only if its receipt describes what would be made now, see
+  `prunescope.plan.history` and workflow/rules/identity.smk. Snakemake's own records are not used.
 
 For a sealed HDF5 file, the hash is that of its seal, which covers all its data; reading verifies the data.
 """
@@ -20,10 +20,6 @@ from prunescope import files
 from prunescope.errors import InputError
 
 FOLDER = "receipts"
-MOST_DIFFERENCES = 3
-CODE = "its code has changed"
-# Environment variable that lets a plan accept results of older code.
-ACCEPT = "PRUNESCOPE_ACCEPT"
 
 
 def content(path: str | Path) -> str:
@@ -63,9 +59,23 @@ def read(path: str | Path) -> dict | None:
 
 
 def settings(params: Mapping) -> dict:
-    """Return a rule's parameters as settings: of the user's files, the code without comments counts."""
+    """Return a rule's parameters as settings, those of its parameter `settings` one by one.
+
+    Of the user's files, the code without comments counts.
+    """
+    flat = {**params.get("settings", {}), **params}
+    flat.pop("settings", None)
     user_code = {path: code for path, (_, code) in params.get("user_code", {}).items()}
-    return {**params, "user_code": user_code} if user_code else {**params}
+    return flat | {"user_code": user_code} if user_code else flat
+
+
+def leaves(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each value of nested settings with its dotted key."""
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def receipt_beside(path: str | Path) -> Path | None:
@@ -108,62 +118,3 @@ def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> N
         if made.keys() & (read(other) or {"outputs": {}})["outputs"].keys():
             other.unlink()
     files.write_json(receipt, {**job, "outputs": made})
-
-
-def accept(receipt: str | Path, code: str) -> None:
-    """Note in a receipt that its outputs stand for what other code would write; `code` is its digest.
-
-    The digest of the code that wrote the outputs stays in the settings.
-    """
-    job = files.read_json(receipt)
-    files.write_json(receipt, {**job, "accepted_code": [*job.get("accepted_code", []), code]})
-
-
-def history(folder: str | Path) -> list[dict]:
-    """Return the receipts behind the results in a folder, and behind their inputs, in order of path."""
-    todo, jobs = sorted(Path(folder).glob(f"**/{FOLDER}/*.json")), {}
-    if not todo:
-        raise InputError(f"{folder}: no receipts; run the experiment first, in the folder that has results/")
-    while todo:
-        path = todo.pop()
-        if str(path) not in jobs and (job := read(path)):
-            jobs[str(path)] = {"receipt": str(path), **job}
-            makers = (receipt_beside(one["path"]) for one in job["inputs"])
-            todo += [maker for maker in makers if maker]
-    return [jobs[path] for path in sorted(jobs)]
-
-
-def difference(receipt: Mapping | None, wildcards: Mapping, settings: Mapping, versions: Mapping) -> str:
-    """Say how a receipt differs from the job that would be run now; an empty text if it does not.
-
-    The settings of a job are its parameters; `versions` are those of the packages that matter.
-    """
-    if not receipt:
-        return "its receipt is missing or damaged"
-    if receipt["wildcards"] != dict(wildcards):
-        whose = ", ".join(f"{key} {value}" for key, value in receipt["wildcards"].items())
-        return f"it belongs to {whose or 'another job'}"
-    packages = receipt["environment"]["packages"]
-    given = {key: packages.get(key) for key in versions} | receipt["settings"]
-    before, now = (dict(_flat(one)) for one in (given, json.loads(json.dumps({**versions, **settings}))))
-    if now.get("code") in receipt.get("accepted_code", ()):
-        before["code"] = now["code"]
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if keys == ["code"]:
-        return CODE
-    keys = [key for key in keys if key != "code"]
-    lines = [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in keys]
-    return "; ".join(lines[:MOST_DIFFERENCES] + ["..."] * (len(keys) > MOST_DIFFERENCES))
-
-
-def _flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,7 +9,7 @@ new entry reruns nothing.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
@@ -195,20 +195,9 @@ def load(family: str, text: str, where: str = ""):
 
 def call(family: str, text: str, offered: object):
     """Call a kind with the attributes of `offered` that its parameters name, see `Family.offers`."""
-    function = load(family, text)
-    parameters = signature(function).parameters.values()
-    names = imported(FAMILIES[family].offers)
-    _check_parameters(
-        f"{family} {text!r}", [one.name for one in parameters if one.default is one.empty], names
-    )
-    return function(**{one.name: getattr(offered, one.name) for one in parameters if one.name in names})
-
-
-def _check_parameters(what: str, names: Iterable[str], offers: Iterable[str]) -> None:
-    for name in names:
-        if name not in offers:
-            hint = guess(name, list(offers))
-            raise InputError(f"{what} has the unknown parameter {name!r}{hint}; allowed: {', '.join(offers)}")
+    function, names = load(family, text), imported(FAMILIES[family].offers)
+    asked = [parameter for parameter in signature(function).parameters if parameter in names]
+    return function(**{parameter: getattr(offered, parameter) for parameter in asked})
 
 
 @cache
@@ -245,8 +234,10 @@ def _described(family: str, text: str, path: Path, name: str, _files: tuple) -> 
             raise InputError(f"{name} has no {fact}; add @ps.described({fact}=...) to it")
     if shared.alone and required:
         raise InputError(f"{name} must take {shared.alone}")
-    if shared.offers:
-        _check_parameters(name, required, imported(shared.offers))
+    offers = imported(shared.offers) if shared.offers else required
+    for unknown in (parameter for parameter in required if parameter not in offers):
+        hint = guess(unknown, list(offers))
+        raise InputError(f"{name} has the unknown parameter {unknown!r}{hint}; allowed: {', '.join(offers)}")
     return Kind(
         text.removeprefix("file:"),
         described["summary"],

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from prunescope import identity
 from prunescope.errors import InputError
 from prunescope.files import read_json, write_json
 
@@ -35,38 +34,6 @@ def write(name: str, value) -> None:
     """Write a record, unless Snakemake has never run in the working directory."""
     if FOLDER.is_dir():
         write_json(FOLDER / f"{name}.json", {"digest": _digest(value), "value": value})
-
-
-class Hashes:
-    """The hashes of files, kept between plans: computed again when a file's size, times or inode change."""
-
-    def __init__(self):
-        self._kept = read("hashes") or {}
-        self._changed = False
-
-    def of(self, path: str) -> str | None:
-        """Return the hash of a file or folder; None if it does not exist."""
-        stamp = list(_stamps(Path(path)))
-        if not stamp:
-            return None
-        if self._kept.get(path, [None])[0] != stamp:
-            self._kept[path], self._changed = [stamp, identity.content(path)], True
-        return self._kept[path][1]
-
-    def save(self) -> None:
-        """Keep the hashes for the next plan, if any is new."""
-        if self._changed:
-            write("hashes", self._kept)
-
-
-def _stamps(path: Path) -> Iterator[list[int]]:
-    for part in identity.files_in(path) if path.is_dir() else [path]:
-        try:
-            stat = part.stat()
-        except OSError:
-            return
-        # The time of the last change of the inode cannot be set, so a restored modification time is noticed.
-        yield [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _digest(value) -> str:

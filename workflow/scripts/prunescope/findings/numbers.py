@@ -4,7 +4,7 @@ import pandas as pd
 
 from prunescope.findings import slices
 from prunescope.findings.statistics import spread
-from prunescope.similarity.measures import OK
+from prunescope.similarity.statuses import OK
 
 
 def of_measure(rows: pd.DataFrame, other_seeds: pd.DataFrame, last: int, layers: list[str]) -> dict:

@@ -7,7 +7,7 @@ the rows that belong to the slice. They work for any number of seeds, with ``pai
 
 import pandas as pd
 
-from prunescope.similarity.measures import DEAD, FEW, RANK_LOST, TRUSTED
+from prunescope.similarity.statuses import DEAD, FEW, RANK_LOST, TRUSTED
 
 # Statuses that a verdict may use. Few rows raise all values of a layer, low values more than high ones: the
 # values still show which of two values of the same layer is higher, but neither by how much nor which of two

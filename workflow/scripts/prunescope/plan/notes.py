@@ -14,7 +14,8 @@ from prunescope.plan import bounds, stages
 from prunescope.plan.compared import Network
 from prunescope.plan.stages import LEARNING
 from prunescope.pruning.amounts import idle_round
-from prunescope.similarity.measures import FEW, OK, described
+from prunescope.similarity.measures import described
+from prunescope.similarity.statuses import FEW, OK
 
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # The files of a network that take almost all disk space.

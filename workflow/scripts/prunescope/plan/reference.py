@@ -14,6 +14,7 @@ from prunescope.findings.words import MEANINGS
 from prunescope.settings.config import Config
 from prunescope.settings.experiment import REFUSED, Experiment
 from prunescope.similarity import measures
+from prunescope.similarity.statuses import STATUSES
 
 REPOSITORY = Path(__file__).parents[4]
 # For each JSON schema: the model, and the file that it describes.
@@ -196,7 +197,7 @@ def statuses() -> str:
     """Return the Markdown table of statuses: name, meaning, whether there is a value."""
     rows = [
         f"| `{status.name}` | {status.meaning} | {'given' if status.given else 'NaN'} |"
-        for status in measures.STATUSES
+        for status in STATUSES
     ]
     return "\n".join(["| `status` | meaning | value |", "|---|---|---|", *rows])
 

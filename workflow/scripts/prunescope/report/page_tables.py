@@ -8,6 +8,7 @@ import pandas as pd
 from prunescope.findings import slices
 from prunescope.findings.levels import LEVELS
 from prunescope.findings.slices import OTHER_SEEDS, PRUNED, UNTRAINED
+from prunescope.identity import leaves
 from prunescope.report.base import ALL, ANY
 from prunescope.report.network_charts import METRICS
 
@@ -257,12 +258,5 @@ def _distinct(values) -> str:
 
 def flat(settings: dict) -> pd.DataFrame:
     """Write nested settings as a table of dotted keys and values."""
-    return pd.DataFrame(list(_walk(settings, "")), columns=["setting", "value"])
-
-
-def _walk(settings: dict, prefix: str):
-    for key, value in settings.items():
-        if isinstance(value, dict) and value:
-            yield from _walk(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False).strip('"')
+    texts = ((key, json.dumps(value, ensure_ascii=False).strip('"')) for key, value in leaves(settings))
+    return pd.DataFrame(list(texts), columns=["setting", "value"])

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from prunescope import kinds
 from prunescope.errors import InputError, guess
 from prunescope.settings import base, elsewhere
+from prunescope.settings.activations import EXAMPLES
 from prunescope.settings.config import Config, repeats
 from prunescope.settings.experiment import Written, validated
 from prunescope.settings.reading import merge, plain, read_yaml
@@ -300,6 +302,8 @@ def _nested(key: str, value) -> dict:
 
 # Keys that masks and training depend on. A control must have the same values.
 CONTROLLED = ("dataset", "network", "training", "pruning")
+# Keys of `activations` that decide whether recordings can be compared with those of another experiment.
+RECORDED = ("layers", "examples", "view", "positions", "token")
 
 
 def check_control(control: dict, experiment: dict, name: str, where: str) -> None:
@@ -307,9 +311,11 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
 
     Both are complete; `name` is that of the experiment, `where` the file of the control.
     """
-    for key in CONTROLLED:
-        if control[key] != experiment[key]:
-            key, value, controlled = _first_difference(key, control[key], experiment[key])
+    again = kinds.find("control", control["control"]).facts.get("again", False)
+    mine, theirs = (_controlled(one, again) for one in (control, experiment))
+    for key in mine:
+        if mine[key] != theirs[key]:
+            key, value, controlled = _first_difference(key, mine[key], theirs[key])
             raise InputError(
                 f"{where}: {key} = {json.dumps(value)}: a control of {name} must have the same value, "
                 f"{json.dumps(controlled)}; remove the key"
@@ -325,6 +331,13 @@ def check_control(control: dict, experiment: dict, name: str, where: str) -> Non
             f"{where}: rounds = {control['rounds']}: the controlled experiment {name} ends after round "
             f"{experiment['rounds']}; lower rounds"
         )
+
+
+def _controlled(experiment: dict, again: bool) -> dict:
+    """Return what a control shares with its experiment; trained `again`, it is compared with it."""
+    parts = {key: experiment[key] for key in CONTROLLED}
+    activations = {"examples": EXAMPLES} | experiment["activations"]
+    return parts | ({"activations": {key: activations[key] for key in RECORDED}} if again else {})
 
 
 def _first_difference(key: str, one, other) -> tuple[str, object, object]:

@@ -28,4 +28,6 @@ Modules import only from those listed below them:
     matrices → second moments
 ``images``
     the images behind the rows: random folds, samples, whether few carry the variance
+``statuses``
+    whether there is a value, and whether it needs a warning
 """

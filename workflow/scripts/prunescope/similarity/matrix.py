@@ -14,7 +14,8 @@ from prunescope.activations.store import Matrix, Recording
 from prunescope.errors import InputError
 from prunescope.settings.similarity import Similarity
 from prunescope.similarity.engine import Engine, by_places, engine
-from prunescope.similarity.measures import OK, load
+from prunescope.similarity.measures import load
+from prunescope.similarity.statuses import OK
 
 log = logging.getLogger("prunescope")
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from prunescope.similarity.images import FOLDS, MOST_NUMBERS, MOST_VECTORS, READ_ROWS
-from prunescope.similarity.moments import MOST_TILE, chunk_rows
+from prunescope.similarity.images import MOST_NUMBERS, MOST_VECTORS, READ_ROWS
+from prunescope.similarity.moments import (
+    BATCH_NUMBERS,
+    MOST_TILE,
+    SECOND_BATCH_NUMBERS,
+    batch_numbers,
+    chunk_rows,
+    map_numbers,
+)
 
-# Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
-BATCH_NUMBERS = 2**26
-# The same for a second pass: fewer, because the sums of the first pass are still in memory.
-SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 # Numbers of matrices of the size of a covariance: stored in a representation; needed to compute a
 # representation or a score; needed for a pair without a fold.
 KEPT, NEEDED, REPLICA = 8, 8, 12
@@ -20,21 +23,6 @@ IMAGE_PAIRS = 6
 SAMPLE_WORK = 4
 # Rows of the result for one pair, all measures, as Python objects, in numbers of 8 bytes.
 ROWS = 1200
-
-
-def batch_numbers(height: int, width: int, positions: int, intervals: bool) -> int:
-    """Return how many sums another matrix adds to a pass.
-
-    Parameters
-    ----------
-    height, width : int
-        Columns of the matrices that it is compared with, and its own.
-    positions : int
-        Rows of an image.
-    intervals : bool
-        Whether the sums of each fold of images are kept, instead of each half.
-    """
-    return (FOLDS if intervals else 2) * (height + width) * width + _maps(positions) * width
 
 
 def peak_bytes(
@@ -101,11 +89,6 @@ def _sample_numbers(widths: Sequence[int], threads: int) -> int:
     return vectors + work + threads * (2 * READ_ROWS + MOST_VECTORS) * max(widths)
 
 
-def _maps(positions: int) -> int:
-    """Sums of rows at each position that are kept for one column."""
-    return FOLDS * positions if positions > 1 else 0
-
-
 def _peak_numbers(
     widths: Sequence[int], recordings: int, threads: int, positions: int, intervals: bool
 ) -> int:
@@ -126,6 +109,6 @@ def _peak_numbers(
     others = max(min(recordings * squares, SECOND_BATCH_NUMBERS), widest**2)
     # Sums of the folds are copied while moments are read.
     maps = KEPT_MAPS * (positions > 1) * positions * (width + (threads + 1) * widest)
-    maps += _maps(positions) * threads * widest
+    maps += map_numbers(positions) * threads * widest
     work = (NEEDED + REPLICA * intervals) * widest**2 + max(min(MOST_TILE, columns), widest) ** 2
     return buffers + sums + KEPT * (squares + others) + maps + threads * work

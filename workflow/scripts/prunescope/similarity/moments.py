@@ -19,12 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunescope.errors import shrinking
-from prunescope.similarity.images import Images, Longest
+from prunescope.similarity.images import FOLDS, Images, Longest
 
 # Wide tiles multiply faster, but there must be enough tiles for all threads.
 LEAST_TILE, MOST_TILE, TILES = 512, 1536, 8
 BUFFER_NUMBERS = 2**23
 LEAST_ROWS, MOST_ROWS = 1024, 16384
+# Sums of products kept at a time, in numbers of 8 bytes; a single wider matrix may exceed it.
+BATCH_NUMBERS = 2**26
+# The same for a second pass: fewer, because the sums of the first pass are still in memory.
+SECOND_BATCH_NUMBERS = BATCH_NUMBERS // 4
 
 
 @dataclass(frozen=True)
@@ -339,6 +343,19 @@ def chunk_rows(columns: int) -> int:
     """
     rows = BUFFER_NUMBERS // max(columns, 1) // LEAST_ROWS * LEAST_ROWS
     return min(max(rows, LEAST_ROWS), MOST_ROWS)
+
+
+def batch_numbers(height: int, width: int, positions: int, intervals: bool) -> int:
+    """Return how many sums a matrix of some width adds to a pass over others, of `height` columns together.
+
+    They are kept for each half of the images, with `intervals` for each fold; an image has `positions` rows.
+    """
+    return (FOLDS if intervals else 2) * (height + width) * width + map_numbers(positions) * width
+
+
+def map_numbers(positions: int) -> int:
+    """Return how many sums of rows at each position are kept for one column."""
+    return FOLDS * positions if positions > 1 else 0
 
 
 def _groups(widths: Sequence[int]) -> list[range]:

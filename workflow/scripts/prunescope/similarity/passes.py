@@ -12,8 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from prunescope.similarity import moments
-from prunescope.similarity.memory import BATCH_NUMBERS, SECOND_BATCH_NUMBERS, batch_numbers
-from prunescope.similarity.moments import Cross, Gram, Moments
+from prunescope.similarity.moments import (
+    BATCH_NUMBERS,
+    SECOND_BATCH_NUMBERS,
+    Cross,
+    Gram,
+    Moments,
+    batch_numbers,
+)
 from prunescope.similarity.pairs import Pair
 from prunescope.similarity.whitening import Representation, refine, whiten
 

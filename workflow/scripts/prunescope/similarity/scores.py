@@ -9,7 +9,9 @@ from scipy import special
 from prunescope.similarity import chance, classes
 from prunescope.similarity.chance import SHARED
 from prunescope.similarity.images import FOLDS
-from prunescope.similarity.measures import (
+from prunescope.similarity.measures import Measure
+from prunescope.similarity.pairs import Pair
+from prunescope.similarity.statuses import (
     CHANCE,
     GIVEN,
     ILL,
@@ -18,10 +20,8 @@ from prunescope.similarity.measures import (
     OTHER_POSITIONS,
     SILENT,
     UNDEFINED,
-    Measure,
     gravest,
 )
-from prunescope.similarity.pairs import Pair
 
 # Numbers that each order of a pair has.
 OF_ONE_ORDER = ("value", "chance", "chance_high", "chance_classes")
@@ -39,7 +39,7 @@ class Score:
     measure : str
         Its name.
     status : str
-        One of `measures.STATUSES`.
+        One of `statuses.STATUSES`.
     rank_a, rank_b : int
         Directions used: independent units or principal components, see `Pair.ranks`.
     value, reverse_value : float
