@@ -1,7 +1,8 @@
-"""Whose files an experiment uses: experiments with the same dense training share round 0.
+"""Whose files an experiment uses: those of a shared round 0, and those that later rounds start from.
 
-If several experiments in one chain of `extends` would produce the same file, it belongs to the one that the
-others extend. Which experiments are selected, and their order, does not matter.
+Experiments with the same dense training share round 0. If several experiments in one chain of `extends` would
+produce the same file, it belongs to the one that the others extend. Which experiments are selected, and their
+order, does not matter.
 """
 
 from prunescope.plan import stages

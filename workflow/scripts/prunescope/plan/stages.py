@@ -1,4 +1,4 @@
-"""The part of an experiment that each rule reads: its parameters, and the kinds whose code it runs."""
+"""What each rule reads of an experiment: its parameters, the files a round starts from, and kinds."""
 
 from collections.abc import Mapping
 
@@ -166,9 +166,9 @@ def draws_new_weights(experiment: dict) -> bool:
 def starts_from(experiment: dict) -> set[str]:
     """Return the files that a later round starts from: a subset of ``origin``, ``rewind`` and ``masks``.
 
-    These are the checkpoint of the round that it is pruned from, see `origin_of`, the weights of round 0 to
-    rewind to, and the checkpoint of the same round of the controlled experiment. The first two are that
-    experiment's own in a control that trains its rounds again.
+    These are the checkpoint of an earlier round, see `origin_of`, the weights of round 0 to rewind to, and
+    the checkpoint of the same round of the controlled experiment. `sharing.starting_files` says whose earlier
+    round and round 0 these are.
     """
     pruning, needed = experiment["pruning"], set(control_facts(experiment)["reads"])
     if pruning["at"] == "initialisation":
@@ -185,7 +185,7 @@ def starts_from(experiment: dict) -> set[str]:
 
 
 def origin_of(experiment: dict, round: int) -> int:
-    """Return the round that a later round is pruned from."""
+    """Return the round that a later round starts from, pruned or not."""
     return 0 if experiment["pruning"]["from"] == "dense" else round - 1
 
 
