@@ -38,7 +38,7 @@ def write_checkpoint(path: Path, rewind: bool = False) -> None:
         dataset="abc",
     )
     if rewind:
-        checkpoints.save_rewind(path, checkpoint, 7, checkpoint.weights)
+        checkpoints.save_rewind(path, 7, checkpoint.weights)
     else:
         checkpoints.save(path, checkpoint)
 
