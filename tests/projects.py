@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from forked import SECONDS, Forks, Scripts
-from prunescope.settings.load import merge
+from prunescope.settings.reading import merge
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import prunescope as ps
-from prunescope.settings.load import merge
+from prunescope.settings.reading import merge
 
 pytestmark = pytest.mark.slow
 

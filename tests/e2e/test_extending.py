@@ -17,7 +17,7 @@ import wheels
 from projects import REPOSITORY, Project, copy_from_repository
 from prunescope.kinds import FAMILIES, known
 from prunescope.pruning.table import OFFERED
-from prunescope.settings.load import merge
+from prunescope.settings.reading import merge
 from prunescope.similarity.measures import Measure
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text()

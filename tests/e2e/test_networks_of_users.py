@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from prunescope import tables
-from prunescope.settings.load import merge
+from prunescope.settings.reading import merge
 
 pytestmark = pytest.mark.slow
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,11 +27,12 @@ JOB = {
 @pytest.fixture
 def receipt(tmp_path):
     """The receipt of a job that wrote a file and a folder."""
-    (tmp_path / "network.bin").write_bytes(bytes(1000))
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures/a.svg").write_text("a")
-    identity.write(tmp_path / "receipts/train.json", [tmp_path / "network.bin", tmp_path / "figures"], JOB)
-    return tmp_path / "receipts/train.json"
+    folder = tmp_path / "tiny/seed0"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "network.bin").write_bytes(bytes(1000))
+    (folder / "figures/a.svg").write_text("a")
+    identity.write(folder / "receipts/train.json", [folder / "network.bin", folder / "figures"], JOB)
+    return folder / "receipts/train.json"
 
 
 @pytest.mark.parametrize("damage", ["network.bin", "figures/a.svg", "figures/b.svg"])
@@ -60,6 +62,15 @@ def test_a_job_refuses_an_input_without_a_receipt(receipt):
     with pytest.raises(InputError, match=r"network.bin: has no receipt"):
         identity.verified([receipt.parents[1] / "network.bin"], [receipt])
     identity.check(other)  # outside a job, files without a receipt are accepted
+
+
+@pytest.mark.parametrize("copy", ["tiny/seed1", "tiny/seed00", "other/seed0"])
+def test_a_job_refuses_a_copy_of_another_networks_folder(receipt, copy):
+    other = receipt.parents[3] / copy
+    shutil.copytree(receipt.parents[1], other)
+    with pytest.raises(InputError, match=r"network.bin: has no receipt of the job that wrote it; delete it"):
+        identity.verified([other / "network.bin"], [other / "receipts/train.json"])
+    identity.check(other / "network.bin")  # outside a job, results may be kept under another name
 
 
 def difference(**changes) -> str:

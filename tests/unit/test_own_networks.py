@@ -16,7 +16,8 @@ from prunescope import closure, digests, jobs, user_code
 from prunescope.errors import InputError
 from prunescope.networks.build import build
 from prunescope.plan import sizes
-from prunescope.settings.load import Catalogue, load_experiment, merge
+from prunescope.settings.load import Catalogue, load_experiment
+from prunescope.settings.reading import merge
 
 MINE = '''"""Networks of mine."""
 import torch

@@ -23,8 +23,8 @@ from prunescope.pruning import selection
 from prunescope.pruning.dense import train_dense
 from prunescope.pruning.imp import prune
 from prunescope.settings.experiment import validated
-from prunescope.settings.load import merge
 from prunescope.settings.pruning import PruningSettings
+from prunescope.settings.reading import merge
 
 HIDDEN = ["Conv2d", "linear3", "linear4"]
 

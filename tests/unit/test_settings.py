@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from snakemake.cli import parse_config
@@ -144,6 +145,17 @@ def test_defaults_are_filled_in_everywhere(write):
             ["pruning.rewind_epoch = 4", "training.epochs = 4"],
         ),
         ({"pruning__retraining": "finetune"}, ["pruning.finetune", "epochs, optimizer, schedule"]),
+        (
+            {"pruning": {"retraining": "finetune", "finetune": {"optimizer": {}}}},
+            ["pruning.finetune.optimizer.name", "required"],
+        ),
+        (
+            {
+                "training__optimizer": {"name": "sgd", "lr": -1},
+                "pruning": {"retraining": "finetune", "finetune": {"optimizer": {"momentum": 0.5}}},
+            },
+            ["training.optimizer.lr = -1", "greater than 0"],
+        ),
         ({"pruning__rates": {"output": 0.1}}, ["pruning.rates", "pruning.scope: layer"]),
         ({"training__optimizer__lr": float("nan")}, ["training.optimizer.lr = nan", "finite"]),
         ({"seeds": [2**64]}, ["seeds[0]", "at most"]),
@@ -625,6 +637,18 @@ def test_weights_are_kept_without_epochs_only_where_something_can_follow(write):
     for pruning in ({}, {"retraining": "finetune", "finetune": {"optimizer": {"name": "sgd", "lr": 1.0}}}):
         write("x", changed(**kept, pruning=pruning))
         assert "pruning.retraining = " in refusal(load_experiment, "x")
+
+
+def test_the_schema_requires_no_key_of_finetuning():
+    tuned = {
+        "retraining": "finetune",
+        "finetune": {"optimizer": {"lr": 0.01}, "schedule": {"warmup_epochs": 1}},
+    }
+    check = jsonschema.Draft202012Validator(reference.schema("experiment")).is_valid
+    assert check(MINIMAL | {"pruning": tuned})
+    tuned["finetune"]["optimizer"] = {"lr": -1}
+    assert not check(MINIMAL | {"pruning": tuned})
+    assert not check(MINIMAL | {"training": MINIMAL["training"] | {"optimizer": {"lr": 0.01}}})
 
 
 def test_every_property_of_the_schemas_is_closed_and_described():

@@ -7,7 +7,8 @@ import pytest
 from prunescope import kinds, provenance
 from prunescope.errors import InputError
 from prunescope.plan import bounds, stages
-from prunescope.settings.load import Catalogue, load_experiment, merge
+from prunescope.settings.load import Catalogue, load_experiment
+from prunescope.settings.reading import merge
 
 MINIMAL = {
     "dataset": "digits",
@@ -81,6 +82,11 @@ def test_finetuning_changes_training_key_by_key():
     assert slow == retrained(optimizer={"name": "sgd", "lr": 0.01})
     dense = stages.train_params(load({"training": {"optimizer": sgd, "schedule": cosine, "epochs": 4}}))
     assert slow == dense["training"] | {"optimizer": dense["training"]["optimizer"] | {"lr": 0.01}}
+    training = {key: value for key, value in MINIMAL["training"].items() if key != "schedule"}
+    pruning = {"retraining": "finetune", "finetune": {"schedule": {"warmup_epochs": 0.5}}}
+    default = load(experiment=MINIMAL | {"training": training, "pruning": pruning})
+    schedule = stages.prune_params(default, 1)["training"]["schedule"]
+    assert schedule == {"name": "constant", "warmup_epochs": 0.5}
     other = retrained(optimizer={"name": "adam", "lr": 0.01}, schedule={"warmup_epochs": 0.5})
     assert "momentum" not in other["optimizer"] and other["optimizer"]["weight_decay"] == 0
     assert other["schedule"] == dense["training"]["schedule"] | {"warmup_epochs": 0.5}

@@ -13,8 +13,8 @@ from torch import nn
 from prunescope import checkpoints
 from prunescope.data.datasets import Prepared
 from prunescope.errors import InputError
+from prunescope.networks import modules, weights
 from prunescope.networks import timm as timm_networks
-from prunescope.networks import weights
 from prunescope.networks.build import build
 from prunescope.networks.inspect import inspect
 from prunescope.networks.preprocessing import input_shape, normalise, preprocessing_of, resize
@@ -345,3 +345,23 @@ def test_rounds_see_images_as_the_weights_expect_them():
     assert isinstance(outcome.checkpoint.build(), nn.Module)
     with pytest.raises(InputError, match="values for 3 channels, but the images have 1"):
         train_dense(Round("e", 0, 0, network, this.training, prepared((1, 12, 10))))
+
+
+def test_a_weight_whose_first_name_is_another_parameter_has_its_mask():
+    """The output layer shares its weight with a table that is no layer's weight."""
+
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(10, 8))
+
+    network = nn.Sequential(Table(), nn.Linear(8, 8), nn.Linear(8, 10, bias=False))
+    network[2].weight = network[0].table
+    with torch.no_grad():
+        network[0].table[:5] = 0
+    assert {name: [*of_layer] for name, of_layer in modules.weighted(network).items()} == {
+        "1": ["1.weight"],
+        "2": ["0.table"],
+    }
+    masks = weights.zeros(network, trained_further=True)
+    assert [*masks] == ["1.weight", "0.table"] and masks["0.table"].float().mean() == 0.5

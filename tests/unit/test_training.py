@@ -754,7 +754,7 @@ class Chain:
         self.pruning |= {"density": None, "retraining": retraining, "control": "none", **pruned}
 
     def path(self, round: int, name: str) -> Path:
-        return self.folder / f"round{round}" / name
+        return self.folder / f"tiny/seed5/round{round}" / name
 
     def job(self, round: int, seed: int = 5) -> dict:
         names = {"checkpoint": "checkpoint.pt", "training": "training.csv"}
@@ -833,7 +833,7 @@ def test_rounds_write_checkpoint_measures_and_one_line_per_epoch(chain):
     log = (chain.folder / "log").read_text()
     assert "epoch 40/40: loss" in log
     assert "images/s, 0:00:00 left" in log
-    assert not list(chain.folder.glob("round*/.*")), "no state is left behind"
+    assert not list(chain.folder.glob("tiny/seed5/round*/.*")), "no state is left behind"
 
 
 def test_predictions_are_of_the_evaluation_that_gave_the_accuracy(chain):

@@ -87,16 +87,20 @@ def receipt_beside(path: str | Path) -> Path | None:
 
 def check(path: str | Path) -> None:
     """Refuse a file that is not the one that its job wrote. A file without a receipt is accepted."""
-    if receipt := receipt_beside(path):
-        verified([path], [receipt])
+    receipt = receipt_beside(path)
+    if receipt and content(path) != (read(receipt) or {"outputs": {}})["outputs"].get(Path(path).name):
+        raise files.damaged(path)
 
 
 def verified(inputs: Iterable[str | Path], receipts: Iterable[str | Path]) -> list[dict]:
-    """Return path and hash of each input after comparing it with the receipt of the job that wrote it."""
+    """Return path and hash of each input after comparing it with the receipt of the job that wrote it.
+
+    A receipt in the folder of another network than its own, such as a copy, does not count.
+    """
     written = {}
     for receipt in map(Path, receipts):
-        outputs = (read(receipt) or {"outputs": {}})["outputs"]
-        written |= {receipt.parents[1] / name: digest for name, digest in outputs.items()}
+        if (job := read(receipt)) and _belongs(job, receipt):
+            written |= {receipt.parents[1] / name: digest for name, digest in job["outputs"].items()}
     identities = []
     for path in map(Path, inputs):
         if path not in written:
@@ -105,6 +109,12 @@ def verified(inputs: Iterable[str | Path], receipts: Iterable[str | Path]) -> li
             raise files.damaged(path)
         identities.append({"path": str(path), "sha256": written[path]})
     return identities
+
+
+def _belongs(job: Mapping, receipt: Path) -> bool:
+    """Whether the wildcards of a job are in its receipt's path: no folder of another network was copied."""
+    parts = receipt.with_suffix("").parts
+    return all({value, f"{key}{value}"} & {*parts} for key, value in job["wildcards"].items())
 
 
 def write(receipt: str | Path, outputs: Iterable[str | Path], job: Mapping) -> None:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from prunescope.activations import store
-from prunescope.errors import InputError, first_line
+from prunescope.errors import InputError
 from prunescope.hdf5 import refuse_links
 
 IDS = "ids"
@@ -180,7 +180,7 @@ def read_npy(file: Path) -> np.ndarray:
             raise ValueError("an archive, such as .npz or a file of torch.save")
         return array
     except (OSError, ValueError, EOFError) as error:
-        problem = f"not a .npy file of numbers ({first_line(error)})"
+        problem = getattr(error, "strerror", None) or "not a .npy file of numbers"
         raise InputError(f"{file}: {problem}; write it with numpy.save") from None
 
 

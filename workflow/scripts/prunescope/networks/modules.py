@@ -126,13 +126,14 @@ def first_names(network: nn.Module) -> dict[str, str]:
 def weighted(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
     """Return the weights that can be pruned by their names, for each module that has any.
 
-    A weight that several modules share belongs to the first one.
+    A weight that several modules share belongs to the first one that has it as a weight.
     """
-    first, weighted_modules = first_names(network), {}
+    first, weighted_modules, counted = first_names(network), {}, set()
     for prefix, module in network.named_modules():
-        names = {f"{prefix}.{key}" if prefix else key: weight for key, weight in weights_of(module).items()}
-        if weights := {name: weight for name, weight in names.items() if first[name] == name}:
+        names = {first[f"{prefix}.{key}" if prefix else key]: one for key, one in weights_of(module).items()}
+        if weights := {name: weight for name, weight in names.items() if name not in counted}:
             weighted_modules[prefix] = weights
+            counted |= {*weights}
     return weighted_modules
 
 

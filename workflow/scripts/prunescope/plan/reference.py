@@ -29,10 +29,23 @@ def schema(name: str) -> dict:
     model, file = SCHEMAS[name]
     root = model.model_json_schema()
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": file}
-    return draft | _inlined(
+    inlined = _inlined(
         {key: part for key, part in root.items() if key not in ("$defs", "description")},
         root.get("$defs", {}),
     )
+    if pruning := inlined["properties"].get("pruning"):
+        # What it does not say is as in `training`.
+        pruning["properties"]["finetune"] = _optional(pruning["properties"]["finetune"])
+    return draft | inlined
+
+
+def _optional(part):
+    """Return a schema that requires no key."""
+    if isinstance(part, list):
+        return [_optional(child) for child in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: _optional(child) for key, child in part.items() if key != "required"}
 
 
 def _inlined(part, definitions: dict, named: bool = False):

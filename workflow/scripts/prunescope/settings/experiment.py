@@ -262,7 +262,8 @@ class Experiment(Settings):
         finetune = pruning.get("finetune") if isinstance(pruning, dict) else None
         if not (isinstance(training, dict) and isinstance(finetune, dict)):
             return value
-        inherited = {key: part for key, part in training.items() if key in finetune}
+        default = {"schedule": Training.model_fields["schedule"].default.plain()}
+        inherited = {key: part for key, part in (default | training).items() if finetune.get(key)}
         return value | {"pruning": pruning | {"finetune": merge(inherited, finetune)}}
 
     @model_validator(mode="after")
