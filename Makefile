@@ -60,7 +60,7 @@ test-gpu: $(READY) ## compare GPU and CPU, and check GPU jobs (skipped without a
 	$(BIN)/python -m pytest tests/gpu
 
 soak: $(READY) ## kill processes, edit files and flip bits at random (an hour; KILLS=, EDITS=, FLIPS=, SEED=)
-	PYTHONPATH=.:workflow/scripts $(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),60) --edits $(or $(EDITS),60) --flips $(or $(FLIPS),5000) \
+	PYTHONPATH=tests:workflow/scripts $(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),60) --edits $(or $(EDITS),60) --flips $(or $(FLIPS),5000) \
 	  --seed $(or $(SEED),$$RANDOM)
 
 flips: $(READY) ## flip 2,000 random bits in files of every kind; none may silently change what is read (a minute; FLIPS=n per kind)

@@ -23,10 +23,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tests.conftest import Project
-from tests.processes import kill, scripts_of
 
-from prunescope import checkpoints, files, identity
+from processes import kill, scripts_of
+from projects import Project
+from prunescope import checkpoints, files, identity, logits
 from prunescope.activations import store
 from prunescope.data import datasets
 from prunescope.errors import InputError
@@ -112,15 +112,26 @@ def activations(path: Path) -> list:
     return found
 
 
+def predictions(path: Path) -> list:
+    with logits.opened([path]) as (stored,):
+        return [stored.labels, stored.classes, stored[0 : len(stored)]]
+
+
+def dataset(path: Path) -> dict:
+    prepared = vars(datasets.load(path))
+    return prepared | {name: prepared[name][:] for name in ("train_images", "test_images")}
+
+
 # The readers that rules use for a product, by the end of its name.
 READERS = {
     "activations.h5": activations,
+    "predictions.h5": predictions,
+    "digits.h5": dataset,
     "rewind.pt": checkpoints.load_rewind,
     "checkpoint.pt": lambda path: vars(checkpoints.load(path)),
     "metrics.json": files.read_json,
     "training.csv": lambda path: files.read_csv(path).to_csv(),
     ".parquet": lambda path: files.read_parquet(path).to_csv(),
-    ".h5": lambda path: vars(datasets.load(path)),
 }
 
 
@@ -165,7 +176,6 @@ def flips(results: Path, chance: random.Random, number: int) -> collections.Coun
         name: sorted(path for path in results.rglob(f"*{name}") if "logs" not in path.parts)
         for name in READERS
     }
-    found[".h5"] = [path for path in found[".h5"] if path.name != "activations.h5"]
     outcomes: collections.Counter = collections.Counter()
     for trial in range(number):
         name = list(READERS)[trial % len(READERS)]

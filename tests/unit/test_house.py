@@ -126,3 +126,11 @@ def test_what_an_import_does_not_cost(statement, heavy):
         [sys.executable, "-c", code], cwd=LIBRARY.parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_the_soak_can_start():
+    """No other test imports it, and `make soak` takes an hour."""
+    root = LIBRARY.parents[2]
+    (line,) = [line.strip() for line in (root / "Makefile").read_text().splitlines() if "soak.py" in line]
+    command = line.partition(" --kills")[0].replace("$(BIN)/python", sys.executable)
+    subprocess.run(["bash", "-c", f"{command} --help"], cwd=root, check=True, capture_output=True)
