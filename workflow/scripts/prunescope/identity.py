@@ -88,7 +88,7 @@ def receipt_beside(path: str | Path) -> Path | None:
 def check(path: str | Path) -> None:
     """Refuse a file that is not the one that its job wrote. A file without a receipt is accepted."""
     receipt = receipt_beside(path)
-    if receipt and content(path) != (read(receipt) or {"outputs": {}})["outputs"].get(Path(path).name):
+    if receipt and content(path) != read(receipt)["outputs"][Path(path).name]:
         raise files.damaged(path)
 
 

@@ -235,9 +235,10 @@ def _described(family: str, text: str, path: Path, name: str, _files: tuple) -> 
     if shared.alone and required:
         raise InputError(f"{name} must take {shared.alone}")
     offers = imported(shared.offers) if shared.offers else required
-    for unknown in (parameter for parameter in required if parameter not in offers):
-        hint = guess(unknown, list(offers))
-        raise InputError(f"{name} has the unknown parameter {unknown!r}{hint}; allowed: {', '.join(offers)}")
+    for parameter in required:
+        if parameter not in offers:
+            what = f"unknown parameter {parameter!r}{guess(parameter, list(offers))}"
+            raise InputError(f"{name} has the {what}; allowed: {', '.join(offers)}")
     return Kind(
         text.removeprefix("file:"),
         described["summary"],

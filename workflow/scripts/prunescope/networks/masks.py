@@ -195,10 +195,10 @@ def _of_ones(network: nn.Module, masks: Masks) -> nn.Module:
     Each output of a layer is the mean of the inputs that it has a weight left for.
     """
     alike = copy.deepcopy(network).eval()
-    for name, value in [*alike.named_parameters(), *alike.named_buffers()]:
-        if not value.is_floating_point():
-            continue
-        kept = masks.get(name, torch.ones(value.shape, dtype=torch.bool)).to(value.device)
+    values = dict([*alike.named_parameters(), *alike.named_buffers()])
+    values = {name: value for name, value in values.items() if value.is_floating_point()}
+    for name, mask in complete(masks, values).items():
+        value, kept = values[name], mask.to(values[name].device)
         if name.rpartition(".")[2] in ("bias", "running_mean"):
             value.data.zero_()
         elif value.ndim > 1:

@@ -1,4 +1,4 @@
-"""What each rule reads of an experiment: its parameters, the files a round starts from, and kinds."""
+"""What each rule reads of an experiment, what a round starts from, and the kinds whose code a rule runs."""
 
 from collections.abc import Mapping
 
@@ -167,8 +167,8 @@ def starts_from(experiment: dict) -> set[str]:
     """Return the files that a later round starts from: a subset of ``origin``, ``rewind`` and ``masks``.
 
     These are the checkpoint of an earlier round, see `origin_of`, the weights of round 0 to rewind to, and
-    the checkpoint of the same round of the controlled experiment. `sharing.starting_files` says whose earlier
-    round and round 0 these are.
+    the checkpoint of the same round of the controlled experiment. The first two are of the
+    experiment itself or of the controlled one, see `sharing.starting_files`.
     """
     pruning, needed = experiment["pruning"], set(control_facts(experiment)["reads"])
     if pruning["at"] == "initialisation":

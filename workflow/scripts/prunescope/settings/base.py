@@ -143,7 +143,7 @@ def load(model: type[M], values: dict, where: str = "") -> M:
     for one in errors:
         if one["type"] == "value_error":  # an error in a kind's file
             raise one["ctx"]["error"]
-    first = errors[0]
+    first = errors[0]  # in the order of the keys
     raise InputError(f"{where}: {explain(first, model)}" if where else explain(first, model))
 
 
